@@ -1,0 +1,59 @@
+"""One canonical form of a value, so that equal inputs have equal hashes on every machine and in every version."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from include.models import Record
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys, no spaces, UTC times; numbers that are equal print equally (`5.0` as `5`).
+
+    NaN and infinities become null, since JSON has no such numbers.
+    """
+    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """sha256 of the canonical form, as hex."""
+    return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def mask(record: Mapping[str, Any], personal: Iterable[str], secret: str) -> Record:
+    """The record with each personal value replaced by a keyed token; equal values get equal tokens.
+
+    The token is 12 hex digits of HMAC-SHA256 under `secret`: it cannot be reversed without it.
+    """
+    hidden = set(personal)
+    return {name: _token(value, secret) if name in hidden else _plain(value) for name, value in record.items()}
+
+
+def _token(value: Any, secret: str) -> Any:
+    if value is None or value == "":
+        return value
+    mac = hmac.new(secret.encode(), str(value).encode("utf-8", "surrogatepass"), hashlib.sha256)
+    return f"token:{mac.hexdigest()[:12]}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return None if not math.isfinite(value) else int(value) if value.is_integer() else value
+    if isinstance(value, Decimal):
+        return _plain(float(value))
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    return value

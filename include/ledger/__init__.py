@@ -1,0 +1,1 @@
+"""The ledger: what happened, in PostgreSQL, append-only where it matters."""

@@ -1,0 +1,201 @@
+"""Write to the ledger what a stage did. Every function is safe to call again for the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from include import __version__
+from include.canonical import mask
+from include.ledger import tables
+from include.ledger.database import merge_rows, transaction
+from include.models import Interval, Manifest, Outcome, Record, RejectedRow, RunKey, RunOptions
+from include.night import Night
+from include.use_case import UseCase
+
+EVENT_TYPES = frozenset(
+    {
+        "run.opened",
+        "run.reopened",
+        "run.closed",
+        "extract.completed",
+        "extract.reused",
+        "file.registered",
+        "file.archived",
+        "check.completed",
+        "check.stopped",
+        "enrich.planned",
+        "enrich.completed",
+        "gate.completed",
+        "write.completed",
+        "warehouse.upserted",
+        "audit.sealed",
+        "chain.anchored",
+    }
+)
+
+
+class RowOutcome(NamedTuple):
+    """Where one input row ended; `lineage` names its source page or line."""
+
+    row_id: str
+    row_key: str | None
+    outcome: Outcome
+    stage: str
+    reason: str | None
+    lineage: Record
+    inference_key: str | None = None
+
+
+def open_run(
+    engine: Engine, key: RunKey, case: UseCase, options: RunOptions, *, prompt: Mapping[str, str], git_sha: str
+) -> str:
+    """The id of the run to work under: the unfinished attempt of the same starter, or a new attempt.
+
+    `prompt` holds `version`, `hash`, `name`, `system`, `user`; the texts are kept once per hash.
+    """
+    same = (tables.run.c.use_case == key.use_case) & _within(key.interval)
+    with transaction(engine) as connection:
+        lock = func.pg_advisory_xact_lock(func.hashtext(f"{key.use_case}/{key.interval.slug}"))
+        connection.execute(select(lock))
+        query = select(tables.run).where(same).order_by(tables.run.c.attempt.desc()).limit(1)
+        latest = connection.execute(query).mappings().first()
+        if latest and latest["status"] == "running" and latest["external_ref"] == key.external_ref:
+            record_event(connection, latest["run_id"], "run.reopened", {"external_ref": key.external_ref})
+            return str(latest["run_id"])
+        attempt = (latest["attempt"] if latest else 0) + 1
+        run_id = f"{key.use_case}-{key.interval.slug}-{attempt}"
+        connection.execute(select(func.nightledger.ensure_inference_month(func.current_date())))
+        connection.execute(select(func.nightledger.ensure_inference_month(func.current_date() + 7)))
+        _keep_prompt(connection, prompt)
+        values = {
+            "run_id": run_id,
+            "use_case": key.use_case,
+            "interval_start": key.interval.start,
+            "interval_end": key.interval.end,
+            "attempt": attempt,
+            "external_ref": key.external_ref,
+            "mode": options.mode.value,
+            "options": asdict(options),
+            "model": options.model or case.model.name,
+            "prompt_version": prompt["version"],
+            "prompt_hash": prompt["hash"],
+            "contract_hash": case.contract_hash,
+            "code_version": __version__,
+            "git_sha": git_sha,
+        }
+        connection.execute(tables.run.insert().values(values))
+        said = ("external_ref", "mode", "options", "model", "prompt_hash", "contract_hash")
+        opened = {name: values[name] for name in said}
+        record_event(connection, run_id, "run.opened", opened)
+    return run_id
+
+
+def _keep_prompt(connection: Connection, prompt: Mapping[str, str]) -> None:
+    row = {
+        "prompt_hash": prompt["hash"],
+        "name": prompt["name"],
+        "version": prompt["version"],
+        "system_text": prompt["system"],
+        "user_text": prompt["user"],
+    }
+    connection.execute(insert(tables.prompt).values(row).on_conflict_do_nothing())
+
+
+def _within(interval: Interval) -> Any:
+    return (tables.run.c.interval_start == interval.start) & (tables.run.c.interval_end == interval.end)
+
+
+def record_event(connection: Connection, stream: str, kind: str, details: Record, actor: str = "nightledger") -> None:
+    """Append one event to a stream's hash chain; `kind` is from the closed list. No row content in `details`."""
+    if kind not in EVENT_TYPES:
+        raise ValueError(f"{kind!r} is not an event type; known: {sorted(EVENT_TYPES)}")
+    connection.execute(tables.event.insert().values(stream=stream, type=kind, actor=actor, details=details))
+
+
+def record_manifest(engine: Engine, manifest: Manifest) -> None:
+    """Make a staged dataset exist; a later one of the same name replaces it."""
+    values = {**manifest.to_json(), "columns": dict(manifest.columns), "facts": dict(manifest.facts)}
+    new = insert(tables.manifest).values(values)
+    changed = {name: new.excluded[name] for name in values if name not in ("run_id", "dataset")}
+    with transaction(engine) as connection:
+        connection.execute(new.on_conflict_do_update(index_elements=["run_id", "dataset"], set_=changed))
+
+
+def find_manifest(engine: Engine, run_id: str, dataset: str) -> Manifest | None:
+    """The recorded manifest of a run's dataset, or None."""
+    columns = [tables.manifest.c[name] for name in Manifest.__dataclass_fields__]
+    query = select(*columns).where(tables.manifest.c.run_id == run_id, tables.manifest.c.dataset == dataset)
+    with transaction(engine) as connection:
+        row = connection.execute(query).mappings().first()
+    return Manifest(**row) if row else None
+
+
+def finished_snapshot(engine: Engine, use_case: str, interval: Interval) -> Manifest | None:
+    """What the last successful attempt for this interval extracted, or None.
+
+    Writing back moves a lead's last-modified time out of the interval, so a second extraction would find other rows;
+    a finished date is re-run on the rows it was run on.
+    """
+    columns = [tables.manifest.c[name] for name in Manifest.__dataclass_fields__]
+    query = (
+        select(*columns)
+        .join_from(tables.manifest, tables.run, tables.run.c.run_id == tables.manifest.c.run_id)
+        .where(tables.run.c.use_case == use_case, _within(interval), tables.run.c.status == "succeeded")
+        .where(tables.run.c.options["limit"].astext.is_(None), tables.manifest.c.dataset == "raw")
+        .order_by(tables.run.c.attempt.desc())
+        .limit(1)
+    )
+    with transaction(engine) as connection:
+        row = connection.execute(query).mappings().first()
+    return Manifest(**row) if row else None
+
+
+def record_outcomes(connection: Connection, run_id: str, outcomes: Iterable[RowOutcome]) -> int:
+    """Set where rows ended; a stage that runs again overwrites its own earlier word. Returns the number of rows."""
+    names = ("run_id", "row_id", "row_key", "outcome", "stage", "reason", "lineage", "inference_key")
+    rows = (
+        (run_id, o.row_id, o.row_key, o.outcome.value, o.stage, o.reason, o.lineage, o.inference_key) for o in outcomes
+    )
+    return merge_rows(connection, tables.outcome, names, rows, key=("run_id", "row_id"), update=names[2:])
+
+
+def quarantine(connection: Connection, night: Night, stage: str, rejected: Iterable[RejectedRow]) -> int:
+    """Set rows aside with every reason, personal values as tokens, and give input rows their outcome."""
+    rows = list(rejected)
+    names = ("run_id", "use_case", "row_id", "row_key", "source", "stage", "reasons", "record", "counts_as_input")
+    hidden, secret = night.case.personal, night.settings.token_secret
+    values = (
+        (
+            night.run_id,
+            night.case.name,
+            row.row_id,
+            row.row_key,
+            row.source,
+            stage,
+            list(row.reasons),
+            mask(row.record, hidden, secret),
+            row.counts_as_input,
+        )
+        for row in rows
+    )
+    update_columns = ("reasons", "record", "stage")
+    merge_rows(connection, tables.quarantine, names, values, key=("run_id", "row_id"), update=update_columns)
+    outcomes = (
+        RowOutcome(row.row_id, row.row_key, Outcome.QUARANTINED, stage, row.reasons[0], {"source": row.source})
+        for row in rows
+        if row.counts_as_input
+    )
+    record_outcomes(connection, night.run_id, outcomes)
+    return len(rows)
+
+
+def note_progress(engine: Engine, run_id: str, stage: str, facts: Record) -> None:
+    """Keep the latest progress of a stage on the run, for the report and the pages."""
+    merged = tables.run.c.progress.op("||")({stage: facts})
+    with transaction(engine) as connection:
+        connection.execute(update(tables.run).where(tables.run.c.run_id == run_id).values(progress=merged))

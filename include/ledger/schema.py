@@ -1,0 +1,103 @@
+"""Bring the ledger's schema up to date, and say what the service may do with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from include.errors import ConfigurationError, LedgerOutdated
+
+APPEND_ONLY = ("inference", "inference_result", "decision", "event")
+SERVICE_ROLE = "nightledger_service"
+_STAMPED = {"recorded_at", "digest", "seq", "prev_hash", "hash"}
+_MIGRATION_LOCK = 0x6E6C_6D69  # any constant that every process agrees on
+
+
+def head_revision() -> str:
+    """The newest revision that this code knows."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The revision the database is at, or None for an empty one."""
+    with engine.connect() as connection:
+        return _current(connection)
+
+
+def upgrade(engine: Engine, service_role: str = SERVICE_ROLE) -> str:
+    """Apply what is missing under an advisory lock, then grant the service its rights; safe to call from many tasks.
+
+    `engine` logs in as the owner. Raises ConfigurationError if the service role does not exist.
+    """
+    with engine.connect() as connection, connection.begin():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+        if _current(connection) != head_revision():
+            connection.execute(text("CREATE SCHEMA IF NOT EXISTS nightledger"))
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        _grant(connection, service_role)
+    return head_revision()
+
+
+def require_current(engine: Engine) -> None:
+    """Raise LedgerOutdated unless the database is at the revision this code was written for."""
+    found, wanted = current_revision(engine), head_revision()
+    if found != wanted:
+        raise LedgerOutdated(
+            f"the schema is at revision {found or 'none'}, this code needs {wanted}",
+            system="ledger",
+            action="Run `python -m include.cli ledger upgrade` with the owner's connection `nightledger_db_owner`",
+        )
+
+
+def _current(connection: Connection) -> str | None:
+    options = {"version_table_schema": "nightledger"}
+    return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _grant(connection: Connection, role: str) -> None:
+    """Read and insert everywhere; update only where a row has a state; delete nowhere; stamp nothing itself."""
+    if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}):
+        raise ConfigurationError(
+            f"the role {role!r} does not exist",
+            system="ledger",
+            action=f"Create it: CREATE ROLE {role} LOGIN PASSWORD ...",
+        )
+    columns: dict[str, list[str]] = {}
+    for table, column in connection.execute(
+        text(
+            "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
+            "WHERE c.relnamespace = 'nightledger'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
+            "AND a.attnum > 0 AND NOT a.attisdropped"
+        )
+    ):
+        columns.setdefault(table, []).append(column)
+    statements = [
+        f"GRANT USAGE ON SCHEMA nightledger TO {role}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA nightledger TO {role}",
+        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA nightledger TO {role}",
+        f"GRANT EXECUTE ON FUNCTION nightledger.ensure_inference_month TO {role}",
+    ]
+    for table, names in columns.items():
+        if table in ("chain_head", "alembic_version"):
+            continue
+        if table in APPEND_ONLY:
+            statements.append(
+                f"GRANT INSERT ({', '.join(n for n in names if n not in _STAMPED)}) ON nightledger.{table} TO {role}"
+            )
+        else:
+            statements.append(f"GRANT INSERT, UPDATE ON nightledger.{table} TO {role}")
+    for statement in statements:
+        connection.exec_driver_sql(statement)

@@ -1,0 +1,54 @@
+"""What every stage of a run is given, whether a task or the command line starts it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+from upath import UPath
+
+from include.connections import Connections
+from include.errors import ConfigurationError
+from include.models import Interval, RunOptions
+from include.settings import Settings
+from include.systems import System, read_systems
+from include.use_case import UseCase
+
+if TYPE_CHECKING:
+    from include.connections import HttpEndpoint
+
+
+@dataclass(frozen=True)
+class Night:
+    """One run in progress: the use case, its interval and options, and the ways to reach everything else."""
+
+    case: UseCase
+    interval: Interval
+    run_id: str
+    options: RunOptions
+    ledger: Engine
+    connections: Connections
+    settings: Settings
+
+    def system(self, name: str) -> System:
+        """An entry of the registry; raises ConfigurationError if there is none."""
+        systems = read_systems(self.settings.systems_file)
+        if name not in systems:
+            raise ConfigurationError(f"not in the registry; known: {', '.join(systems)}", system=name)
+        return systems[name]
+
+    def http(self, system: str) -> HttpEndpoint:
+        """A kept session for a REST system of the registry."""
+        return self.connections.http(self.system(system).connection)
+
+    def path(self, *names: str) -> UPath:
+        """A place in this run's staging folder; parents are made."""
+        place = UPath(self.settings.staging).joinpath(self.case.name, self.run_id, *names)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+    @property
+    def model_name(self) -> str:
+        """The model asked in this run: the option's, else the one pinned in the spec."""
+        return self.options.model or self.case.model.name

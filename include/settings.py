@@ -1,0 +1,51 @@
+"""Settings, read from the environment when called and never at import."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from include.errors import ConfigurationError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a deployment may tune without touching code.
+
+    `staging` is a folder or fsspec URL for Parquet and reports; `chunk_rows` bounds the rows held in memory at once;
+    `concurrency` is the number of model calls in flight per task; `token_secret` keys the tokens that replace
+    personal values in quarantine and dead letters.
+    """
+
+    staging: str
+    systems_file: Path
+    chunk_rows: int
+    concurrency: int
+    token_secret: str
+    git_sha: str
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read `NIGHTLEDGER_*` variables; raises ConfigurationError naming the variable that is wrong."""
+        env = os.environ if environment is None else environment
+        home = Path(env.get("NIGHTLEDGER_HOME") or ROOT / ".nightledger")
+        return cls(
+            staging=env.get("NIGHTLEDGER_STAGING") or str(home / "staging"),
+            systems_file=Path(env.get("NIGHTLEDGER_SYSTEMS") or ROOT / "include" / "systems.toml"),
+            chunk_rows=_positive(env, "NIGHTLEDGER_CHUNK_ROWS", 10_000),
+            concurrency=_positive(env, "NIGHTLEDGER_CONCURRENCY", 32),
+            token_secret=env.get("NIGHTLEDGER_TOKEN_SECRET", ""),
+            git_sha=env.get("NIGHTLEDGER_GIT_SHA", ""),
+        )
+
+
+def _positive(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdigit() or int(text) < 1:
+        raise ConfigurationError("must be a whole number of at least 1", about=name)
+    return int(text)

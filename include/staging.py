@@ -1,0 +1,150 @@
+"""Datasets between stages: Parquet written in a stream, read in chunks, described by a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from include.errors import ContractBroken
+from include.models import Manifest, Record
+from include.use_case import Kind
+
+ARROW: Mapping[Kind, pa.DataType] = {
+    "text": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "datetime": pa.timestamp("us", tz="UTC"),
+    "date": pa.date32(),
+    "boolean": pa.bool_(),
+}
+
+
+class _Digesting:
+    """A file that hashes what is written through it."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle, self._sha, self.size, self.closed = handle, hashlib.sha256(), 0, False
+
+    def write(self, data: Any) -> int:
+        chunk = memoryview(data).tobytes()
+        self._sha.update(chunk)
+        self.size += len(chunk)
+        self._handle.write(chunk)
+        return len(chunk)
+
+    def flush(self) -> None:
+        self._handle.flush()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._handle.close()
+            self.closed = True
+
+    def hexdigest(self) -> str:
+        return self._sha.hexdigest()
+
+    def tell(self) -> int:
+        return self.size
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+
+class StagedWriter:
+    """Write rows or batches to one Parquet file (zstd); `manifest()` after the block describes what was written.
+
+    A file without a manifest in the ledger does not exist for the rest of the pipeline, so a crash leaves nothing half.
+    """
+
+    def __init__(self, path: UPath, schema: pa.Schema, *, rows_per_group: int = 10_000) -> None:
+        """Rows are gathered until `rows_per_group` are there, which is all this keeps in memory."""
+        self._path, self._schema, self._limit = path, schema, rows_per_group
+        self._buffer: list[Record] = []
+        self.rows = 0
+
+    def __enter__(self) -> Self:
+        self._file = _Digesting(self._path.open("wb"))
+        self._writer = pq.ParquetWriter(cast("Any", self._file), self._schema, compression="zstd")
+        return self
+
+    def append(self, row: Record) -> None:
+        """Add one row; a column that is absent is null."""
+        self._buffer.append(row)
+        if len(self._buffer) >= self._limit:
+            self._flush()
+
+    def extend(self, rows: Iterable[Record]) -> None:
+        """Add rows one by one."""
+        for row in rows:
+            self.append(row)
+
+    def write_table(self, table: pa.Table) -> None:
+        """Add a table of the writer's schema as it is."""
+        self._flush()
+        self.rows += table.num_rows
+        self._writer.write_table(table.cast(self._schema))
+
+    def _flush(self) -> None:
+        if self._buffer:
+            self.rows += len(self._buffer)
+            self._writer.write_table(pa.Table.from_pylist(self._buffer, schema=self._schema))
+            self._buffer = []
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._flush()
+            self._writer.close()
+        finally:
+            self._file.close()
+
+    def manifest(self, run_id: str, dataset: str, facts: Mapping[str, Any] | None = None) -> Manifest:
+        """The dataset's description; call it after the block has ended."""
+        columns = {name: str(self._schema.field(name).type) for name in self._schema.names}
+        size, sha256 = self._file.size, self._file.hexdigest()
+        return Manifest(run_id, dataset, str(self._path), self.rows, size, sha256, columns, dict(facts or {}))
+
+
+def read_chunks(
+    manifest: Manifest, *, rows: int = 10_000, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Record batches of at most `rows` rows; raises ContractBroken if the file is gone or is not the one described."""
+    path = UPath(manifest.uri)
+    try:
+        with path.open("rb") as handle:
+            file = pq.ParquetFile(handle)
+            if file.metadata.num_rows != manifest.rows:
+                raise ContractBroken(
+                    f"holds {file.metadata.num_rows} rows, its manifest says {manifest.rows}",
+                    system="staging",
+                    about=manifest.dataset,
+                    action="Clear the run from the extract task on",
+                )
+            yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns is not None else None)
+    except FileNotFoundError as error:
+        raise ContractBroken(
+            "the staged file is gone",
+            system="staging",
+            about=manifest.dataset,
+            action="Clear the run from the extract task on",
+        ) from error
+
+
+def read_rows(manifest: Manifest, *, rows: int = 10_000, columns: Sequence[str] | None = None) -> Iterator[Record]:
+    """The dataset's rows as dictionaries, at most one chunk in memory."""
+    for batch in read_chunks(manifest, rows=rows, columns=columns):
+        yield from cast("list[Record]", batch.to_pylist())

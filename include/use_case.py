@@ -1,0 +1,224 @@
+"""What a use case declares: one frozen `UseCase` per folder under `include/use_cases/`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from include.errors import ConfigurationError
+from include.models import Mode
+
+FOLDER = Path(__file__).parent / "use_cases"
+Kind = Literal["text", "integer", "number", "datetime", "date", "boolean"]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the work costs today, so that the return can be proved later."""
+
+    metric: str
+    value: float
+    unit: str
+    measured: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailurePlan:
+    """What happens to a row when the model is unavailable, answers wrongly, or refuses."""
+
+    unavailable: Literal["fallback", "dead_letter"]
+    invalid: Literal["fallback", "dead_letter"]
+    refused: Literal["fallback", "dead_letter"]
+    in_words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the staged data: the name at the source, the name here, its type."""
+
+    source_name: str
+    name: str
+    kind: Kind = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """A second CRM object read for context and joined onto each row by `join_on` (a staged column) = its id."""
+
+    object: str
+    join_on: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CrmSource:
+    """Rows changed within the interval, from a CRM object; `modified` is the property the interval is held against."""
+
+    system: str
+    object: str
+    key: Column
+    modified: Column
+    columns: tuple[Column, ...]
+    related: tuple[Related, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileDrop:
+    """A file expected once per interval; `pattern` is filled by strftime with the interval's start, then globbed.
+
+    Rows are joined where file column `key` equals staged column `join_on`; `prefix` names the staged columns.
+    """
+
+    system: str
+    folder: str
+    archive: str
+    pattern: str
+    columns: tuple[Column, ...]
+    key: str
+    join_on: str
+    prefix: str
+    required: bool = True
+    settle_seconds: float = 5.0
+    max_field_chars: int = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Coalesce:
+    """A staged column that takes the first present value of several, e.g. the CRM's industry or else the file's."""
+
+    name: str
+    first_of: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recency:
+    """A staged integer column: within how many days before the interval's end the time in column `of` lies.
+
+    The value is the smallest of `days` that holds (None: older, absent or later than the interval's end). Steps rather
+    than a count, so that an unchanged row gives an unchanged input and its answer is reused the next night.
+    """
+
+    name: str
+    of: str
+    days: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """Which model is asked, through which system of the registry, with which pinned parameters and prompt version."""
+
+    system: str
+    name: str
+    prompt: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    max_output_tokens: int = 400
+    reasks: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class CrmSink:
+    """Where answers are written: staged key -> object id, output field -> property."""
+
+    system: str
+    object: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseSink:
+    """A warehouse table that is upserted with every written row."""
+
+    system: str
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class UseCase:
+    """The declarations of one use case; a blank in any of them fails the test suite.
+
+    `model_sees` are the staged columns that may enter a prompt; `personal` are columns that are replaced by tokens
+    wherever a row is kept outside the staged data. `cost_ceiling_usd` is per run. `confidence_threshold` is in 0..1;
+    an answer below it goes to a person.
+    """
+
+    name: str
+    sentence: str
+    owner: str
+    credential_owner: str
+    approver: str
+    baseline: Baseline
+    output_destination: str
+    failure_plan: FailurePlan
+    cost_ceiling_usd: Decimal
+    latency_class: Literal["batch", "interactive"]
+    mode: Mode
+    source: CrmSource
+    drops: tuple[FileDrop, ...]
+    derived: tuple[Coalesce | Recency, ...]
+    model: ModelChoice
+    model_sees: tuple[str, ...]
+    personal: tuple[str, ...]
+    confidence_threshold: float
+    sink: CrmSink
+    warehouse: WarehouseSink | None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds the use case's files."""
+        return FOLDER / self.name
+
+    def module(self, name: str) -> ModuleType:
+        """Import one of the use case's modules (`output`, `expectations`, `fallback`) when it is needed."""
+        return importlib.import_module(f"include.use_cases.{self.name}.{name}")
+
+    @property
+    def contract_hash(self) -> str:
+        """sha256 over what the model sees and must answer; answers are only reused under the same contract."""
+        from include.canonical import digest
+
+        schema = self.module("output").Output.model_json_schema()
+        return digest({"use_case": self.name, "sees": list(self.model_sees), "schema": schema})
+
+
+def load(name: str) -> UseCase:
+    """The use case of that name; raises ConfigurationError listing those that exist."""
+    if name not in names():
+        raise ConfigurationError(f"no use case {name!r}; known: {', '.join(names())}", about="use case")
+    spec: UseCase = importlib.import_module(f"include.use_cases.{name}.spec").SPEC
+    if spec.name != name:
+        raise ConfigurationError(f"the spec in folder {name!r} calls itself {spec.name!r}", about="use case")
+    if spec.latency_class != "batch":
+        raise ConfigurationError(
+            "a nightly run cannot serve an interactive workflow", about=name, action="Serve it online instead"
+        )
+    return spec
+
+
+def names() -> list[str]:
+    """Names of all use cases, sorted."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/spec.py"))
+
+
+def blanks(value: Any, path: str = "") -> list[str]:
+    """Paths of declarations left blank (empty text, empty collection, zero ceiling), for the readiness test."""
+    if is_dataclass(value) and not isinstance(value, type):
+        found: list[str] = []
+        for item in fields(value):
+            found += blanks(getattr(value, item.name), f"{path}.{item.name}".lstrip("."))
+        return found
+    if isinstance(value, str):
+        return [] if value.strip() and value.strip().lower() not in {"todo", "tbd", "n/a", "?"} else [path]
+    if isinstance(value, Decimal):
+        return [] if value > 0 else [path]
+    return []
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes, as hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

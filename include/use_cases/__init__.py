@@ -1,0 +1,1 @@
+"""One folder per use case; each holds declarations only."""

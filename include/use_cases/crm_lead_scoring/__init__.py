@@ -1,0 +1,1 @@
+"""Score the leads that changed last night and write the score back."""
