@@ -1,0 +1,70 @@
+"""Group commits: whatever gathered while the last transaction ran goes into the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from include.ledger.audit import Answer, Intent, Result
+
+Entry = Intent | tuple[Result, Answer | None]
+Commit = Callable[[Sequence[Entry]], None]
+
+
+class Journal:
+    """Commits entries in groups on one thread; `commit` returns when the entry is durable.
+
+    When the ledger fails, every waiting and later `commit` raises its error, so no call leaves unrecorded.
+    """
+
+    def __init__(self, commit: Commit) -> None:
+        """`commit` writes a group of entries in one transaction; it runs outside the event loop."""
+        self._commit = commit
+        self._waiting: list[tuple[Entry, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._failure: BaseException | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+        self._wake.set()
+        await self._task
+
+    async def commit(self, entry: Entry) -> None:
+        """Wait until the entry is committed; raises what the ledger raised."""
+        if self._failure is not None:
+            raise self._failure
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, future))
+        self._wake.set()
+        await asyncio.shield(future)
+
+    async def _run(self) -> None:
+        while not (self._closing and not self._waiting):
+            await self._wake.wait()
+            self._wake.clear()
+            group, self._waiting = self._waiting, []
+            if group:
+                await self._flush(group)
+
+    async def _flush(self, group: Sequence[tuple[Entry, asyncio.Future[None]]]) -> None:
+        try:
+            if self._failure is not None:
+                raise self._failure
+            await asyncio.to_thread(self._commit, [entry for entry, _ in group])
+        except Exception as error:  # handed to every waiter, which raises it
+            self._failure = error
+            for _, future in group:
+                future.set_exception(error)
+                future.exception()  # a waiter that was cancelled must not leave a warning
+        else:
+            for _, future in group:
+                future.set_result(None)

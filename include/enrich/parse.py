@@ -1,0 +1,77 @@
+"""From the model's text to a validated answer, or the class of what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from include.enrich.client import Reply
+from include.models import Record
+
+_BLOCK = re.compile(r"```(?:json)?\s*\n?(.*?)```", re.DOTALL | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """`ok` with the answer; or `invalid`, `empty`, `refused` with the problem in words (no value of the answer)."""
+
+    outcome: Literal["ok", "invalid", "empty", "refused"]
+    answer: Record | None = None
+    problem: str = ""
+
+
+def parse_reply(reply: Reply, output: type[BaseModel]) -> Parsed:
+    """Judge an answered call. One JSON object in a code block or inside prose is accepted; two are ambiguous."""
+    if reply.refusal or reply.finish_reason == "content_filter":
+        return Parsed("refused", problem="the model refused")
+    if not (reply.text or "").strip():
+        return Parsed("empty", problem="the answer was empty")
+    if reply.finish_reason == "length":
+        return Parsed("invalid", problem="the answer was cut off before its end")
+    found = _find_objects(str(reply.text))
+    if len(found) != 1:
+        problem = "it held no JSON object" if not found else f"it held {len(found)} JSON objects instead of one"
+        return Parsed("invalid", problem=problem)
+    try:
+        return Parsed("ok", output.model_validate(found[0]).model_dump(mode="json"))
+    except ValidationError as error:
+        return Parsed("invalid", problem=_in_words(error))
+
+
+def _find_objects(text: str) -> list[Record]:
+    """The JSON objects in a text: the whole of it, else those in code blocks, else the outermost ones in prose."""
+    for candidates in ([text], _BLOCK.findall(text)):
+        objects = [value for value in map(_load, candidates) if value is not None]
+        if objects:
+            return objects
+    return _scan(text)
+
+
+def _load(text: str) -> Record | None:
+    try:
+        value = json.loads(text, strict=False)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _scan(text: str) -> list[Record]:
+    decoder, objects, at = json.JSONDecoder(strict=False), [], text.find("{")
+    while at != -1:
+        try:
+            value, end = decoder.raw_decode(text, at)
+            objects.append(value)
+        except ValueError:
+            end = at + 1
+        at = text.find("{", end)
+    return objects
+
+
+def _in_words(error: ValidationError) -> str:
+    """Which fields are wrong and how; never what the model had put there."""
+    faults: list[Any] = error.errors(include_input=False, include_url=False)[:5]
+    return "; ".join(f"{'.'.join(str(part) for part in fault['loc']) or 'answer'}: {fault['msg']}" for fault in faults)

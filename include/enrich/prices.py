@@ -1,0 +1,52 @@
+"""What a call costs, from the dated price table in this folder."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from include.errors import ConfigurationError
+
+_MILLION = Decimal(1_000_000)
+_TABLE = Path(__file__).with_name("prices.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars per million tokens of one model from one day on."""
+
+    model: str
+    dated: str
+    input: Decimal
+    cached_input: Decimal
+    output: Decimal
+    source: str
+
+    def cost(self, tokens_in: int, tokens_out: int, tokens_cached: int = 0) -> Decimal:
+        """US dollars for one call; `tokens_cached` are those of `tokens_in` that the provider had cached."""
+        fresh = tokens_in - tokens_cached
+        return (fresh * self.input + tokens_cached * self.cached_input + tokens_out * self.output) / _MILLION
+
+
+def find_price(model: str, day: date | None = None, table: Path = _TABLE) -> Price:
+    """The price of a model on a day (default today, UTC); raises ConfigurationError if the table has none.
+
+    A dated snapshot such as `gpt-4.1-mini-2025-04-14` takes the price of the model it is a snapshot of.
+    """
+    day = day or datetime.now(UTC).date()
+    entries = tomllib.loads(table.read_text(encoding="utf-8"))["price"]
+    known = [e for e in entries if e["model"] == model or model.startswith(f"{e['model']}-20")]
+    current = [e for e in known if date.fromisoformat(e["dated"]) <= day]
+    if not current:
+        raise ConfigurationError(
+            "has no price, so its cost could not be bounded",
+            system="model",
+            about=model,
+            action="Add it to include/enrich/prices.toml",
+        )
+    entry = max(current, key=lambda e: str(e["dated"]))
+    money = {name: Decimal(entry[name]) for name in ("input", "cached_input", "output")}
+    return Price(model=model, dated=entry["dated"], source=entry["source"], **money)

@@ -1,0 +1,231 @@
+"""The inference part of the ledger: intents, results, answers to reuse, and the lock that keeps payers apart."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Engine, and_, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+
+from include.ledger import tables
+from include.ledger.database import copy_rows, transaction
+from include.models import Interval, Origin, Record, ReInfer
+from include.night import Night
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A call that is about to leave; committed before it does (invariant I3)."""
+
+    inference_id: UUID
+    row_id: str
+    row_key: str
+    inference_key: str
+    messages: Sequence[Record]
+    kind: str
+    attempt: int
+    tokens_estimated: int
+    cost_reserved: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of one intent; times in milliseconds, cost in US dollars."""
+
+    inference_id: UUID
+    outcome: str
+    detail: str | None
+    http_status: int | None
+    model_answered: str | None
+    provider_request_id: str | None
+    raw_text: str | None
+    parsed: Record | None
+    tokens_in: int
+    tokens_out: int
+    tokens_cached: int
+    cost: Decimal
+    price_dated: str
+    latency_ms: int
+    queue_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An accepted answer under its content address."""
+
+    inference_key: str
+    input_sha256: str
+    output: Record
+    origin: Origin
+    inference_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """What one run asks with, the same for every row of it (invariant I7)."""
+
+    prompt_version: str
+    prompt_hash: str
+    model: str
+    parameters: Record
+    contract_hash: str
+
+
+_INTENT = [
+    "inference_id",
+    "stream",
+    "batch",
+    "run_id",
+    "use_case",
+    "row_id",
+    "row_key",
+    "inference_key",
+    "prompt_version",
+    "prompt_hash",
+    "model",
+    "parameters",
+    "messages",
+    "kind",
+    "attempt",
+    "tokens_estimated",
+    "cost_reserved",
+]
+_RESULT = [
+    "inference_id",
+    "stream",
+    "batch",
+    "run_id",
+    "outcome",
+    "detail",
+    "http_status",
+    "model_answered",
+    "provider_request_id",
+    "raw_text",
+    "parsed",
+    "tokens_in",
+    "tokens_out",
+    "tokens_cached",
+    "cost",
+    "price_dated",
+    "latency_ms",
+    "queue_ms",
+]
+
+
+def record_intents(connection: Connection, night: Night, pins: Pins, intents: Sequence[Intent]) -> None:
+    """Append a group of intents; one event seals the group."""
+    batch = uuid4()
+    shared = (pins.prompt_version, pins.prompt_hash, pins.model, pins.parameters)
+    rows = (
+        (i.inference_id, night.run_id, batch, night.run_id, night.case.name, i.row_id, i.row_key, i.inference_key)
+        + shared
+        + (list(i.messages), i.kind, i.attempt, i.tokens_estimated, i.cost_reserved)
+        for i in intents
+    )
+    copy_rows(connection, tables.inference, _INTENT, rows)
+
+
+def record_results(connection: Connection, night: Night, results: Sequence[Result]) -> None:
+    """Append a group of outcomes; one event seals the group."""
+    batch, run_id = uuid4(), night.run_id
+    rows = ((r.inference_id, run_id, batch, run_id, *(getattr(r, name) for name in _RESULT[4:])) for r in results)
+    copy_rows(connection, tables.inference_result, _RESULT, rows)
+
+
+def keep_answers(connection: Connection, night: Night, pins: Pins, answers: Sequence[Answer]) -> None:
+    """Make answers reusable; a rule's answer never replaces a model's."""
+    values = [
+        {
+            "inference_key": a.inference_key,
+            "use_case": night.case.name,
+            "input_sha256": a.input_sha256,
+            "output": a.output,
+            "origin": a.origin.value,
+            "interval_start": night.interval.start,
+            "interval_end": night.interval.end,
+            "inference_id": a.inference_id,
+            "run_id": night.run_id,
+            "model": pins.model,
+            "prompt_version": pins.prompt_version,
+            "contract_hash": pins.contract_hash,
+        }
+        for a in answers
+    ]
+    new = insert(tables.answer)
+    changed: dict[str, Any] = {name: new.excluded[name] for name in values[0] if name != "inference_key"}
+    changed["recorded_at"] = func.clock_timestamp()
+    replaceable = or_(new.excluded.origin == "model", tables.answer.c.origin == "rule")
+    statement = new.on_conflict_do_update(index_elements=["inference_key"], set_=changed, where=replaceable)
+    connection.execute(statement, values)
+
+
+def find_answers(engine: Engine, night: Night, keys: Collection[str]) -> dict[str, Answer]:
+    """Answers on record that this run may reuse, by inference key.
+
+    A model's answer holds for ever; a rule's only for its own interval, so that the next night asks again.
+    `re_infer` narrows it: `failed` ignores rules' answers, `all` takes only what this very run has asked already.
+    """
+    a = tables.answer.c
+    by_model, by_rule_here = a.origin == "model", and_(a.origin == "rule", _same_interval(a, night.interval))
+    allowed = {
+        ReInfer.NONE: or_(by_model, by_rule_here),
+        ReInfer.FAILED: or_(by_model, a.run_id == night.run_id),
+        ReInfer.ALL: a.run_id == night.run_id,
+    }[night.options.re_infer]
+    query = select(a.inference_key, a.input_sha256, a.output, a.origin, a.inference_id)
+    with transaction(engine) as connection:
+        rows = connection.execute(query.where(a.inference_key.in_(list(keys)), allowed)).all()
+    return {row[0]: Answer(row[0], row[1], row[2], Origin(row[3]), row[4]) for row in rows}
+
+
+def find_dead(engine: Engine, night: Night, keys: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Cause and detail of open dead letters of this interval, by inference key: these are not asked again unasked."""
+    d = tables.dead_letter.c
+    query = select(d.inference_key, d.cause, d.detail).where(
+        d.inference_key.in_(list(keys)), d.stage == "enrich", d.status == "open", _same_interval(d, night.interval)
+    )
+    if night.options.re_infer is not ReInfer.NONE:
+        query = query.where(d.run_id == night.run_id)
+    with transaction(engine) as connection:
+        return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
+
+
+def spent(engine: Engine, run_id: str) -> Decimal:
+    """US dollars that this run has paid so far; calls without a known result count with what was reserved for them."""
+    i, r = tables.inference.c, tables.inference_result.c
+    paid = func.coalesce(r.cost, i.cost_reserved)
+    query = select(func.coalesce(func.sum(paid), 0)).select_from(
+        tables.inference.outerjoin(tables.inference_result, i.inference_id == r.inference_id)
+    )
+    with transaction(engine) as connection:
+        return Decimal(connection.scalar(query.where(i.run_id == run_id)) or 0)
+
+
+@contextmanager
+def exclusive(engine: Engine, name: str) -> Iterator[None]:
+    """Hold a named lock of the whole ledger while the block runs; released by PostgreSQL if this process dies."""
+    key = func.hashtextextended(f"nightledger/{name}", 0)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        waited = 0
+        while not connection.scalar(select(func.pg_try_advisory_lock(key))):
+            if waited % 30 == 0:
+                log.info("another run uses %s; waiting", name)
+            time.sleep(1)
+            waited += 1
+        try:
+            yield
+        finally:
+            connection.execute(select(func.pg_advisory_unlock(key)))
+
+
+def _same_interval(columns: Any, interval: Interval) -> Any:
+    return and_(columns.interval_start == interval.start, columns.interval_end == interval.end)
