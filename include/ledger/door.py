@@ -1,0 +1,110 @@
+"""How a stage gets in: the ledger's engine, migrated, and the run it works under."""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import OperationalError
+
+from include.connections import Connections
+from include.enrich.prompt import load_prompt
+from include.errors import ConfigurationError, LedgerUnavailable
+from include.ledger import schema, tables
+from include.ledger.database import open_engine, transaction
+from include.ledger.record import open_run
+from include.models import Interval, RunKey, RunOptions
+from include.night import Night
+from include.settings import Settings
+from include.use_case import load
+
+log = logging.getLogger(__name__)
+SERVICE, OWNER = "nightledger_db", "nightledger_db_owner"
+
+
+def open_ledger(connections: Connections) -> Engine:
+    """The ledger as the service sees it; migrated first when it is behind and the owner's connection exists.
+
+    Raises ConfigurationError, LedgerUnavailable or LedgerOutdated.
+    """
+    url = connections.database(SERVICE)
+    if url is None:
+        variable = f"AIRFLOW_CONN_{SERVICE.upper()}"
+        raise ConfigurationError(
+            "no such connection", system=SERVICE, action=f"Define it in Airflow, or set {variable}"
+        )
+    engine = open_engine(url)
+    try:
+        if schema.current_revision(engine) != schema.head_revision():
+            upgrade_ledger(connections)
+        schema.require_current(engine)
+    except OperationalError as error:
+        action = f"Check that PostgreSQL runs and that connection `{SERVICE}` is right"
+        raise LedgerUnavailable("cannot be reached", system="ledger", action=action) from error
+    return engine
+
+
+def upgrade_ledger(connections: Connections) -> str | None:
+    """Migrate with the owner's connection; None when there is no such connection."""
+    url = connections.database(OWNER)
+    if url is None:
+        return None
+    owner = open_engine(url)
+    try:
+        revision = schema.upgrade(owner)
+        log.info("ledger is at revision %s", revision)
+        return revision
+    finally:
+        owner.dispose()
+
+
+def begin_night(key: RunKey, options: RunOptions, connections: Connections, settings: Settings) -> Night:
+    """Open the run that `key` names (or find it, on a retry) and return what its stages need."""
+    if not settings.token_secret:
+        raise ConfigurationError(
+            "is not set, so personal values could not be replaced by tokens",
+            about="NIGHTLEDGER_TOKEN_SECRET",
+            action="Set it to a long random text and keep it the same from night to night",
+        )
+    case = load(key.use_case)
+    engine = open_ledger(connections)
+    prompt = load_prompt(case).as_mapping()
+    run_id = open_run(engine, key, case, options, prompt=prompt, git_sha=settings.git_sha)
+    return Night(case, key.interval, run_id, options, engine, connections, settings)
+
+
+def resume_night(run_id: str, connections: Connections, settings: Settings) -> Night:
+    """The night of a run that exists already, with the options it was opened with."""
+    engine = open_ledger(connections)
+    run = tables.run.c
+    query = select(run.use_case, run.interval_start, run.interval_end, run.options).where(run.run_id == run_id)
+    with transaction(engine) as connection:
+        found = connection.execute(query).first()
+    if found is None:
+        raise ConfigurationError("no such run", system="ledger", about=run_id)
+    case = load(found.use_case)
+    options = RunOptions.from_params(found.options, case.mode)
+    return Night(
+        case, Interval(found.interval_start, found.interval_end), run_id, options, engine, connections, settings
+    )
+
+
+def find_run(engine: Engine, key: RunKey) -> str | None:
+    """The newest run of that use case, interval and starter, or None."""
+    run = tables.run.c
+    query = select(run.run_id).where(
+        run.use_case == key.use_case,
+        run.interval_start == key.interval.start,
+        run.interval_end == key.interval.end,
+        run.external_ref == key.external_ref,
+    )
+    with transaction(engine) as connection:
+        return connection.scalar(query.order_by(run.attempt.desc()).limit(1))
+
+
+def latest_run(engine: Engine, use_case: str) -> str | None:
+    """The run of a use case that was started last, or None."""
+    run = tables.run.c
+    query = select(run.run_id).where(run.use_case == use_case).order_by(run.started_at.desc()).limit(1)
+    with transaction(engine) as connection:
+        return connection.scalar(query)

@@ -1,0 +1,1 @@
+"""Nightledger's adapters to Airflow; what a night does is in `include`."""

@@ -1,0 +1,1 @@
+"""Connections of the core, filled by Airflow's hooks."""

@@ -1,0 +1,89 @@
+"""The core's `Connections`, filled by Airflow's hooks, so that secrets come from where Airflow keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from include.connections import Connection, HttpEndpoint, ModelEndpoint, database_url
+from include.errors import AccessDenied, ConfigurationError, SystemUnavailable
+
+if TYPE_CHECKING:
+    import paramiko
+
+
+class AirflowConnections:
+    """Opens systems through HttpHook, SFTPHook and OpenAIHook."""
+
+    def get(self, conn_id: str) -> Connection:
+        """The Airflow connection's fields; raises ConfigurationError if there is none of that id."""
+        try:
+            found: Any = BaseHook.get_connection(conn_id)
+        except AirflowNotFoundException as error:
+            raise ConfigurationError(
+                "no such connection",
+                system=conn_id,
+                action=f"Create it under Admin > Connections, or set AIRFLOW_CONN_{conn_id.upper()}",
+            ) from error
+        return Connection(
+            conn_id=conn_id,
+            host=found.host or "",
+            port=found.port,
+            schema=found.schema or "",
+            login=found.login or "",
+            password=found.password or "",
+            extra=found.extra_dejson,
+        )
+
+    def http(self, conn_id: str) -> HttpEndpoint:
+        """HttpHook's session, kept for all calls; without a login the password is a bearer token."""
+        from airflow.providers.http.hooks.http import HttpHook
+
+        found = self.get(conn_id)
+        hook = HttpHook(http_conn_id=conn_id)
+        bearer = {} if found.login else {"Authorization": f"Bearer {found.password}"}
+        session = hook.get_conn(headers=bearer)
+        return HttpEndpoint(session, hook.base_url)
+
+    @contextmanager
+    def sftp(self, conn_id: str) -> Iterator[paramiko.SFTPClient]:
+        """SFTPHook's one managed connection; the host key is checked."""
+        import paramiko
+        from airflow.providers.sftp.hooks.sftp import SFTPHook
+
+        self.get(conn_id)
+        try:
+            managed = SFTPHook(ssh_conn_id=conn_id).get_managed_conn()
+            client = managed.__enter__()
+        except paramiko.AuthenticationException as error:
+            action = "Renew the key or password of this connection"
+            raise AccessDenied("login refused", system=conn_id, action=action) from error
+        except paramiko.SSHException as error:
+            action = "Compare the server's key with `host_key` in the connection's extra"
+            reason = f"host key or handshake refused ({type(error).__name__})"
+            raise ConfigurationError(reason, system=conn_id, action=action) from error
+        except OSError as error:
+            raise SystemUnavailable(f"cannot connect ({type(error).__name__})", system=conn_id) from error
+        try:
+            yield client
+        finally:
+            managed.__exit__(None, None, None)
+
+    def model(self, conn_id: str) -> ModelEndpoint:
+        """Key and base URL as OpenAIHook understands the connection."""
+        from airflow.providers.openai.hooks.openai import OpenAIHook
+
+        self.get(conn_id)
+        client = OpenAIHook(conn_id=conn_id).get_conn()
+        return ModelEndpoint(str(client.base_url), client.api_key)
+
+    def database(self, conn_id: str) -> str | None:
+        """SQLAlchemy URL for psycopg, or None if no such connection exists."""
+        try:
+            return database_url(self.get(conn_id))
+        except ConfigurationError:
+            return None

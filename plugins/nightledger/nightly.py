@@ -1,0 +1,55 @@
+"""What nightly DAGs share: the schedule, the defaults of their tasks, and the trigger form."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import CronDataIntervalTimetable, Param
+
+if TYPE_CHECKING:
+    from include.use_case import UseCase
+
+NIGHTLY = CronDataIntervalTimetable("0 2 * * *", timezone="UTC")
+"""02:00 UTC with a data interval of the 24 hours before; a bare cron string would give an empty one."""
+
+
+def defaults(case: UseCase) -> dict[str, Any]:
+    """Arguments for every task of a use case's DAG."""
+    return {
+        "owner": case.owner,
+        "retries": 3,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=10),
+        "execution_timeout": timedelta(hours=4),
+    }
+
+
+def form(case: UseCase) -> dict[str, Param]:
+    """The trigger form of a use case's DAG."""
+    return {
+        "mode": Param(
+            case.mode.value,
+            enum=["shadow", "gated", "auto"],
+            title="Mode",
+            description="shadow: record only. gated: every row waits for a person. auto: write what is certain enough.",
+        ),
+        "limit": Param(
+            None, type=["null", "integer"], minimum=1, title="Rows", description="At most so many; empty: all."
+        ),
+        "re_infer": Param(
+            "none",
+            enum=["none", "failed", "all"],
+            title="Ask again",
+            description="none: answers on record are reused. failed: fallbacks and dead letters are asked again. "
+            "all: every row is asked and paid again.",
+        ),
+        "model": Param(None, type=["null", "string"], title="Model", description="Empty: the one pinned in the spec."),
+        "re_extract": Param(
+            False,
+            type="boolean",
+            title="Extract again",
+            description="A finished date is re-run on the rows it was run on; set this to read the sources anew.",
+        ),
+    }

@@ -1,0 +1,126 @@
+"""The steps of a night as tasks; each opens the door to the ledger, calls the stage of the same name, and returns
+a manifest (never a row)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import TriggerRule, task
+
+from nightledger.context import airflow_errors, run_key, run_options
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, XComArg
+
+    from include.night import Night
+    from include.use_case import UseCase
+
+FAILED = {"failed", "upstream_failed"}
+
+
+def extract(case: UseCase) -> XComArg:
+    """Bring the interval's rows in; returns the manifest of dataset `raw`."""
+    return _extract(case.name)
+
+
+def check(case: UseCase, raw: Any) -> XComArg:
+    """Hold the rows against the use case's expectations; returns the manifest of dataset `good`."""
+    return _check(case.name, raw)
+
+
+def gate(case: UseCase, enriched: Any) -> XComArg:
+    """Decide per row: write, review, or record only; returns the manifest of dataset `approved`."""
+    return _gate(case.name, enriched)
+
+
+def write(case: UseCase, approved: Any) -> XComArg:
+    """Write approved rows back through the outbox; returns counts."""
+    return _write(case.name, approved)
+
+
+def close(case: UseCase) -> XComArg:
+    """Prove that the counts add up, close the run and render the morning report, whatever happened before."""
+    return _close(case.name)
+
+
+def resume(manifest: dict[str, Any]) -> Night:
+    """The night that a manifest belongs to, for a task after `extract`."""
+    from include.ledger.door import resume_night
+    from include.settings import Settings
+    from nightledger.hooks.connections import AirflowConnections
+
+    return resume_night(manifest["run_id"], AirflowConnections(), Settings.read())
+
+
+@task(task_id="extract")
+def _extract(use_case: str, **context: Any) -> dict[str, Any]:
+    from include.ledger.door import begin_night
+    from include.settings import Settings
+    from include.sources.extract import extract as run_stage
+    from nightledger.hooks.connections import AirflowConnections
+
+    given: Context = context  # type: ignore[assignment]
+    with airflow_errors():
+        key, options = run_key(use_case, given), run_options(use_case, given)
+        night = begin_night(key, options, AirflowConnections(), Settings.read())
+        return run_stage(night).to_json()
+
+
+@task(task_id="check")
+def _check(use_case: str, raw: dict[str, Any]) -> dict[str, Any]:
+    from include.models import Manifest
+    from include.quality.check import check as run_stage
+
+    with airflow_errors():
+        return run_stage(resume(raw), Manifest.from_json(raw)).to_json()
+
+
+@task(task_id="gate")
+def _gate(use_case: str, enriched: dict[str, Any]) -> dict[str, Any]:
+    from include.gate.gate import gate as run_stage
+    from include.models import Manifest
+
+    with airflow_errors():
+        return run_stage(resume(enriched), Manifest.from_json(enriched)).to_json()
+
+
+@task(task_id="write")
+def _write(use_case: str, approved: dict[str, Any]) -> dict[str, Any]:
+    from include.models import Manifest
+    from include.sinks.write import write as run_stage
+
+    with airflow_errors():
+        return run_stage(resume(approved), Manifest.from_json(approved))
+
+
+@task(task_id="close", trigger_rule=TriggerRule.ALL_DONE, retries=1)
+def _close(use_case: str, **context: Any) -> dict[str, Any]:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from include.errors import ConfigurationError
+    from include.ledger.door import find_run, open_ledger, resume_night
+    from include.report.close import close as run_stage
+    from include.settings import Settings
+    from nightledger.hooks.connections import AirflowConnections
+
+    given: Context = context  # type: ignore[assignment]
+    failed = _failed_tasks(given)
+    with airflow_errors():
+        connections = AirflowConnections()
+        run_id = find_run(open_ledger(connections), run_key(use_case, given))
+        if run_id is None:
+            raise ConfigurationError("no run was opened", about=use_case, action="See the log of task `extract`")
+        summary = run_stage(resume_night(run_id, connections, Settings.read()), failed=failed)
+    if failed:
+        raise AirflowFailException(
+            f"The night did not finish: {', '.join(sorted(failed))}. Report: {summary['report']}"
+        )
+    return summary
+
+
+def _failed_tasks(context: Context) -> dict[str, str]:
+    """Upstream tasks of this run that failed, with their state."""
+    values: Any = context
+    ti, run = values["ti"], values["dag_run"]
+    states = ti.get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
+    return {name: state for name, state in states.items() if state in FAILED and name != ti.task_id}
