@@ -1,0 +1,75 @@
+"""What counts as an answer, and what each wrong answer is called."""
+
+import json
+
+import pytest
+
+from include.enrich.client import Reply
+from include.enrich.parse import parse_reply
+from include.use_cases.crm_lead_scoring.output import Output
+
+GOOD = {
+    "score": 71,
+    "tier": "hot",
+    "summary": "Large manufacturer, active this week.",
+    "next_action": "call",
+    "confidence": 0.8,
+    "reasons": ["decision maker"],
+}
+
+
+def reply(text: str | None, **more: str) -> Reply:
+    return Reply("answered", 0.1, text=text, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(GOOD),
+        f"```json\n{json.dumps(GOOD)}\n```",
+        f"Sure! Here you go:\n```\n{json.dumps(GOOD)}\n```\nAnything else?",
+        f"The lead is promising. {json.dumps(GOOD)} Hope this helps.",
+        json.dumps(GOOD).replace("week.", "week.\\n").replace("\\n", "\n"),
+    ],
+    ids=["plain", "block", "block in prose", "inside prose", "raw control character"],
+)
+def test_one_json_object_is_found_wherever_it_stands(text: str) -> None:
+    parsed = parse_reply(reply(text), Output)
+    assert parsed.outcome == "ok"
+    assert parsed.answer is not None
+    assert parsed.answer["score"] == 71
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("I think this lead is great, call them today!", "no JSON object"),
+        (json.dumps(GOOD) + json.dumps(GOOD), "2 JSON objects"),
+        (json.dumps({**GOOD, "tier": "lukewarm"}), "tier"),
+        (json.dumps({**GOOD, "score": 101}), "score"),
+        (json.dumps({**GOOD, "extra": 1}), "extra"),
+        (json.dumps([GOOD][:0]), "no JSON object"),
+    ],
+)
+def test_a_wrong_answer_is_invalid_and_says_why(text: str, problem: str) -> None:
+    parsed = parse_reply(reply(text), Output)
+    assert parsed.outcome == "invalid"
+    assert problem in parsed.problem
+
+
+def test_the_problem_never_repeats_what_the_model_said() -> None:
+    assert "SECRET" not in parse_reply(reply(json.dumps({**GOOD, "tier": "SECRET"})), Output).problem
+
+
+@pytest.mark.parametrize("text", [None, "", "  \n"])
+def test_nothing_is_empty(text: str | None) -> None:
+    assert parse_reply(reply(text), Output).outcome == "empty"
+
+
+def test_a_refusal_is_refused_even_with_text() -> None:
+    assert parse_reply(reply(json.dumps(GOOD), refusal="I cannot"), Output).outcome == "refused"
+    assert parse_reply(reply(None, finish_reason="content_filter"), Output).outcome == "refused"
+
+
+def test_an_answer_cut_off_is_invalid_even_if_it_parses() -> None:
+    assert parse_reply(reply(json.dumps(GOOD), finish_reason="length"), Output).outcome == "invalid"

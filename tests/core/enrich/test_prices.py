@@ -1,0 +1,50 @@
+"""Money is exact, dated, and never guessed."""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from include.enrich.budget import Budget
+from include.enrich.prices import find_price
+from include.errors import ConfigurationError
+from include.systems import read_systems
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_cached_tokens_cost_less_and_nothing_is_rounded() -> None:
+    price = find_price("sandbox-small")
+    assert price.cost(1000, 100) == Decimal("0.00021")
+    assert price.cost(1000, 100, tokens_cached=1000) == Decimal("0.000135")
+
+
+def test_a_snapshot_takes_the_price_of_its_model() -> None:
+    assert find_price("gpt-4.1-mini-2025-04-14").input == Decimal("0.40")
+
+
+def test_a_model_without_price_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="cost could not be bounded"):
+        find_price("unheard-of")
+
+
+def test_a_price_of_the_future_is_not_used() -> None:
+    with pytest.raises(ConfigurationError):
+        find_price("sandbox-small", date(2020, 1, 1))
+
+
+def test_every_model_of_the_registry_has_a_price() -> None:
+    models = read_systems(ROOT / "include" / "systems.toml")["model"].context_tokens
+    assert models
+    for model in models:
+        assert find_price(model).source
+
+
+def test_a_budget_never_promises_more_than_its_ceiling() -> None:
+    budget = Budget(Decimal("1.00"))
+    assert budget.reserve(Decimal("0.60"))
+    assert not budget.reserve(Decimal("0.50"))
+    budget.settle(Decimal("0.60"), Decimal("0.10"))
+    assert budget.reserve(Decimal("0.90"))
+    assert not budget.reserve(Decimal("0.01"))
