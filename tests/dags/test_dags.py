@@ -1,0 +1,118 @@
+"""Every DAG file parses cheaply and keeps the house's policy."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "dags").glob("*.py"))
+HEAVY = ("pandas", "numpy", "great_expectations", "openai", "pyarrow")
+
+
+@pytest.fixture(scope="module")
+def bag() -> Any:
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(dag_folder=str(ROOT / "dags"))
+
+
+def test_every_file_gives_the_dag_of_its_name(bag: Any) -> None:
+    assert bag.import_errors == {}
+    assert FILES
+    assert set(bag.dags) == {file.stem for file in FILES}
+
+
+def test_every_dag_has_owner_tags_doc_retries_and_one_run_at_a_time(bag: Any) -> None:
+    for dag in bag.dags.values():
+        assert dag.tags
+        assert dag.doc_md
+        assert "Safe to re-run" in dag.doc_md
+        assert "Owner" in dag.doc_md
+        assert dag.max_active_runs == 1
+        assert not dag.catchup
+        for task in dag.tasks:
+            assert task.owner != "airflow"
+            assert task.retries >= 1
+
+
+def test_every_scheduled_dag_has_a_real_data_interval(bag: Any) -> None:
+    for dag in bag.dags.values():
+        assert type(dag.timetable).__name__ == "CronDataIntervalTimetable"
+
+
+def test_the_last_task_runs_whatever_happened_and_decides_the_colour(bag: Any) -> None:
+    for dag in bag.dags.values():
+        (last,) = [task for task in dag.tasks if not task.downstream_task_ids]
+        assert last.task_id == "close"
+        assert last.trigger_rule == "all_done"
+
+
+def test_a_dag_file_is_short() -> None:
+    for file in FILES:
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 80
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_parsing_loads_nothing_heavy(file: Path, tmp_path: Path) -> None:
+    code = f"import runpy, sys; runpy.run_path({str(file)!r}); print([m for m in {HEAVY!r} if m in sys.modules])"
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "AIRFLOW_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def imports(path: Path) -> set[str]:
+    """Names of all modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def within(names: set[str], *packages: str) -> set[str]:
+    return {name for name in names if any(name == p or name.startswith(f"{p}.") for p in packages)}
+
+
+def test_the_core_knows_neither_airflow_nor_the_adapters() -> None:
+    files = list((ROOT / "include").rglob("*.py"))
+    assert len(files) > 20
+    for file in files:
+        assert not within(imports(file), "airflow", "nightledger", "dags"), file
+
+
+def test_adapters_do_not_reach_into_dags() -> None:
+    files = list((ROOT / "plugins").rglob("*.py"))
+    assert files
+    for file in files:
+        assert not within(imports(file), "dags"), file
+
+
+@pytest.mark.parametrize(("package", "home"), [("openai", "include/enrich/client.py"), ("great_expectations", "include/quality")])
+def test_each_heavy_library_has_one_home(package: str, home: str) -> None:
+    users = [str(f.relative_to(ROOT)) for f in (ROOT / "include").rglob("*.py") if within(imports(f), package)]
+    assert users
+    assert all(user.startswith(home) for user in users)
+
+
+def test_airflow_scans_only_the_registration_file(tmp_path: Path) -> None:
+    code = (
+        "from airflow.plugins_manager import _get_plugins; p, e = _get_plugins()[:2]; "
+        "import sys; print(sorted(x.name for x in p if x.name == 'nightledger'), e, 'connections' in sys.modules)"
+    )
+    env = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}",
+    }
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.stdout.strip().splitlines()[-1:] == ["['nightledger'] {} False"], done.stderr[-2000:]
