@@ -1,0 +1,53 @@
+# Nightledger on one machine: Python 3.11 or newer, make and git are all it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+# Leftovers of another Airflow, or a setting that makes every process compile its imports anew, stay outside.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV AIRFLOW_HOME
+
+.DEFAULT_GOAL := help
+.PHONY: help night up down test lint bench clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+night: .venv/.runtime ## one whole night and its morning report  [DATA=folder of CSVs] [DATE=YYYY-MM-DD] [MODE=shadow|gated|auto]
+	@$(BIN)/python -m include.stack night $(if $(DATA),--data "$(DATA)") $(if $(DATE),--date $(DATE)) $(if $(MODE),--mode $(MODE))
+
+up: .venv/.runtime ## start everything and say where Airflow is  [DATA=folder of CSVs]
+	@$(BIN)/python -m include.stack up $(if $(DATA),--data "$(DATA)")
+
+down: .venv/.runtime ## stop what this clone started
+	@$(BIN)/python -m include.stack down
+
+test: lint ## lint, types and all tests
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: .venv/.dev ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.dev ## benchmarks, each against a baseline in the same run
+	@for file in tests/bench/bench_*.py; do echo "== $$file"; PYTHONPATH=. $(BIN)/python -W ignore $$file || exit 1; done
+
+clean: ## stop everything and remove what was made here
+	@if [ -x $(BIN)/python ] && [ -d .nightledger ]; then $(BIN)/python -m include.stack down || true; fi
+	rm -rf .nightledger .venv .mypy_cache .ruff_cache .pytest_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Nightledger needs Python 3.11 or newer; say which: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==0.13.8 || echo "uv is not available; pip does it, slower"
+
+INSTALL = if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -c constraints.txt -r $(1); \
+  else $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r $(1); fi
+
+.venv/.runtime: requirements.txt constraints.txt | .venv/bin/python
+	@echo "Installing (a few minutes the first time) ..."
+	@$(call INSTALL,requirements.txt)
+	@touch $@
+
+.venv/.dev: requirements-dev.txt .venv/.runtime
+	@$(call INSTALL,requirements-dev.txt)
+	@touch $@

@@ -1,0 +1,131 @@
+"""The environment of the stack's processes: Airflow's settings and the connections of the sandbox.
+
+Whatever the user has set already, in the environment or in `.env`, wins.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from include.settings import ROOT
+from include.stack.home import Home
+from include.stack.postgres import Server
+
+PREFIX = "AIRFLOW_CONN_"
+SANDBOX_CONNECTIONS = ("CRM_DEFAULT", "SFTP_DEFAULT", "OPENAI_DEFAULT")
+_DROPPED = ("PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "PYTHONHOME")
+
+
+def read_environment(root: Path = ROOT) -> dict[str, str]:
+    """The process's environment over the project's `.env` file, without leftovers of another Airflow."""
+    found: dict[str, str] = {}
+    file = root / ".env"
+    if file.exists():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            name, separator, value = line.strip().partition("=")
+            if separator and not name.startswith("#"):
+                found[name.strip()] = value.strip().strip("'\"")
+    foreign = {name for name in os.environ if name.startswith("AIRFLOW__") or name in (*_DROPPED, "AIRFLOW_HOME")}
+    return found | {name: value for name, value in os.environ.items() if name not in foreign}
+
+
+def airflow_settings(
+    home: Home, server: Server, secrets: Mapping[str, str], port: int, parallelism: int
+) -> dict[str, str]:
+    """Airflow's configuration for one small machine."""
+    database = server.url("airflow", "airflow", secrets["airflow"])
+    sections = {
+        "CORE": {
+            "DAGS_FOLDER": str(ROOT / "dags"),
+            "PLUGINS_FOLDER": str(ROOT / "plugins"),
+            "LOAD_EXAMPLES": "False",
+            "EXECUTOR": "LocalExecutor",
+            "PARALLELISM": str(parallelism),
+            "FERNET_KEY": secrets["fernet"],
+            "EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+            "SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.password_file),
+        },
+        "DATABASE": {"SQL_ALCHEMY_CONN": database, "SQL_ALCHEMY_CONN_ASYNC": database},
+        "API": {
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "BASE_URL": f"http://127.0.0.1:{port}",
+            "SECRET_KEY": secrets["api"],
+        },
+        "API_AUTH": {"JWT_SECRET": secrets["jwt"]},
+        "SCHEDULER": {"TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30", "TASK_INSTANCE_HEARTBEAT_SEC": "5"},
+        "DAG_PROCESSOR": {"REFRESH_INTERVAL": "30", "MIN_FILE_PROCESS_INTERVAL": "30"},
+        "USAGE_DATA_COLLECTION": {"ENABLED": "False"},
+    }
+    return {f"AIRFLOW__{section}__{key}": value for section, keys in sections.items() for key, value in keys.items()}
+
+
+def children_environment(
+    home: Home, given: Mapping[str, str], airflow: Mapping[str, str], secrets: Mapping[str, str]
+) -> dict[str, str]:
+    """What every process of the stack sees."""
+    ours = {
+        "AIRFLOW_HOME": str(home.airflow),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'plugins'}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{given.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "GX_ANALYTICS_ENABLED": "false",
+        "NIGHTLEDGER_HOME": str(home.folder),
+    }
+    defaults = {"NIGHTLEDGER_TOKEN_SECRET": secrets["token"], "NIGHTLEDGER_GIT_SHA": git_sha()}
+    return {**defaults, **given, **airflow, **ours}
+
+
+def ledger_connections(server: Server, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Connections to the embedded databases."""
+    return {
+        f"{PREFIX}NIGHTLEDGER_DB": _postgres(server, "nightledger", "nightledger_service", secrets),
+        f"{PREFIX}NIGHTLEDGER_DB_OWNER": _postgres(server, "nightledger", "nightledger_owner", secrets),
+        f"{PREFIX}WAREHOUSE_DEFAULT": _postgres(server, "warehouse", "warehouse_service", secrets),
+    }
+
+
+def sandbox_connections(endpoints: Mapping[str, Any]) -> dict[str, str]:
+    """Connections to the stand-in systems, from what the sandbox wrote when it was ready."""
+    host, _, port = endpoints["crm_url"].rpartition("://")[2].partition(":")
+    crm = {"conn_type": "http", "schema": "http", "host": host, "port": int(port), "password": endpoints["crm_token"]}
+    sftp = {
+        "conn_type": "sftp",
+        "host": endpoints["sftp_host"],
+        "port": int(endpoints["sftp_port"]),
+        "login": endpoints["sftp_user"],
+        "extra": {"key_file": endpoints["sftp_private_key"], "host_key": endpoints["sftp_host_key"]},
+    }
+    base = endpoints["model_url"].rstrip("/")
+    model_url = base if base.endswith("/v1") else f"{base}/v1"
+    model = {"conn_type": "openai", "host": model_url, "password": endpoints["model_key"]}
+    made = zip(SANDBOX_CONNECTIONS, (crm, sftp, model), strict=True)
+    return {f"{PREFIX}{name}": json.dumps(value) for name, value in made}
+
+
+def git_sha() -> str:
+    """The commit of the code that runs, or nothing outside a checkout."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _postgres(server: Server, database: str, role: str, secrets: Mapping[str, str]) -> str:
+    value = {
+        "conn_type": "postgres",
+        "host": server.socket,
+        "schema": database,
+        "login": role,
+        "password": secrets[role],
+    }
+    return json.dumps(value)

