@@ -36,8 +36,16 @@ from include.errors import ConfigurationError
 from include.gate.schema import ENRICHED
 from include.ledger import audit, tables
 from include.ledger.audit import Answer, Intent, Pins
-from include.ledger.database import merge_rows, transaction
-from include.ledger.record import RowOutcome, note_progress, record_event, record_manifest, record_outcomes
+from include.ledger.database import transaction
+from include.ledger.record import (
+    DeadLetter,
+    RowOutcome,
+    bury,
+    note_progress,
+    record_event,
+    record_manifest,
+    record_outcomes,
+)
 from include.models import Manifest, Origin, Outcome, Record
 from include.night import Night
 from include.staging import StagedWriter, read_chunks
@@ -201,10 +209,8 @@ def _conclude(work: _Work, ended: Sequence[Settled], dead_before: Sequence[tuple
     with transaction(work.night.ledger) as connection:
         if rules:
             audit.keep_answers(connection, work.night, work.pins, rules)
-        _bury(connection, work, lost)
-        outcomes = [_outcome(item, Outcome.DEAD_LETTER, f"{cause}: {detail}") for item, cause, detail, _ in lost]
-        outcomes += [_outcome(item, Outcome.DEFERRED, reason) for item, reason in deferred]
-        record_outcomes(connection, work.night.run_id, outcomes)
+        bury(connection, work.night, "enrich", [_letter(*one) for one in lost])
+        record_outcomes(connection, work.night.run_id, [_deferred(item, reason) for item, reason in deferred])
 
 
 def _fall_back(work: _Work, settled: Settled) -> Answer | None:
@@ -248,33 +254,14 @@ def _emit(work: _Work, rows: Iterable[Item], answer: Answer, *, reused: bool) ->
         work.counts["answered_rows"] += 1
 
 
-def _bury(connection: Connection, work: _Work, lost: Sequence[tuple[Item, str, str, int]]) -> None:
-    night = work.night
-    columns = [
-        "run_id",
-        "use_case",
-        "interval_start",
-        "interval_end",
-        "row_id",
-        "row_key",
-        "stage",
-        "cause",
-        "detail",
-        "inference_key",
-        "record",
-        "tries",
-    ]
-    where = (night.run_id, night.case.name, night.interval.start, night.interval.end)
-    rows: Iterator[tuple[object, ...]] = (
-        (*where, item.row_id, item.row_key, "enrich", cause, detail, item.inference_key, item.seen, tries)
-        for item, cause, detail, tries in lost
-    )
-    merge_rows(connection, tables.dead_letter, columns, rows, key=("run_id", "row_id", "stage"))
-
-
-def _outcome(item: Item, outcome: Outcome, reason: str) -> RowOutcome:
+def _letter(item: Item, cause: str, detail: str, tries: int) -> DeadLetter:
     lineage: Record = json.loads(item.lineage)
-    return RowOutcome(item.row_id, item.row_key, outcome, "enrich", reason, lineage, item.inference_key)
+    return DeadLetter(item.row_id, item.row_key, cause, detail, item.inference_key, lineage, item.seen, tries)
+
+
+def _deferred(item: Item, reason: str) -> RowOutcome:
+    lineage: Record = json.loads(item.lineage)
+    return RowOutcome(item.row_id, item.row_key, Outcome.DEFERRED, "enrich", reason, lineage, item.inference_key)
 
 
 def _commit(work: _Work, entries: Sequence[Entry]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -49,6 +49,19 @@ class RowOutcome(NamedTuple):
     reason: str | None
     lineage: Record
     inference_key: str | None = None
+
+
+class DeadLetter(NamedTuple):
+    """A row that ran out of tries; `record` holds what is needed to try again, without clear personal values."""
+
+    row_id: str
+    row_key: str
+    cause: str
+    detail: str
+    inference_key: str | None
+    lineage: Record
+    record: Record
+    tries: int
 
 
 def open_run(
@@ -192,6 +205,37 @@ def quarantine(connection: Connection, night: Night, stage: str, rejected: Itera
     )
     record_outcomes(connection, night.run_id, outcomes)
     return len(rows)
+
+
+def bury(connection: Connection, night: Night, stage: str, letters: Sequence[DeadLetter]) -> None:
+    """Keep rows that ran out of tries, with their cause, and give them their outcome."""
+    names = [
+        *("run_id", "use_case", "interval_start", "interval_end", "stage", "row_id", "row_key"),
+        *("cause", "detail", "inference_key", "record", "tries"),
+    ]
+    where = (night.run_id, night.case.name, night.interval.start, night.interval.end, stage)
+    rows = (
+        (
+            *where,
+            d.row_id,
+            d.row_key,
+            d.cause,
+            d.detail,
+            d.inference_key,
+            mask(d.record, night.case.personal, secret),
+            d.tries,
+        )
+        for secret in [night.settings.token_secret]
+        for d in letters
+    )
+    merge_rows(connection, tables.dead_letter, names, rows, key=("run_id", "row_id", "stage"))
+    outcomes = (
+        RowOutcome(
+            d.row_id, d.row_key, Outcome.DEAD_LETTER, stage, f"{d.cause}: {d.detail}", d.lineage, d.inference_key
+        )
+        for d in letters
+    )
+    record_outcomes(connection, night.run_id, outcomes)
 
 
 def note_progress(engine: Engine, run_id: str, stage: str, facts: Record) -> None:

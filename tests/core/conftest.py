@@ -170,5 +170,3 @@ def make_night(ledger: Ledger, tmp_path: Path) -> MakeNight:
         return Night(used, when, run_id, chosen, ledger.service, reach, tuned)
 
     return make
-
-

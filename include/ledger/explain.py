@@ -1,0 +1,162 @@
+"""Why does this record have this value: from the value in the CRM back to the page or line it came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from include.ledger.database import transaction
+from include.models import Record
+
+MOST_WRITES, MOST_OUTCOMES = 20, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One write to a record, or one run that wrote nothing to it; `facts` are the ledger's columns by name.
+
+    `kind` is `write` or the outcome without a write (`quarantined`, `in_review`, `shadowed`, ...).
+    """
+
+    kind: str
+    row_key: str
+    run_id: str
+    at: datetime
+    facts: Record
+
+
+def explain(engine: Engine, use_case: str, row_key: str) -> list[Explanation]:
+    """Everything the ledger knows about a row, newest first: its last 20 writes, and its last 5 runs without a write.
+
+    Empty when the use case never met the row.
+    """
+    known = {"use_case": use_case, "row_key": row_key}
+    with transaction(engine) as connection:
+        writes = connection.execute(text(_WRITES), known | {"most": MOST_WRITES}).mappings().all()
+        others = connection.execute(text(_OUTCOMES), known | {"most": MOST_OUTCOMES}).mappings().all()
+    found = [Explanation("write", row_key, w["run_id"], w["written_at"], dict(w)) for w in writes]
+    found += [Explanation(o["outcome"], row_key, o["run_id"], o["at"], dict(o)) for o in others]
+    return sorted(found, key=lambda one: one.at, reverse=True)
+
+
+def as_text(explanations: Sequence[Explanation]) -> str:
+    """The explanations for a terminal; says so when there is none."""
+    if not explanations:
+        return (
+            "No run of this use case has met a row with this key.\n"
+            "Check the key (the record's id at the destination); rows whose key could not be read are in quarantine."
+        )
+    many = "1 entry" if len(explanations) == 1 else f"{len(explanations)} entries, newest first"
+    head = f"{explanations[0].row_key}: {many}"
+    return "\n\n".join([head, *("\n".join(_lines(one)) for one in explanations)])
+
+
+def _lines(one: Explanation) -> Iterator[str]:
+    facts = one.facts
+    yield f"{one.at:%Y-%m-%d %H:%M:%S} UTC  {one.kind.upper().replace('_', ' ')}"
+    if one.kind == "write":
+        target = f"{facts['destination']} {facts['object']} {facts['external_id']}"
+        yield from _pairs([("write", facts["write_status"], f": {target}")])
+        yield from _changes(facts["fields"], facts["before"], facts["after"])
+    else:
+        ended = " ".join(filter(None, (f"at stage {facts['stage']}:", facts["reason"])))
+        waiting = f"{facts['review_reason']} ({facts['review_status']})" if facts["review_status"] else None
+        dead = f"{facts['cause']}: {facts['detail']} ({facts['tries']} tries)" if facts["cause"] else None
+        reasons = "; ".join(facts["reasons"] or ())
+        yield from _pairs([("ended", ended, ""), ("reasons", reasons, ""), ("review", waiting, ""), ("died", dead, "")])
+    if facts["verdict"]:
+        yield from _decision(facts)
+    yield from _pairs(
+        [
+            ("source", _flat(facts["lineage"]), ""),
+            ("run", facts["run_id"], f" ({facts['mode']}, started by {facts['external_ref']})"),
+            ("interval", f"[{facts['interval_start']:%Y-%m-%d %H:%M}, {facts['interval_end']:%Y-%m-%d %H:%M}) UTC", ""),
+            ("code", facts["code_version"], f" {facts['git_sha']}".rstrip()),
+        ]
+    )
+
+
+def _changes(
+    fields: Mapping[str, Any], before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> Iterator[str]:
+    for name, value in fields.items():
+        old = "(not read)" if before is None else _flat(before.get(name))
+        yield f"      {name}: {old} -> {_flat((after or fields).get(name, value))}"
+
+
+def _decision(facts: Mapping[str, Any]) -> Iterator[str]:
+    yield from _pairs(
+        [
+            ("decision", facts["verdict"], f" by {facts['decided_by']}, rule: {facts['rule']}"),
+            ("answer", _flat(facts["output"]), f"  [{facts['origin']}]"),
+        ]
+    )
+    if facts["inference_id"] and facts["model"]:
+        cost = None if facts["cost"] is None else f"${facts['cost']:f}, {facts['tokens_in']} tokens in"
+        yield from _pairs(
+            [
+                ("model", facts["model_answered"] or facts["model"], f" {_flat(facts['parameters'])}"),
+                ("prompt", f"v{str(facts['prompt_version']).lstrip('v')}", f" ({facts['prompt_hash'][:12]})"),
+                ("asked", f"{facts['asked_at']:%Y-%m-%d %H:%M:%S} UTC", f" in {facts['asked_by']}"),
+                ("request", facts["provider_request_id"], f"  inference {facts['inference_id']}"),
+                ("cost", cost, f", {facts['tokens_out']} out"),
+            ]
+        )
+        yield from _messages(facts["messages"])
+    elif facts["origin"] == "rule":
+        yield "  model     none: the fallback rule answered"
+
+
+def _messages(messages: Any) -> Iterator[str]:
+    for message in messages if isinstance(messages, list) else []:
+        if isinstance(message, Mapping) and message.get("role") != "system":
+            yield f"  shown to the model ({message.get('role', '?')}):"
+            yield from (f"      {line}" for line in str(message.get("content", "")).splitlines() if line.strip())
+
+
+def _pairs(pairs: Iterable[tuple[str, Any, str]]) -> Iterator[str]:
+    for name, value, more in pairs:
+        if value not in (None, "", {}):
+            yield f"  {name:<9} {value}{more}".rstrip()
+
+
+def _flat(value: Any) -> str:
+    if value is None:
+        return "(empty)"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_flat(item)}" for name, item in value.items())
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+_WRITES = """
+SELECT e.*, asked.recorded_at AS asked_at, asked.run_id AS asked_by
+  FROM nightledger.explanation e
+  LEFT JOIN nightledger.inference asked ON asked.inference_id = e.inference_id
+ WHERE e.use_case = :use_case AND e.row_key = :row_key
+ ORDER BY e.written_at DESC LIMIT :most"""
+
+_OUTCOMES = """
+SELECT o.outcome, o.stage, o.reason, o.lineage, o.recorded_at AS at, o.run_id, u.mode, u.external_ref, u.code_version,
+       u.git_sha, u.interval_start, u.interval_end, q.reasons, v.reason AS review_reason, v.status AS review_status,
+       l.cause, l.detail, l.tries, d.verdict, d.rule, d.decided_by, d.origin, d.output, d.inference_id,
+       i.model, i.parameters, i.messages, i.prompt_version, i.prompt_hash, i.recorded_at AS asked_at,
+       i.run_id AS asked_by, r.model_answered, r.provider_request_id, r.cost, r.tokens_in, r.tokens_out
+  FROM nightledger.outcome o
+  JOIN nightledger.run u ON u.run_id = o.run_id AND u.use_case = :use_case
+  LEFT JOIN nightledger.quarantine q ON q.run_id = o.run_id AND q.row_id = o.row_id
+  LEFT JOIN LATERAL (SELECT * FROM nightledger.review_item WHERE run_id = o.run_id AND row_id = o.row_id
+                      ORDER BY review_item_id DESC LIMIT 1) v ON true
+  LEFT JOIN LATERAL (SELECT * FROM nightledger.dead_letter WHERE run_id = o.run_id AND row_id = o.row_id
+                      ORDER BY dead_letter_id DESC LIMIT 1) l ON true
+  LEFT JOIN LATERAL (SELECT * FROM nightledger.decision WHERE run_id = o.run_id AND row_id = o.row_id
+                      ORDER BY recorded_at DESC LIMIT 1) d ON true
+  LEFT JOIN nightledger.inference i ON i.inference_id = d.inference_id
+  LEFT JOIN nightledger.inference_result r ON r.inference_id = d.inference_id
+ WHERE o.row_key = :row_key
+   AND NOT EXISTS (SELECT FROM nightledger.outbox w WHERE w.run_id = o.run_id AND w.row_id = o.row_id)
+ ORDER BY o.recorded_at DESC LIMIT :most"""

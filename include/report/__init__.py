@@ -1,0 +1,1 @@
+"""The end of a night: the proof that its counts add up, and the morning report."""

@@ -1,0 +1,87 @@
+"""The last stage of a run: prove that the counts add up, close it in the ledger, render the morning report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, func, select, update
+
+from include.errors import CountsDoNotAddUp
+from include.ledger import tables
+from include.ledger.database import transaction
+from include.ledger.record import find_manifest, record_event
+from include.models import Record
+from include.night import Night
+from include.report.balance import Balance, compare
+from include.report.facts import collect
+from include.report.html import as_html
+from include.report.text import as_text
+
+log = logging.getLogger(__name__)
+
+
+def close(night: Night, *, failed: Mapping[str, str] | None = None, truth: Mapping[str, str] | None = None) -> Record:
+    """Set the run's status and counts, anchor its chain, and write `report.txt` and `report.html`.
+
+    `failed` names tasks that did not succeed, with a short reason; `truth` (row key -> label) adds the comparison with
+    what became of the rows. The status is `stopped` if a critical expectation ended the run, `failed` if a task failed
+    or nothing was extracted, else `succeeded`. Safe to run again; the last closing counts. Raises CountsDoNotAddUp,
+    after the run is closed as failed and reported, when rows of a run that should be complete have no outcome.
+    """
+    raw = find_manifest(night.ledger, night.run_id, "raw")
+    balance = compare(night.ledger, night.run_id, raw)
+    stopped = _is_stopped(night)
+    unfinished = raw is None or (bool(failed) and not stopped)
+    broken = None if unfinished else balance.problem
+    status = "failed" if broken or unfinished else "stopped" if stopped else "succeeded"
+    reasons = [f"{task}: {reason}" for task, reason in (failed or {}).items()]
+    reasons += ["nothing was extracted"] if raw is None else []
+    reasons += [balance.problem] if balance.problem else []
+    with transaction(night.ledger) as connection:
+        _record(connection, night, status, balance, "; ".join(reasons) or None)
+    summary = {"run_id": night.run_id, "status": status, "counts": balance.counts, **_render(night, truth)}
+    log.info("%s closed as %s: %s. Report: %s", night.run_id, status, balance.counts, summary["report"])
+    if broken:
+        raise CountsDoNotAddUp(
+            broken, system="ledger", about=night.run_id, action=f"This is a defect; report it with {summary['report']}"
+        )
+    return summary
+
+
+def _is_stopped(night: Night) -> bool:
+    """Whether the latest word of the check on this run is that it must stop."""
+    event = tables.event.c
+    query = (
+        select(event.type)
+        .where(event.stream == night.run_id, event.type.in_(["check.stopped", "check.completed", "enrich.planned"]))
+        .order_by(event.seq.desc())
+        .limit(1)
+    )
+    with transaction(night.ledger) as connection:
+        return connection.scalar(query) == "check.stopped"
+
+
+def _record(connection: Connection, night: Night, status: str, balance: Balance, detail: str | None) -> None:
+    """Close the run and anchor the head of its chain in stream `ledger`, in the caller's transaction."""
+    run = tables.run
+    values = {"status": status, "counts": balance.counts, "detail": detail, "finished_at": func.clock_timestamp()}
+    connection.execute(update(run).where(run.c.run_id == night.run_id).values(values))
+    said = {"status": status, "counts": balance.counts, "rows_in": balance.rows_in, "not_finished": balance.missing}
+    record_event(connection, night.run_id, "run.closed", said)
+    head = tables.chain_head.c
+    seq, sha256 = connection.execute(select(head.seq, head.hash).where(head.stream == night.run_id)).one()
+    record_event(connection, "ledger", "chain.anchored", {"run_id": night.run_id, "seq": seq, "hash": sha256})
+
+
+def _render(night: Night, truth: Mapping[str, str] | None) -> Record:
+    facts = collect(night.ledger, night.run_id, truth)
+    places = {}
+    for name, file, content in (
+        ("report", "report.html", as_html(facts)),
+        ("report_text", "report.txt", as_text(facts) + "\n"),
+    ):
+        place = night.path(file)
+        place.write_text(content, encoding="utf-8")
+        places[name] = str(place)
+    return places

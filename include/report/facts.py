@@ -1,0 +1,256 @@
+"""The facts of a run for its report, read from the ledger; every number is counted by the database from stored rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RowMapping, text
+
+from include.errors import ConfigurationError
+from include.ledger.database import transaction
+from include.report.sections import (
+    Agreement,
+    DeadLetters,
+    Expectation,
+    Facts,
+    Header,
+    ModelUse,
+    Previous,
+    Projection,
+    Review,
+    Rows,
+    Source,
+    Tally,
+    Verdict,
+    Writes,
+)
+from include.use_case import load, names
+
+NIGHTS = 30
+
+
+def collect(engine: Engine, run_id: str, truth: Mapping[str, str] | None = None) -> Facts:
+    """Read the facts of a run, from one snapshot; `truth` (row key -> label) adds the agreement of tiers with it.
+
+    Raises ConfigurationError if there is no such run.
+    """
+    with transaction(engine) as connection:
+        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+        found = _Reader(connection, run_id)
+        header = found.rows(_HEADER)
+        if not header:
+            raise ConfigurationError("no such run", system="ledger", about=run_id)
+        raw = found.manifest("raw")
+        return Facts(
+            header=Header(**header[0]),
+            rows=_rows(found, raw),
+            sources=_sources(raw),
+            expectations=tuple(
+                Expectation(**row | {"examples": tuple(row["examples"])}) for row in found.dicts(_CHECKS)
+            ),
+            quarantine=_tallies(found, _QUARANTINE, counts=True),
+            rejected_lines=_tallies(found, _QUARANTINE, counts=False),
+            model=_model(found, header[0]["use_case"]),
+            verdicts=tuple(Verdict(**row) for row in found.rows(_VERDICTS)),
+            review=Review(**found.rows(_REVIEW)[0], reasons=_tallies(found, _WAITING)),
+            writes=_writes(found),
+            warehouse_rows=_warehouse_rows(found),
+            dead_letters=tuple(DeadLetters(**row) for row in found.rows(_DEAD)),
+            previous=_previous(found),
+            agreement=_agreement(found, truth) if truth else None,
+        )
+
+
+class _Reader:
+    """Runs the section's queries for one run."""
+
+    def __init__(self, connection: Connection, run_id: str) -> None:
+        self.connection, self.run_id = connection, run_id
+
+    def rows(self, query: str, **values: Any) -> list[RowMapping]:
+        return list(self.connection.execute(text(query), {"run": self.run_id, **values}).mappings())
+
+    def dicts(self, query: str) -> list[dict[str, Any]]:
+        return [dict(row) for row in self.rows(query)]
+
+    def manifest(self, dataset: str) -> dict[str, Any] | None:
+        """Facts of a recorded dataset, with its `rows`; None if the run did not get that far."""
+        found = self.rows(_MANIFEST, dataset=dataset)
+        return {**found[0]["facts"], "rows": found[0]["rows"]} if found else None
+
+    def event(self, kind: str) -> dict[str, Any]:
+        """Details of the run's latest event of a type; empty if there is none."""
+        found = self.rows(_EVENT, kind=kind)
+        return dict(found[0]["details"]) if found else {}
+
+
+def _rows(found: _Reader, raw: Mapping[str, Any] | None) -> Rows:
+    counts = {row["outcome"]: row["rows"] for row in found.rows(_OUTCOMES)}
+    return Rows(None if raw is None else int(raw.get("input_rows", raw["rows"])), counts)
+
+
+def _tallies(found: _Reader, query: str, **values: Any) -> tuple[Tally, ...]:
+    return tuple(Tally(row["name"], row["count"], tuple(row["examples"])) for row in found.rows(query, **values))
+
+
+def _sources(raw: Mapping[str, Any] | None) -> tuple[Source, ...]:
+    """What the extract stage said about its sources; tolerates facts it did not leave."""
+    if raw is None:
+        return ()
+    if raw.get("reused_from"):
+        return (Source("staging", f"snapshot of {raw['reused_from']}", raw["rows"], raw.get("rejected_input")),)
+    calls = (f"{raw.get('pages', 0)} pages", f"{raw.get('calls', 0)} calls", f"{raw.get('retries', 0)} retries")
+    read = (raw.get("read") or {}).items()
+    pages = [Source(system, "records of the interval", rows, raw.get("rejected_input"), calls) for system, rows in read]
+    return (*pages, *map(_file, raw.get("files") or ()), *map(_absent, raw.get("absent_files") or ()))
+
+
+def _file(file: Mapping[str, Any]) -> Source:
+    checked = "checksum verified" if file.get("checksum") else "no checksum delivered"
+    notes = (str(file.get("encoding") or "encoding unknown"), f"{file.get('bytes', 0):,} bytes", checked)
+    rows = int(file.get("rows", 0))
+    return Source(file.get("system", "?"), file.get("path", "?"), rows, file.get("rejected"), notes)
+
+
+def _absent(prefix: str) -> Source:
+    return Source("files", f"{prefix.rstrip('_')}: no file came", 0, None)
+
+
+def _model(found: _Reader, use_case: str) -> ModelUse:
+    calls, results = found.rows(_CALLS)[0], found.rows(_RESULTS)[0]
+    ended = found.manifest("enriched") or {}
+    cost = found.rows(_MONTH, nights=NIGHTS)[0]
+    return ModelUse(
+        **calls,
+        **results,
+        outcomes=_tallies(found, _CALL_OUTCOMES),
+        rows_answered=int(ended.get("answered_rows", ended.get("rows", 0))),
+        rows_reused=int(ended.get("reused", 0)),
+        rows_by_rule=int(ended.get("fallback", 0)),
+        ceiling=load(use_case).cost_ceiling_usd if use_case in names() else None,
+        projection=Projection(cost["nights"], Decimal(cost["cost"]) / max(cost["nights"], 1)),
+    )
+
+
+def _writes(found: _Reader) -> tuple[Writes, ...]:
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in found.rows(_WRITES):
+        counts[row["destination"]][row["status"]] = row["rows"]
+    return tuple(Writes(destination, by_status) for destination, by_status in counts.items())
+
+
+def _warehouse_rows(found: _Reader) -> int | None:
+    rows = found.event("warehouse.upserted").get("rows")
+    return int(rows) if isinstance(rows, int) else None
+
+
+def _previous(found: _Reader) -> Previous | None:
+    row = next(iter(found.dicts(_PREVIOUS)), None)
+    return Previous(**row, rows=sum(row["counts"].values())) if row else None
+
+
+def _agreement(found: _Reader, truth: Mapping[str, str]) -> Agreement:
+    """Cross table of tier and label; only the counts stay in memory."""
+    table: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    streamed = found.connection.execution_options(yield_per=1000).execute(text(_TIERS), {"run": found.run_id})
+    for row_key, tier in streamed:
+        if row_key in truth:
+            table[tier][truth[row_key]] += 1
+    labels = tuple(sorted({label for row in table.values() for label in row}))
+    order = sorted(table, key=lambda tier: ({"hot": 0, "warm": 1, "cold": 2}.get(tier, 3), tier))
+    return Agreement({tier: dict(table[tier]) for tier in order}, labels)
+
+
+_HEADER = """
+SELECT run_id, use_case, interval_start, interval_end, attempt, mode, status, detail, model, prompt_version,
+       prompt_hash, code_version, git_sha, external_ref, started_at, finished_at,
+       coalesce((SELECT hash FROM nightledger.chain_head WHERE stream = run_id), '') AS chain_head,
+       coalesce((SELECT hash FROM nightledger.chain_head WHERE stream = 'ledger'), '') AS ledger_head
+  FROM nightledger.run WHERE run_id = :run"""
+
+_MANIFEST = "SELECT rows, facts FROM nightledger.manifest WHERE run_id = :run AND dataset = :dataset"
+
+_EVENT = "SELECT details FROM nightledger.event WHERE stream = :run AND type = :kind ORDER BY seq DESC LIMIT 1"
+
+_OUTCOMES = (
+    "SELECT outcome, count(*) AS rows FROM nightledger.outcome WHERE run_id = :run GROUP BY 1 ORDER BY 2 DESC, 1"
+)
+
+_CHECKS = """
+SELECT expectation AS name, severity, meaning, success, could_not_run, rows_checked AS checked,
+       unexpected_count AS failing, threshold, observed, examples[1:5] AS examples
+  FROM nightledger.quality_result WHERE run_id = :run
+ ORDER BY success, array_position(ARRAY['critical', 'warning', 'info'], severity), unexpected_count DESC, expectation"""
+
+_QUARANTINE = """
+SELECT reason AS name, count(*) AS count, (array_agg(row_id ORDER BY row_id))[1:5] AS examples
+  FROM nightledger.quarantine, unnest(reasons) AS reason
+ WHERE run_id = :run AND counts_as_input = :counts GROUP BY reason ORDER BY 2 DESC, 1"""
+
+_CALLS = """
+SELECT count(*) AS calls, count(*) FILTER (WHERE kind = 'retry') AS retries,
+       count(*) FILTER (WHERE kind = 're-ask') AS reasks,
+       count(*) FILTER (WHERE NOT EXISTS (SELECT FROM nightledger.inference_result r
+                                           WHERE r.inference_id = i.inference_id)) AS without_result
+  FROM nightledger.inference i WHERE run_id = :run"""
+
+_RESULTS = """
+SELECT coalesce(sum(tokens_in), 0)::bigint AS tokens_in, coalesce(sum(tokens_out), 0)::bigint AS tokens_out,
+       coalesce(sum(tokens_cached), 0)::bigint AS tokens_cached, coalesce(sum(cost), 0) AS cost,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE outcome = 'ok') AS latency_p50,
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE outcome = 'ok') AS latency_p95,
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY queue_ms) AS queue_p95,
+       (count(*) * 60 / nullif(extract(epoch FROM max(recorded_at)
+           - (SELECT min(recorded_at) FROM nightledger.inference WHERE run_id = :run)), 0))::float AS calls_per_minute
+  FROM nightledger.inference_result WHERE run_id = :run"""
+
+_CALL_OUTCOMES = """
+SELECT outcome AS name, count(*) AS count, '{}'::text[] AS examples
+  FROM nightledger.inference_result WHERE run_id = :run GROUP BY 1 ORDER BY 2 DESC, 1"""
+
+# A night is an interval: what later attempts for it cost belongs to it.
+_MONTH = """
+WITH nights AS (
+    SELECT n.interval_start, array_agg(n.run_id) AS runs
+      FROM nightledger.run n JOIN nightledger.run here ON here.run_id = :run
+     WHERE n.use_case = here.use_case AND n.interval_start <= here.interval_start
+     GROUP BY n.interval_start ORDER BY n.interval_start DESC LIMIT :nights)
+SELECT count(*) AS nights,
+       coalesce(sum((SELECT sum(cost) FROM nightledger.inference_result WHERE run_id = ANY (runs))), 0) AS cost
+  FROM nights"""
+
+_VERDICTS = """
+SELECT verdict, rule, count(DISTINCT row_id) AS rows
+  FROM nightledger.decision WHERE run_id = :run GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"""
+
+_REVIEW = """
+SELECT count(*) FILTER (WHERE v.run_id = :run) AS here, count(*) AS everywhere, min(v.recorded_at) AS oldest
+  FROM nightledger.review_item v
+ WHERE v.status = 'waiting' AND v.use_case = (SELECT use_case FROM nightledger.run WHERE run_id = :run)"""
+
+_WAITING = """
+SELECT reason AS name, count(*) AS count, '{}'::text[] AS examples
+  FROM nightledger.review_item WHERE run_id = :run AND status = 'waiting' GROUP BY 1 ORDER BY 2 DESC, 1"""
+
+_WRITES = """
+SELECT destination || ' ' || object AS destination, status, count(*) AS rows
+  FROM nightledger.outbox WHERE run_id = :run GROUP BY 1, 2 ORDER BY 1, 2"""
+
+_DEAD = """
+SELECT stage, cause, count(*) AS rows
+  FROM nightledger.dead_letter WHERE run_id = :run GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"""
+
+_PREVIOUS = """
+SELECT p.run_id, p.started_at, p.status, p.counts,
+       coalesce((SELECT sum(cost) FROM nightledger.inference_result WHERE run_id = p.run_id), 0) AS cost
+  FROM nightledger.run p JOIN nightledger.run here ON here.run_id = :run
+ WHERE p.use_case = here.use_case AND p.run_id <> here.run_id AND p.started_at < here.started_at
+   AND p.finished_at IS NOT NULL
+ ORDER BY p.started_at DESC LIMIT 1"""
+
+_TIERS = """
+SELECT DISTINCT ON (row_id) row_key, coalesce(output ->> 'tier', '(none)')
+  FROM nightledger.decision WHERE run_id = :run ORDER BY row_id, recorded_at DESC"""

@@ -1,0 +1,1 @@
+"""A stand-in for a CRM: speaks HubSpot CRM API v3 for contacts, companies and deals."""

@@ -1,0 +1,135 @@
+"""Search as in https://developers.hubspot.com/docs/api/crm/search: filter groups, one sort, cursor, 10,000 hits at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from include.sandbox.crm.errors import invalid_request
+from include.sandbox.crm.properties import MODIFIED, PROPERTIES, millis, number
+from include.sandbox.crm.store import Item, Store
+
+MAX_PAGE = 100
+MAX_HITS = 10_000
+MAX_GROUPS, MAX_FILTERS_PER_GROUP, MAX_FILTERS = 5, 6, 18
+
+Test = Callable[[Item], bool]
+Key = Callable[[Item], Any]
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "EQ": lambda found, wanted: bool(found == wanted),
+    "NEQ": lambda found, wanted: bool(found != wanted),
+    "LT": lambda found, wanted: bool(found < wanted),
+    "LTE": lambda found, wanted: bool(found <= wanted),
+    "GT": lambda found, wanted: bool(found > wanted),
+    "GTE": lambda found, wanted: bool(found >= wanted),
+}
+
+
+def search(store: Store, kind: str, body: Any) -> dict[str, Any]:
+    """One page of hits; raises CrmError 400 for anything HubSpot refuses, such as paging past 10,000 hits."""
+    if not isinstance(body, dict):
+        raise invalid_request("Invalid input JSON")
+    limit, after = _whole(body.get("limit", 10), "limit"), _whole(body.get("after") or 0, "after")
+    if not 1 <= limit <= MAX_PAGE:
+        raise invalid_request(f"limit must be between 1 and {MAX_PAGE}, was {limit}")
+    if after + limit > MAX_HITS:
+        raise invalid_request(f"There was a problem with the request. Search results are limited to {MAX_HITS} in all.")
+    test, (key, descending) = _groups(kind, body.get("filterGroups") or []), _sort(kind, body.get("sorts") or [])
+    hits = [item for item in store.items(kind) if test(item)]
+    if key is not None:
+        hits.sort(key=key, reverse=descending)
+    page = {
+        "total": len(hits),
+        "results": [item.to_json(body.get("properties")) for item in hits[after : after + limit]],
+    }
+    if after + limit < len(hits):
+        page["paging"] = {"next": {"after": str(after + limit)}}
+    return page
+
+
+def _groups(kind: str, groups: Any) -> Test:
+    """True for a record that passes every filter of at least one group."""
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+        raise invalid_request("filterGroups must be a list of objects")
+    sizes = [len(group.get("filters") or []) for group in groups]
+    if len(groups) > MAX_GROUPS or sum(sizes) > MAX_FILTERS or max(sizes, default=0) > MAX_FILTERS_PER_GROUP:
+        raise invalid_request(
+            f"Too many filters: at most {MAX_GROUPS} groups of {MAX_FILTERS_PER_GROUP}, {MAX_FILTERS} in all"
+        )
+    compiled = [[_filter(kind, each) for each in group.get("filters") or []] for group in groups]
+    if not compiled:
+        return lambda item: True
+    if len(compiled) == 1:
+        only = compiled[0]
+        return lambda item: all(test(item) for test in only)
+    return lambda item: any(all(test(item) for test in tests) for tests in compiled)
+
+
+def _filter(kind: str, wanted: Any) -> Test:
+    name, operator = _named(kind, wanted), str(wanted.get("operator"))
+    key = _key(kind, name)
+    if operator == "HAS_PROPERTY":
+        return lambda item: key(item) is not None
+    if operator == "NOT_HAS_PROPERTY":
+        return lambda item: key(item) is None
+    if operator in ("IN", "NOT_IN"):
+        values = wanted.get("values")
+        if not isinstance(values, list) or not values:
+            raise invalid_request(f"operator {operator} requires a list of values")
+        options, inside = {_value(kind, name, value) for value in values}, operator == "IN"
+        return lambda item: (found := key(item)) is not None and (found in options) == inside
+    if operator == "BETWEEN":
+        low, high = _value(kind, name, wanted.get("value")), _value(kind, name, wanted.get("highValue"))
+        return lambda item: (found := key(item)) is not None and low <= found <= high
+    if operator not in _COMPARE:
+        raise invalid_request(f"Invalid operator for {name}: {operator}")
+    compare, value = _COMPARE[operator], _value(kind, name, wanted.get("value"))
+    return lambda item: (found := key(item)) is not None and compare(found, value)
+
+
+def _named(kind: str, wanted: Any) -> str:
+    name = wanted.get("propertyName") if isinstance(wanted, dict) else None
+    if name not in PROPERTIES[kind]:
+        raise invalid_request(f"There was a problem with the request: no property named {name} on {kind}")
+    return str(name)
+
+
+def _sort(kind: str, sorts: Any) -> tuple[Key | None, bool]:
+    """Key and direction; records without a value come last either way."""
+    if not isinstance(sorts, list) or len(sorts) > 1:
+        raise invalid_request("Only one sort is allowed")
+    if not sorts:
+        return None, False
+    wanted = {"propertyName": sorts[0]} if isinstance(sorts[0], str) else sorts[0]
+    key, descending = _key(kind, _named(kind, wanted)), str(wanted.get("direction", "ASCENDING")) == "DESCENDING"
+    present, absent = (1, 0) if descending else (0, 1)
+    return (lambda item: (absent,) if (found := key(item)) is None else (present, found)), descending
+
+
+def _key(kind: str, name: str) -> Key:
+    """A record's value in comparable form, or None if it has none that can be compared."""
+    if name == MODIFIED[kind]:
+        return lambda item: item.modified
+    if name == "createdate":
+        return lambda item: item.created
+    if name == "hs_object_id":
+        return lambda item: item.number
+    convert = {"number": number, "datetime": millis}.get(PROPERTIES[kind][name].kind, str.lower)
+    return lambda item: None if (text := item.values.get(name)) is None else convert(text)
+
+
+def _value(kind: str, name: str, value: Any) -> Any:
+    """A filter's value in the same comparable form; raises CrmError 400 if it has the wrong type."""
+    text = "" if value is None else str(value)
+    convert = {"number": number, "datetime": millis}.get(PROPERTIES[kind][name].kind, str.lower)
+    found = convert(text)
+    if found is None or not text:
+        raise invalid_request(f"There was a problem with the request: {value!r} is no valid value for {name}")
+    return found
+
+
+def _whole(value: Any, name: str) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise invalid_request(f"{name} must be a whole number") from error

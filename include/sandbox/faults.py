@@ -1,0 +1,88 @@
+"""Which requests fail, and how: drawn from a seed, so that the same requests fail in every run, in any order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self, get_args
+
+from include.errors import ConfigurationError
+
+Only = Literal["all", "read", "write"]
+
+TRANSPORT_FAULTS = ("http_500", "http_503", "timeout", "reset", "rate_limited")
+ANSWER_FAULTS = ("prose", "fenced", "wrong_enum", "empty", "refusal", "truncated")
+
+
+@dataclass(frozen=True)
+class FaultPlan:
+    """Share of requests per kind of fault (0 to 1, at most 1 in all).
+
+    `hold_seconds` is how long a `timeout` holds its answer back. `first_asks` spares a message that was asked this
+    many times already, so that a retry gets through. `only` limits CRM faults to reads or writes.
+    """
+
+    seed: int = 1
+    rates: Mapping[str, float] = field(default_factory=dict)
+    hold_seconds: float = 120.0
+    first_asks: int | None = None
+    only: Only = "all"
+
+    @classmethod
+    def parse(cls, value: Any, kinds: tuple[str, ...]) -> Self:
+        """Read a plan from JSON; raises ConfigurationError for an unknown key, kind or rate."""
+        try:
+            plan = cls(**value)
+            rates = {name: float(rate) for name, rate in plan.rates.items()}
+            plan = cls(int(plan.seed), rates, float(plan.hold_seconds), plan.first_asks, plan.only)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ConfigurationError(f"is no fault plan: {error}", system="sandbox", about="faults") from error
+        problem = _problem(plan, kinds)
+        if problem:
+            raise ConfigurationError(problem, system="sandbox", about="faults")
+        return plan
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; the reverse of `parse`."""
+        return asdict(self)
+
+    def draw(self, message: str, ordinal: int) -> str | None:
+        """The fault of the `ordinal`-th ask (from 1) of a message, or None; depends on nothing else but the seed."""
+        if not self.rates or (self.first_asks is not None and ordinal > self.first_asks):
+            return None
+        drawn = hashlib.blake2b(f"{self.seed}|{message}|{ordinal}".encode(), digest_size=8).digest()
+        position = int.from_bytes(drawn, "big") / 2**64
+        for name, rate in self.rates.items():
+            if position < rate:
+                return name
+            position -= rate
+        return None
+
+
+NO_FAULTS = FaultPlan()
+MODEL_FAULTS = TRANSPORT_FAULTS + ANSWER_FAULTS
+CRM_FAULTS = TRANSPORT_FAULTS
+
+
+class Ordinals:
+    """Counts how often each message was asked."""
+
+    def __init__(self) -> None:
+        self._asked: Counter[str] = Counter()
+
+    def next(self, message: str) -> int:
+        """1 for the first ask of this message, 2 for the second, and so on."""
+        self._asked[message] += 1
+        return self._asked[message]
+
+
+def _problem(plan: FaultPlan, kinds: tuple[str, ...]) -> str | None:
+    if unknown := set(plan.rates) - set(kinds):
+        return f"unknown kind {sorted(unknown)}; known: {', '.join(kinds)}"
+    if any(not 0 <= rate <= 1 for rate in plan.rates.values()) or sum(plan.rates.values()) > 1.000001:
+        return "rates must be between 0 and 1, and add up to at most 1"
+    if plan.only not in get_args(Only):
+        return f"`only` must be one of {', '.join(get_args(Only))}"
+    return None

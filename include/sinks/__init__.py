@@ -1,0 +1,1 @@
+"""Write answers back, each write on record before it leaves and undoable from the record."""

@@ -1,0 +1,93 @@
+"""Put fetched files on record, then out of the sender's way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import paramiko
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from include.ledger import tables
+from include.ledger.database import transaction
+from include.ledger.record import record_event
+from include.night import Night
+from include.sources.drops import CHECKSUM, Fetched, open_drop
+
+log = logging.getLogger(__name__)
+
+
+def archive(night: Night, files: Iterable[Fetched]) -> None:
+    """Commit each file to the ledger, then move it and its checksum to the archive, then record that too.
+
+    Safe to call again after a crash anywhere in between. A file of the same name that is already in the archive stays;
+    the new one gets eight digits of its sha256 as suffix. A file replaced since it was read is left where it is.
+    """
+    for file in files:
+        with transaction(night.ledger) as connection:
+            archived_to = _register(connection, night.run_id, file)
+        if archived_to == file.at:
+            continue
+        with open_drop(night, file.system) as sftp:
+            target = _move(sftp, file, archived_to)
+        if target not in (None, archived_to):
+            with transaction(night.ledger) as connection:
+                _record_archived(connection, night.run_id, file, target)
+
+
+def _this(file: Fetched) -> Any:
+    known = tables.source_file.c
+    return (known.system == file.system) & (known.path == file.path) & (known.sha256 == file.sha256)
+
+
+def _register(connection: Connection, run_id: str, file: Fetched) -> str | None:
+    """Make the ledger know the file; where it was archived to, if it was."""
+    facts = {"system": file.system, "path": file.path, "sha256": file.sha256, "bytes": file.bytes, "rows": file.rows}
+    new = insert(tables.source_file).values(**facts, run_id=run_id).on_conflict_do_nothing()
+    if connection.execute(new).rowcount:
+        record_event(connection, run_id, "file.registered", facts)
+    archived_to: str | None = connection.execute(
+        select(tables.source_file.c.archived_to).where(_this(file))
+    ).scalar_one()
+    return archived_to
+
+
+def _record_archived(connection: Connection, run_id: str, file: Fetched, target: str) -> None:
+    connection.execute(update(tables.source_file).where(_this(file)).values(archived_to=target))
+    details = {"system": file.system, "path": file.path, "sha256": file.sha256, "archived_to": target}
+    record_event(connection, run_id, "file.archived", details)
+
+
+def _move(sftp: paramiko.SFTPClient, file: Fetched, archived_to: str | None) -> str | None:
+    """Where the file lies in the archive after the call, or None if it does not."""
+    plain = f"{file.archive}/{file.name}"
+    again = f"{plain}.{file.sha256[:8]}"
+    dropped = _stat(sftp, file.path)
+    if dropped is None:
+        return next((place for place in (file.at, again, plain) if place != file.path and _is(sftp, place, file)), None)
+    if (dropped.st_size, dropped.st_mtime) != (file.bytes, file.modified):
+        log.warning("%s %s was replaced after it was read, so it stays", file.system, file.path)
+        return None
+    target = archived_to or (plain if _stat(sftp, plain) is None else again)
+    if _stat(sftp, file.archive) is None:
+        sftp.mkdir(file.archive)
+    # The checksum goes first: left behind alone, it would be taken for that of the next delivery.
+    rename = sftp.posix_rename if archived_to else sftp.rename
+    for suffix in (CHECKSUM, ""):
+        if _stat(sftp, file.path + suffix) is not None:
+            rename(file.path + suffix, target + suffix)
+    return target
+
+
+def _is(sftp: paramiko.SFTPClient, place: str, file: Fetched) -> bool:
+    found = _stat(sftp, place)
+    return found is not None and found.st_size == file.bytes
+
+
+def _stat(sftp: paramiko.SFTPClient, path: str) -> paramiko.SFTPAttributes | None:
+    try:
+        return sftp.stat(path)
+    except FileNotFoundError:
+        return None
