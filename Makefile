@@ -11,13 +11,13 @@ help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
 night: .venv/.runtime ## one whole night and its morning report  [DATA=folder of CSVs] [DATE=YYYY-MM-DD] [MODE=shadow|gated|auto]
-	@$(BIN)/python -m include.stack night $(if $(DATA),--data "$(DATA)") $(if $(DATE),--date $(DATE)) $(if $(MODE),--mode $(MODE))
+	@$(BIN)/python -W ignore -m include.stack night $(if $(DATA),--data "$(DATA)") $(if $(DATE),--date $(DATE)) $(if $(MODE),--mode $(MODE))
 
 up: .venv/.runtime ## start everything and say where Airflow is  [DATA=folder of CSVs]
-	@$(BIN)/python -m include.stack up $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/python -W ignore -m include.stack up $(if $(DATA),--data "$(DATA)")
 
 down: .venv/.runtime ## stop what this clone started
-	@$(BIN)/python -m include.stack down
+	@$(BIN)/python -W ignore -m include.stack down
 
 test: lint ## lint, types and all tests
 	$(BIN)/python -m pytest -m "not slow"

@@ -112,7 +112,6 @@ class ProcessLimiter:
 
 def parse_duration(text: str) -> float:
     """Seconds from the vendor's form, e.g. `6m0s`, `1.5s`, `20ms`; 0 if it is none."""
-
     units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text)
     return sum(float(number) * units[unit] for number, unit in parts)

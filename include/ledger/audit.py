@@ -126,9 +126,11 @@ def record_intents(connection: Connection, night: Night, pins: Pins, intents: Se
     batch = uuid4()
     shared = (pins.prompt_version, pins.prompt_hash, pins.model, pins.parameters)
     rows = (
-        (i.inference_id, night.run_id, batch, night.run_id, night.case.name, i.row_id, i.row_key, i.inference_key)
-        + shared
-        + (list(i.messages), i.kind, i.attempt, i.tokens_estimated, i.cost_reserved)
+        (
+            *(i.inference_id, night.run_id, batch, night.run_id, night.case.name),
+            *(i.row_id, i.row_key, i.inference_key, *shared),
+            *(list(i.messages), i.kind, i.attempt, i.tokens_estimated, i.cost_reserved),
+        )
         for i in intents
     )
     copy_rows(connection, tables.inference, _INTENT, rows)

@@ -35,7 +35,7 @@ def read_current(client: RestClient, kind: str, ids: Sequence[str], names: Seque
 
 
 def send(client: RestClient, kind: str, intended: Mapping[str, Mapping[str, str]]) -> dict[str, Sent]:
-    """Update records (at most one batch), by id; when the whole batch is refused, halve it until the culprit is alone."""
+    """Update records (one batch at most), by id; a batch refused as a whole is halved until the culprit is alone."""
     inputs = [{"id": one, "properties": dict(values)} for one, values in intended.items()]
     reply = client.call(
         "POST", f"/crm/v3/objects/{kind}/batch/update", {"inputs": inputs}, accept=(_OK, _SOME, _REFUSED)

@@ -46,7 +46,7 @@ def _register(connection: Connection, run_id: str, file: Fetched) -> str | None:
     """Make the ledger know the file; where it was archived to, if it was."""
     facts = {"system": file.system, "path": file.path, "sha256": file.sha256, "bytes": file.bytes, "rows": file.rows}
     new = insert(tables.source_file).values(**facts, run_id=run_id).on_conflict_do_nothing()
-    if connection.execute(new).rowcount:
+    if connection.execute(new.returning(tables.source_file.c.path)).first():
         record_event(connection, run_id, "file.registered", facts)
     archived_to: str | None = connection.execute(
         select(tables.source_file.c.archived_to).where(_this(file))

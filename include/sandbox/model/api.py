@@ -203,6 +203,7 @@ class ModelApi:
             self.faults = FaultPlan.parse(await read_json(request), MODEL_FAULTS)
         except (ConfigurationError, ValueError) as error:
             return _reply(400, {"error": {"message": str(error)}}, {})
+        self.bills.asked.clear()
         return await self._show_faults(request)
 
 

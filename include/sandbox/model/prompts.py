@@ -95,7 +95,9 @@ def _object_at(text: str, start: int) -> dict[str, Any] | None:
 def _messages(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(each, dict) for each in messages):
-        raise ModelError(400, "Missing required parameter: 'messages'.", code="missing_required_parameter", param="messages")
+        raise ModelError(
+            400, "Missing required parameter: 'messages'.", code="missing_required_parameter", param="messages"
+        )
     if body.get("stream"):
         raise ModelError(400, "This stand-in does not stream.", code="unsupported_value", param="stream")
     if body.get("n") not in (None, 1):

@@ -24,7 +24,11 @@ _TITLES: tuple[tuple[str, int, str], ...] = (
     (r"intern|trainee|student|apprentice|praktikant|stagiaire", -4, "a junior"),
     (r"assistant|coordinator|clerk|junior|jr", 3, "a junior"),
     (r"vice president|s?vp|evp|head|leiter|leiterin|responsable", 24, "a senior leader"),
-    (r"chief|ceo|cto|cfo|coo|cio|cmo|ciso|owner|founder|co-founder|president|partner|gesch\S+ftsf\S+hrer", 28, "a top executive"),
+    (
+        r"chief|ceo|cto|cfo|coo|cio|cmo|ciso|owner|founder|co-founder|president|partner|gesch\S+ftsf\S+hrer",
+        28,
+        "a top executive",
+    ),
     (r"director|directeur|direktor|directrice", 20, "a director"),
     (r"manager|lead|principal|supervisor|chef", 13, "a manager"),
     (r"senior|sr|architect|specialist|consultant", 8, "a specialist"),
@@ -46,7 +50,14 @@ _SOURCES = {
     "OTHER_CAMPAIGNS": 1,
     "OFFLINE": -2,
 }
-_STAGES = {"opportunity": 6, "salesqualifiedlead": 6, "marketingqualifiedlead": 4, "lead": 2, "subscriber": 0, "customer": 0}
+_STAGES = {
+    "opportunity": 6,
+    "salesqualifiedlead": 6,
+    "marketingqualifiedlead": 4,
+    "lead": 2,
+    "subscriber": 0,
+    "customer": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,10 @@ class Crm:
             return 400, {"message": "paging past 10000 hits is refused"}
         hits = [n for n in sorted(self.objects[kind]) if self._matches(n, self.objects[kind][n], body)]
         page = hits[offset : offset + body["limit"]]
-        answer: dict[str, Any] = {"total": len(hits), "results": [self._item(n, self.objects[kind][n], body) for n in page]}
+        answer: dict[str, Any] = {
+            "total": len(hits),
+            "results": [self._item(n, self.objects[kind][n], body) for n in page],
+        }
         if offset + len(page) < len(hits):
             answer["paging"] = {"next": {"after": str(offset + len(page))}}
         return 200, answer
@@ -193,9 +196,19 @@ def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drop]:
     thread.start()
     public = key.export_public_key().decode()
     yield Drop(root, acceptor.get_port(), " ".join(public.split()[:2]))
-    loop.call_soon_threadsafe(acceptor.close)
+    asyncio.run_coroutine_threadsafe(_stop(acceptor), loop).result(5)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(5)
+    loop.close()
+
+
+async def _stop(acceptor: asyncssh.SSHAcceptor) -> None:
+    acceptor.close()
+    await acceptor.wait_closed()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 @pytest.fixture

@@ -130,7 +130,9 @@ def test_an_answer_of_another_shape_breaks_the_contract(crm: Crm, reader: Reader
 
 
 def test_values_are_read_as_declared(crm: Crm, reader: Reader) -> None:
-    crm.add(1, jobtitle="  CTO ", country="n/a", hs_analytics_num_page_views="1,204", notes_last_updated="1709600000000")
+    crm.add(
+        1, jobtitle="  CTO ", country="n/a", hs_analytics_num_page_views="1,204", notes_last_updated="1709600000000"
+    )
     row = rows_of(reader())[0][0]
     assert (row["job_title"], row["country"], row["page_views"]) == ("CTO", None, 1204)
     assert row["last_activity_at"] == datetime.fromtimestamp(1_709_600_000, UTC)

@@ -141,5 +141,8 @@ def test_keys_are_compared_in_one_form(value: Any, key: str | None) -> None:
 
 
 def test_a_missing_name_comes_with_the_closest_ones() -> None:
-    assert explain_missing("employees", ["employee_count", "city"]) == "no 'employees'; closest: 'employee_count' (renamed?)"
+    assert (
+        explain_missing("employees", ["employee_count", "city"])
+        == "no 'employees'; closest: 'employee_count' (renamed?)"
+    )
     assert explain_missing("employees", ["x"]) == "no 'employees'"

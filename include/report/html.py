@@ -1,0 +1,78 @@
+"""The morning report as one HTML file that needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from include.models import Outcome
+from include.report import wording
+from include.report.sections import Facts
+
+
+class Step(NamedTuple):
+    """One step of the flow: how it relates to the step before, its name, its rows, and what they are made of."""
+
+    sign: str
+    name: str
+    rows: int
+    made_of: str
+
+
+def as_html(facts: Facts) -> str:
+    """The report as a page; everything that is not markup of the template is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        {name: getattr(wording, name) for name in ("number", "money", "percent", "milliseconds", "tallies")}
+    )
+    return environment.get_template("morning.html.j2").render(
+        facts=facts,
+        verdict=wording.verdict(facts),
+        tone=wording.tone(facts),
+        took=wording.took(facts),
+        equation=wording.equation(facts.rows),
+        endings=wording.endings(facts.rows),
+        attention=list(wording.attention(facts)),
+        flow=_flow(facts),
+        change=wording.change,
+    )
+
+
+def _flow(facts: Facts) -> list[Step]:
+    """Rows in, minus those that left on the way, equals rows written; empty when nothing was extracted."""
+    rows, model = facts.rows, facts.model
+    if rows.rows_in is None:
+        return []
+    left = rows.rows_in - rows.counts.get(Outcome.QUARANTINED, 0)
+    asked = model.rows_answered - model.rows_reused - model.rows_by_rule
+    answers = ((asked, "asked"), (model.rows_reused, "reused"), (model.rows_by_rule, "by rule"))
+    steps = [
+        Step("", "In", rows.rows_in, "read from the sources"),
+        Step("minus", "Quarantined", rows.rows_in - left, "failed a row check"),
+        Step("equals", "To answer", left, _named(answers) or "none asked"),
+        _minus(facts, "No answer", Outcome.DEAD_LETTER, Outcome.DEFERRED),
+        _minus(facts, "Held back", Outcome.IN_REVIEW, Outcome.SHADOWED, Outcome.REJECTED),
+    ]
+    if rows.not_finished > 0:
+        steps.append(Step("minus", "Not finished", rows.not_finished, "a retry finishes them"))
+    ended = {key: rows.counts.get(key, 0) for key in (Outcome.WRITTEN, Outcome.UNCHANGED)}
+    made_of = _named((count, wording.OUTCOMES[key]) for key, count in ended.items())
+    return [*steps, Step("equals", "In place", sum(ended.values()), made_of or "nothing written")]
+
+
+def _minus(facts: Facts, name: str, *outcomes: Outcome) -> Step:
+    counts = [(facts.rows.counts.get(key, 0), wording.OUTCOMES[key]) for key in outcomes]
+    return Step("minus", name, sum(count for count, _ in counts), _named(counts) or "none")
+
+
+def _named(counts: Iterable[tuple[int, Any]]) -> str:
+    return ", ".join(f"{count:,} {name}" for count, name in counts if count)

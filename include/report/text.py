@@ -1,0 +1,164 @@
+"""The morning report for a terminal: at most 100 columns, the answer in its first three lines."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from include.report.sections import Facts
+from include.report.wording import (
+    attention,
+    change,
+    endings,
+    equation,
+    milliseconds,
+    money,
+    number,
+    percent,
+    tallies,
+    took,
+    verdict,
+)
+
+WIDTH, LABEL, BAR, MOST = 100, 13, 30, 5
+
+
+def as_text(facts: Facts) -> str:
+    """The report as plain ASCII lines; content from outside is shown with control characters removed."""
+    lines = [*_answer(facts), *_rows(facts), *_input(facts), *_model(facts), *_gate(facts), *_outside(facts)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _answer(facts: Facts) -> Iterator[str]:
+    header, model = facts.header, facts.model
+    said = f"{verdict(facts).upper()} - {header.use_case}, {header.mode}, attempt {header.attempt}, {took(facts)}"
+    yield from _labelled("", said)
+    yield from _labelled("Rows", equation(facts.rows))
+    ceiling = f" of {money(model.ceiling)} allowed" if model.ceiling else ""
+    per_row = f", {money(model.cost_per_row)} per answered row" if model.cost_per_row is not None else ""
+    month = f", about {money(model.projection.month)} a month ({model.projection.formula})"
+    yield from _labelled("Cost", f"{money(model.cost)}{ceiling}{per_row}{month}")
+    yield from _labelled(
+        "Interval", f"{header.interval_start:%Y-%m-%d %H:%M} to {header.interval_end:%Y-%m-%d %H:%M} UTC"
+    )
+    yield from _section("To look at", list(attention(facts)))
+
+
+def _rows(facts: Facts) -> Iterator[str]:
+    before = facts.previous
+    lines = []
+    for one in endings(facts.rows):
+        bar = "#" * max(1, round(one.share * BAR))
+        delta = f"  {change(one.rows, before.counts.get(one.key, 0)):>8}" if before else ""
+        lines.append(f"{one.name:<13}{number(one.rows):>10}  {percent(one.share):>8}{delta}  {bar}")
+    yield from _section("Where rows ended" + (" (change to the previous run)" if before else ""), lines, most=9)
+
+
+def _input(facts: Facts) -> Iterator[str]:
+    lines = []
+    for source in facts.sources:
+        rejected = f", {number(source.rejected)} set aside" if source.rejected else ""
+        lines.append("; ".join([f"{source.system} {source.what}: {number(source.rows)} rows{rejected}", *source.notes]))
+    yield from _section("Sources", lines)
+    passed = sum(check.success for check in facts.expectations)
+    if facts.expectations:
+        lines = []
+        for check in (check for check in facts.expectations if not check.success):
+            allowed = f", at most {percent(float(check.threshold))} allowed" if check.threshold is not None else ""
+            found = f"{number(check.failing)} rows, {percent(check.share)}{allowed}"
+            told = "could not run" if check.could_not_run else found
+            lines.append(f"{check.severity:<9}{check.meaning} ({told}){_examples(check.examples)}")
+        yield from _section(f"Expectations: {passed} of {len(facts.expectations)} hold", lines, always=True)
+    for title, found_here in (
+        ("Quarantine by reason", facts.quarantine),
+        ("Rejected lines of files", facts.rejected_lines),
+    ):
+        yield from _section(title, [f"{number(t.count):>7}  {t.name}{_examples(t.examples)}" for t in found_here])
+
+
+def _model(facts: Facts) -> Iterator[str]:
+    model = facts.model
+    if not model.calls and not model.rows_answered:
+        yield from _section("Model", ["was not asked"])
+        return
+    asked = model.rows_answered - model.rows_reused - model.rows_by_rule
+    yield from _section(
+        f"Model {facts.header.model}, prompt {facts.header.prompt_version} ({facts.header.prompt_hash[:12]})",
+        [
+            f"rows     {number(asked)} asked, {number(model.rows_reused)} reused, {number(model.rows_by_rule)} by rule",
+            f"calls    {number(model.calls)}, {number(model.retries)} retries, {number(model.reasks)} re-asks;"
+            f" {tallies(model.outcomes)}",
+            f"tokens   {number(model.tokens_in)} in ({number(model.tokens_cached)} cached), {number(model.tokens_out)} out",
+            f"time     p50 {milliseconds(model.latency_p50)}, p95 {milliseconds(model.latency_p95)}; waited p95"
+            f" {milliseconds(model.queue_p95)}; {number(model.calls_per_minute)} calls a minute",
+        ],
+    )
+
+
+def _gate(facts: Facts) -> Iterator[str]:
+    yield from _section("Gate", [f"{number(v.rows):>7}  {v.verdict}: {v.rule}" for v in facts.verdicts])
+    review = facts.review
+    if review.everywhere:
+        since = f", the oldest since {review.oldest:%Y-%m-%d %H:%M} UTC" if review.oldest else ""
+        waiting = f"{number(review.here)} of this run, {number(review.everywhere)} of all runs{since}"
+        yield from _section("Waits for review", [waiting])
+    lines = [
+        f"{writes.destination}: " + ", ".join(f"{number(count)} {status}" for status, count in writes.counts.items())
+        for writes in facts.writes
+    ]
+    if facts.warehouse_rows is not None:
+        lines.append(f"warehouse: {number(facts.warehouse_rows)} rows upserted")
+    yield from _section("Writes", lines)
+    yield from _section("Dead letters", [f"{number(d.rows):>7}  {d.stage}: {d.cause}" for d in facts.dead_letters])
+
+
+def _outside(facts: Facts) -> Iterator[str]:
+    agreement, before, header = facts.agreement, facts.previous, facts.header
+    if agreement:
+        lines = ["".join([f"{'tier':<10}", *(f"{label:>12}" for label in agreement.labels), f"{'won':>10}"])]
+        for tier, row in agreement.table.items():
+            cells = (f"{number(row.get(label, 0)):>12}" for label in agreement.labels)
+            lines.append("".join([f"{tier:<10}", *cells, f"{percent(agreement.share_won(tier)):>10}"]))
+        lines.append("The sandbox model is a fixed rule; this says nothing about a real model.")
+        yield from _section(f"Tiers against what became of {number(agreement.compared)} rows", lines, most=9)
+    if before:
+        then = f"{before.run_id}: {before.status}, {number(before.rows)} rows, {money(before.cost)}"
+        yield from _section("Previous run", [then])
+    code = f"code {header.code_version} {header.git_sha}".strip()
+    yield from _section(
+        "Ledger",
+        [
+            f"run      {header.run_id} ({code})",
+            f"chain    {header.chain_head or '-'}",
+            f"ledger   {header.ledger_head or '-'}",
+        ],
+    )
+
+
+def _section(title: str, lines: Sequence[str], *, most: int = MOST, always: bool = False) -> Iterator[str]:
+    """A title and its lines, the rest counted; nothing at all without lines, unless `always`."""
+    if not lines and not always:
+        return
+    yield ""
+    yield _clip(title)
+    yield from (_clip(f"  {line}") for line in lines[:most])
+    if len(lines) > most:
+        yield f"  and {len(lines) - most} more"
+
+
+def _labelled(label: str, value: str) -> Iterator[str]:
+    indent = f"{label:<{LABEL}}" if label else ""
+    yield from textwrap.wrap(_clean(value), WIDTH, initial_indent=indent, subsequent_indent=" " * LABEL)
+
+
+def _examples(examples: Sequence[str]) -> str:
+    return f"  e.g. {', '.join(examples[:2])}" if examples else ""
+
+
+def _clip(line: str) -> str:
+    line = _clean(line)
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+
+
+def _clean(line: str) -> str:
+    return "".join(char if " " <= char <= "~" else "?" for char in line)

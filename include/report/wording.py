@@ -1,0 +1,161 @@
+"""How the report says things: numbers for people, the verdict, and what deserves a look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import NamedTuple
+
+from include.models import Outcome
+from include.report.sections import Facts, Rows, Tally
+
+OUTCOMES = {
+    Outcome.WRITTEN: "written",
+    Outcome.UNCHANGED: "unchanged",
+    Outcome.IN_REVIEW: "in review",
+    Outcome.SHADOWED: "shadowed",
+    Outcome.REJECTED: "rejected",
+    Outcome.DEFERRED: "deferred",
+    Outcome.DEAD_LETTER: "dead letter",
+    Outcome.QUARANTINED: "quarantined",
+}
+"""Outcomes in the order in which they are shown, with their names."""
+
+
+class Ending(NamedTuple):
+    """Rows of one outcome, and their share of the rows that came in."""
+
+    key: str
+    name: str
+    rows: int
+    share: float
+
+
+def number(value: float | None) -> str:
+    """A count with thousands separated, a dash for none."""
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def money(dollars: Decimal | None) -> str:
+    """US dollars: cents, or two significant digits below ten cents."""
+    if dollars is None:
+        return "-"
+    if dollars == 0 or abs(dollars) >= Decimal("0.1"):
+        return f"${dollars:,.2f}"
+    places = 1 - dollars.adjusted()
+    return f"${dollars:.{places}f}"
+
+
+def percent(share: float | None) -> str:
+    """A share of 0 to 1 in percent, never rounded to nothing or to all."""
+    if share is None:
+        return "-"
+    if 0 < share < 0.001:
+        return "<0.1 %"
+    if 0.999 < share < 1:
+        return ">99.9 %"
+    return f"{share * 100:.1f} %"
+
+
+def milliseconds(value: float | None) -> str:
+    """Milliseconds, as seconds from one second on."""
+    return "-" if value is None else f"{value:,.0f} ms" if value < 1000 else f"{value / 1000:,.1f} s"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its two largest units."""
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def change(now: float, before: float) -> str:
+    """The difference to an earlier number, signed."""
+    return "same" if now == before else f"{now - before:+,.0f}"
+
+
+def took(facts: Facts) -> str:
+    """How long the run took, from its opening to its closing."""
+    header = facts.header
+    return duration((header.finished_at - header.started_at).total_seconds()) if header.finished_at else "still running"
+
+
+def endings(rows: Rows) -> list[Ending]:
+    """Where rows ended, in the report's order, outcomes without rows left out."""
+    whole = rows.rows_in or rows.out or 1
+    found = [
+        Ending(key.value, name, rows.counts[key], rows.counts[key] / whole)
+        for key, name in OUTCOMES.items()
+        if rows.counts.get(key)
+    ]
+    if rows.not_finished > 0:
+        found.append(Ending("not_finished", "not finished", rows.not_finished, rows.not_finished / whole))
+    return found
+
+
+def equation(rows: Rows) -> str:
+    """Rows in = rows out, and whether that is true."""
+    if rows.rows_in is None:
+        return "nothing was extracted"
+    right = " + ".join(f"{number(one.rows)} {one.name}" for one in endings(rows)) or "0"
+    if rows.not_finished < 0:
+        return f"{number(rows.rows_in)} in, but {number(rows.out)} outcomes: {right} (DOES NOT ADD UP)"
+    return f"{number(rows.rows_in)} in = {right}" + (" (adds up)" if rows.add_up else "")
+
+
+def verdict(facts: Facts) -> str:
+    """One line: is everything all right?"""
+    if facts.header.status == "running":
+        return "Still running"
+    if facts.header.status == "stopped":
+        return "Stopped before the model: a critical expectation failed"
+    if facts.header.status == "failed":
+        return "Failed"
+    count = len(list(attention(facts)))
+    return "All right" if not count else f"Finished, {count} thing{'s' if count > 1 else ''} to look at"
+
+
+def tone(facts: Facts) -> str:
+    """`good`, `look` or `bad`: how the verdict is shown."""
+    if facts.header.status in ("failed", "stopped"):
+        return "bad"
+    return "look" if facts.header.status == "running" or list(attention(facts)) else "good"
+
+
+def attention(facts: Facts) -> Iterator[str]:
+    """What a person should look at, most urgent first."""
+    if facts.header.detail:
+        yield facts.header.detail
+    if facts.rows.not_finished > 0:
+        yield f"{number(facts.rows.not_finished)} rows are not finished; a retry of the run finishes them"
+    for check in facts.expectations:
+        if check.could_not_run:
+            yield f"Expectation {check.name} could not run"
+        elif not check.success and check.severity != "info":
+            yield f"{check.severity.capitalize()} expectation failed: {check.meaning} ({number(check.failing)} rows)"
+    lost = sum(letter.rows for letter in facts.dead_letters)
+    if lost:
+        yield f"{number(lost)} rows became dead letters"
+    if facts.header.status == "succeeded" and (deferred := facts.rows.counts.get(Outcome.DEFERRED, 0)):
+        yield f"{number(deferred)} rows were deferred to a later night"
+    failed = sum(one.counts.get("failed", 0) + one.counts.get("intended", 0) for one in facts.writes)
+    if failed:
+        yield f"{number(failed)} writes failed or are not confirmed"
+    yield from _spending(facts)
+
+
+def _spending(facts: Facts) -> Iterator[str]:
+    model = facts.model
+    if model.rows_by_rule:
+        yield f"{number(model.rows_by_rule)} rows were answered by the fallback rule"
+    if model.without_result:
+        yield f"{number(model.without_result)} calls left without a result on record"
+    if model.ceiling and model.cost >= model.ceiling * Decimal("0.8"):
+        yield f"{percent(float(model.cost / model.ceiling))} of the cost ceiling is spent"
+
+
+def tallies(found: tuple[Tally, ...]) -> str:
+    """Names with their counts, in one line."""
+    return ", ".join(f"{number(one.count)} {one.name.replace('_', ' ')}" for one in found)

@@ -1,0 +1,66 @@
+"""One generated day: leads, their companies, the vendor's file, and the truth about each lead."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from include.sandbox.config import SandboxConfig
+from include.sandbox.crm.store import seed_entry
+from include.sandbox.seed.companies import make_companies, faker_for, spoil_companies
+from include.sandbox.seed.firmographics import make_file
+from include.sandbox.seed.leads import draw_truth, make_lead, visible_record
+from include.sandbox.seed.mess import spoil
+from include.sandbox.seed.vocabulary import COUNTRIES
+
+_ORDINAL_BASE, _IDS_PER_DAY, _FIRST_COMPANY = 730_000, 100_000, 50_000
+_LEADS_PER_COMPANY = 3
+
+
+@dataclass
+class Seeded:
+    """Lines for the CRM, files for the SFTP drop, truth by contact id, and what the model will see of each lead."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    truth: dict[str, str] = field(default_factory=dict)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def generate_day(config: SandboxConfig, end: datetime) -> Seeded:
+    """The data of the interval of one day that ends at `end`; equal for equal seed, rates, size and day."""
+    start = end - timedelta(days=1)
+    scenario = config.scenarios.get(start.date().isoformat()) or (
+        config.scenarios.get("last") if end == config.end else None
+    )
+    ordinal = start.date().toordinal()
+    chance = random.Random(f"{config.seed}:{ordinal}")
+    for _, locale, _ in COUNTRIES:
+        faker_for(locale).seed_instance(f"{config.seed}:{ordinal}:{locale}")
+    first = (ordinal - _ORDINAL_BASE) * _IDS_PER_DAY
+    size = 0 if scenario == "zero_rows" else config.leads_per_day
+    companies = make_companies(first + _FIRST_COMPANY, -(-size // _LEADS_PER_COMPANY), chance, end)
+    companies = spoil_companies(companies, scenario, end)
+    leads = [make_lead(chance, companies, end) for _ in range(size)]
+    spoil(leads, config.mess_rates, chance, end, ordinal)
+    files, usable = make_file(companies, chance, start.date(), scenario)
+    day = Seeded(files=files)
+    for company in companies:
+        day.entries.append(
+            seed_entry(
+                "companies", company.number, company.created.isoformat(), company.modified.isoformat(), company.values
+            )
+        )
+    by_number = {company.number: company for company in companies}
+    for at, lead in enumerate(leads, 1):
+        number = first + at
+        modified = start + timedelta(milliseconds=chance.randrange(86_400_000))
+        created = modified - timedelta(minutes=chance.randint(1, 600_000))
+        company = by_number.get(lead["associatedcompanyid"])
+        record = visible_record(lead, company, in_file=company is not None and company.number in usable, end=end)
+        day.entries.append(seed_entry("contacts", number, created.isoformat(), modified.isoformat(), lead))
+        day.records[str(number)] = record
+        day.truth[str(number)] = draw_truth(record, f"{config.seed}:{number}:truth")
+    return day
