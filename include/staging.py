@@ -119,6 +119,12 @@ class StagedWriter:
         return Manifest(run_id, dataset, str(self._path), self.rows, size, sha256, columns, dict(facts or {}))
 
 
+def read_schema(manifest: Manifest) -> pa.Schema:
+    """The columns and types of a staged dataset."""
+    with UPath(manifest.uri).open("rb") as handle:
+        return pq.read_schema(handle)
+
+
 def read_chunks(
     manifest: Manifest, *, rows: int = 10_000, columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:

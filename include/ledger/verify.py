@@ -112,29 +112,29 @@ SELECT '{table}', {key}::text, 'its content does not match its digest: it was ch
   FROM nightledger.{table} x
  WHERE digest IS DISTINCT FROM """ + _SHA.format("(to_jsonb(x) - 'digest')::text")
 
-# The batch stays text here: a tampered event may hold anything in its place.
+# A tampered event may hold anything in the place of its batch; a cast that fails would end the verification.
 _SEALED = """
-SELECT stream, seq, details ->> 'batch' AS batch, details ->> 'rows' AS rows, details ->> 'digest' AS digest
+SELECT stream || '/' || seq AS event, details ->> 'rows' AS rows, details ->> 'digest' AS digest,
+       CASE WHEN details ->> 'batch' ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$'
+            THEN (details ->> 'batch')::uuid END AS batch
   FROM nightledger.event WHERE type = 'audit.sealed' AND details ->> 'table' = '{table}'"""
 
 _UNSEALED = """
 SELECT '{table}', {key}::text, 'no event seals its batch ' || batch || ': it was inserted past the triggers'
-  FROM nightledger.{table} x
- WHERE NOT EXISTS (SELECT FROM ({sealed}) s WHERE s.stream = x.stream AND s.batch = x.batch::text)"""
+  FROM nightledger.{table} x WHERE NOT EXISTS (SELECT FROM ({sealed}) s WHERE s.batch = x.batch)"""
 
 _BATCHES = (
     """
 WITH held AS (
-    SELECT stream, batch::text AS batch, count(*)::text AS rows, """
+    SELECT batch, count(*)::text AS rows, """
     + _SHA.format("""string_agg(digest, '' ORDER BY digest COLLATE "C")""")
-    + """ AS digest FROM nightledger.{table} GROUP BY stream, nightledger.{table}.batch)
-SELECT '{table}', 'batch ' || s.batch, CASE
+    + """ AS digest FROM nightledger.{table} GROUP BY batch)
+SELECT '{table}', 'batch ' || coalesce(s.batch::text, '?'), CASE
          WHEN coalesce(held.rows, '0') IS DISTINCT FROM s.rows
-         THEN 'event ' || s.stream || '/' || s.seq || ' sealed ' || coalesce(s.rows, 'no') || ' rows, it holds '
+         THEN 'event ' || event || ' sealed ' || coalesce(s.rows, 'no') || ' rows, it holds '
               || coalesce(held.rows, '0')
-         ELSE 'differs from its seal in event ' || s.stream || '/' || s.seq
-              || ': a row was changed together with its digest' END
-  FROM ({sealed}) s LEFT JOIN held ON held.stream = s.stream AND held.batch = s.batch
+         ELSE 'differs from its seal in event ' || event || ': a row was changed together with its digest' END
+  FROM ({sealed}) s LEFT JOIN held ON held.batch = s.batch
  WHERE (held.rows, held.digest) IS DISTINCT FROM (s.rows, s.digest)"""
 )
 

@@ -88,7 +88,8 @@ def _model(facts: Facts) -> Iterator[str]:
             f"rows     {number(asked)} asked, {number(model.rows_reused)} reused, {number(model.rows_by_rule)} by rule",
             f"calls    {number(model.calls)}, {number(model.retries)} retries, {number(model.reasks)} re-asks;"
             f" {tallies(model.outcomes)}",
-            f"tokens   {number(model.tokens_in)} in ({number(model.tokens_cached)} cached), {number(model.tokens_out)} out",
+            f"tokens   {number(model.tokens_in)} in, {number(model.tokens_cached)} of them cached,"
+            f" {number(model.tokens_out)} out",
             f"time     p50 {milliseconds(model.latency_p50)}, p95 {milliseconds(model.latency_p95)}; waited p95"
             f" {milliseconds(model.queue_p95)}; {number(model.calls_per_minute)} calls a minute",
         ],

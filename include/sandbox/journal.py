@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Journal:
-    """Appends records to one file. It does not force them to disk: it is safe against a killed process, not power loss."""
+    """Appends records to one file; safe against a killed process, not against power loss, since nothing is synced."""
 
     def __init__(self, path: Path) -> None:
         """Open for appending; the file is made, and a last line that was cut short is dropped."""

@@ -1,4 +1,4 @@
-"""What both HTTP stand-ins share: the label on every answer, latency, broken connections, control only from loopback."""
+"""What both HTTP stand-ins share: the label on every answer, latency, broken connections, guarded control routes."""
 
 from __future__ import annotations
 

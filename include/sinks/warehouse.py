@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, get_origin
+from typing import Any, Literal, get_origin
 
 import psycopg
 from psycopg import sql
@@ -19,7 +19,7 @@ from include.night import Night
 from include.use_case import WarehouseSink
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_TYPES = {int: "bigint", float: "double precision", bool: "boolean", str: "text"}
+_TYPES = {"int": "bigint", "float": "double precision", "bool": "boolean", "str": "text"}
 
 
 @dataclass
@@ -115,14 +115,13 @@ def _output_columns(night: Night) -> dict[str, str]:
     fields = night.case.module("output").Output.model_fields
     columns = {}
     for name, field in fields.items():
-        plain = field.annotation if get_origin(field.annotation) is None else None
-        is_choice = str(field.annotation).startswith("typing.Literal")
-        columns[name] = "text" if is_choice else _TYPES.get(plain, "jsonb")
+        is_choice = get_origin(field.annotation) is Literal
+        columns[name] = "text" if is_choice else _TYPES.get(str(getattr(field.annotation, "__name__", "")), "jsonb")
     return columns
 
 
 def _join(names: Sequence[str], form: str) -> sql.Composed:
-    return sql.SQL(", ").join(sql.SQL(form).format(sql.Identifier(name)) for name in names)  # type: ignore[arg-type]
+    return sql.SQL(", ").join(sql.SQL(form).format(sql.Identifier(name)) for name in names)
 
 
 def _clean(value: Any) -> Any:

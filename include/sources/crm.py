@@ -16,7 +16,7 @@ from typing import Any
 from include.errors import ContractBroken
 from include.models import Interval, Record, RejectedRow
 from include.rest import RestClient
-from include.sources.values import explain_missing, read_columns
+from include.sources.values import clean_text, explain_missing, read_columns
 from include.systems import System
 from include.use_case import Column, CrmSource, Related
 
@@ -120,7 +120,7 @@ class CrmReader:
             row_id = f"{self.system.name}/{self.source.object}/{item['id']}"
             key = str(record[self.source.key.name] or item["id"])
             if reasons:
-                kept = {column.name: raw.get(column.source_name) for column in self.columns}
+                kept = _as_text(raw, self.columns)
                 rejected.append(RejectedRow(row_id, key, f"{self.system.name}: {place}", tuple(reasons), kept))
             else:
                 lineage = {self.system.name: place, "retrieved_at": now}
@@ -137,7 +137,7 @@ class CrmReader:
         """Put the related record's columns on each row, null where there is none; what it set aside as context."""
         known = self._related.setdefault(related.object, OrderedDict())
         wanted = dict.fromkeys(str(row[related.join_on]) for row in rows if row[related.join_on] is not None)
-        new = [number for number in wanted if number not in known]
+        new = [number for number in wanted if number not in known and number.isdecimal()]
         rejected: list[RejectedRow] = []
         for start in range(0, len(new), self.system.batch_rows):
             rejected += self._fetch(related, new[start : start + self.system.batch_rows], known)
@@ -146,7 +146,7 @@ class CrmReader:
             found = known.get(str(number)) if number is not None else None
             self.missing_related += found is None and number is not None
             row.update(found or {column.name: None for column in related.columns})
-        for number in wanted:
+        for number in wanted.keys() & known.keys():
             known.move_to_end(number)
         while len(known) > _REMEMBERED:
             known.popitem(last=False)
@@ -167,7 +167,7 @@ class CrmReader:
             known[str(item["id"])], reasons = read_columns(raw, related.columns, personal=self.personal)
             if reasons:
                 place = f"{self.system.name}/{related.object}/{item['id']}"
-                kept = {column.name: raw.get(column.source_name) for column in related.columns}
+                kept = _as_text(raw, related.columns)
                 yield RejectedRow(place, str(item["id"]), place, tuple(reasons), kept, counts_as_input=False)
 
 
@@ -198,6 +198,12 @@ def _is_object(item: Record) -> bool:
 
 def _has_name(item: Record) -> bool:
     return isinstance(item.get("name"), str)
+
+
+def _as_text(raw: Record, columns: Iterable[Column]) -> Record:
+    """What came for the columns, as text that any database can hold."""
+    came = ((column.name, raw.get(column.source_name)) for column in columns)
+    return {name: None if value is None else clean_text(str(value)) for name, value in came}
 
 
 def _present(properties: Record) -> Record:

@@ -96,11 +96,11 @@ def find_drop(sftp: paramiko.SFTPClient, drop: FileDrop, interval: Interval) -> 
     if dropped:
         path = f"{drop.folder}/{dropped[0]}"
         return path, path
-    archived = [e for e in _list(sftp, drop.archive) if _matches(_AGAIN.sub("", e.filename), pattern)]
+    archived = [entry for entry in _list(sftp, drop.archive) if _first_name(entry.filename, pattern)]
     if not archived:
         return None
     name = str(max(archived, key=lambda entry: (entry.st_mtime or 0, entry.filename)).filename)
-    return f"{drop.folder}/{_AGAIN.sub('', name)}", f"{drop.archive}/{name}"
+    return f"{drop.folder}/{_first_name(name, pattern)}", f"{drop.archive}/{name}"
 
 
 def fetch_drop(
@@ -184,6 +184,11 @@ def _expected_digest(sftp: paramiko.SFTPClient, drop: FileDrop, at: str) -> str 
 
 def _matches(name: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern) and not name.endswith(CHECKSUM)
+
+
+def _first_name(name: str, pattern: str) -> str | None:
+    """The name under which an archived file was dropped, if it matches the pattern."""
+    return next((candidate for candidate in (name, _AGAIN.sub("", name)) if _matches(candidate, pattern)), None)
 
 
 def _list(sftp: paramiko.SFTPClient, folder: str) -> list[paramiko.SFTPAttributes]:

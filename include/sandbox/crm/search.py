@@ -1,4 +1,4 @@
-"""Search as in https://developers.hubspot.com/docs/api/crm/search: filter groups, one sort, cursor, 10,000 hits at most."""
+"""Search as in https://developers.hubspot.com/docs/api/crm/search: filter groups, one sort, a cursor, 10,000 hits."""
 
 from __future__ import annotations
 
@@ -114,15 +114,19 @@ def _key(kind: str, name: str) -> Key:
         return lambda item: item.created
     if name == "hs_object_id":
         return lambda item: item.number
-    convert = {"number": number, "datetime": millis}.get(PROPERTIES[kind][name].kind, str.lower)
+    convert = _converter(kind, name)
     return lambda item: None if (text := item.values.get(name)) is None else convert(text)
+
+
+def _converter(kind: str, name: str) -> Callable[[str], Any]:
+    converters: Mapping[str, Callable[[str], Any]] = {"number": number, "datetime": millis}
+    return converters.get(PROPERTIES[kind][name].kind, str.lower)
 
 
 def _value(kind: str, name: str, value: Any) -> Any:
     """A filter's value in the same comparable form; raises CrmError 400 if it has the wrong type."""
     text = "" if value is None else str(value)
-    convert = {"number": number, "datetime": millis}.get(PROPERTIES[kind][name].kind, str.lower)
-    found = convert(text)
+    found = _converter(kind, name)(text)
     if found is None or not text:
         raise invalid_request(f"There was a problem with the request: {value!r} is no valid value for {name}")
     return found

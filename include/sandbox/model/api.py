@@ -57,7 +57,7 @@ class Limits:
 
 @dataclass
 class ModelApi:
-    """One endpoint; `faults` may be replaced at any time. `rpm` and `tpm` are requests and tokens per minute and key."""
+    """One endpoint; `faults` may be replaced at any time. `rpm` and `tpm`: requests and tokens per minute and key."""
 
     keys: tuple[str, ...]
     rpm: int
@@ -139,7 +139,7 @@ class ModelApi:
         return prompt
 
     def _usage(self, prompt: Prompt, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Tokens of this call; a prefix of 1,024 tokens or more that was seen before counts as cached, in steps of 128."""
+        """Tokens of this call; a prefix of 1,024 tokens or more seen before counts as cached, in steps of 128."""
         cached = 0
         if prompt.prefix_tokens >= CACHED_FROM_TOKENS:
             if prompt.prefix in self._prefixes:

@@ -79,9 +79,9 @@ class _Maker:
 
     def _number(self, kind: str, schema: Schema) -> float:
         low, high = _range(schema, 1 if kind == "integer" else 0)
-        step = schema.get("multipleOf")
-        if step:
-            return type(step)(step * -(-low // step))
+        if step := schema.get("multipleOf"):
+            smallest: float = step * -(-low // step)
+            return smallest
         if kind == "integer":
             return self._chance.randint(int(low), max(int(low), int(high)))
         return float(low + (high - low) * self._chance.randint(1, 9) / 10)

@@ -84,7 +84,18 @@ def _make(number: int, chance: random.Random, end: datetime, used: set[str]) -> 
     created = end - timedelta(days=chance.randint(800, 2_400), minutes=chance.randint(0, 1_439))
     modified, updated = _age(chance, end), _age(chance, end)
     return Company(
-        number, values, created, modified, domain, locale, industry, employees, round(revenue), founded, technologies, updated
+        number,
+        values,
+        created,
+        modified,
+        domain,
+        locale,
+        industry,
+        employees,
+        round(revenue),
+        founded,
+        technologies,
+        updated,
     )
 
 
@@ -111,4 +122,3 @@ def _without_industry(company: Company) -> Company:
 def _aged(company: Company, end: datetime) -> Company:
     old = end - timedelta(days=STALE_AFTER_DAYS + 400)
     return replace(company, modified=old, updated=old)
-

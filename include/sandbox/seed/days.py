@@ -9,7 +9,7 @@ from typing import Any
 
 from include.sandbox.config import SandboxConfig
 from include.sandbox.crm.store import seed_entry
-from include.sandbox.seed.companies import make_companies, faker_for, spoil_companies
+from include.sandbox.seed.companies import Company, faker_for, make_companies, spoil_companies
 from include.sandbox.seed.firmographics import make_file
 from include.sandbox.seed.leads import draw_truth, make_lead, visible_record
 from include.sandbox.seed.mess import spoil
@@ -32,10 +32,7 @@ class Seeded:
 def generate_day(config: SandboxConfig, end: datetime) -> Seeded:
     """The data of the interval of one day that ends at `end`; equal for equal seed, rates, size and day."""
     start = end - timedelta(days=1)
-    scenario = config.scenarios.get(start.date().isoformat()) or (
-        config.scenarios.get("last") if end == config.end else None
-    )
-    ordinal = start.date().toordinal()
+    ordinal, scenario = start.date().toordinal(), _scenario(config, start, end)
     chance = random.Random(f"{config.seed}:{ordinal}")
     for _, locale, _ in COUNTRIES:
         faker_for(locale).seed_instance(f"{config.seed}:{ordinal}:{locale}")
@@ -46,21 +43,29 @@ def generate_day(config: SandboxConfig, end: datetime) -> Seeded:
     leads = [make_lead(chance, companies, end) for _ in range(size)]
     spoil(leads, config.mess_rates, chance, end, ordinal)
     files, usable = make_file(companies, chance, start.date(), scenario)
-    day = Seeded(files=files)
-    for company in companies:
-        day.entries.append(
-            seed_entry(
-                "companies", company.number, company.created.isoformat(), company.modified.isoformat(), company.values
-            )
-        )
+    day = Seeded([_company_entry(company) for company in companies], files)
     by_number = {company.number: company for company in companies}
-    for at, lead in enumerate(leads, 1):
-        number = first + at
-        modified = start + timedelta(milliseconds=chance.randrange(86_400_000))
-        created = modified - timedelta(minutes=chance.randint(1, 600_000))
+    for number, lead in enumerate(leads, first + 1):
         company = by_number.get(lead["associatedcompanyid"])
         record = visible_record(lead, company, in_file=company is not None and company.number in usable, end=end)
-        day.entries.append(seed_entry("contacts", number, created.isoformat(), modified.isoformat(), lead))
+        day.entries.append(_lead_entry(number, lead, start, chance))
         day.records[str(number)] = record
         day.truth[str(number)] = draw_truth(record, f"{config.seed}:{number}:truth")
     return day
+
+
+def _scenario(config: SandboxConfig, start: datetime, end: datetime) -> str | None:
+    last = config.scenarios.get("last") if end == config.end else None
+    return config.scenarios.get(start.date().isoformat()) or last
+
+
+def _company_entry(company: Company) -> dict[str, Any]:
+    created, modified = company.created.isoformat(), company.modified.isoformat()
+    return seed_entry("companies", company.number, created, modified, company.values)
+
+
+def _lead_entry(number: int, lead: dict[str, Any], start: datetime, chance: random.Random) -> dict[str, Any]:
+    """A lead changed at any time of the day, and made at most 14 months before that."""
+    modified = start + timedelta(milliseconds=chance.randrange(86_400_000))
+    created = modified - timedelta(minutes=chance.randint(1, 600_000))
+    return seed_entry("contacts", number, created.isoformat(), modified.isoformat(), lead)

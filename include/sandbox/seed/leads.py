@@ -55,9 +55,7 @@ def make_lead(chance: random.Random, companies: Sequence[Company], end: datetime
     }
 
 
-def visible_record(
-    lead: Mapping[str, Any], company: Company | None, *, in_file: bool, end: datetime
-) -> dict[str, Any]:
+def visible_record(lead: Mapping[str, Any], company: Company | None, *, in_file: bool, end: datetime) -> dict[str, Any]:
     """What a night joins for a lead before it asks the model; `in_file`: the vendor's row for its company is usable."""
     crm: Mapping[str, Any] = company.values if company else {}
     firm = company if company is not None and in_file and crm.get("domain") else None

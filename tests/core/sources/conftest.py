@@ -102,6 +102,7 @@ def crm_server() -> Iterator[tuple[str, dict[str, Crm]]]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer leaves in one piece, or the client waits 40 ms for the second
 
         def handle_one(self) -> None:
             crm = slot["crm"]

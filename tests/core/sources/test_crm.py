@@ -170,6 +170,16 @@ def test_related_records_are_read_once_and_a_missing_one_leaves_nulls(crm: Crm, 
     assert found.missing_related == 1
 
 
+def test_a_related_id_that_is_none_is_not_asked_for(crm: Crm, reader: Reader) -> None:
+    crm.add_company(9, name="Acme")
+    crm.add(1, associatedcompanyid="acme")
+    crm.add(2, associatedcompanyid="9")
+    found = reader()
+    assert [row["company_name"] for row in rows_of(found)[0]] == [None, "Acme"]
+    assert crm.batch_reads == [["9"]]
+    assert found.missing_related == 1
+
+
 def test_related_records_are_asked_in_batches_of_the_registry(crm: Crm, reader: Reader) -> None:
     for number in range(1, 8):
         crm.add_company(number, name=f"c{number}")

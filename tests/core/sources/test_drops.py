@@ -128,9 +128,13 @@ def test_a_wrong_password_is_denied(night_of: Callable[..., Night], drop: Drop, 
 
 
 def test_a_lost_connection_is_unavailable(night: Night, drop: Drop) -> None:
-    with pytest.raises(SystemUnavailable, match="sftp"), open_drop(night, "sftp") as sftp:
-        sftp.get_channel().get_transport().close()
-        sftp.listdir("drop")
+    def read_after_the_line_is_cut() -> None:
+        with open_drop(night, "sftp") as sftp:
+            sftp.get_channel().get_transport().close()
+            sftp.listdir("drop")
+
+    with pytest.raises(SystemUnavailable, match="sftp"):
+        read_after_the_line_is_cut()
 
 
 def test_good_records_are_staged_with_key_line_and_declared_kinds(file_drop: FileDrop, tmp_path: Path) -> None:
@@ -294,6 +298,15 @@ def test_a_file_delivered_again_does_not_replace_the_archived_one(
     assert latest is not None
     assert (latest.path, latest.at) == (f"drop/{FILE}", f"archive/{FILE}.{suffix}")
     assert archived_to(night) == [f"archive/{FILE}", f"archive/{FILE}.{suffix}"]
+
+
+def test_a_name_that_ends_in_a_date_is_found_in_the_archive(
+    night: Night, drop: Drop, file_drop: FileDrop, tmp_path: Path
+) -> None:
+    drop.put(GOOD, "firm.20240305", folder="archive")
+    found = fetch(night, replace(file_drop, pattern="firm.%Y%m%d"), tmp_path / "file")
+    assert found is not None
+    assert (found.path, found.at) == ("drop/firm.20240305", "archive/firm.20240305")
 
 
 def test_the_same_file_delivered_again_is_cleared_away(

@@ -111,6 +111,17 @@ def test_rejected_rows_are_in_quarantine_with_tokens_for_personal_values(night_o
     assert count(night, tables.outcome, tables.outcome.c.outcome == "quarantined") == 1
 
 
+def test_text_that_no_database_holds_is_staged_and_set_aside_all_the_same(
+    night_of: MakeNight, crm: Crm, drop: Drop
+) -> None:
+    drop.put(f"{HEADER}\n{LINE.format(1)}\nnul\x00,line\n")
+    crm.add(1, jobtitle="half \ud800 and \x00", hs_analytics_num_page_views="lots \ud800\x00")
+    crm.add(2, jobtitle="half \ud800 and \x00")
+    manifest = extract(night_of())
+    assert (manifest.rows, manifest.facts["rejected_input"], manifest.facts["rejected_context"]) == (1, 1, 1)
+    assert rows_of(manifest)[0]["job_title"] == "half \ufffd and \ufffd"
+
+
 def test_derived_columns_look_back_from_the_end_of_the_interval(night_of: MakeNight, crm: Crm, drop: Drop) -> None:
     drop.put(f"{HEADER}\n{LINE.format(1)}\n")
     day = timedelta(days=1)

@@ -1,0 +1,1 @@
+"""Hold staged data against expectations before a model sees it."""

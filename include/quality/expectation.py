@@ -1,0 +1,40 @@
+"""How a use case declares an expectation: Great Expectations' own types, plus what failing means here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from include.models import Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Derive = Callable[["pd.DataFrame", Interval], "pd.Series[Any]"]
+DERIVED = "derived"
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One expectation of a suite.
+
+    `type` is the class's name in `great_expectations.expectations`, `arguments` are its arguments. `columns` are the
+    staged columns that it needs; with `derive`, a Series computed from them is the column called `derived`.
+
+    All failing rows of a row-wise expectation are found. `rows` says whether they are set aside or go on. It succeeds
+    when at least the share `at_least` of all rows passes. `whole` runs it once over the whole dataset instead of in
+    chunks, which uniqueness and everything about the table need. A critical one that fails, or cannot be run, stops
+    the night before the model; warning and info are reported.
+    """
+
+    id: str
+    type: str
+    columns: tuple[str, ...]
+    severity: Literal["critical", "warning", "info"]
+    meaning: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    rows: Literal["quarantine", "keep"] = "keep"
+    at_least: float = 1.0
+    whole: bool = False
+    derive: Derive | None = None
