@@ -91,6 +91,7 @@ class EnvironmentConnections:
         """A session with the password as bearer token."""
         found = self.get(conn_id)
         session = requests.Session()
+        session.trust_env = False  # a .netrc would replace the token
         session.headers["Authorization"] = f"Bearer {found.password}"
         port = f":{found.port}" if found.port else ""
         base = found.host if "://" in found.host else f"{found.schema or 'https'}://{found.host}"

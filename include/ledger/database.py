@@ -42,8 +42,9 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 
 def to_json(value: Any) -> str:
-    """JSON with times as ISO 8601, money as text, and NUL characters (which PostgreSQL refuses) made visible."""
-    return json.dumps(value, ensure_ascii=False, default=_jsonable, allow_nan=False).replace("\\u0000", "\\ufffd")
+    """JSON with times as ISO 8601, money as text, and characters that PostgreSQL refuses made visible."""
+    text = json.dumps(value, ensure_ascii=False, default=_jsonable, allow_nan=False).replace("\\u0000", "\\ufffd")
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _jsonable(value: Any) -> Any:

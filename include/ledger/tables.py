@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, MetaData, Numeric, Table, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    FetchedValue,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    Uuid,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(schema="nightledger")
@@ -12,7 +24,14 @@ metadata = MetaData(schema="nightledger")
 
 def _table(name: str, key: str, /, **columns: Any) -> Table:
     keys = set(key.split())
-    return Table(name, metadata, *(Column(c, t, primary_key=c in keys) for c, t in columns.items()))
+    return Table(
+        name,
+        metadata,
+        *(
+            Column(c, t, primary_key=c in keys, server_default=FetchedValue() if c in keys else None)
+            for c, t in columns.items()
+        ),
+    )
 
 
 _TIME = DateTime(timezone=True)

@@ -58,7 +58,7 @@ def only_from_loopback(handler: Handler) -> Handler:
     """Refuse control routes to callers on other machines, whatever address the server listens on."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        if not ipaddress.ip_address(request.remote or "0.0.0.0").is_loopback:
+        if not request.remote or not ipaddress.ip_address(request.remote).is_loopback:
             return web.json_response({"error": "control routes answer on loopback only"}, status=403)
         return await handler(request)
 

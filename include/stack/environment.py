@@ -101,8 +101,8 @@ def sandbox_connections(endpoints: Mapping[str, Any]) -> dict[str, str]:
         "conn_type": "sftp",
         "host": endpoints["sftp_host"],
         "port": int(endpoints["sftp_port"]),
-        "login": endpoints["sftp_user"],
-        "extra": {"key_file": endpoints["sftp_private_key"], "host_key": endpoints["sftp_host_key"]},
+        "login": endpoints["sftp_login"],
+        "extra": {"key_file": endpoints["sftp_key_file"], "host_key": endpoints["sftp_host_key"]},
     }
     base = endpoints["model_url"].rstrip("/")
     model_url = base if base.endswith("/v1") else f"{base}/v1"

@@ -36,7 +36,10 @@ def run_key(use_case: str, context: Context) -> RunKey:
             "the DAG run has no data interval", about=use_case, action="Schedule it with CronDataIntervalTimetable"
         )
     run = values["dag_run"]
-    return RunKey(use_case, Interval(start, end), f"{run.dag_id}/{run.run_id}")
+    plain = Interval.parse(
+        start.isoformat(), end.isoformat()
+    )  # Airflow's times are pendulum's, with arithmetic of their own
+    return RunKey(use_case, plain, f"{run.dag_id}/{run.run_id}")
 
 
 def run_options(use_case: str, context: Context) -> RunOptions:

@@ -15,7 +15,8 @@ from typing import Any, Literal
 Tier = Literal["hot", "warm", "cold"]
 
 HOT_FROM, WARM_FROM = 70, 40
-BASE = 8
+# What a fact counts that is not known: about what it counts for the average lead.
+NEUTRAL = {"title": 10, "size": 7, "industry": 5, "recency": 6, "engagement": 4, "source": 2}
 LONGEST_TITLE = 120
 MOST_PAGE_VIEWS = 100_000
 _NEAR = 15
@@ -23,15 +24,15 @@ _NEAR = 15
 _TITLES: tuple[tuple[str, int, str], ...] = (
     (r"intern|trainee|student|apprentice|praktikant|stagiaire", -4, "a junior"),
     (r"assistant|coordinator|clerk|junior|jr", 3, "a junior"),
-    (r"vice president|s?vp|evp|head|leiter|leiterin|responsable", 24, "a senior leader"),
+    (r"vice president|s?vp|evp|head|leiter|leiterin|responsable", 27, "a senior leader"),
     (
         r"chief|ceo|cto|cfo|coo|cio|cmo|ciso|owner|founder|co-founder|president|partner|gesch\S+ftsf\S+hrer",
-        28,
+        32,
         "a top executive",
     ),
     (r"director|directeur|direktor|directrice", 20, "a director"),
-    (r"manager|lead|principal|supervisor|chef", 13, "a manager"),
-    (r"senior|sr|architect|specialist|consultant", 8, "a specialist"),
+    (r"manager|lead|principal|supervisor|chef", 12, "a manager"),
+    (r"senior|sr|architect|specialist|consultant", 6, "a specialist"),
 )
 _TITLE_PATTERNS = tuple((re.compile(rf"(?<!\w)(?:{words})(?!\w)"), points, who) for words, points, who in _TITLES)
 _MARKUP = re.compile(r"[<>={}\x00-\x1f\x7f]|https?:|\b(?:ignore|instruction|prompt|score)s?\b", re.IGNORECASE)
@@ -95,7 +96,8 @@ def judge(record: Mapping[str, Any]) -> Verdict:
     """Score one lead; any field may be missing, null or nonsense, which is then as good as unknown."""
     facts = {name: fact for name, read in _FACTS.items() if (fact := read(record)) is not None}
     bonus = _STAGES.get(_text(record, "lifecycle_stage"), 0) + (2 if _text(record, "product_interest") else 0)
-    score = max(0, min(100, BASE + bonus + sum(fact.points for fact in facts.values())))
+    points = sum(facts[name].points if name in facts else neutral for name, neutral in NEUTRAL.items())
+    score = max(0, min(100, bonus + points))
     tier = tier_of(score)
     return Verdict(
         score,
@@ -114,7 +116,7 @@ def tier_of(score: int) -> Tier:
 
 def _confidence(score: int, known: int) -> float:
     distance = min(abs(score - WARM_FROM + 0.5), abs(score - HOT_FROM + 0.5), _NEAR) / _NEAR
-    return round(0.38 + 0.36 * known / len(_FACTS) + 0.23 * distance, 2)
+    return round(0.25 + 0.42 * known / len(_FACTS) + 0.28 * distance, 2)
 
 
 def _title(record: Mapping[str, Any]) -> Fact | None:
@@ -124,7 +126,7 @@ def _title(record: Mapping[str, Any]) -> Fact | None:
     for pattern, points, who in _TITLE_PATTERNS:
         if pattern.search(text):
             return Fact(points, f"title of {who}")
-    return Fact(5, "title of a staff member")
+    return Fact(3, "title of a staff member")
 
 
 def _size(record: Mapping[str, Any]) -> Fact | None:
@@ -134,24 +136,24 @@ def _size(record: Mapping[str, Any]) -> Fact | None:
             return None
         employees = revenue / 200_000
     if employees >= 1_000:
-        return Fact(17, "large company")
+        return Fact(14, "large company")
     if employees >= 100:
-        return Fact(19, "mid-sized company")
-    return Fact(9, "small company") if employees >= 20 else Fact(2, "very small company")
+        return Fact(16, "mid-sized company")
+    return Fact(7, "small company") if employees >= 20 else Fact(1, "very small company")
 
 
 def _industry(record: Mapping[str, Any]) -> Fact | None:
     text = _text(record, "industry").replace("_", " ")
     if not text or text in ("n/a", "unknown", "other", "-"):
         return None
-    return Fact(13, "industry that fits well") if _FITTING.search(text) else Fact(4, "industry that fits less")
+    return Fact(11, "industry that fits well") if _FITTING.search(text) else Fact(3, "industry that fits less")
 
 
 def _recency(record: Mapping[str, Any]) -> Fact | None:
     days = _number(record, "last_activity_days")
     if days is None or days < 0:
         return None
-    for limit, points, words in ((7, 17, "within 7 days"), (30, 13, "within 30 days"), (90, 5, "within 90 days")):
+    for limit, points, words in ((7, 17, "within 7 days"), (30, 10, "within 30 days"), (90, 2, "within 90 days")):
         if days <= limit:
             return Fact(points, f"active {words}")
     return Fact(-5, "silent for more than 90 days") if days <= 365 else Fact(-10, "silent for more than a year")
@@ -161,7 +163,7 @@ def _engagement(record: Mapping[str, Any]) -> Fact | None:
     views = _number(record, "page_views")
     if views is None or not 0 <= views <= MOST_PAGE_VIEWS:
         return None
-    for least, points, words in ((20, 12, "high engagement"), (8, 8, "good engagement"), (2, 4, "some engagement")):
+    for least, points, words in ((20, 10, "high engagement"), (8, 6, "good engagement"), (2, 3, "some engagement")):
         if views >= least:
             return Fact(points, words)
     return Fact(0, "no engagement yet")

@@ -1,0 +1,144 @@
+"""The schema: migrations and tables agree, and the service's rights are what the invariants need."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import ProgrammingError
+
+from include.errors import ConfigurationError, LedgerOutdated
+from include.ledger import tables
+from include.ledger.database import open_engine
+from include.ledger.schema import APPEND_ONLY, current_revision, head_revision, require_current, upgrade
+from include.night import Night
+from tests.core.conftest import Ledger, MakeNight
+from tests.core.ledger.nights import ask, decide, rows_of
+
+DENIED = "permission denied"
+
+
+@pytest.fixture
+def night(make_night: MakeNight) -> Night:
+    """A night with one row in each append-only table."""
+    made = make_night()
+    decide(made, rows_of(1), inferences=ask(made, rows_of(1)))
+    return made
+
+
+def test_tables_and_migrations_agree(ledger: Ledger) -> None:
+    engine = create_engine(ledger.urls.owner)  # without our search_path, which would hide the schema's name
+    with engine.connect() as connection:
+        options = {
+            "compare_type": True,
+            "include_schemas": True,
+            "include_name": lambda name, kind, _: name == "nightledger" if kind == "schema" else True,
+        }
+        context = MigrationContext.configure(connection, opts=options)
+        differences = compare_metadata(context, tables.metadata)
+    engine.dispose()
+    kinds = {"add_table", "add_column", "remove_column", "modify_type"}
+    found = [
+        difference
+        for entry in differences
+        for difference in (entry if isinstance(entry, list) else [entry])
+        if difference[0] in kinds
+    ]
+    assert found == []
+
+
+def test_every_migrated_table_is_declared_with_the_same_columns_and_key(ledger: Ledger) -> None:
+    reflected = inspect(ledger.owner)
+    migrated = {name for name in reflected.get_table_names("nightledger") if not name.startswith("inference_2")} - {
+        "alembic_version"
+    }
+    assert migrated == {table.name for table in tables.metadata.tables.values()}
+    for table in tables.metadata.tables.values():
+        columns = {column["name"] for column in reflected.get_columns(table.name, "nightledger")}
+        assert columns == set(table.c.keys()), table.name
+        key = reflected.get_pk_constraint(table.name, "nightledger")["constrained_columns"]
+        assert set(key) == set(table.primary_key.columns.keys()), table.name
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+@pytest.mark.parametrize("statement", ["UPDATE {} SET recorded_at = now()", "DELETE FROM {}", "TRUNCATE {}"])
+def test_the_service_changes_nothing_that_is_append_only(night: Night, table: str, statement: str) -> None:
+    with night.ledger.connect() as connection, pytest.raises(ProgrammingError, match=DENIED):
+        connection.execute(text(statement.format(table)))
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+@pytest.mark.parametrize("statement", ["UPDATE {} SET recorded_at = now()", "DELETE FROM {}", "TRUNCATE {}"])
+def test_the_owner_is_stopped_by_triggers(night: Night, ledger: Ledger, table: str, statement: str) -> None:
+    with ledger.owner.connect() as connection, pytest.raises(ProgrammingError, match="append-only"):
+        connection.execute(text(statement.format(table)))
+
+
+def test_a_partition_cannot_be_emptied_around_its_table(night: Night, ledger: Ledger) -> None:
+    with ledger.owner.connect() as connection:
+        query = "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'inference'::regclass"
+        names = list(connection.scalars(text(query)))
+        assert names
+        for name in names:
+            with pytest.raises(ProgrammingError, match="append-only"), connection.begin_nested():
+                connection.execute(text(f"TRUNCATE {name}"))
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        *((table, "recorded_at", "now()") for table in APPEND_ONLY),
+        *((table, "digest", "''") for table in ("inference", "inference_result", "decision")),
+        *(("event", column, value) for column, value in (("seq", "1"), ("prev_hash", "''"), ("hash", "''"))),
+    ],
+)
+def test_the_service_stamps_nothing_itself(ledger: Ledger, table: str, column: str, value: str) -> None:
+    with ledger.service.connect() as connection, pytest.raises(ProgrammingError, match=DENIED):
+        connection.execute(text(f"INSERT INTO {table} ({column}) VALUES ({value})"))
+
+
+@pytest.mark.parametrize("statement", ["UPDATE chain_head SET seq = 0", "DELETE FROM run", "CREATE TABLE mine (x int)"])
+def test_the_service_cannot_move_a_head_delete_or_create(ledger: Ledger, statement: str) -> None:
+    with ledger.service.connect() as connection, pytest.raises(ProgrammingError, match=DENIED):
+        connection.execute(text(statement))
+
+
+def test_two_upgrades_at_once_migrate_once(empty_database: str) -> None:
+    engines = [open_engine(empty_database) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(upgrade, engines)) == [head_revision()] * 3
+    assert current_revision(engines[0]) == head_revision()
+    for engine in engines:
+        engine.dispose()
+
+
+def test_a_new_month_is_made_by_the_service_once(ledger: Ledger) -> None:
+    with ledger.service.begin() as connection:
+        for _ in range(2):
+            connection.execute(text("SELECT ensure_inference_month('2031-05-17')"))
+        assert connection.scalar(text("SELECT to_regclass('nightledger.inference_203105')"))
+
+
+def test_an_empty_database_is_outdated(empty_database: str) -> None:
+    engine = open_engine(empty_database)
+    with pytest.raises(LedgerOutdated, match=r"revision none.*ledger upgrade"):
+        require_current(engine)
+    engine.dispose()
+
+
+def test_an_old_revision_is_outdated(ledger: Ledger) -> None:
+    require_current(ledger.service)
+    with ledger.owner.begin() as connection:
+        connection.execute(text("UPDATE nightledger.alembic_version SET version_num = '0000'"))
+    with pytest.raises(LedgerOutdated, match="revision 0000"):
+        require_current(ledger.service)
+
+
+def test_an_upgrade_without_the_service_role_says_how_to_make_it(empty_database: str) -> None:
+    engine = open_engine(empty_database)
+    with pytest.raises(ConfigurationError, match="CREATE ROLE nobody_made_this"):
+        upgrade(engine, "nobody_made_this")
+    engine.dispose()
