@@ -20,7 +20,7 @@ from include.ledger import door
 from include.ledger.record import find_manifest
 from include.models import Interval, Manifest, Record, RunKey, RunOptions
 from include.night import Night
-from include.settings import Settings
+from include.settings import Settings, read_truth
 from include.use_case import load, names
 
 NEEDS = {"check": "raw", "enrich": "good", "gate": "enriched", "write": "approved"}
@@ -29,6 +29,7 @@ NEEDS = {"check": "raw", "enrich": "good", "gate": "enriched", "write": "approve
 def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> int:
     """Run one command; returns the exit code: 0 done, 1 a finding, 2 an error that says what to do."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     given = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace, TextIO], int] = given.command
     try:
@@ -103,7 +104,7 @@ def _report(given: argparse.Namespace, out: TextIO) -> int:
     run_id = given.run or door.latest_run(engine, given.use_case)
     if run_id is None:
         raise ConfigurationError("has not run yet", about=given.use_case)
-    out.write(as_text(collect(engine, run_id)) + "\n")
+    out.write(as_text(collect(engine, run_id, read_truth(Settings.read()))) + "\n")
     return 0
 
 
@@ -137,7 +138,7 @@ def _stage(night: Night, stage: str) -> Manifest | Record:
     if stage == "extract":
         return extract(night)
     if stage == "close":
-        return close(night)
+        return close(night, truth=read_truth(night.settings))
     run_stage: dict[str, Callable[[Night, Manifest], Manifest | Record]]
     run_stage = {"check": check, "enrich": enrich, "gate": gate, "write": write}
     given = find_manifest(night.ledger, night.run_id, NEEDS[stage])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ class Settings:
 
     `staging` is a folder or fsspec URL for Parquet and reports; `chunk_rows` bounds the rows held in memory at once;
     `concurrency` is the number of model calls in flight per task; `token_secret` keys the tokens that replace
-    personal values in quarantine and dead letters.
+    personal values in quarantine and dead letters; `truth_file` (JSON, row key -> label) is what became of the rows, if
+    known, and is only ever read by the report.
     """
 
     staging: str
@@ -28,6 +30,7 @@ class Settings:
     concurrency: int
     token_secret: str
     git_sha: str
+    truth_file: str
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -41,7 +44,17 @@ class Settings:
             concurrency=_positive(env, "NIGHTLEDGER_CONCURRENCY", 32),
             token_secret=env.get("NIGHTLEDGER_TOKEN_SECRET", ""),
             git_sha=env.get("NIGHTLEDGER_GIT_SHA", ""),
+            truth_file=env.get("NIGHTLEDGER_TRUTH", ""),
         )
+
+
+def read_truth(settings: Settings) -> dict[str, str] | None:
+    """What became of the rows, by row key, or None when no such file is set or there."""
+    path = Path(settings.truth_file)
+    if not settings.truth_file or not path.exists():
+        return None
+    truth: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return truth
 
 
 def _positive(env: Mapping[str, str], name: str, default: int) -> int:

@@ -102,7 +102,7 @@ def _sources(raw: Mapping[str, Any] | None) -> tuple[Source, ...]:
         return ()
     if raw.get("reused_from"):
         return (Source("staging", f"snapshot of {raw['reused_from']}", raw["rows"], raw.get("rejected_input")),)
-    calls = (f"{raw.get('pages', 0)} pages", f"{raw.get('calls', 0)} calls", f"{raw.get('retries', 0)} retries")
+    calls = tuple(f"{name} {raw.get(name, 0)}" for name in ("pages", "calls", "retries"))
     read = (raw.get("read") or {}).items()
     pages = [Source(system, "records of the interval", rows, raw.get("rejected_input"), calls) for system, rows in read]
     return (*pages, *map(_file, raw.get("files") or ()), *map(_absent, raw.get("absent_files") or ()))

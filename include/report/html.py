@@ -32,7 +32,7 @@ def as_html(facts: Facts) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        {name: getattr(wording, name) for name in ("number", "money", "percent", "milliseconds", "tallies")}
+        {name: getattr(wording, name) for name in ("number", "money", "percent", "milliseconds", "plural", "tallies")}
     )
     return environment.get_template("morning.html.j2").render(
         facts=facts,

@@ -15,12 +15,13 @@ from include.report.wording import (
     money,
     number,
     percent,
+    plural,
     tallies,
     took,
     verdict,
 )
 
-WIDTH, LABEL, BAR, MOST = 100, 13, 30, 5
+WIDTH, LABEL, BAR, MOST = 100, 6, 30, 5
 
 
 def as_text(facts: Facts) -> str:
@@ -33,14 +34,11 @@ def _answer(facts: Facts) -> Iterator[str]:
     header, model = facts.header, facts.model
     said = f"{verdict(facts).upper()} - {header.use_case}, {header.mode}, attempt {header.attempt}, {took(facts)}"
     yield from _labelled("", said)
-    yield from _labelled("Rows", equation(facts.rows))
+    yield from _labelled("Rows", equation(facts.rows, plus=", "))
     ceiling = f" of {money(model.ceiling)} allowed" if model.ceiling else ""
     per_row = f", {money(model.cost_per_row)} per answered row" if model.cost_per_row is not None else ""
-    month = f", about {money(model.projection.month)} a month ({model.projection.formula})"
+    month = f"; about {money(model.projection.month)} a month"
     yield from _labelled("Cost", f"{money(model.cost)}{ceiling}{per_row}{month}")
-    yield from _labelled(
-        "Interval", f"{header.interval_start:%Y-%m-%d %H:%M} to {header.interval_end:%Y-%m-%d %H:%M} UTC"
-    )
     yield from _section("To look at", list(attention(facts)))
 
 
@@ -58,15 +56,19 @@ def _input(facts: Facts) -> Iterator[str]:
     lines = []
     for source in facts.sources:
         rejected = f", {number(source.rejected)} set aside" if source.rejected else ""
-        lines.append("; ".join([f"{source.system} {source.what}: {number(source.rows)} rows{rejected}", *source.notes]))
+        lines.append(
+            "; ".join([f"{source.system} {source.what}: {plural(source.rows, 'row')}{rejected}", *source.notes])
+        )
     yield from _section("Sources", lines)
     passed = sum(check.success for check in facts.expectations)
     if facts.expectations:
         lines = []
         for check in (check for check in facts.expectations if not check.success):
             allowed = f", at most {percent(float(check.threshold))} allowed" if check.threshold is not None else ""
-            found = f"{number(check.failing)} rows, {percent(check.share)}{allowed}"
-            told = "could not run" if check.could_not_run else found
+            found = (
+                f"{number(check.failing)} rows, {percent(check.share)}{allowed}" if check.failing else check.observed
+            )
+            told = f"could not run: {check.could_not_run}" if check.could_not_run else found
             lines.append(f"{check.severity:<9}{check.meaning} ({told}){_examples(check.examples)}")
         yield from _section(f"Expectations: {passed} of {len(facts.expectations)} hold", lines, always=True)
     for title, found_here in (
@@ -86,10 +88,12 @@ def _model(facts: Facts) -> Iterator[str]:
         f"Model {facts.header.model}, prompt {facts.header.prompt_version} ({facts.header.prompt_hash[:12]})",
         [
             f"rows     {number(asked)} asked, {number(model.rows_reused)} reused, {number(model.rows_by_rule)} by rule",
-            f"calls    {number(model.calls)}, {number(model.retries)} retries, {number(model.reasks)} re-asks;"
+            f"calls    {number(model.calls)}, {plural(model.retries, 'retry', 'retries')},"
+            f" {plural(model.reasks, 're-ask')};"
             f" {tallies(model.outcomes)}",
             f"tokens   {number(model.tokens_in)} in, {number(model.tokens_cached)} of them cached,"
             f" {number(model.tokens_out)} out",
+            f"month    {money(model.projection.month)}: {model.projection.formula}",
             f"time     p50 {milliseconds(model.latency_p50)}, p95 {milliseconds(model.latency_p95)}; waited p95"
             f" {milliseconds(model.queue_p95)}; {number(model.calls_per_minute)} calls a minute",
         ],
@@ -97,20 +101,18 @@ def _model(facts: Facts) -> Iterator[str]:
 
 
 def _gate(facts: Facts) -> Iterator[str]:
-    yield from _section("Gate", [f"{number(v.rows):>7}  {v.verdict}: {v.rule}" for v in facts.verdicts])
     review = facts.review
+    lines = [f"gate     {number(v.rows)} {v.verdict}: {v.rule}" for v in facts.verdicts[:MOST]]
     if review.everywhere:
         since = f", the oldest since {review.oldest:%Y-%m-%d %H:%M} UTC" if review.oldest else ""
-        waiting = f"{number(review.here)} of this run, {number(review.everywhere)} of all runs{since}"
-        yield from _section("Waits for review", [waiting])
-    lines = [
-        f"{writes.destination}: " + ", ".join(f"{number(count)} {status}" for status, count in writes.counts.items())
-        for writes in facts.writes
-    ]
+        lines.append(f"review   {number(review.here)} of this run, {number(review.everywhere)} of all runs wait{since}")
+    for writes in facts.writes:
+        by_status = ", ".join(f"{number(count)} {status}" for status, count in writes.counts.items())
+        lines.append(f"write    {writes.destination}: {by_status}")
     if facts.warehouse_rows is not None:
-        lines.append(f"warehouse: {number(facts.warehouse_rows)} rows upserted")
-    yield from _section("Writes", lines)
-    yield from _section("Dead letters", [f"{number(d.rows):>7}  {d.stage}: {d.cause}" for d in facts.dead_letters])
+        lines.append(f"write    warehouse: {number(facts.warehouse_rows)} rows upserted")
+    lines += [f"dead     {number(d.rows)} at {d.stage}: {d.cause.replace('_', ' ')}" for d in facts.dead_letters[:MOST]]
+    yield from _section("After the model", lines, most=20)
 
 
 def _outside(facts: Facts) -> Iterator[str]:
@@ -122,18 +124,15 @@ def _outside(facts: Facts) -> Iterator[str]:
             lines.append("".join([f"{tier:<10}", *cells, f"{percent(agreement.share_won(tier)):>10}"]))
         lines.append("The sandbox model is a fixed rule; this says nothing about a real model.")
         yield from _section(f"Tiers against what became of {number(agreement.compared)} rows", lines, most=9)
+    lines = [
+        f"run      {header.run_id}, code {header.code_version} {header.git_sha[:12]}",
+        f"chain    {header.chain_head or '-'}",
+        f"ledger   {header.ledger_head or '-'}",
+    ]
     if before:
-        then = f"{before.run_id}: {before.status}, {number(before.rows)} rows, {money(before.cost)}"
-        yield from _section("Previous run", [then])
-    code = f"code {header.code_version} {header.git_sha}".strip()
-    yield from _section(
-        "Ledger",
-        [
-            f"run      {header.run_id} ({code})",
-            f"chain    {header.chain_head or '-'}",
-            f"ledger   {header.ledger_head or '-'}",
-        ],
-    )
+        then = f"{before.status}, {number(before.rows)} rows, {money(before.cost)}"
+        lines.insert(0, f"before   {before.run_id}: {then}")
+    yield from _section("On record", lines)
 
 
 def _section(title: str, lines: Sequence[str], *, most: int = MOST, always: bool = False) -> Iterator[str]:

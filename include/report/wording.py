@@ -36,6 +36,11 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
+def plural(count: int, one: str, more: str = "") -> str:
+    """A count with its noun: `1 retry`, `2 retries`."""
+    return f"{number(count)} {one if count == 1 else more or one + 's'}"
+
+
 def money(dollars: Decimal | None) -> str:
     """US dollars: cents, or two significant digits below ten cents."""
     if dollars is None:
@@ -95,11 +100,11 @@ def endings(rows: Rows) -> list[Ending]:
     return found
 
 
-def equation(rows: Rows) -> str:
+def equation(rows: Rows, plus: str = " + ") -> str:
     """Rows in = rows out, and whether that is true."""
     if rows.rows_in is None:
         return "nothing was extracted"
-    right = " + ".join(f"{number(one.rows)} {one.name}" for one in endings(rows)) or "0"
+    right = plus.join(f"{number(one.rows)} {one.name}" for one in endings(rows)) or "0"
     if rows.not_finished < 0:
         return f"{number(rows.rows_in)} in, but {number(rows.out)} outcomes: {right} (DOES NOT ADD UP)"
     return f"{number(rows.rows_in)} in = {right}" + (" (adds up)" if rows.add_up else "")
@@ -114,7 +119,7 @@ def verdict(facts: Facts) -> str:
     if facts.header.status == "failed":
         return "Failed"
     count = len(list(attention(facts)))
-    return "All right" if not count else f"Finished, {count} thing{'s' if count > 1 else ''} to look at"
+    return "All right" if not count else f"Finished, {plural(count, 'thing')} to look at"
 
 
 def tone(facts: Facts) -> str:
@@ -126,32 +131,38 @@ def tone(facts: Facts) -> str:
 
 def attention(facts: Facts) -> Iterator[str]:
     """What a person should look at, most urgent first."""
-    if facts.header.detail:
-        yield facts.header.detail
+    header, counts = facts.header, facts.rows.counts
+    if header.status == "failed":
+        yield header.detail or "the ledger does not say why"
     if facts.rows.not_finished > 0:
-        yield f"{number(facts.rows.not_finished)} rows are not finished; a retry of the run finishes them"
+        yield f"{plural(facts.rows.not_finished, 'row')} not finished; a retry of the run finishes them"
+    yield from _failed_checks(facts)
+    if header.status == "stopped" and header.detail:
+        yield header.detail
+    if lost := counts.get(Outcome.DEAD_LETTER, 0):
+        yield f"{plural(lost, 'row')} ended as dead letter"
+    if header.status == "succeeded" and (deferred := counts.get(Outcome.DEFERRED, 0)):
+        yield f"{plural(deferred, 'row')} deferred to a later night"
+    if failed := sum(one.counts.get("failed", 0) + one.counts.get("intended", 0) for one in facts.writes):
+        yield f"{plural(failed, 'write')} failed or not confirmed"
+    yield from _spending(facts)
+
+
+def _failed_checks(facts: Facts) -> Iterator[str]:
     for check in facts.expectations:
         if check.could_not_run:
-            yield f"Expectation {check.name} could not run"
+            yield f"Expectation could not run: {check.meaning}"
         elif not check.success and check.severity != "info":
-            yield f"{check.severity.capitalize()} expectation failed: {check.meaning} ({number(check.failing)} rows)"
-    lost = sum(letter.rows for letter in facts.dead_letters)
-    if lost:
-        yield f"{number(lost)} rows became dead letters"
-    if facts.header.status == "succeeded" and (deferred := facts.rows.counts.get(Outcome.DEFERRED, 0)):
-        yield f"{number(deferred)} rows were deferred to a later night"
-    failed = sum(one.counts.get("failed", 0) + one.counts.get("intended", 0) for one in facts.writes)
-    if failed:
-        yield f"{number(failed)} writes failed or are not confirmed"
-    yield from _spending(facts)
+            found = plural(check.failing, "row") if check.failing else f"observed {check.observed or 'nothing'}"
+            yield f"{check.severity.capitalize()} expectation failed: {check.meaning} ({found})"
 
 
 def _spending(facts: Facts) -> Iterator[str]:
     model = facts.model
     if model.rows_by_rule:
-        yield f"{number(model.rows_by_rule)} rows were answered by the fallback rule"
+        yield f"{plural(model.rows_by_rule, 'row')} answered by the fallback rule"
     if model.without_result:
-        yield f"{number(model.without_result)} calls left without a result on record"
+        yield f"{plural(model.without_result, 'call')} without a result on record"
     if model.ceiling and model.cost >= model.ceiling * Decimal("0.8"):
         yield f"{percent(float(model.cost / model.ceiling))} of the cost ceiling is spent"
 

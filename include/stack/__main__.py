@@ -1,14 +1,15 @@
-"""`python -m include.stack up | night | down | status`: the embedded default from the command line."""
+"""`python -m include.stack up | night | down | status | run`: the embedded default from the command line."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from datetime import date
 from pathlib import Path
 
 from include.errors import NightledgerError
-from include.stack import stack
+from include.stack import night, stack
 
 
 def main() -> int:
@@ -21,8 +22,10 @@ def main() -> int:
         if name == "night":
             command.add_argument("--date", type=date.fromisoformat, help="start of the interval (default: last night)")
             command.add_argument("--mode", choices=["shadow", "gated", "auto"], default="auto")
-    commands.add_parser("down")
-    commands.add_parser("status")
+    commands.add_parser("down", help="stop what this clone started")
+    commands.add_parser("status", help="what runs")
+    run = commands.add_parser("run", help="any command in the stack's environment, e.g. run airflow dags list")
+    run.add_argument("argument", nargs=argparse.REMAINDER, metavar="COMMAND")
     given = parser.parse_args()
     try:
         return _run(given)
@@ -40,14 +43,17 @@ def _run(given: argparse.Namespace) -> int:
         for name, state, log in stack.status():
             print(f"{name:15} {state:30} {log}")
         return 0
+    if given.command == "run":
+        environment = dict(stack.up(lambda line: print(line, file=sys.stderr)).environment)
+        os.execvpe(given.argument[0], given.argument, environment)  # noqa: S606
     print("Starting PostgreSQL, the sandbox and Airflow ...", flush=True)
     running = stack.up(_say, given.data)
     if given.command == "up":
         _say_where(running)
         print(f"{stack.DAG} is paused; switching it on starts last night's run in mode shadow.")
         return 0
-    good = stack.run_night(running, given.date, _say, given.mode)
-    printed = stack.print_report(running)
+    good = night.run_night(running, given.date, _say, given.mode)
+    printed = night.print_report(running)
     _say_where(running)
     return 0 if good and printed == 0 else 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -85,6 +86,18 @@ class AirflowApi:
         found = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return list(found)
 
-    def unpause(self, dag_id: str) -> None:
-        """Let the scheduler run the DAG."""
-        self.call("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+    def is_paused(self, dag_id: str) -> bool:
+        """Whether the scheduler leaves the DAG alone; it then starts no run of it, not even a manual one."""
+        return bool(self.call("GET", f"/dags/{dag_id}")["is_paused"])
+
+    def pause(self, dag_id: str, paused: bool) -> None:
+        """Switch the DAG off, or on."""
+        self.call("PATCH", f"/dags/{dag_id}", {"is_paused": paused})
+
+    def fail_run(self, dag_id: str, run_id: str, note: str) -> None:
+        """End a run before it starts, saying why."""
+        self.call("PATCH", f"/dags/{dag_id}/dagRuns/{quote(run_id)}", {"state": "failed", "note": note})
+
+    def delete_run(self, dag_id: str, run_id: str) -> None:
+        """Forget a run that has ended."""
+        self.call("DELETE", f"/dags/{dag_id}/dagRuns/{quote(run_id)}", accept=(204, 404))

@@ -5,6 +5,7 @@ Whatever the user has set already, in the environment or in `.env`, wins.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -61,7 +62,7 @@ def airflow_settings(
         },
         "API_AUTH": {"JWT_SECRET": secrets["jwt"]},
         "SCHEDULER": {"TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30", "TASK_INSTANCE_HEARTBEAT_SEC": "5"},
-        "DAG_PROCESSOR": {"REFRESH_INTERVAL": "30", "MIN_FILE_PROCESS_INTERVAL": "30"},
+        "DAG_PROCESSOR": {"REFRESH_INTERVAL": "30", "MIN_FILE_PROCESS_INTERVAL": "30", "PRINT_STATS_INTERVAL": "0"},
         "USAGE_DATA_COLLECTION": {"ENABLED": "False"},
     }
     return {f"AIRFLOW__{section}__{key}": value for section, keys in sections.items() for key, value in keys.items()}
@@ -71,12 +72,14 @@ def children_environment(
     home: Home, given: Mapping[str, str], airflow: Mapping[str, str], secrets: Mapping[str, str]
 ) -> dict[str, str]:
     """What every process of the stack sees."""
+    direct = ",".join(filter(None, ["127.0.0.1,localhost", given.get("NO_PROXY") or given.get("no_proxy")]))
     ours = {
         "AIRFLOW_HOME": str(home.airflow),
         "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'plugins'}",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{given.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
-        "NO_PROXY": "127.0.0.1,localhost",
+        "NO_PROXY": direct,
+        "no_proxy": direct,
         "GX_ANALYTICS_ENABLED": "false",
         "NIGHTLEDGER_HOME": str(home.folder),
     }
@@ -84,12 +87,12 @@ def children_environment(
     return {**defaults, **given, **airflow, **ours}
 
 
-def ledger_connections(server: Server, secrets: Mapping[str, str]) -> dict[str, str]:
-    """Connections to the embedded databases."""
+def ledger_connections(server: Server, secrets: Mapping[str, str], suffix: str) -> dict[str, str]:
+    """Connections to the embedded databases of one data set."""
     return {
-        f"{PREFIX}NIGHTLEDGER_DB": _postgres(server, "nightledger", "nightledger_service", secrets),
-        f"{PREFIX}NIGHTLEDGER_DB_OWNER": _postgres(server, "nightledger", "nightledger_owner", secrets),
-        f"{PREFIX}WAREHOUSE_DEFAULT": _postgres(server, "warehouse", "warehouse_service", secrets),
+        f"{PREFIX}NIGHTLEDGER_DB": _postgres(server, f"nightledger{suffix}", "nightledger_service", secrets),
+        f"{PREFIX}NIGHTLEDGER_DB_OWNER": _postgres(server, f"nightledger{suffix}", "nightledger_owner", secrets),
+        f"{PREFIX}WAREHOUSE_DEFAULT": _postgres(server, f"warehouse{suffix}", "warehouse_service", secrets),
     }
 
 
@@ -109,6 +112,12 @@ def sandbox_connections(endpoints: Mapping[str, Any]) -> dict[str, str]:
     model = {"conn_type": "openai", "host": model_url, "password": endpoints["model_key"]}
     made = zip(SANDBOX_CONNECTIONS, (crm, sftp, model), strict=True)
     return {f"{PREFIX}{name}": json.dumps(value) for name, value in made}
+
+
+def fingerprint(environment: Mapping[str, str]) -> str:
+    """What a process was started with, to tell whether its settings or connections have changed since."""
+    chosen = sorted(item for item in environment.items() if item[0].startswith(("AIRFLOW", "NIGHTLEDGER_")))
+    return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()[:16]
 
 
 def git_sha() -> str:

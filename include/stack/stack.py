@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from include.stack.environment import (
     SANDBOX_CONNECTIONS,
     airflow_settings,
     children_environment,
+    fingerprint,
     ledger_connections,
     read_environment,
     sandbox_connections,
@@ -32,7 +32,13 @@ from include.stack.errors import StackError
 from include.stack.home import Home, free_port, open_home, open_secrets
 
 DAG = "crm_lead_scoring"
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+COMPONENTS = {
+    "api-server": ["api-server"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+"""Without log servers: they would listen on all interfaces, and the logs are on this disk."""
 START_SECONDS = 180.0
 Say = Callable[[str], None]
 
@@ -64,12 +70,14 @@ def up(say: Say, data: Path | None = None) -> Stack:
     with _alone(home):
         secrets = open_secrets(home)
         server = postgres.start(home.postgres)
-        postgres.prepare(server, secrets)
+        suffix = _suffix(data)
+        postgres.prepare(server, secrets, suffix)
         port = _airflow_port(home, given)
         airflow = airflow_settings(home, server, secrets, port, int(given.get("NIGHTLEDGER_PARALLELISM", "4")))
         environment = children_environment(home, given, airflow, secrets)
-        connections = ledger_connections(server, secrets)
-        endpoints = _start_sandbox(home, environment, data)
+        environment = _of_data_set(home, suffix) | environment
+        connections = ledger_connections(server, secrets, suffix)
+        endpoints = _start_sandbox(home, environment, data, suffix)
         _upgrade(home, {**environment, **{k: v for k, v in connections.items() if k not in given}})
         connections |= sandbox_connections(endpoints()) if endpoints else {}
         environment |= {name: value for name, value in connections.items() if name not in given}
@@ -86,15 +94,26 @@ def _airflow_port(home: Home, given: Mapping[str, str]) -> int:
     return running.port if running else free_port(int(given.get("NIGHTLEDGER_AIRFLOW_PORT") or 8080))
 
 
+def _suffix(data: Path | None) -> str:
+    """Tells one data set's ledger, warehouse, staging and sandbox from another's; nothing for generated data."""
+    return "" if data is None else f"_{hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]}"
+
+
+def _of_data_set(home: Home, suffix: str) -> dict[str, str]:
+    state = home.folder / f"sandbox{suffix}"
+    return {
+        "NIGHTLEDGER_STAGING": str(home.folder / f"staging{suffix}"),
+        "NIGHTLEDGER_TRUTH": str(state / "truth.json"),
+    }
+
+
 def _start_sandbox(
-    home: Home, environment: Mapping[str, str], data: Path | None
+    home: Home, environment: Mapping[str, str], data: Path | None, suffix: str
 ) -> Callable[[], dict[str, Any]] | None:
     """Start the stand-ins unless the user brought every connection; returns how to wait for their endpoints."""
     if all(f"{PREFIX}{name}" in environment for name in SANDBOX_CONNECTIONS):
         return None
-    name = "sandbox"
-    if data is not None:
-        name = f"sandbox-{hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]}"
+    name = f"sandbox{suffix}"
     state = home.folder / name
     for other in processes.recorded(home):
         if other.startswith("sandbox") and other != name:
@@ -103,7 +122,7 @@ def _start_sandbox(
         (state / "endpoints.json").unlink(missing_ok=True)
         command = [sys.executable, "-m", "include.sandbox", "--state", str(state)]
         command += ["--data", str(data.resolve())] if data else []
-        processes.stop(home, COMPONENTS)  # they would hold the ports of the sandbox before
+        processes.stop(home, list(COMPONENTS))  # they would hold the ports of the sandbox before
         processes.start(home, name, command, environment, cwd=ROOT)
 
     def wait() -> dict[str, Any]:
@@ -131,9 +150,13 @@ def _upgrade(home: Home, environment: Mapping[str, str]) -> None:
 
 def _start_airflow(home: Home, environment: Mapping[str, str], port: int) -> None:
     airflow = str(Path(sys.executable).with_name("airflow"))
-    for name in COMPONENTS:
-        if not processes.find(home, name):
-            processes.start(home, name, [airflow, name], environment, port=port, cwd=ROOT)
+    given = fingerprint(environment)
+    found = {name: processes.find(home, name) for name in COMPONENTS}
+    stale = [name for name, record in found.items() if record is None or record.given != given]
+    processes.stop(home, stale)  # with what a crashed one left behind
+    for name in stale:
+        command = [airflow, *COMPONENTS[name]]
+        processes.start(home, name, command, environment, port=port, given=given, cwd=ROOT)
 
 
 def _wait_until_ready(stack: Stack, say: Say) -> None:
@@ -164,72 +187,6 @@ def _wait(ready: Callable[[], bool], alive: Callable[[], bool], name: str, home:
             )
             raise StackError(problem, system=name, action=f"See the logs in {home.logs}")
         time.sleep(0.5)
-
-
-def last_interval(day: date | None, now: datetime | None = None) -> tuple[datetime, datetime]:
-    """The nightly interval that starts on `day` at 02:00 UTC; by default the last one that is complete."""
-    if day is None:
-        now = now or datetime.now(UTC)
-        end = now.replace(hour=2, minute=0, second=0, microsecond=0)
-        end -= timedelta(days=1) if end > now else timedelta(0)
-        return end - timedelta(days=1), end
-    start = datetime(day.year, day.month, day.day, 2, tzinfo=UTC)
-    return start, start + timedelta(days=1)
-
-
-def run_night(stack: Stack, day: date | None, say: Say, mode: str = "auto") -> bool:
-    """Trigger the DAG for one interval, follow it, and say what failed; True if the run succeeded."""
-    start, end = last_interval(day)
-    taken = {run["logical_date"] for run in stack.api.runs(DAG)}
-    logical, attempt = start, 1
-    while logical.isoformat().replace("+00:00", "Z") in taken:
-        logical, attempt = logical + timedelta(seconds=1), attempt + 1
-    run_id = stack.api.trigger(DAG, f"night__{start:%Y-%m-%d}__{attempt}", start, end, logical, {"mode": mode})
-    stack.api.unpause(DAG)
-    say(f"Night {run_id}: interval {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, mode {mode}")
-    shown = ""
-    while (state := stack.api.state(DAG, run_id)) not in ("success", "failed"):
-        line = _progress(stack.api.tasks(DAG, run_id))
-        if line != shown:
-            say(f"  {line}")
-            shown = line
-        time.sleep(1)
-    if state == "failed":
-        _say_why(stack, run_id, say)
-    return state == "success"
-
-
-def _progress(tasks: list[Any]) -> str:
-    order = ["extract", "check", "enrich", "gate", "write", "close"]
-    states = {task["task_id"]: task["state"] or "waiting" for task in tasks}
-    return "  ".join(f"{name}: {states.get(name, 'waiting')}" for name in order)
-
-
-def _say_why(stack: Stack, run_id: str, say: Say) -> None:
-    for task in stack.api.tasks(DAG, run_id):
-        if task["state"] != "failed":
-            continue
-        folder = stack.home.airflow / "logs" / f"dag_id={DAG}" / f"run_id={run_id}" / f"task_id={task['task_id']}"
-        logs = sorted(folder.rglob("*.log"))
-        say(f"Task {task['task_id']} failed. Its log: {logs[-1] if logs else folder}")
-        for line in (logs[-1].read_text(encoding="utf-8", errors="replace").splitlines() if logs else [])[-400:]:
-            if '"level":"error"' in line.replace(" ", ""):
-                say(f"  {_message(line)[:400]}")
-
-
-def _message(line: str) -> str:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return line
-    detail = record.get("error_detail") or [{}]
-    return f"{record.get('event', '')} {detail[0].get('exc_value', '')}".strip()
-
-
-def print_report(stack: Stack) -> int:
-    """Print the morning report of the latest run; returns the command's exit code."""
-    command = [sys.executable, "-W", "ignore", "-m", "include.cli", "report", DAG, "--latest"]
-    return subprocess.run(command, env=dict(stack.environment), cwd=ROOT, check=False).returncode
 
 
 def down() -> list[str]:

@@ -1,5 +1,6 @@
 """The steps of a night as tasks; each opens the door to the ledger, calls the stage of the same name, and returns
-a manifest (never a row)."""
+a manifest (never a row).
+"""
 
 from __future__ import annotations
 
@@ -100,7 +101,7 @@ def _close(use_case: str, **context: Any) -> dict[str, Any]:
     from include.errors import ConfigurationError
     from include.ledger.door import find_run, open_ledger, resume_night
     from include.report.close import close as run_stage
-    from include.settings import Settings
+    from include.settings import Settings, read_truth
     from nightledger.hooks.connections import AirflowConnections
 
     given: Context = context  # type: ignore[assignment]
@@ -110,7 +111,9 @@ def _close(use_case: str, **context: Any) -> dict[str, Any]:
         run_id = find_run(open_ledger(connections), run_key(use_case, given))
         if run_id is None:
             raise ConfigurationError("no run was opened", about=use_case, action="See the log of task `extract`")
-        summary = run_stage(resume_night(run_id, connections, Settings.read()), failed=failed)
+        settings = Settings.read()
+        night = resume_night(run_id, connections, settings)
+        summary = run_stage(night, failed=failed, truth=read_truth(settings))
     if failed:
         raise AirflowFailException(
             f"The night did not finish: {', '.join(sorted(failed))}. Report: {summary['report']}"

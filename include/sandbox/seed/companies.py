@@ -81,7 +81,7 @@ def _make(number: int, chance: random.Random, end: datetime, used: set[str]) -> 
         if chance.random() < rate:
             values[field] = None
     technologies = ";".join(chance.sample(TECHNOLOGIES, chance.randint(1, 4)))
-    created = end - timedelta(days=chance.randint(800, 2_400), minutes=chance.randint(0, 1_439))
+    created = end - timedelta(days=chance.randint(1_600, 2_600), minutes=chance.randint(0, 1_439))
     modified, updated = _age(chance, end), _age(chance, end)
     return Company(
         number,

@@ -23,6 +23,7 @@ COLUMNS = (
 )
 OVERSIZE_CHARACTERS = 200_000
 _LEFT_OUT = 0.05
+_KINDS, _ROWS_PER_ROUND = 8, 100
 _LATIN_1_DAY, _BOM_DAY, _CYCLE_DAYS = 3, 5, 8
 
 Row = list[str]
@@ -47,9 +48,8 @@ def make_file(
     for company in companies:
         if chance.random() >= _LEFT_OUT:
             rows.append((company.number, _row(company, chance)))
-    usable = {number for number, row in rows if "-" not in row[3]}
-    for number in _spoil(rows, chance):
-        usable.discard(number)
+    usable = {number for number, _ in rows}
+    usable -= _spoil(rows, chance)
     header = ["sector" if scenario == "renamed_column" and name == "industry" else name for name in COLUMNS]
     if scenario == "zero_rows":
         rows, usable = [], set()
@@ -89,25 +89,30 @@ def _row(company: Company, chance: random.Random) -> Row:
         row[0] = f"www.{row[0]}" if odd < 0.05 else row[0].upper()
     elif odd < 0.20:
         row[3] = f"{company.employees:,}"
-    elif odd < 0.22:
-        row[3] = f"{company.employees}-{company.employees * 2}"
-    elif odd < 0.25:
-        row[6] = row[6].replace(";", "\n", 1) if ";" in row[6] else f"{row[6]}\nother"
     return row
 
 
 def _spoil(rows: list[tuple[int, Row]], chance: random.Random) -> set[int]:
-    """Make two rows ragged, one oversize, repeat two, and say n/a for one size; the companies whose row is unusable."""
-    if len(rows) < 12:
+    """Spoil eight rows of every hundred, each in its way, and one field by its size; companies with unusable rows."""
+    if len(rows) < _KINDS:
         return set()
-    chosen = chance.sample(range(len(rows)), 6)
-    short, long, oversize, first, second, unknown = (rows[at] for at in chosen)
-    del short[1][5:]
-    long[1].extend(["extra", "fields"])
-    oversize[1][6] = "x" * OVERSIZE_CHARACTERS
-    unknown[1][3] = "n/a"
-    rows.extend((number, list(row)) for number, row in (first, second))
-    return {short[0], long[0], oversize[0]}
+    unusable: set[int] = set()
+    repeated: list[tuple[int, Row]] = []
+    chosen = chance.sample(range(len(rows)), _KINDS * max(1, len(rows) // _ROWS_PER_ROUND))
+    for at in range(0, len(chosen), _KINDS):
+        short, long, span, unknown, broken, first, second, oversize = (rows[each] for each in chosen[at : at + _KINDS])
+        del short[1][5:]
+        long[1].extend(["extra", "fields"])
+        span[1][3] = "50-100"
+        unknown[1][3] = "n/a"
+        broken[1][6] = f"{broken[1][6]}\nother"
+        repeated += [(first[0], list(first[1])), (second[0], list(second[1]))]
+        unusable |= {short[0], long[0], span[0]}
+        if at == 0:
+            oversize[1][6] = "x" * OVERSIZE_CHARACTERS
+            unusable.add(oversize[0])
+    rows.extend(repeated)
+    return unusable
 
 
 def _write(rows: Sequence[Row], chance: random.Random) -> str:

@@ -1,0 +1,47 @@
+"""The state folder and its secrets belong to one clone and one account."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from include.stack.home import Home, free_port, open_home, open_secrets
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return open_home({"NIGHTLEDGER_HOME": str(tmp_path / "state")})
+
+
+def test_secrets_are_readable_by_their_account_only(home: Home) -> None:
+    open_secrets(home)
+    for path in (home.folder / "secrets.json", home.password_file):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_secrets_are_kept_once_made(home: Home) -> None:
+    assert open_secrets(home) == open_secrets(home)
+
+
+def test_a_secret_that_a_later_version_needs_is_added_and_the_others_stay(home: Home) -> None:
+    before = open_secrets(home)
+    (home.folder / "secrets.json").write_text('{"jwt": "%s"}' % before["jwt"])
+    after = open_secrets(home)
+    assert after["jwt"] == before["jwt"]
+    assert after.keys() == before.keys()
+
+
+def test_two_clones_share_no_secret(tmp_path: Path) -> None:
+    one, other = (open_secrets(open_home({"NIGHTLEDGER_HOME": str(tmp_path / name)})) for name in ("a", "b"))
+    assert not set(one.values()) & set(other.values())
+
+
+def test_the_preferred_port_is_taken_when_it_is_free() -> None:
+    port = free_port(0)
+    assert free_port(port) == port
+
+
+def test_another_port_is_found_when_the_preferred_one_is_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        taken = busy.getsockname()[1]
+        assert free_port(taken) not in (0, taken)
