@@ -36,7 +36,7 @@ def close(night: Night, *, failed: Mapping[str, str] | None = None, truth: Mappi
     broken = None if unfinished else balance.problem
     status = "failed" if broken or unfinished else "stopped" if stopped else "succeeded"
     reasons = [f"{task}: {reason}" for task, reason in (failed or {}).items()]
-    reasons += ["nothing was extracted"] if raw is None else []
+    reasons += ["nothing was extracted"] if raw is None and not failed else []
     reasons += [balance.problem] if balance.problem else []
     with transaction(night.ledger) as connection:
         _record(connection, night, status, balance, "; ".join(reasons) or None)

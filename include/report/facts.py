@@ -57,7 +57,6 @@ def collect(engine: Engine, run_id: str, truth: Mapping[str, str] | None = None)
             verdicts=tuple(Verdict(**row) for row in found.rows(_VERDICTS)),
             review=Review(**found.rows(_REVIEW)[0], reasons=_tallies(found, _WAITING)),
             writes=_writes(found),
-            warehouse_rows=_warehouse_rows(found),
             dead_letters=tuple(DeadLetters(**row) for row in found.rows(_DEAD)),
             previous=_previous(found),
             agreement=_agreement(found, truth) if truth else None,
@@ -136,15 +135,15 @@ def _model(found: _Reader, use_case: str) -> ModelUse:
 
 
 def _writes(found: _Reader) -> tuple[Writes, ...]:
+    """The outbox by status, and what the warehouse's merge said."""
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     for row in found.rows(_WRITES):
         counts[row["destination"]][row["status"]] = row["rows"]
-    return tuple(Writes(destination, by_status) for destination, by_status in counts.items())
-
-
-def _warehouse_rows(found: _Reader) -> int | None:
-    rows = found.event("warehouse.upserted").get("rows")
-    return int(rows) if isinstance(rows, int) else None
+    merged = found.event("warehouse.upserted")
+    by_status = {name: count for name, count in merged.items() if isinstance(count, int) and count}
+    if by_status:
+        counts[f"warehouse {merged.get('table', '')}".strip()] = by_status
+    return tuple(Writes(destination, statuses) for destination, statuses in counts.items())
 
 
 def _previous(found: _Reader) -> Previous | None:

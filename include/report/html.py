@@ -59,7 +59,7 @@ def _flow(facts: Facts) -> list[Step]:
         Step("", "In", rows.rows_in, "read from the sources"),
         Step("minus", "Quarantined", rows.rows_in - left, "failed a row check"),
         Step("equals", "To answer", left, _named(answers) or "none asked"),
-        _minus(facts, "No answer", Outcome.DEAD_LETTER, Outcome.DEFERRED),
+        _minus(facts, "Dropped out", Outcome.DEAD_LETTER, Outcome.DEFERRED),
         _minus(facts, "Held back", Outcome.IN_REVIEW, Outcome.SHADOWED, Outcome.REJECTED),
     ]
     if rows.not_finished > 0:

@@ -71,7 +71,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One expectation's result; `examples` are row ids."""
+    """One expectation's result; `threshold` is the share of rows for which it must hold, `examples` are row ids."""
 
     name: str
     severity: str
@@ -167,7 +167,7 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """Writes to one destination by status (`written`, `unchanged`, `failed`, `intended`)."""
+    """Writes to one destination by status: `written`, `unchanged`, `failed`, `intended`; `inserted`, `updated`."""
 
     destination: str
     counts: Mapping[str, int]
@@ -226,7 +226,6 @@ class Facts:
     verdicts: tuple[Verdict, ...]
     review: Review
     writes: tuple[Writes, ...]
-    warehouse_rows: int | None
     dead_letters: tuple[DeadLetters, ...]
     previous: Previous | None
     agreement: Agreement | None = None

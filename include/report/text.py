@@ -64,10 +64,8 @@ def _input(facts: Facts) -> Iterator[str]:
     if facts.expectations:
         lines = []
         for check in (check for check in facts.expectations if not check.success):
-            allowed = f", at most {percent(float(check.threshold))} allowed" if check.threshold is not None else ""
-            found = (
-                f"{number(check.failing)} rows, {percent(check.share)}{allowed}" if check.failing else check.observed
-            )
+            needed = f", must hold for {percent(float(check.threshold))}" if check.threshold is not None else ""
+            found = f"{number(check.failing)} rows, {percent(check.share)}{needed}" if check.failing else check.observed
             told = f"could not run: {check.could_not_run}" if check.could_not_run else found
             lines.append(f"{check.severity:<9}{check.meaning} ({told}){_examples(check.examples)}")
         yield from _section(f"Expectations: {passed} of {len(facts.expectations)} hold", lines, always=True)
@@ -109,8 +107,6 @@ def _gate(facts: Facts) -> Iterator[str]:
     for writes in facts.writes:
         by_status = ", ".join(f"{number(count)} {status}" for status, count in writes.counts.items())
         lines.append(f"write    {writes.destination}: {by_status}")
-    if facts.warehouse_rows is not None:
-        lines.append(f"write    warehouse: {number(facts.warehouse_rows)} rows upserted")
     lines += [f"dead     {number(d.rows)} at {d.stage}: {d.cause.replace('_', ' ')}" for d in facts.dead_letters[:MOST]]
     yield from _section("After the model", lines, most=20)
 

@@ -103,7 +103,7 @@ def endings(rows: Rows) -> list[Ending]:
 def equation(rows: Rows, plus: str = " + ") -> str:
     """Rows in = rows out, and whether that is true."""
     if rows.rows_in is None:
-        return "nothing was extracted"
+        return "Nothing was extracted"
     right = plus.join(f"{number(one.rows)} {one.name}" for one in endings(rows)) or "0"
     if rows.not_finished < 0:
         return f"{number(rows.rows_in)} in, but {number(rows.out)} outcomes: {right} (DOES NOT ADD UP)"

@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -37,6 +38,7 @@ async def serve(config: SandboxConfig) -> AsyncIterator[Endpoints]:
 
     Raises ConfigurationError if another process serves the folder, a port is taken, or the folder has other data.
     """
+    config = replace(config, anchor=config.end)
     async with AsyncExitStack() as stack:
         stack.enter_context(_locked(config.state))
         await asyncio.to_thread(prepare, config)

@@ -16,7 +16,7 @@ import psutil
 from include.stack.errors import StackError
 from include.stack.home import Home, write_private
 
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 3.0
 LOG_BYTES = 5_000_000
 
 
@@ -105,6 +105,7 @@ def stop(home: Home, names: Sequence[str]) -> list[str]:
     for record in records:
         _signal([record.process()], kill=False)
     everyone = [process for family in families.values() for process in family]
+    _signal(_wait(everyone, GRACE_SECONDS), kill=False)  # idle workers, which the scheduler waits for in vain
     _signal(_wait(everyone, GRACE_SECONDS), kill=True)
     _wait(everyone, 5.0)
     for name in names:

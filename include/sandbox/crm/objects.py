@@ -8,6 +8,7 @@ from typing import Any
 
 from include.sandbox.crm.errors import invalid_request, invalid_values, missing_objects, not_found
 from include.sandbox.crm.properties import check, iso
+from include.sandbox.crm.search import asked_properties
 from include.sandbox.crm.store import Item, Store
 
 MAX_BATCH = 100
@@ -41,8 +42,9 @@ def read_page(store: Store, kind: str, after: str, limit: str, properties: Seque
 def read_batch(store: Store, kind: str, body: Any, now_millis: int) -> Reply:
     """Up to 100 records by id; 207 with `errors` if some do not exist."""
     ids = [str(each.get("id")) for each in _inputs(body)]
+    names = asked_properties(body)
     found = {number: store.find(kind, number) for number in dict.fromkeys(ids)}
-    results = [item.to_json(body.get("properties")) for item in found.values() if item is not None]
+    results = [item.to_json(names) for item in found.values() if item is not None]
     return _batch_reply(kind, results, [number for number, item in found.items() if item is None], now_millis)
 
 

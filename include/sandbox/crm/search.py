@@ -34,29 +34,41 @@ def search(store: Store, kind: str, body: Any) -> dict[str, Any]:
         raise invalid_request(f"limit must be between 1 and {MAX_PAGE}, was {limit}")
     if after + limit > MAX_HITS:
         raise invalid_request(f"There was a problem with the request. Search results are limited to {MAX_HITS} in all.")
+    names = asked_properties(body)
     test, (key, descending) = _groups(kind, body.get("filterGroups") or []), _sort(kind, body.get("sorts") or [])
     hits = [item for item in store.items(kind) if test(item)]
     if key is not None:
         hits.sort(key=key, reverse=descending)
     page = {
         "total": len(hits),
-        "results": [item.to_json(body.get("properties")) for item in hits[after : after + limit]],
+        "results": [item.to_json(names) for item in hits[after : after + limit]],
     }
     if after + limit < len(hits):
         page["paging"] = {"next": {"after": str(after + limit)}}
     return page
 
 
+def asked_properties(body: Mapping[str, Any]) -> list[str] | None:
+    """The property names of a request, None if it names none; raises CrmError 400 if they are no list of texts."""
+    names = body.get("properties")
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise invalid_request("properties must be a list of names")
+    return names
+
+
 def _groups(kind: str, groups: Any) -> Test:
     """True for a record that passes every filter of at least one group."""
     if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
         raise invalid_request("filterGroups must be a list of objects")
-    sizes = [len(group.get("filters") or []) for group in groups]
+    filters = [group.get("filters") or [] for group in groups]
+    if not all(isinstance(each, list) for each in filters):
+        raise invalid_request("filters must be a list of objects")
+    sizes = [len(each) for each in filters]
     if len(groups) > MAX_GROUPS or sum(sizes) > MAX_FILTERS or max(sizes, default=0) > MAX_FILTERS_PER_GROUP:
         raise invalid_request(
             f"Too many filters: at most {MAX_GROUPS} groups of {MAX_FILTERS_PER_GROUP}, {MAX_FILTERS} in all"
         )
-    compiled = [[_filter(kind, each) for each in group.get("filters") or []] for group in groups]
+    compiled = [[_filter(kind, one) for one in each] for each in filters]
     if not compiled:
         return lambda item: True
     if len(compiled) == 1:
@@ -89,9 +101,9 @@ def _filter(kind: str, wanted: Any) -> Test:
 
 def _named(kind: str, wanted: Any) -> str:
     name = wanted.get("propertyName") if isinstance(wanted, dict) else None
-    if name not in PROPERTIES[kind]:
+    if not isinstance(name, str) or name not in PROPERTIES[kind]:
         raise invalid_request(f"There was a problem with the request: no property named {name} on {kind}")
-    return str(name)
+    return name
 
 
 def _sort(kind: str, sorts: Any) -> tuple[Key | None, bool]:

@@ -9,6 +9,7 @@ from typing import Any
 from include.sandbox.model.prompts import CHARACTERS_PER_TOKEN, Prompt
 from include.sandbox.model.rule import judge
 from include.sandbox.model.schema import instance
+from include.sandbox.model.shapes import ModelError
 
 LEAD_FIELDS = frozenset({"score", "tier", "summary", "next_action", "confidence", "reasons"})
 _MARKS_OF_A_LEAD = frozenset({"score", "tier"})
@@ -16,7 +17,7 @@ _NO_MEMBER = "lukewarm"
 
 
 def answer(prompt: Prompt, fault: str | None) -> tuple[dict[str, Any], str]:
-    """The assistant's message (`content` or `refusal`) and the finish reason."""
+    """The assistant's message (`content` or `refusal`) and the finish reason; ModelError 400 for a broken schema."""
     if fault == "refusal":
         return {"refusal": "I'm sorry, but I can't help with that request."}, "stop"
     value = _value(prompt)
@@ -34,13 +35,22 @@ def _value(prompt: Prompt) -> Any:
         if prompt.record is None and not prompt.wants_json:
             return "I am a stand-in for a model: I score leads from a JSON record, and this message holds none."
         return judge(prompt.record or {}).to_json()
-    names = set(prompt.schema.get("properties", {}))
+    fields = prompt.schema.get("properties")
+    names = set(fields) if isinstance(fields, dict) else set()
     if names >= _MARKS_OF_A_LEAD:
         verdict = judge(prompt.record or {}).to_json()
         if names <= LEAD_FIELDS:
             return {name: verdict[name] for name in prompt.schema["properties"]}
-        return {**instance(prompt.schema, prompt.message), **{name: verdict[name] for name in names & LEAD_FIELDS}}
-    return instance(prompt.schema, prompt.message)
+        return {**_instance(prompt), **{name: verdict[name] for name in names & LEAD_FIELDS}}
+    return _instance(prompt)
+
+
+def _instance(prompt: Prompt) -> Any:
+    try:
+        return instance(prompt.schema or {}, prompt.message)
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
+        problem = "Invalid schema for response_format: schema is not a valid JSON schema."
+        raise ModelError(400, problem, param="response_format") from error
 
 
 def _spoilt(fault: str, text: str, value: Any, prompt: Prompt) -> str:

@@ -218,5 +218,5 @@ def _model(name: str) -> dict[str, Any]:
 
 
 def _reply(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> web.Response:
-    text = json.dumps(body, ensure_ascii=False)
+    text = json.dumps(body)
     return web.Response(text=text, status=status, headers=headers, content_type="application/json")

@@ -13,6 +13,7 @@ from include.sandbox.model.schema import strict_problem
 from include.sandbox.model.shapes import ModelError
 
 CHARACTERS_PER_TOKEN = 4
+MAX_OUTPUT_TOKENS = 1_000_000
 _DECODER = json.JSONDecoder()
 _MOST_TRIES = 64
 
@@ -50,7 +51,7 @@ def read_prompt(body: Any) -> Prompt:
         record=next((found for text in reversed(users) if (found := find_record(text)) is not None), None),
         schema=schema,
         wants_json=wants_json,
-        max_output=body.get("max_completion_tokens") or body.get("max_tokens"),
+        max_output=_max_output(body),
         prefix=prefix,
         prefix_tokens=tokens_in(prefix),
         tokens=3 + sum(4 + tokens_in(text) for text in texts),
@@ -105,6 +106,16 @@ def _messages(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return messages
 
 
+def _max_output(body: Mapping[str, Any]) -> int | None:
+    name = "max_tokens" if body.get("max_completion_tokens") is None else "max_completion_tokens"
+    most = body.get(name)
+    if most is None:
+        return None
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise ModelError(400, f"Invalid value for '{name}': expected a whole number of at least 1.", param=name)
+    return min(most, MAX_OUTPUT_TOKENS)
+
+
 def _text(message: Mapping[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, str):
@@ -131,4 +142,7 @@ def _format(wanted: Any) -> tuple[Mapping[str, Any] | None, bool]:
 
 @lru_cache(maxsize=256)
 def _strict_problem(schema: str) -> str | None:
-    return strict_problem(json.loads(schema))
+    try:
+        return strict_problem(json.loads(schema))
+    except (TypeError, ValueError, AttributeError):
+        return "schema is not a valid JSON schema."

@@ -80,7 +80,7 @@ def test_a_row_has_one_outcome_the_last_one_said(make_night: MakeNight, ledger: 
     end_rows(night, {rows_of(1)[0]: Outcome.WRITTEN})
     with ledger.service.connect() as connection:
         query = select(tables.outcome.c.outcome, func.count()).group_by(tables.outcome.c.outcome)
-        assert dict(connection.execute(query).tuples().all()) == {"written": 1, "deferred": 2}
+        assert {row[0]: row[1] for row in connection.execute(query)} == {"written": 1, "deferred": 2}
 
 
 def test_quarantine_hides_personal_values_and_counts_only_input_rows(make_night: MakeNight, ledger: Ledger) -> None:

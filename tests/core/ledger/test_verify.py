@@ -37,7 +37,8 @@ def tamper(owner: Engine, statement: str, **values: object) -> None:
 
 def first(owner: Engine, query: str) -> UUID:
     with owner.connect() as connection:
-        return connection.execute(text(query)).scalar_one()
+        found: UUID = connection.execute(text(query)).scalar_one()
+    return found
 
 
 def problems(found: Verification) -> set[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import requests
 
 from include.errors import ConfigurationError
 from include.sandbox.__main__ import parse
-from include.sandbox.config import Endpoints, SandboxConfig
+from include.sandbox.config import SCENARIOS, Endpoints, SandboxConfig
+from include.sandbox.faults import MODEL_FAULTS
+from include.sandbox.model.api import CONTEXT_TOKENS
 from include.sandbox.process import running_sandbox
 from tests.core.sandbox.conftest import ANCHOR, Crm, Start
 
@@ -139,3 +142,12 @@ def test_nothing_in_here_imports_airflow() -> None:
         "import sys, include.sandbox.__main__; sys.exit(any(name.split('.')[0] == 'airflow' for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ, timeout=60).returncode == 0
+
+
+def test_the_page_names_every_fault_scenario_and_option() -> None:
+    page = (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8")
+    source = (ROOT / "include" / "sandbox" / "__main__.py").read_text(encoding="utf-8")
+    options = set(re.findall(r'add_argument\(f?"(--[a-z-]+)"', source)) | {"--crm-port", "--model-port", "--sftp-port"}
+    assert len(options) > 10
+    for name in (*MODEL_FAULTS, *SCENARIOS, *CONTEXT_TOKENS, *options):
+        assert name in page, name

@@ -43,7 +43,7 @@ def test_settings_of_another_airflow_stay_outside(tmp_path: Path, monkeypatch: p
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".env").write_text("# note\nNIGHTLEDGER_CHUNK_ROWS=5\nAIRFLOW_CONN_CRM_DEFAULT='{\"host\": \"a\"}'\n")
+    (tmp_path / ".env").write_text('# note\nNIGHTLEDGER_CHUNK_ROWS=5\nAIRFLOW_CONN_CRM_DEFAULT=\'{"host": "a"}\'\n')
     monkeypatch.setenv("NIGHTLEDGER_CHUNK_ROWS", "7")
     found = read_environment(tmp_path)
     assert found["NIGHTLEDGER_CHUNK_ROWS"] == "7"

@@ -1,5 +1,6 @@
 """The state folder and its secrets belong to one clone and one account."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def test_secrets_are_kept_once_made(home: Home) -> None:
 
 def test_a_secret_that_a_later_version_needs_is_added_and_the_others_stay(home: Home) -> None:
     before = open_secrets(home)
-    (home.folder / "secrets.json").write_text('{"jwt": "%s"}' % before["jwt"])
+    (home.folder / "secrets.json").write_text(json.dumps({"jwt": before["jwt"]}))
     after = open_secrets(home)
     assert after["jwt"] == before["jwt"]
     assert after.keys() == before.keys()

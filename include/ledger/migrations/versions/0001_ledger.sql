@@ -217,6 +217,7 @@ CREATE TABLE review_item (
     recorded_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (use_case, interval_start, interval_end, row_key, shown_sha256)
 );
+CREATE INDEX review_item_by_run ON review_item (run_id, row_id);
 
 CREATE TABLE outbox (
     outbox_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -242,6 +243,7 @@ CREATE TABLE outbox (
     updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (run_id, destination, object, external_id)
 );
+CREATE INDEX outbox_by_key ON outbox (row_key);
 CREATE INDEX outbox_by_target ON outbox (destination, object, external_id, outbox_id DESC);
 
 CREATE TABLE dead_letter (

@@ -1,0 +1,228 @@
+"""A week on a real scheduler: kill, retry, clear, backfill twice, tamper, and take everything down.
+
+One stack for the module, started as a user would start it, in a state folder of its own. The tests follow each other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+import requests
+
+from include.settings import ROOT
+from include.stack import processes
+from include.stack.api import AirflowApi
+from include.stack.home import Home, open_home, open_secrets
+from include.stack.night import last_interval
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+DAG = "crm_lead_scoring"
+CONCURRENCY = 4
+
+
+class Week:
+    """The running stack, seen from outside."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.home: Home = open_home({"NIGHTLEDGER_HOME": str(folder)})
+        scheduler = processes.find(self.home, "scheduler")
+        assert scheduler is not None
+        process = scheduler.process()
+        assert process is not None
+        self.environment = {**environment, **process.environ()}
+        api_server = processes.find(self.home, "api-server")
+        assert api_server is not None
+        self.api = AirflowApi(f"http://127.0.0.1:{api_server.port}", "admin", open_secrets(self.home)["admin"])
+        self.endpoints: dict[str, Any] = json.loads((folder / "sandbox" / "endpoints.json").read_text(encoding="utf-8"))
+
+    def billed(self) -> list[Any]:
+        """What the model endpoint itself has counted, call by call."""
+        base = self.endpoints["model_url"].removesuffix("/v1")
+        return list(requests.get(f"{base}/sandbox/billed?detail=1", timeout=30).json()["requests"])
+
+    def records_written(self) -> int:
+        """What the CRM itself has counted."""
+        url = f"{self.endpoints['crm_url']}/sandbox/crm/requests"
+        return int(requests.get(url, timeout=30).json()["records_written"])
+
+    def query(self, statement: str) -> list[Any]:
+        """Rows from the ledger, as superuser."""
+        with self.superuser() as connection:
+            return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+
+    def superuser(self) -> psycopg.Connection[Any]:
+        socket = json.loads(self.environment["AIRFLOW_CONN_NIGHTLEDGER_DB"])["host"]
+        return psycopg.connect(dbname="nightledger", user="postgres", host=socket, autocommit=True)
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The package's own command line."""
+        command = [sys.executable, "-W", "ignore", "-m", "include.cli", *arguments]
+        return subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    def backfill(self, first: date, last: date, behavior: str) -> None:
+        """`airflow backfill create`, as a user types it."""
+        command = [str(Path(sys.executable).with_name("airflow")), "backfill", "create", "--dag-id", DAG]
+        command += ["--from-date", f"{first}", "--to-date", f"{last}T23:59:59", "--max-active-runs", "1"]
+        command += ["--reprocess-behavior", behavior, "--dag-run-conf", '{"mode": "auto"}']
+        done = subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    def wait(self, run_id: str) -> str:
+        """The state in which a run ends."""
+        while (state := self.api.state(DAG, run_id)) not in ("success", "failed"):
+            time.sleep(0.5)
+        return state
+
+    def wait_for_attempts(self, number: int) -> None:
+        """Until so many runs of the ledger are closed and none is open."""
+        while True:
+            states = Counter(row[0] for row in self.query("SELECT status FROM nightledger.run"))
+            assert not states["failed"] + states["stopped"], states
+            if states["succeeded"] >= number and not states["running"]:
+                return
+            time.sleep(1)
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
+    folder = tmp_path_factory.mktemp("week")
+    folder.parent.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "NIGHTLEDGER"))}
+    environment = {
+        **kept,
+        "NIGHTLEDGER_HOME": str(folder),
+        "NIGHTLEDGER_AIRFLOW_PORT": "18480",
+        "NIGHTLEDGER_CONCURRENCY": str(CONCURRENCY),
+    }
+    stack = [sys.executable, "-W", "ignore", "-m", "include.stack"]
+    up = subprocess.run([*stack, "up"], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert up.returncode == 0, up.stdout + up.stderr
+    started = Week(folder, environment)
+    pids = [record.pid for name in processes.recorded(started.home) if (record := processes.find(started.home, name))]
+    yield started
+    down = subprocess.run([*stack, "down"], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert down.returncode == 0, down.stdout + down.stderr
+    assert [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"] == []
+    owned = [p for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]
+    assert owned == []
+
+
+def enrich_process(week: Week, run_id: str) -> psutil.Process:
+    """The process that runs the enrich task now, named by Airflow after the task instance."""
+    (instance,) = [task["id"] for task in week.api.tasks(DAG, run_id) if task["task_id"] == "enrich"]
+    title = f"airflow worker -- {instance}"
+    (found,) = [process for process in psutil.process_iter(["cmdline"]) if title in " ".join(process.info["cmdline"])]
+    return found
+
+
+def test_a_killed_enrich_task_is_retried_and_pays_at_most_what_was_in_flight_twice(week: Week) -> None:
+    start, end = last_interval(None)
+    run_id = week.api.trigger(DAG, "killed", start, end, start, {"mode": "auto"})
+    week.api.pause(DAG, False)
+    answered = "SELECT count(*) FROM nightledger.inference_result"
+    while week.query(answered)[0][0] < 40:
+        assert week.api.state(DAG, run_id) not in ("success", "failed")
+        time.sleep(0.05)
+    enrich_process(week, run_id).kill()
+    assert week.wait(run_id) == "success"
+    tries = {task["task_id"]: task["try_number"] for task in week.api.tasks(DAG, run_id)}
+    assert tries["enrich"] == 2
+    lost = "SELECT count(*) FROM nightledger.inference i LEFT JOIN nightledger.inference_result r USING (inference_id) "
+    without_result = week.query(lost + "WHERE r.inference_id IS NULL")[0][0]
+    assert 0 < without_result <= CONCURRENCY
+    asked = Counter(call["message"] for call in week.billed())
+    assert sum(count - 1 for count in asked.values()) <= without_result
+    (counts,) = week.query("SELECT counts FROM nightledger.run WHERE status = 'succeeded'")[0]
+    assert sum(counts.values()) == 240
+    assert week.cli("ledger", "verify").returncode == 0
+
+
+def test_a_cleared_run_pays_and_writes_nothing(week: Week) -> None:
+    billed, written = len(week.billed()), week.records_written()
+    week.api.call("POST", f"/dags/{DAG}/dagRuns/killed/clear", {"dry_run": False})
+    assert week.wait("killed") == "success"
+    assert (len(week.billed()), week.records_written()) == (billed, written)
+
+
+def test_seven_days_are_backfilled_on_the_scheduler(week: Week) -> None:
+    last = last_interval(None)[0].date() - timedelta(days=1)
+    done = week.query("SELECT count(*) FROM nightledger.run")[0][0]
+    week.backfill(last - timedelta(days=6), last, "none")
+    week.wait_for_attempts(done + 7)
+    intervals = week.query(
+        "SELECT interval_start, counts FROM nightledger.run WHERE external_ref LIKE '%backfill%' "
+        "ORDER BY interval_start"
+    )
+    first = datetime(last.year, last.month, last.day, 2, tzinfo=UTC) - timedelta(days=6)
+    assert [row[0] for row in intervals] == [first + timedelta(days=n) for n in range(7)]
+    for _, counts in intervals:
+        assert sum(counts.values()) == 240
+        assert counts["written"] > 100
+
+
+def test_the_same_week_again_makes_no_paid_call_and_no_write(week: Week) -> None:
+    billed, written = len(week.billed()), week.records_written()
+    last = last_interval(None)[0].date() - timedelta(days=1)
+    done = week.query("SELECT count(*) FROM nightledger.run")[0][0]
+    week.backfill(last - timedelta(days=6), last, "completed")
+    week.wait_for_attempts(done + 7)
+    assert (len(week.billed()), week.records_written()) == (billed, written)
+    again = week.query("SELECT counts FROM nightledger.run WHERE attempt = 2 AND external_ref LIKE '%backfill%'")
+    assert len(again) == 7
+    for (counts,) in again:
+        assert sum(counts.values()) == 240
+        assert counts.get("written", 0) == 0
+        assert counts["unchanged"] > 100
+
+
+def test_a_written_value_is_explained_back_to_its_source(week: Week) -> None:
+    (lead,) = week.query("SELECT external_id FROM nightledger.outbox WHERE status = 'written' LIMIT 1")[0]
+    text = week.cli("explain", DAG, lead).stdout
+    for part in ("nl_lead_score", "decision", "prompt", "v1", "contacts page", "firmographics_"):
+        assert part in text
+
+
+def test_a_flipped_byte_is_named(week: Week) -> None:
+    assert week.cli("ledger", "verify").returncode == 0
+    with week.superuser() as connection:
+        connection.execute("SET session_replication_role = replica")
+        (changed,) = connection.execute(
+            "UPDATE nightledger.inference_result SET raw_text = overlay(raw_text placing 'X' from 12 for 1) WHERE "
+            "inference_id = (SELECT inference_id FROM nightledger.inference_result LIMIT 1) RETURNING inference_id"
+        ).fetchone() or (None,)
+    found = week.cli("ledger", "verify")
+    assert found.returncode == 1
+    assert str(changed) in found.stdout
+
+
+def test_no_personal_value_reached_the_logs_xcom_or_reports(week: Week) -> None:
+    crm, token = week.endpoints["crm_url"], week.endpoints["crm_token"]
+    found = requests.get(
+        f"{crm}/crm/v3/objects/contacts?limit=100&properties=email,lastname,phone",
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=30,
+    ).json()["results"]
+    values = {v for row in found for k, v in row["properties"].items() if k in ("email", "phone") and v and len(v) > 6}
+    assert len(values) > 100
+    secrets = {token, week.endpoints["model_key"], *open_secrets(week.home).values()}
+    logs, reports = week.home.airflow / "logs", week.home.folder / "staging"
+    files = [*logs.rglob("*.log"), *reports.rglob("report.*")]
+    assert len(files) > 50
+    text = "".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
+    socket = json.loads(week.environment["AIRFLOW_CONN_NIGHTLEDGER_DB"])["host"]
+    with psycopg.connect(dbname="airflow", user="postgres", host=socket) as connection:
+        for table in ("xcom", "rendered_task_instance_fields"):
+            text += "".join(str(row) for row in connection.execute(f"SELECT * FROM {table}"))
+    assert [value for value in values | secrets if value in text] == []
