@@ -12,11 +12,12 @@ task `close` logs where.
 """
 
 from airflow.sdk import dag
+from pendulum import datetime
+
 from include.use_cases.crm_lead_scoring.spec import SPEC
 from nightledger.nightly import NIGHTLY, defaults, form
 from nightledger.operators.enrich import EnrichOperator
 from nightledger.tasks import check, close, extract, gate, write
-from pendulum import datetime
 
 
 @dag(

@@ -63,7 +63,9 @@ def test_a_dag_file_is_short() -> None:
 def test_parsing_loads_nothing_heavy(file: Path, tmp_path: Path) -> None:
     code = f"import runpy, sys; runpy.run_path({str(file)!r}); print([m for m in {HEAVY!r} if m in sys.modules])"
     env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "AIRFLOW_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
@@ -96,7 +98,9 @@ def test_adapters_do_not_reach_into_dags() -> None:
         assert not within(imports(file), "dags"), file
 
 
-@pytest.mark.parametrize(("package", "home"), [("openai", "include/enrich/client.py"), ("great_expectations", "include/quality")])
+@pytest.mark.parametrize(
+    ("package", "home"), [("openai", "include/enrich/client.py"), ("great_expectations", "include/quality")]
+)
 def test_each_heavy_library_has_one_home(package: str, home: str) -> None:
     users = [str(f.relative_to(ROOT)) for f in (ROOT / "include").rglob("*.py") if within(imports(f), package)]
     assert users
@@ -114,5 +118,7 @@ def test_airflow_scans_only_the_registration_file(tmp_path: Path) -> None:
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}",
     }
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True, check=False
+    )
     assert done.stdout.strip().splitlines()[-1:] == ["['nightledger'] {} False"], done.stderr[-2000:]

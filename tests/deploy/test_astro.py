@@ -52,7 +52,9 @@ def test_the_image_is_of_the_same_runtime(deployment: Any) -> None:
 def test_every_variable_is_explained_in_the_example() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     names = {v["key"] for v in yaml.safe_load((ROOT / "astro.yaml").read_text())["deployment"]["environment_variables"]}
-    assert {name for name in names if name.startswith(("NIGHTLEDGER", "AIRFLOW_CONN"))} <= set(re.findall(r"\w+", example))
+    assert {name for name in names if name.startswith(("NIGHTLEDGER", "AIRFLOW_CONN"))} <= set(
+        re.findall(r"\w+", example)
+    )
 
 
 def test_every_setting_that_the_code_reads_is_explained_in_the_example() -> None:

@@ -8,7 +8,8 @@ from include.enrich.prompt import load_prompt, read_prompt
 from include.errors import ConfigurationError
 from include.use_case import load
 
-FILE = '+++\nname = "n"\nversion = "v1"\nstricter = "again: {problem}"\n+++\n\n# system\nBe fair.\n\n# user\nScore {{ record }}\n'
+FRONT = '+++\nname = "n"\nversion = "v1"\nstricter = "again: {problem}"\n+++\n\n'
+FILE = FRONT + "# system\nBe fair.\n\n# user\nScore {{ record }}\n"
 
 
 def write(folder: Path, text: str) -> Path:
@@ -40,7 +41,9 @@ def test_the_sandbox_keeps_templates_from_python(tmp_path: Path) -> None:
         prompt.render({"title": "CTO"})
 
 
-@pytest.mark.parametrize("text", ["", "no front matter", FILE.replace("# user", "user"), FILE.replace('version = "v1"\n', "")])
+@pytest.mark.parametrize(
+    "text", ["", "no front matter", FILE.replace("# user", "user"), FILE.replace('version = "v1"\n', "")]
+)
 def test_a_malformed_file_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"prompt\.v1\.md"):
         read_prompt(write(tmp_path, text))
