@@ -91,7 +91,7 @@ EXPECTATIONS = (
         ("email",),
         "warning",
         "The e-mail address has the form of one",
-        {"column": "email", "regex": r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"},
+        {"column": "email", "regex": r"^[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+$"},
         rows="quarantine",
         at_least=0.95,
     ),
