@@ -135,7 +135,7 @@ SPEC = UseCase(
         "technologies",
     ),
     personal=("email", "first_name", "last_name", "phone"),
-    confidence_threshold=0.75,
+    confidence_threshold=0.7,
     sink=CrmSink(
         system="crm",
         object="contacts",
