@@ -25,6 +25,7 @@ def main() -> int:
     commands.add_parser("down", help="stop what this clone started")
     commands.add_parser("status", help="what runs")
     run = commands.add_parser("run", help="any command in the stack's environment, e.g. run airflow dags list")
+    run.add_argument("--data", type=Path, help="the folder given to `up` or `night`, if one was")
     run.add_argument("argument", nargs=argparse.REMAINDER, metavar="COMMAND")
     given = parser.parse_args()
     try:
@@ -44,7 +45,7 @@ def _run(given: argparse.Namespace) -> int:
             print(f"{name:15} {state:30} {log}")
         return 0
     if given.command == "run":
-        environment = dict(stack.up(lambda line: print(line, file=sys.stderr)).environment)
+        environment = dict(stack.up(lambda line: print(line, file=sys.stderr), given.data).environment)
         os.execvpe(given.argument[0], given.argument, environment)  # noqa: S606
     print("Starting PostgreSQL, the sandbox and Airflow ...", flush=True)
     running = stack.up(_say, given.data)

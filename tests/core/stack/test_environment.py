@@ -84,9 +84,10 @@ def test_sandbox_connections_are_airflows_json_form() -> None:
 
 
 def test_tasks_log_in_to_the_ledger_as_the_service(home: Home) -> None:
-    found = ledger_connections(SERVER, open_secrets(home))
+    found = ledger_connections(SERVER, open_secrets(home), "_a1")
     assert json.loads(found["AIRFLOW_CONN_NIGHTLEDGER_DB"])["login"] == "nightledger_service"
     assert json.loads(found["AIRFLOW_CONN_NIGHTLEDGER_DB_OWNER"])["login"] == "nightledger_owner"
+    assert {json.loads(value)["schema"] for value in found.values()} == {"nightledger_a1", "warehouse_a1"}
 
 
 def test_a_new_connection_changes_the_fingerprint_and_a_new_shell_does_not() -> None:

@@ -8,12 +8,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from include.settings import ROOT
+from include.stack.night import last_interval
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 COMPONENTS = {"api-server", "scheduler", "dag-processor", "triggerer"}
@@ -27,10 +30,15 @@ class Clone:
 
     def __call__(self, *arguments: str, expect: int = 0) -> str:
         command = [sys.executable, "-W", "ignore", "-m", "include.stack", *arguments]
-        environment = {**os.environ, "NIGHTLEDGER_HOME": str(self.home), "NIGHTLEDGER_PARALLELISM": "2"}
+        ours = {"NIGHTLEDGER_HOME": str(self.home), "NIGHTLEDGER_PARALLELISM": "2", "NIGHTLEDGER_GIT_SHA": "test"}
+        environment = {**os.environ, **ours}
         done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=400)
         assert done.returncode == expect, done.stdout + done.stderr + self.logs()
         return done.stdout
+
+    def airflow(self, *arguments: str) -> Any:
+        """What an Airflow command answers; its log comes before, on the same stream."""
+        return json.loads(self("run", "airflow", *arguments, "-o", "json").splitlines()[-1])
 
     def pids(self) -> dict[str, int]:
         return {path.stem: json.loads(path.read_text())["pid"] for path in (self.home / "run").glob("*.json")}
@@ -82,11 +90,12 @@ def test_any_airflow_command_runs_in_the_environment_of_the_stack(clone: Clone) 
 
 
 def test_a_night_of_another_date_runs_alone_and_leaves_the_schedule_off(clone: Clone) -> None:
-    clone("night", "--date", "2026-11-10", "--mode", "shadow")
-    runs = json.loads(clone("run", "airflow", "dags", "list-runs", "crm_lead_scoring", "-o", "json"))
-    assert [(run["run_id"], run["state"]) for run in runs] == [("night__2026-11-10__1", "success")]
-    details = json.loads(clone("run", "airflow", "dags", "details", "crm_lead_scoring", "-o", "json"))
-    assert {str(row["property_value"]) for row in details if row["property_name"] == "is_paused"} == {"True"}
+    day = f"{last_interval(None)[0] - timedelta(days=2):%Y-%m-%d}"
+    clone("night", "--date", day, "--mode", "shadow")
+    runs = clone.airflow("dags", "list-runs", "crm_lead_scoring")
+    assert [(run["run_id"], run["state"]) for run in runs] == [(f"night__{day}__1", "success")]
+    details = clone.airflow("dags", "details", "crm_lead_scoring")
+    assert details[0]["is_paused"] == "True"
 
 
 def test_a_killed_part_is_reported_and_started_again(clone: Clone) -> None:
