@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.postgresql import insert
 
 from include.canonical import digest
 from include.gate.decide import Verdict, decide
 from include.gate.schema import APPROVED
 from include.ledger import tables
-from include.ledger.database import copy_rows, transaction
+from include.ledger.database import copy_rows, merge_rows, transaction
 from include.ledger.record import RowOutcome, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Origin, Outcome, Record
 from include.night import Night
@@ -27,6 +26,11 @@ _DECISION = [
     *("decision_id", "stream", "batch", "run_id", "use_case", "row_id", "row_key", "inference_key"),
     *("verdict", "rule", "decided_by", "origin", "inference_id", "output", "confidence", "shown_sha256"),
 ]
+_REVIEW = [
+    *("run_id", "use_case", "interval_start", "interval_end", "row_id", "row_key", "inference_key"),
+    *("shown", "shown_sha256", "proposed", "reason"),
+]
+_REVIEW_KEY = ("use_case", "interval_start", "interval_end", "row_key", "shown_sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ def gate(night: Night, enriched: Manifest) -> Manifest:
                 verdicts[one.verdict.verdict] += 1
                 rules[one.verdict.rule] += 1
                 if one.verdict.verdict == "write":
-                    writer.append({**one.row, "decision_id": str(one.decision_id)})
+                    kept = {name: one.row.get(name) for name in APPROVED.names}
+                    writer.append({**kept, "decision_id": str(one.decision_id)})
     facts = {"verdicts": dict(verdicts), "rules": dict(rules)}
     manifest = writer.manifest(night.run_id, "approved", facts)
     record_manifest(night.ledger, manifest)
@@ -70,7 +75,7 @@ def gate(night: Night, enriched: Manifest) -> Manifest:
 
 def _decide(night: Night, row: Record) -> _Decided:
     output = json.loads(row["output"])
-    verdict = decide(night.case, night.options.mode, Origin(row["origin"]), output)
+    verdict = decide(night.case, night.options.mode, Origin(row["origin"]), row["confidence"], output)
     shown = {"input": json.loads(row["input"]), "proposed": output, "origin": row["origin"]}
     shown_sha256 = digest(shown)
     name = f"{night.run_id}/{row['row_id']}/{verdict.verdict}/{shown_sha256}"
@@ -96,28 +101,22 @@ def _record_decisions(connection: Connection, night: Night, decided: Sequence[_D
 
 
 def _queue_reviews(connection: Connection, night: Night, decided: Sequence[_Decided]) -> None:
-    items = [
-        {
-            "run_id": night.run_id,
-            "use_case": night.case.name,
-            "interval_start": night.interval.start,
-            "interval_end": night.interval.end,
-            "row_id": one.row["row_id"],
-            "row_key": one.row["row_key"],
-            "inference_key": one.row["inference_key"],
-            "shown": one.shown,
-            "shown_sha256": one.shown_sha256,
-            "proposed": one.output,
-            "reason": one.verdict.rule,
-        }
+    """Queue what a person must see; what was queued for this interval before, word for word, is not queued again."""
+    start, end = night.interval.start, night.interval.end
+    rows = [
+        (
+            *(night.run_id, night.case.name, start, end),
+            *(one.row["row_id"], one.row["row_key"], one.row["inference_key"]),
+            *(one.shown, one.shown_sha256, one.output, one.verdict.rule),
+        )
         for one in decided
         if one.verdict.verdict == "review"
     ]
-    if items:
-        connection.execute(insert(tables.review_item).on_conflict_do_nothing(), items)
+    if rows:
+        merge_rows(connection, tables.review_item, _REVIEW, rows, key=_REVIEW_KEY)
 
 
 def _outcome(one: _Decided) -> RowOutcome:
     row, outcome = one.row, _OUTCOMES[one.verdict.verdict]
-    lineage = json.loads(row["lineage"])
-    return RowOutcome(row["row_id"], row["row_key"], outcome, "gate", one.verdict.rule, lineage, row["inference_key"])
+    lineage, reason = json.loads(row["lineage"]), one.verdict.reason
+    return RowOutcome(row["row_id"], row["row_key"], outcome, "gate", reason, lineage, row["inference_key"])

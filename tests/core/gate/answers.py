@@ -1,0 +1,53 @@
+"""Answers as the enrich stage leaves them, staged for the gate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from include.gate.schema import ENRICHED
+from include.ledger.record import record_manifest
+from include.models import Manifest, Record
+from include.night import Night
+from include.staging import StagedWriter
+
+GOOD: Record = {
+    "score": 80,
+    "tier": "hot",
+    "summary": "Asked for a quote.",
+    "next_action": "call",
+    "confidence": 0.9,
+    "reasons": ["visited the price page"],
+}
+
+
+def answer(**changes: Any) -> Record:
+    """A valid output with some fields changed."""
+    return GOOD | changes
+
+
+def stage_enriched(
+    night: Night, outputs: Mapping[str, Record] | Sequence[Record], *, origin: str = "model", **columns: Any
+) -> Manifest:
+    """Stage dataset `enriched`: outputs by row key, or in a list for keys 1, 2, 3, ..."""
+    named = outputs if isinstance(outputs, Mapping) else {str(at): one for at, one in enumerate(outputs, start=1)}
+    with StagedWriter(night.path("enriched.parquet"), ENRICHED) as writer:
+        for key, output in named.items():
+            row = {
+                "row_id": f"crm/contacts/{key}",
+                "row_key": key,
+                "lineage": json.dumps({"source": "crm", "page": 2, "index": 7}),
+                "inference_key": f"key-{key}",
+                "inference_id": str(uuid4()),
+                "origin": origin,
+                "reused": False,
+                "output": json.dumps(output),
+                "confidence": output.get("confidence"),
+                "input": json.dumps({"job_title": "buyer"}),
+            }
+            writer.append(row | columns)
+    manifest = writer.manifest(night.run_id, "enriched")
+    record_manifest(night.ledger, manifest)
+    return manifest
