@@ -76,7 +76,8 @@ def test_an_output_that_no_longer_fits_is_rejected_in_every_mode(
 
 
 def test_a_rejection_does_not_repeat_what_the_model_made_up() -> None:
-    verdict = judge(tier="lukewarm", **{"anna@example.com": 1})
+    output = answer(tier="lukewarm") | {"anna@example.com": 1}
+    verdict = decide(CASE, Mode.AUTO, Origin.MODEL, 0.9, output)
     assert verdict.rule == "no longer fits the output model: tier, something undeclared"
 
 

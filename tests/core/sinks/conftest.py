@@ -119,12 +119,12 @@ class Warehouse:
     def rows(self, table: str = "crm_lead_score") -> list[Record]:
         """All rows, by lead."""
         with psycopg.connect(self.dsn, row_factory=psycopg.rows.dict_row) as connection:
-            return connection.execute(f"SELECT * FROM {table} ORDER BY lead_id").fetchall()  # type: ignore[arg-type]
+            return connection.execute(f"SELECT * FROM {table} ORDER BY lead_id").fetchall()
 
     def execute(self, statement: str) -> None:
         """One statement as superuser."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[arg-type]
+            connection.execute(statement)
 
     @property
     def dsn(self) -> str:
