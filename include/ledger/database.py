@@ -22,6 +22,7 @@ def open_engine(url: str) -> Engine:
     return create_engine(
         url,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error must not quote a row into a log
         pool_size=3,
         connect_args={"options": options, "connect_timeout": 10},
         json_serializer=to_json,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import IntegrityError
 
 from include.errors import LedgerUnavailable
 from include.ledger import tables
@@ -149,3 +150,11 @@ def test_an_unreachable_ledger_is_worth_a_retry() -> None:
 def test_json_has_no_numbers_that_json_lacks() -> None:
     with pytest.raises(ValueError, match="Out of range"):
         to_json({"x": float("nan")})
+
+
+def test_an_error_of_the_database_quotes_no_value_into_a_log(ledger: Ledger) -> None:
+    statement = tables.event.insert().values(stream=None, type="t", actor="a", details={"email": "ada@example.com"})
+    with pytest.raises(IntegrityError) as caught, ledger.service.begin() as connection:
+        connection.execute(statement)
+    assert "hidden" in str(caught.value)
+    assert "[parameters" not in str(caught.value).replace("[SQL parameters hidden", "")

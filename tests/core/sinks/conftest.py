@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 import requests
-from sqlalchemy import Table, select
+from sqlalchemy import Table, select, text
 from sqlalchemy.engine import make_url
 
 from include.gate.gate import gate
@@ -30,6 +30,16 @@ from tests.core.gate.answers import stage_enriched
 
 WAREHOUSE = "AIRFLOW_CONN_WAREHOUSE_DEFAULT"
 SINK = load("crm_lead_scoring").sink
+MISSING = "99999999999"
+WRITTEN = {
+    "nl_lead_score": "80",
+    "nl_lead_tier": "hot",
+    "nl_lead_summary": "Asked for a quote.",
+    "nl_next_action": "call",
+    "nl_lead_confidence": "0.9",
+    "nl_score_origin": "model",
+}
+"""What `answer()` looks like in the CRM."""
 
 
 @dataclass
@@ -186,3 +196,15 @@ def outbox_of(night: Night) -> dict[str, Record]:
 def outcomes_of(night: Night) -> dict[str, tuple[str, str | None]]:
     """Outcome and reason, by contact."""
     return {key: (row["outcome"], row["reason"]) for key, row in rows_in(night, tables.outcome).items()}
+
+
+def counts(result: dict[str, Any]) -> dict[str, int]:
+    """What became of the rows, from a result of `write`."""
+    return {name: result[name] for name in ("written", "sent", "unchanged", "failed")}
+
+
+def nights_events(night: Night, kind: str) -> list[Any]:
+    """Details of one type of event in a run's stream."""
+    with night.ledger.connect() as connection:
+        query = text("SELECT details FROM event WHERE stream = :run AND type = :kind ORDER BY seq")
+        return list(connection.execute(query, {"run": night.run_id, "kind": kind}).scalars())

@@ -17,8 +17,17 @@ from include.sinks.write import write
 from include.use_case import WarehouseSink
 from tests.core.conftest import Postgres
 from tests.core.gate.answers import answer
-from tests.core.sinks.conftest import WAREHOUSE, Begin, Crm, Warehouse, approve, outbox_of
-from tests.core.sinks.test_write import MISSING, counts, nights_events
+from tests.core.sinks.conftest import (
+    MISSING,
+    WAREHOUSE,
+    Begin,
+    Crm,
+    Warehouse,
+    approve,
+    counts,
+    nights_events,
+    outbox_of,
+)
 
 DOWN = json.dumps({"host": "/nonexistent", "schema": "warehouse"})
 
@@ -29,7 +38,7 @@ def merged(result: dict[str, Any]) -> tuple[int, int, int]:
 
 
 def run(night: Night, **outputs: dict[str, Any]) -> dict[str, Any]:
-    return write(night, approve(night, {key.lstrip("_"): output for key, output in outputs.items()}))
+    return write(night, approve(night, outputs))
 
 
 def test_a_row_holds_the_answer_typed_and_where_it_came_from(begin: Begin, crm: Crm, warehouse: Warehouse) -> None:
