@@ -193,6 +193,11 @@ class Agreement:
         """Rows that have both a tier and a label."""
         return sum(sum(row.values()) for row in self.table.values())
 
+    @property
+    def decided(self) -> bool:
+        """Whether the labels say which rows were won and which lost."""
+        return not {"won", "lost"}.isdisjoint(self.labels)
+
     def share_won(self, tier: str) -> float | None:
         """Share won of the tier's won and lost rows, or None without such labels."""
         by_label = {label.lower(): count for label, count in self.table[tier].items()}

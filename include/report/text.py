@@ -114,10 +114,12 @@ def _gate(facts: Facts) -> Iterator[str]:
 def _outside(facts: Facts) -> Iterator[str]:
     agreement, before, header = facts.agreement, facts.previous, facts.header
     if agreement:
-        lines = ["".join([f"{'tier':<10}", *(f"{label:>12}" for label in agreement.labels), f"{'won':>10}"])]
+        lines = ["".join([f"{'tier':<10}", *(f"{label:>12}" for label in agreement.labels)])]
         for tier, row in agreement.table.items():
-            cells = (f"{number(row.get(label, 0)):>12}" for label in agreement.labels)
-            lines.append("".join([f"{tier:<10}", *cells, f"{percent(agreement.share_won(tier)):>10}"]))
+            lines.append("".join([f"{tier:<10}", *(f"{number(row.get(label, 0)):>12}" for label in agreement.labels)]))
+        if agreement.decided:
+            shares = (f"{tier} {percent(agreement.share_won(tier))}" for tier in agreement.table)
+            lines.append(f"share won of those decided: {', '.join(shares)}")
         lines.append("The sandbox model is a fixed rule; this says nothing about a real model.")
         yield from _section(f"Tiers against what became of {number(agreement.compared)} rows", lines, most=9)
     lines = [
