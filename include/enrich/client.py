@@ -90,12 +90,8 @@ class ModelClient:
                 return _read(response, time.monotonic() - started)
         except openai.APIStatusError as error:
             return _refused(error, time.monotonic() - started, str(body.get("model")))
-        except (TimeoutError, openai.APITimeoutError):
-            return Reply("timeout", time.monotonic() - started, "no answer in time", retryable=True)
-        except (openai.APIConnectionError, httpx2.HTTPError) as error:
-            cause = error.__cause__ or error
-            detail = f"connection failed ({type(cause).__name__})"
-            return Reply("http_error", time.monotonic() - started, detail, retryable=True)
+        except (TimeoutError, openai.APIConnectionError, httpx2.HTTPError) as error:
+            return _unanswered(error, time.monotonic() - started)
 
 
 def _read(response: httpx2.Response, latency: float) -> Reply:
@@ -122,6 +118,17 @@ def _read(response: httpx2.Response, latency: float) -> Reply:
         tokens_cached=int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0),
         headers=headers,
     )
+
+
+def _unanswered(error: Exception, latency: float) -> Reply:
+    """A time-out, or no connection; the aiohttp transport reports a refused connection as a time-out, too."""
+    cause = error.__cause__ or error
+    late = isinstance(error, (TimeoutError, openai.APITimeoutError))
+    if isinstance(cause.__cause__, OSError) and not isinstance(cause.__cause__, TimeoutError):
+        late, cause = False, cause.__cause__
+    if late:
+        return Reply("timeout", latency, "no answer in time", retryable=True)
+    return Reply("http_error", latency, f"connection failed ({type(cause).__name__})", retryable=True)
 
 
 def _refused(error: openai.APIStatusError, latency: float, model: str) -> Reply:
