@@ -109,7 +109,7 @@ def _report(given: argparse.Namespace, out: TextIO) -> int:
 
 
 def _run(given: argparse.Namespace, out: TextIO) -> int:
-    key = RunKey(given.use_case, Interval.parse(given.start, given.end))
+    key = RunKey(given.use_case, _interval(given))
     options = RunOptions.from_params(vars(given), load(given.use_case).mode)
     connections, settings = EnvironmentConnections(), Settings.read()
     if given.stage in ("extract", "all"):
@@ -125,6 +125,13 @@ def _run(given: argparse.Namespace, out: TextIO) -> int:
     for stage in stages:
         out.write(json.dumps({stage: _summary(_stage(night, stage))}, default=str) + "\n")
     return 0
+
+
+def _interval(given: argparse.Namespace) -> Interval:
+    try:
+        return Interval.parse(given.start, given.end)
+    except ValueError as error:
+        raise ConfigurationError(f"needs times in ISO 8601: {error}", about="--from and --to") from error
 
 
 def _stage(night: Night, stage: str) -> Manifest | Record:

@@ -1,0 +1,126 @@
+"""Connections as Airflow gives them, through its own hooks, from variables of the environment."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from include.connections import EnvironmentConnections
+from include.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from nightledger.hooks.connections import AirflowConnections
+
+SECRET = "s3cret/pass:word@"
+
+
+@pytest.fixture
+def connections(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> AirflowConnections:
+    for name in [name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
+    from nightledger.hooks.connections import AirflowConnections
+
+    return AirflowConnections()
+
+
+@pytest.fixture
+def define(monkeypatch: pytest.MonkeyPatch, connections: AirflowConnections) -> Define:
+    return Define(monkeypatch)
+
+
+class Define:
+    """Sets connections for one test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, conn_id: str, **fields: object) -> None:
+        self._monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "base_url"),
+    [
+        ({"schema": "http", "host": "127.0.0.1", "port": 8123}, "http://127.0.0.1:8123"),
+        ({"schema": "https", "host": "api.example"}, "https://api.example"),
+        ({"host": "https://api.example"}, "https://api.example"),
+    ],
+)
+def test_http_sends_the_password_as_bearer_token(
+    connections: AirflowConnections, define: Define, fields: dict[str, object], base_url: str
+) -> None:
+    define("crm_default", conn_type="http", password=SECRET, **fields)
+    endpoint = connections.http("crm_default")
+    assert endpoint.session.headers["Authorization"] == f"Bearer {SECRET}"
+    assert not endpoint.session.auth
+    assert endpoint.base_url == base_url == EnvironmentConnections().http("crm_default").base_url
+
+
+def test_a_login_is_sent_as_login(connections: AirflowConnections, define: Define) -> None:
+    define("crm_default", conn_type="http", schema="http", host="127.0.0.1", login="me", password="pw")
+    session = connections.http("crm_default").session
+    assert "Authorization" not in session.headers
+    assert (session.auth.username, session.auth.password) == ("me", "pw")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", ["http", "model"])
+def test_a_missing_connection_names_the_variable_to_set(connections: AirflowConnections, kind: str) -> None:
+    with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_NOWHERE"):
+        getattr(connections, kind)("nowhere")
+
+
+def test_a_missing_drop_names_the_variable_to_set(connections: AirflowConnections) -> None:
+    with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_NOWHERE"), connections.sftp("nowhere"):
+        pass
+
+
+def test_the_model_endpoint_is_what_the_hook_makes_of_it(connections: AirflowConnections, define: Define) -> None:
+    define("openai_default", conn_type="openai", host="http://127.0.0.1:9/v1", password=SECRET)
+    endpoint = connections.model("openai_default")
+    assert (str(endpoint.base_url).rstrip("/"), endpoint.api_key) == ("http://127.0.0.1:9/v1", SECRET)
+    assert SECRET not in repr(endpoint)
+
+
+def test_a_model_without_host_is_the_vendors(connections: AirflowConnections, define: Define) -> None:
+    define("openai_default", conn_type="openai", password=SECRET)
+    assert str(connections.model("openai_default").base_url).startswith("https://api.openai.com/v1")
+
+
+def test_a_database_over_tcp_and_over_a_socket(connections: AirflowConnections, define: Define) -> None:
+    define("over_tcp", conn_type="postgres", host="db.example", port=5433, schema="books", login="me", password=SECRET)
+    define("over_socket", conn_type="postgres", host="/run/my pg", schema="books", login="me", password=SECRET)
+    tcp, socket = (make_url(connections.database(name) or "") for name in ("over_tcp", "over_socket"))
+    assert (tcp.host, tcp.port, tcp.database, tcp.password) == ("db.example", 5433, "books", SECRET)
+    assert (socket.host, socket.query["host"], socket.database, socket.password) == (
+        None,
+        "/run/my pg",
+        "books",
+        SECRET,
+    )
+    assert {url.drivername for url in (tcp, socket)} == {"postgresql+psycopg"}
+
+
+def test_a_database_that_is_not_defined_is_none(connections: AirflowConnections) -> None:
+    assert connections.database("nowhere_db") is None
+
+
+def test_fields_are_those_that_the_command_line_reads(connections: AirflowConnections, define: Define) -> None:
+    extra = {"host_key": "ssh-ed25519 AAAA", "key_file": "/keys/client"}
+    define("sftp_default", conn_type="sftp", host="127.0.0.1", port=2222, login="drop", extra=extra)
+    assert connections.get("sftp_default") == EnvironmentConnections().get("sftp_default")
+
+
+def test_no_secret_is_logged(connections: AirflowConnections, define: Define, caplog: pytest.LogCaptureFixture) -> None:
+    define("crm_default", conn_type="http", schema="http", host="127.0.0.1", password=SECRET)
+    define("openai_default", conn_type="openai", host="http://127.0.0.1:9/v1", password=SECRET)
+    with caplog.at_level(logging.DEBUG):
+        connections.http("crm_default")
+        connections.model("openai_default")
+        connections.database("crm_default")
+    assert SECRET not in caplog.text
