@@ -68,7 +68,7 @@ def _config() -> Config:
 
 
 def _grant(connection: Connection, role: str) -> None:
-    """Read and insert everywhere; update only where a row has a state; delete nowhere; stamp nothing itself."""
+    """Read and insert everywhere; update only where a row has a state; delete claims only; stamp nothing itself."""
     if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}):
         raise ConfigurationError(
             f"the role {role!r} does not exist",
@@ -89,6 +89,7 @@ def _grant(connection: Connection, role: str) -> None:
         f"GRANT SELECT ON ALL TABLES IN SCHEMA nightledger TO {role}",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA nightledger TO {role}",
         f"GRANT EXECUTE ON FUNCTION nightledger.ensure_inference_month TO {role}",
+        f"GRANT EXECUTE ON FUNCTION nightledger.reserve_budget, nightledger.settle_budget TO {role}",
     ]
     for table, names in columns.items():
         if table in ("chain_head", "alembic_version"):
@@ -98,6 +99,7 @@ def _grant(connection: Connection, role: str) -> None:
                 f"GRANT INSERT ({', '.join(n for n in names if n not in _STAMPED)}) ON nightledger.{table} TO {role}"
             )
         else:
-            statements.append(f"GRANT INSERT, UPDATE ON nightledger.{table} TO {role}")
+            rights = "INSERT, UPDATE, DELETE" if table == "claim" else "INSERT, UPDATE"
+            statements.append(f"GRANT {rights} ON nightledger.{table} TO {role}")
     for statement in statements:
         connection.exec_driver_sql(statement)

@@ -163,6 +163,7 @@ inference = _table(
     tokens_estimated=Integer,
     cost_reserved=Numeric,
     digest=Text,
+    batch_job_id=Uuid,
 )
 inference_result = _table(
     "inference_result",
@@ -185,6 +186,7 @@ inference_result = _table(
     latency_ms=Integer,
     queue_ms=Integer,
     digest=Text,
+    cost_basis=Text,
 )
 answer = _table(
     "answer",
@@ -280,6 +282,8 @@ dead_letter = _table(
     tries=Integer,
     status=Text,
     recorded_at=_TIME,
+    system=Text,
+    replays=JSONB,
 )
 event = _table(
     "event",
@@ -294,3 +298,41 @@ event = _table(
     hash=Text,
 )
 chain_head = _table("chain_head", "stream", stream=Text, seq=BigInteger, hash=Text)
+quota = _table("quota", "key", key=Text, state=JSONB, updated_at=_TIME)
+budget = _table(
+    "budget",
+    "scope",
+    scope=Text,
+    ceiling=Numeric,
+    spent=Numeric,
+    reserved=Numeric,
+    opened_at=_TIME,
+    updated_at=_TIME,
+)
+claim = _table("claim", "inference_key", inference_key=Text, holder=BigInteger, run_id=Text, claimed_at=_TIME)
+batch_job = _table(
+    "batch_job",
+    "batch_job_id",
+    batch_job_id=Uuid,
+    run_id=Text,
+    shard=Integer,
+    round=Integer,
+    chunk=Integer,
+    system=Text,
+    model=Text,
+    fingerprint=Text,
+    status=Text,
+    input_file_id=Text,
+    provider_batch_id=Text,
+    output_file_id=Text,
+    error_file_id=Text,
+    provider_status=Text,
+    detail=Text,
+    requests=Integer,
+    bytes=BigInteger,
+    tokens_estimated=BigInteger,
+    cost_reserved=Numeric,
+    counts=JSONB,
+    recorded_at=_TIME,
+    updated_at=_TIME,
+)
