@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
 
@@ -136,6 +137,8 @@ class RunOptions:
     re_infer: ReInfer = ReInfer.NONE
     model: str | None = None
     re_extract: bool = False
+    backfill: str | None = None
+    backfill_budget_usd: Decimal | None = None
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], default_mode: Mode) -> Self:
@@ -144,16 +147,21 @@ class RunOptions:
         Raises ConfigurationError naming the parameter and what it accepts.
         """
         try:
-            limit = params.get("limit")
+            limit, budget = params.get("limit"), params.get("backfill_budget_usd")
             options = cls(
                 mode=Mode(params.get("mode") or default_mode),
                 limit=None if limit in (None, "") else int(limit),
                 re_infer=ReInfer(params.get("re_infer") or ReInfer.NONE),
                 model=params.get("model") or None,
                 re_extract=bool(params.get("re_extract", False)),
+                backfill=params.get("backfill") or None,
+                backfill_budget_usd=Decimal(str(budget)) if budget not in (None, "") else None,
             )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise ConfigurationError(f"a run parameter is not valid: {error}", about="params") from error
         if options.limit is not None and options.limit < 1:
             raise ConfigurationError("`limit` must be at least 1 row, or empty for all", about="params.limit")
+        ceiling = options.backfill_budget_usd
+        if ceiling is not None and not (ceiling.is_finite() and ceiling > 0):
+            raise ConfigurationError("must be an amount above 0, or empty", about="params.backfill_budget_usd")
         return options

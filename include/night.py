@@ -13,17 +13,17 @@ from include.errors import ConfigurationError
 from include.models import Interval, RunOptions
 from include.settings import Settings
 from include.systems import System, read_systems
-from include.use_case import UseCase
+from include.use_case import Enrichment, UseCase
 
 if TYPE_CHECKING:
     from include.connections import HttpEndpoint
 
 
 @dataclass(frozen=True)
-class Night:
-    """One run in progress: the use case, its interval and options, and the ways to reach everything else."""
+class Run:
+    """One run in progress: what is asked, its interval and options, and the ways to reach everything else."""
 
-    case: UseCase
+    case: Enrichment
     interval: Interval
     run_id: str
     options: RunOptions
@@ -52,3 +52,10 @@ class Night:
     def model_name(self) -> str:
         """The model asked in this run: the option's, else the one pinned in the spec."""
         return self.options.model or self.case.model.name
+
+
+@dataclass(frozen=True)
+class Night(Run):
+    """A run of a use case with sources and sinks."""
+
+    case: UseCase

@@ -19,7 +19,8 @@ class Settings:
     """Everything a deployment may tune without touching code.
 
     `staging` is a folder or fsspec URL for Parquet and reports; `chunk_rows` bounds the rows held in memory at once;
-    `concurrency` is the number of model calls in flight per task; `token_secret` keys the tokens that replace
+    `concurrency` is the number of model calls in flight per task at most; `outage_seconds` is how long rows wait for a
+    model that is down before they end as the failure plan says; `token_secret` keys the tokens that replace
     personal values in quarantine and dead letters; `truth_file` (JSON, row key -> label) is what became of the rows, if
     known, and is only ever read by the report.
     """
@@ -28,6 +29,7 @@ class Settings:
     systems_file: Path
     chunk_rows: int
     concurrency: int
+    outage_seconds: float
     token_secret: str
     git_sha: str
     truth_file: str
@@ -41,7 +43,8 @@ class Settings:
             staging=env.get("NIGHTLEDGER_STAGING") or str(home / "staging"),
             systems_file=Path(env.get("NIGHTLEDGER_SYSTEMS") or ROOT / "include" / "systems.toml"),
             chunk_rows=_positive(env, "NIGHTLEDGER_CHUNK_ROWS", 10_000),
-            concurrency=_positive(env, "NIGHTLEDGER_CONCURRENCY", 32),
+            concurrency=_positive(env, "NIGHTLEDGER_CONCURRENCY", 64),
+            outage_seconds=float(_positive(env, "NIGHTLEDGER_OUTAGE_SECONDS", 120)),
             token_secret=env.get("NIGHTLEDGER_TOKEN_SECRET", ""),
             git_sha=env.get("NIGHTLEDGER_GIT_SHA", ""),
             truth_file=env.get("NIGHTLEDGER_TRUTH", ""),

@@ -12,16 +12,37 @@ from include.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """At most `requests` and `tokens` (None: no such limit) in any span of `per_seconds`."""
+    """At most `requests` and `tokens` (None: no such limit) in any span of `per_seconds`.
+
+    With `refills` it is a bucket instead: full at first, refilled evenly, so that a burst of `requests` may leave at
+    once and the span after it sees as many again. Vendors that count so say it (OpenAI does); without it every
+    vendor's way of counting is kept.
+    """
 
     per_seconds: float
     requests: int | None = None
     tokens: int | None = None
+    refills: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a window that would let nothing through, or everything."""
+        numbers = {"per_seconds": self.per_seconds, "requests": self.requests, "tokens": self.tokens}
+        for name, number in numbers.items():
+            if number is not None and (isinstance(number, bool) or not isinstance(number, (int, float)) or number <= 0):
+                raise ConfigurationError(
+                    f"`{name}` of a limit must be a number above 0, not {number!r}", about="limits"
+                )
+        if self.requests is None and self.tokens is None:
+            raise ConfigurationError("a limit needs `requests`, `tokens` or both", about="limits")
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """One entry of the registry; times in seconds, sizes in rows or tokens."""
+    """One entry of the registry; times in seconds, sizes in rows or tokens.
+
+    `first_byte_seconds` is how long a call may stay silent (default: `timeout_seconds`). The budgets are ceilings in
+    US dollars for everything that uses this entry.
+    """
 
     name: str
     purpose: str
@@ -33,6 +54,9 @@ class System:
     scopes: tuple[str, ...]
     timeout_seconds: float
     limits: tuple[Window, ...]
+    first_byte_seconds: float | None = None
+    budget_usd_per_day: float | None = None
+    budget_usd_per_month: float | None = None
     page_rows: int = 100
     batch_rows: int = 100
     max_search_results: int = 10_000
@@ -50,7 +74,8 @@ def read_systems(path: Path) -> dict[str, System]:
         try:
             windows = tuple(Window(**window) for window in entry.pop("limits"))
             systems[name] = System(name=name, limits=windows, scopes=tuple(entry.pop("scopes")), **entry)
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, AttributeError, ConfigurationError) as error:
             place = f"{path.name} [{name}]"
-            raise ConfigurationError(f"entry is not valid: {error}", system="registry", about=place) from error
+            problem = error.problem if isinstance(error, ConfigurationError) else str(error)
+            raise ConfigurationError(f"entry is not valid: {problem}", system="registry", about=place) from error
     return systems

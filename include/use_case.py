@@ -30,9 +30,12 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class FailurePlan:
-    """What happens to a row when the model is unavailable, answers wrongly, or refuses."""
+    """What happens to a row when the model is unavailable, answers wrongly, or refuses.
 
-    unavailable: Literal["fallback", "dead_letter"]
+    `deferred` leaves the row to the next night, which asks again.
+    """
+
+    unavailable: Literal["fallback", "dead_letter", "deferred"]
     invalid: Literal["fallback", "dead_letter"]
     refused: Literal["fallback", "dead_letter"]
     in_words: str
@@ -122,6 +125,61 @@ class ModelChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class Budgets:
+    """Ceilings in US dollars beside that of the run (None: no such ceiling); days and months are UTC."""
+
+    day: Decimal | None = None
+    month: Decimal | None = None
+    backfill: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrichment:
+    """What is asked, of which model, and what that may cost.
+
+    `model_sees` are the columns that may enter a prompt; `personal` are columns that are replaced by tokens wherever a
+    row is kept outside the staged data. `cost_ceiling_usd` is per run. `priority` is the share of a contended key
+    relative to others that use it. Above `shard_rows` rows the work is split over tasks. `engine` is how the model is
+    asked: `live`, or `batch` through the provider's batch API at its price; a use case that may see more than 10,000
+    rows a run says in `why_not_batch` why it asks live.
+    """
+
+    name: str
+    model: ModelChoice
+    model_sees: tuple[str, ...]
+    personal: tuple[str, ...]
+    failure_plan: FailurePlan
+    cost_ceiling_usd: Decimal
+    budgets: Budgets = Budgets()
+    priority: float = 1.0
+    shard_rows: int = 10_000
+    engine: Literal["live", "batch"] = "live"
+    why_not_batch: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds the use case's files."""
+        return FOLDER / self.name
+
+    @property
+    def prompt_file(self) -> Path:
+        """The prompt version that is pinned."""
+        return self.folder / self.model.prompt
+
+    def module(self, name: str) -> ModuleType:
+        """Import one of the use case's modules (`output`, `expectations`, `fallback`) when it is needed."""
+        return importlib.import_module(f"include.use_cases.{self.name}.{name}")
+
+    @property
+    def contract_hash(self) -> str:
+        """sha256 over what the model sees and must answer; answers are only reused under the same contract."""
+        from include.canonical import digest
+
+        schema = self.module("output").Output.model_json_schema()
+        return digest({"use_case": self.name, "sees": list(self.model_sees), "schema": schema})
+
+
+@dataclass(frozen=True, slots=True)
 class CrmSink:
     """Where answers are written: staged key -> object id, output field -> property."""
 
@@ -138,52 +196,27 @@ class WarehouseSink:
     table: str
 
 
-@dataclass(frozen=True, slots=True)
-class UseCase:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseCase(Enrichment):
     """The declarations of one use case; a blank in any of them fails the test suite.
 
-    `model_sees` are the staged columns that may enter a prompt; `personal` are columns that are replaced by tokens
-    wherever a row is kept outside the staged data. `cost_ceiling_usd` is per run. `confidence_threshold` is in 0..1;
-    an answer below it goes to a person.
+    `confidence_threshold` is in 0..1; an answer below it goes to a person.
     """
 
-    name: str
     sentence: str
     owner: str
     credential_owner: str
     approver: str
     baseline: Baseline
     output_destination: str
-    failure_plan: FailurePlan
-    cost_ceiling_usd: Decimal
     latency_class: Literal["batch", "interactive"]
     mode: Mode
     source: CrmSource
     drops: tuple[FileDrop, ...]
     derived: tuple[Coalesce | Recency, ...]
-    model: ModelChoice
-    model_sees: tuple[str, ...]
-    personal: tuple[str, ...]
     confidence_threshold: float
     sink: CrmSink
     warehouse: WarehouseSink | None
-
-    @property
-    def folder(self) -> Path:
-        """The folder that holds the use case's files."""
-        return FOLDER / self.name
-
-    def module(self, name: str) -> ModuleType:
-        """Import one of the use case's modules (`output`, `expectations`, `fallback`) when it is needed."""
-        return importlib.import_module(f"include.use_cases.{self.name}.{name}")
-
-    @property
-    def contract_hash(self) -> str:
-        """sha256 over what the model sees and must answer; answers are only reused under the same contract."""
-        from include.canonical import digest
-
-        schema = self.module("output").Output.model_json_schema()
-        return digest({"use_case": self.name, "sees": list(self.model_sees), "schema": schema})
 
 
 def load(name: str) -> UseCase:

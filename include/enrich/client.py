@@ -33,7 +33,8 @@ _KEYS = re.compile(r"\b(sk|key|Bearer)[-_ ][\w-]{6,}", re.IGNORECASE)
 class Reply:
     """What came back for one call: an answer or the class of failure, with what the vendor said about limits.
 
-    Times are seconds. `retryable` says whether the same call may succeed later.
+    Times are seconds. `retryable` says whether the same call may succeed later, `maybe_billed` that the vendor may
+    have answered although nothing came back.
     """
 
     outcome: CallOutcome
@@ -50,14 +51,18 @@ class Reply:
     tokens_cached: int = 0
     retry_after: float | None = None
     retryable: bool = False
+    usage_reported: bool = True
+    maybe_billed: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class ModelClient:
     """An asynchronous client of one endpoint, for one event loop; close it by leaving the `async with` block."""
 
-    def __init__(self, endpoint: ModelEndpoint, *, timeout: float, connections: int) -> None:
-        """`timeout` bounds a whole call in seconds; `connections` is how many calls may be in flight."""
+    def __init__(
+        self, endpoint: ModelEndpoint, *, timeout: float, connections: int, first_byte: float | None = None
+    ) -> None:
+        """`timeout` bounds a whole call in seconds, `first_byte` its silence; `connections` are calls in flight."""
         if os.environ.get("NIGHTLEDGER_FORBID_MODEL_CALLS") == "1":
             raise ConfigurationError("model calls are forbidden here", system="model", action="See CONTRIBUTING.md")
         limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
@@ -66,7 +71,7 @@ class ModelClient:
             api_key=endpoint.api_key,
             base_url=endpoint.base_url,
             max_retries=0,
-            timeout=httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
+            timeout=httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS), read=first_byte or timeout),
             http_client=openai.DefaultAioHttpClient(limits=limits),
         )
 
@@ -97,27 +102,39 @@ class ModelClient:
 def _read(response: httpx2.Response, latency: float) -> Reply:
     headers = dict(response.headers)
     try:
-        body = json.loads(response.text, strict=False)
+        body = json.loads(response.content.decode("utf-8", "replace"), strict=False)
         choice = body["choices"][0]
         message = choice["message"]
         usage = body.get("usage") or {}
-    except (ValueError, KeyError, IndexError, TypeError):
+        tokens_in, tokens_out = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
+        text = message.get("content")
+        if text is not None and not isinstance(text, str):
+            raise TypeError
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         problem = "the answer is no chat completion"
-        return Reply("http_error", latency, problem, response.status_code, retryable=True, headers=headers)
+        return Reply(
+            "http_error", latency, problem, response.status_code, retryable=True, maybe_billed=True, headers=headers
+        )
     return Reply(
         "answered",
         latency,
         status=response.status_code,
-        text=message.get("content"),
+        text=text,
         refusal=message.get("refusal"),
         finish_reason=choice.get("finish_reason"),
         model=body.get("model"),
         request_id=headers.get("x-request-id") or body.get("id"),
-        tokens_in=int(usage.get("prompt_tokens") or 0),
-        tokens_out=int(usage.get("completion_tokens") or 0),
-        tokens_cached=int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0),
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        tokens_cached=min(_tokens((usage.get("prompt_tokens_details") or {}).get("cached_tokens")), tokens_in),
+        usage_reported=tokens_in > 0,
         headers=headers,
     )
+
+
+def _tokens(value: Any) -> int:
+    """A count of tokens, 0 if the vendor gave something that is none."""
+    return value if isinstance(value, int) and 0 <= value < 2**31 else 0
 
 
 def _unanswered(error: Exception, latency: float) -> Reply:
@@ -126,9 +143,11 @@ def _unanswered(error: Exception, latency: float) -> Reply:
     late = isinstance(error, (TimeoutError, openai.APITimeoutError))
     if isinstance(cause.__cause__, OSError) and not isinstance(cause.__cause__, TimeoutError):
         late, cause = False, cause.__cause__
+    unsent = isinstance(cause, (ConnectionRefusedError, httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout))
     if late:
-        return Reply("timeout", latency, "no answer in time", retryable=True)
-    return Reply("http_error", latency, f"connection failed ({type(cause).__name__})", retryable=True)
+        return Reply("timeout", latency, "no answer in time", retryable=True, maybe_billed=not unsent)
+    reason = f"connection failed ({type(cause).__name__})"
+    return Reply("http_error", latency, reason, retryable=True, maybe_billed=not unsent)
 
 
 def _refused(error: openai.APIStatusError, latency: float, model: str) -> Reply:

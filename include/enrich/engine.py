@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, Protocol
@@ -14,19 +14,25 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
-from include.enrich.budget import Budget
 from include.enrich.client import Reply
-from include.enrich.journal import Journal
-from include.enrich.limiter import Limiter
+from include.enrich.flow import Flow
+from include.enrich.journal import Closed, Journal
+from include.enrich.limiter import Lease, Limiter, LimitReached
 from include.enrich.parse import Parsed, parse_reply
-from include.enrich.plan import Question, estimate_tokens
+from include.enrich.plan import Question, estimate_tokens, most_tokens
 from include.enrich.prices import Price
 from include.ledger.audit import Answer, Intent, Result
 from include.models import Origin, Record
 from include.retry import MAX_ATTEMPTS, wait_seconds
 
-Ending = Literal["answered", "unavailable", "invalid", "empty", "refused", "rejected", "too_large", "deferred"]
-OUTAGE_AFTER = 20  # questions in a row that used up their attempts: the rest is not worth 15 s each
+Ending = Literal[
+    "answered", "unavailable", "invalid", "empty", "refused", "rejected", "too_large", "empty_input", "deferred"
+]
+HEDGE_AFTER = 4.0
+"""Times the latency that 99 % of calls stay under, after which a second call is sent for the same question."""
+SHORTEST_HEDGE = 1.0  # seconds; below that a second call costs more than it saves
+HEDGED_SHARE = 0.02  # of all calls, at most: a slow provider must not be paid twice
+_WATCH_SECONDS = 0.25
 
 
 class Asks(Protocol):
@@ -49,14 +55,60 @@ class Settled:
     inference_id: UUID | None = None
 
 
+@dataclass(slots=True)
+class _Called:
+    """One call that came to an end."""
+
+    inference_id: UUID
+    reply: Reply
+    parsed: Parsed | None
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """One call in the air, and the second one sent for the same question because it took too long."""
+
+    question: Question
+    messages: Sequence[Record]
+    attempt: int
+    started: float
+    deadline: asyncio.Timeout | None = None
+    original: _Flight | None = None
+    hedge: _Flight | None = None
+    hedged: bool = False
+    over: bool = False
+    won_by: _Called | None = None
+
+    @property
+    def beaten(self) -> bool:
+        """Whether the other call for the same question came first."""
+        return self.won_by is not None or (self.original is not None and self.original.over)
+
+    def stop(self, now: float) -> None:
+        """End the call: the question has its answer."""
+        if self.deadline is not None and not self.over:
+            self.deadline.reschedule(now)
+
+
+class _Stopped(Exception):
+    """No call was made for this question, and none will be in this run."""
+
+    def __init__(self, ending: Literal["unavailable", "deferred"], detail: str) -> None:
+        self.ending: Literal["unavailable", "deferred"] = ending
+        super().__init__(detail)
+
+
 @dataclass
 class Engine:
-    """Asks questions; one object per run. `context` and `max_output` are tokens; counts are kept for the report."""
+    """Asks questions; one object per run and event loop. `context` and `max_output` are tokens, `timeout` seconds.
+
+    `request` is what every call sends beside its messages. Counts are kept for the report.
+    """
 
     client: Asks
     journal: Journal
     limiter: Limiter
-    budget: Budget
+    flow: Flow
     price: Price
     output: type[BaseModel]
     system_text: str
@@ -65,26 +117,38 @@ class Engine:
     context: int
     max_output: int
     reasks: int
-    concurrency: int
+    timeout: float
+    overhead: tuple[int, int] = (0, 0)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     counts: Counter[str] = field(default_factory=Counter)
-    _down: int = 0
+    spent: Decimal = Decimal(0)
+    _hedges: int = field(default=0, init=False)
+    _flights: set[_Flight] = field(default_factory=set, init=False)
+    _reserved: int = field(default=0, init=False)
+    _settled_one: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _scarce: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _stopped: _Stopped | None = field(default=None, init=False)
 
-    async def ask_all(self, questions: Iterable[Question], settled: Callable[[Settled], None]) -> None:
-        """Ask every question, at most `concurrency` at a time, and hand over each as it ends.
+    async def ask_all(
+        self, questions: asyncio.Queue[Question | None], settled: Callable[[Settled], Awaitable[None]], workers: int
+    ) -> None:
+        """Ask until the queue gives None, with so many workers, and hand over each question as it ends.
 
         The first error that no retry can help (credential, ledger) cancels the rest and is raised.
         """
-        waiting: Iterator[Question] = iter(questions)
 
         async def work() -> None:
-            for question in waiting:
-                settled(await self._settle(question))
+            while (question := await questions.get()) is not None:
+                await settled(await self._settle(question))
+            questions.put_nowait(None)
 
         try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(self.concurrency):
-                    workers.create_task(work())
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(self._watch(group))
+                async with asyncio.TaskGroup() as workers_group:
+                    for _ in range(workers):
+                        workers_group.create_task(work())
+                watching.cancel()
         except* Exception as errors:
             raise _first(errors) from None
 
@@ -98,17 +162,14 @@ class Engine:
         ]
         kind, failures, reasked, tries = "ask", 0, 0, 0
         while True:
-            if self._down >= OUTAGE_AFTER:
-                return Settled(question, "unavailable", "the model is down for every row", tries)
-            called = await self._call(question, messages, kind, tries + 1)
-            if called is None:
-                return Settled(question, "deferred", "the run's cost ceiling is reached", tries)
-            inference_id, reply, parsed = called
-            tries += 1
+            try:
+                called = await self._call(question, messages, kind, tries + 1)
+            except _Stopped as stopped:
+                return Settled(question, stopped.ending, str(stopped), tries)
+            tries, reply, parsed = tries + 1, called.reply, called.parsed
             if parsed is not None:
-                self._down = 0
                 if parsed.outcome == "ok":
-                    return Settled(question, "answered", "", tries, parsed.answer, inference_id)
+                    return Settled(question, "answered", "", tries, parsed.answer, called.inference_id)
                 if parsed.outcome == "refused" or reasked >= self.reasks:
                     return Settled(question, parsed.outcome, parsed.problem, tries)
                 reasked, kind = reasked + 1, "re-ask"
@@ -118,7 +179,6 @@ class Engine:
                 return Settled(question, "rejected", reply.detail, tries)
             failures += 1
             if failures >= MAX_ATTEMPTS:
-                self._down += 1
                 return Settled(question, "unavailable", reply.detail, tries)
             await self._wait(failures, reply)
             kind = "retry"
@@ -131,60 +191,169 @@ class Engine:
     async def _wait(self, failures: int, reply: Reply) -> None:
         wait = wait_seconds(failures, reply.retry_after, spread=random.random)
         if reply.outcome == "rate_limited":
-            self.limiter.pause(reply.retry_after if reply.retry_after is not None else wait)
+            self.limiter.refuse(reply.retry_after if reply.retry_after is not None else wait)
         await self.sleep(wait)
 
     async def _call(
-        self, question: Question, messages: Sequence[Record], kind: str, attempt: int
-    ) -> tuple[UUID, Reply, Parsed | None] | None:
-        """One call with its intent before and its result after; None when the budget has no room for it."""
-        estimated = estimate_tokens(*(str(message["content"]) for message in messages))
-        most = self.price.cost(estimated, self.max_output)
-        if not self.budget.reserve(most):
-            return None
+        self, question: Question, messages: Sequence[Record], kind: str, attempt: int, of: _Flight | None = None
+    ) -> _Called:
+        """One call with its intent before and its result after; raises _Stopped when none may leave any more."""
+        texts = [str(message["content"]) for message in messages]
+        estimated = estimate_tokens(*texts) + self.overhead[0]
+        most = self.price.cost(most_tokens(*texts) + self.overhead[1], self.max_output)
         item, inference_id, queued = question.item, uuid4(), time.monotonic()
-        lease = await self.limiter.acquire(estimated + self.max_output)
         said = list(messages[1:])  # the system part is on record under the prompt's hash
         intent = Intent(
             inference_id, item.row_id, item.row_key, item.inference_key, said, kind, attempt, estimated, most
         )
-        await self.journal.commit(intent)
-        waited = time.monotonic() - queued
-        reply = await self.client.ask({**self.request, "messages": list(messages)})
-        self.limiter.observe(reply.headers)
-        if reply.outcome == "answered":
-            self.limiter.settle(lease, reply.tokens_in + reply.tokens_out)
-        cost = self.price.cost(reply.tokens_in, reply.tokens_out, reply.tokens_cached)
-        self.budget.settle(most, cost)
+        lease = await self._leave_to_send(intent, estimated)
+        flight = _Flight(question, messages, attempt, time.monotonic(), original=of)
+        if of is not None:
+            of.hedge = flight
+        waited = flight.started - queued
+        reply = await self._fly(flight, {**self.request, "messages": list(messages)})
+        self._hear(reply, lease)
         parsed = parse_reply(reply, self.output) if reply.outcome == "answered" else None
-        await self.journal.commit(self._entry(question, inference_id, reply, parsed, cost, waited))
-        self.counts.update({"calls": 1, kind: 1, parsed.outcome if parsed else reply.outcome: 1})
-        return inference_id, reply, parsed
+        result = self._result(inference_id, reply, parsed, intent, waited)
+        answer = None
+        if parsed is not None and parsed.answer is not None and not flight.won_by:
+            answer = Answer(item.inference_key, item.input_sha256, parsed.answer, Origin.MODEL, inference_id)
+        await self.journal.commit(Closed(result, answer, most))
+        self._reserved -= 1
+        self._settled_one.set()
+        self.spent += result.cost
+        self.counts.update({"calls": 1, kind: 1, result.outcome: 1})
+        return flight.won_by or _Called(inference_id, reply, parsed)
 
-    def _entry(
-        self, question: Question, inference_id: UUID, reply: Reply, parsed: Parsed | None, cost: Decimal, waited: float
-    ) -> tuple[Result, Answer | None]:
-        result = Result(
-            inference_id,
-            parsed.outcome if parsed else reply.outcome,
-            (parsed.problem if parsed else reply.detail) or None,
-            reply.status,
-            reply.model,
-            reply.request_id,
-            reply.text,
-            parsed.answer if parsed else None,
-            reply.tokens_in,
-            reply.tokens_out,
-            reply.tokens_cached,
-            cost,
-            self.price.dated,
-            round(reply.latency * 1000),
-            round(waited * 1000),
+    async def _leave_to_send(self, intent: Intent, estimated: int) -> Lease:
+        """A place within the limits, a place in the air, and the intent on record with its money set aside."""
+        lease = await self._try_to_leave(intent, estimated)
+        if lease is not None:
+            return lease
+        async with self._scarce:  # one at a time: what comes back from calls in the air may be room enough
+            while self._stopped is None:
+                self._settled_one.clear()
+                alone = self._reserved == 0
+                lease = await self._try_to_leave(intent, estimated)
+                if lease is not None:
+                    return lease
+                if alone:
+                    self._stopped = _Stopped("deferred", "a cost ceiling is reached")
+                    break
+                await self._settled_one.wait()
+        raise self._stopped
+
+    async def _try_to_leave(self, intent: Intent, estimated: int) -> Lease | None:
+        if self._stopped is not None:
+            raise self._stopped
+        try:
+            lease = await self.limiter.acquire(estimated + self.max_output)
+        except LimitReached as reached:
+            raise _Stopped("deferred", str(reached)) from None
+        if not await self.flow.enter():
+            raise _Stopped("unavailable", "the model is down for every row")
+        self._reserved += 1
+        try:
+            if await self.journal.commit(intent):
+                return lease
+        except BaseException:
+            self.flow.step_back()
+            raise
+        self._reserved -= 1
+        self._settled_one.set()
+        self.flow.step_back()
+        return None
+
+    async def _fly(self, flight: _Flight, body: Record) -> Reply:
+        """Send and wait; ends early when the second call for the same question is answered first."""
+        self._flights.add(flight)
+        try:
+            async with asyncio.timeout(self.timeout) as flight.deadline:
+                if flight.beaten:
+                    flight.stop(asyncio.get_running_loop().time())
+                reply = await self.client.ask(body)
+        except TimeoutError:
+            late = time.monotonic() - flight.started
+            if flight.beaten:
+                reply = Reply("cancelled", late, "another call for the same row came first", maybe_billed=True)
+            else:
+                reply = Reply("timeout", late, "no answer in time", retryable=True, maybe_billed=True)
+        except BaseException:
+            self.flow.step_back()
+            raise
+        finally:
+            flight.over = True
+            self._flights.discard(flight)
+        if flight.hedge is not None:
+            flight.hedge.stop(asyncio.get_running_loop().time())
+        ended: Literal["answered", "refused", "failed"] = "refused"
+        if reply.outcome == "answered":
+            ended = "answered"
+        elif reply.outcome in ("timeout", "http_error") and reply.retryable:
+            ended = "failed"
+        self.flow.leave(ended, reply.latency)
+        return reply
+
+    def _hear(self, reply: Reply, lease: Lease) -> None:
+        self.limiter.observe(lease, reply.headers)
+        if reply.outcome == "answered" and reply.usage_reported:
+            self.limiter.settle(lease, reply.tokens_in + reply.tokens_out)
+
+    async def _watch(self, group: asyncio.TaskGroup) -> None:
+        """Now and then: is the system silent, and does a call take so long that a second one is worth it?"""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            self.flow.watch()
+            usual = self.flow.slowest_usual()
+            if usual is None:
+                continue
+            late = time.monotonic() - max(HEDGE_AFTER * usual, SHORTEST_HEDGE)
+            for flight in [one for one in self._flights if one.started < late and not (one.hedged or one.original)]:
+                if self._hedges < HEDGED_SHARE * self.counts["calls"]:
+                    flight.hedged = True
+                    self._hedges += 1
+                    group.create_task(self._hedge(flight))
+
+    async def _hedge(self, flight: _Flight) -> None:
+        try:
+            called = await self._call(flight.question, flight.messages, "hedge", flight.attempt, flight)
+        except _Stopped:
+            return
+        if called.parsed is not None and called.parsed.outcome == "ok" and not flight.over:
+            flight.won_by = called
+            flight.stop(asyncio.get_running_loop().time())
+
+    def _result(self, inference_id: UUID, reply: Reply, parsed: Parsed | None, intent: Intent, waited: float) -> Result:
+        tokens_in, tokens_out, basis = reply.tokens_in, reply.tokens_out, "reported"
+        if reply.outcome == "answered" and not reply.usage_reported:
+            tokens_in, tokens_out, basis = intent.tokens_estimated, estimate_tokens(reply.text or ""), "estimated"
+        cost = self.price.cost(tokens_in, tokens_out, reply.tokens_cached)
+        if reply.outcome != "answered":
+            cost, basis = (intent.cost_reserved, "estimated") if reply.maybe_billed else (Decimal(0), "none")
+        elif self.price.assumed:
+            basis = "estimated"
+        return Result(
+            inference_id=inference_id,
+            outcome=parsed.outcome if parsed else reply.outcome,
+            detail=(parsed.problem if parsed else reply.detail) or None,
+            http_status=reply.status,
+            model_answered=reply.model,
+            provider_request_id=reply.request_id,
+            raw_text=(reply.text or "")[:LONGEST_KEPT] if reply.text is not None else None,
+            parsed=parsed.answer if parsed else None,
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            tokens_cached=reply.tokens_cached,
+            cost=cost,
+            price_dated=self.price.dated,
+            latency_ms=round(reply.latency * 1000),
+            queue_ms=round(waited * 1000),
+            cost_basis="reported" if basis == "reported" else "estimated" if basis == "estimated" else "none",
         )
-        if parsed is None or parsed.answer is None:
-            return result, None
-        item = question.item
-        return result, Answer(item.inference_key, item.input_sha256, parsed.answer, Origin.MODEL, inference_id)
+
+
+LONGEST_KEPT = 100_000
+"""Characters of an answer that the ledger keeps; longer ones are no answers to any schema."""
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:

@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
 from include.ledger.audit import Answer, Intent, Result
+from include.ledger.record import DeadLetter
 
-Entry = Intent | tuple[Result, Answer | None]
-Commit = Callable[[Sequence[Entry]], None]
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A call that is over: its outcome, the accepted answer if there is one, and the reservation to give back."""
+
+    result: Result
+    answer: Answer | None
+    reserved: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A question that is over without a model's answer: a rule's answer, a dead letter, or neither (deferred)."""
+
+    inference_key: str
+    by_rule: Answer | None = None
+    letter: DeadLetter | None = None
+
+
+Entry = Intent | Closed | Ended
+Commit = Callable[[Sequence[Entry]], Sequence[bool]]
 
 
 class Journal:
@@ -20,9 +42,9 @@ class Journal:
     """
 
     def __init__(self, commit: Commit) -> None:
-        """`commit` writes a group of entries in one transaction; it runs outside the event loop."""
+        """`commit` writes a group in one transaction, outside the event loop, and says which entries it took."""
         self._commit = commit
-        self._waiting: list[tuple[Entry, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Entry, asyncio.Future[bool]]] = []
         self._wake = asyncio.Event()
         self._closing = False
         self._failure: BaseException | None = None
@@ -38,14 +60,14 @@ class Journal:
         self._wake.set()
         await self._task
 
-    async def commit(self, entry: Entry) -> None:
-        """Wait until the entry is committed; raises what the ledger raised."""
+    async def commit(self, entry: Entry) -> bool:
+        """Wait until the entry is durable; False if a budget had no room for it. Raises what the ledger raised."""
         if self._failure is not None:
             raise self._failure
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
         self._wake.set()
-        await asyncio.shield(future)
+        return await asyncio.shield(future)
 
     async def _run(self) -> None:
         while not (self._closing and not self._waiting):
@@ -55,16 +77,16 @@ class Journal:
             if group:
                 await self._flush(group)
 
-    async def _flush(self, group: Sequence[tuple[Entry, asyncio.Future[None]]]) -> None:
+    async def _flush(self, group: Sequence[tuple[Entry, asyncio.Future[bool]]]) -> None:
         try:
             if self._failure is not None:
                 raise self._failure
-            await asyncio.to_thread(self._commit, [entry for entry, _ in group])
+            taken = await asyncio.to_thread(self._commit, [entry for entry, _ in group])
         except Exception as error:  # handed to every waiter, which raises it
             self._failure = error
             for _, future in group:
                 future.set_exception(error)
                 future.exception()  # a waiter that was cancelled must not leave a warning
         else:
-            for _, future in group:
-                future.set_result(None)
+            for (_, future), took in zip(group, taken, strict=True):
+                future.set_result(took)

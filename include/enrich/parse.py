@@ -12,6 +12,9 @@ from pydantic import BaseModel, ValidationError
 from include.enrich.client import Reply
 from include.models import Record
 
+LONGEST_ANSWER = 100_000
+"""Characters; an answer beyond them is no answer to any schema, and is not searched for one."""
+_MOST_STARTS = 200  # places in prose where an object may begin that are tried
 _BLOCK = re.compile(r"```(?:json)?\s*\n?(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
@@ -30,6 +33,8 @@ def parse_reply(reply: Reply, output: type[BaseModel]) -> Parsed:
         return Parsed("refused", problem="the model refused")
     if not (reply.text or "").strip():
         return Parsed("empty", problem="the answer was empty")
+    if len(str(reply.text)) > LONGEST_ANSWER:
+        return Parsed("invalid", problem=f"the answer had {len(str(reply.text)):,} characters")
     if reply.finish_reason == "length":
         return Parsed("invalid", problem="the answer was cut off before its end")
     found = _find_objects(str(reply.text))
@@ -54,18 +59,19 @@ def _find_objects(text: str) -> list[Record]:
 def _load(text: str) -> Record | None:
     try:
         value = json.loads(text, strict=False)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
 def _scan(text: str) -> list[Record]:
-    decoder, objects, at = json.JSONDecoder(strict=False), [], text.find("{")
-    while at != -1:
+    decoder, objects, at, starts = json.JSONDecoder(strict=False), [], text.find("{"), 0
+    while at != -1 and starts < _MOST_STARTS:
+        starts += 1
         try:
             value, end = decoder.raw_decode(text, at)
             objects.append(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             end = at + 1
         at = text.find("{", end)
     return objects

@@ -10,13 +10,16 @@ from pydantic import BaseModel
 
 from include.canonical import canonical, digest
 from include.enrich.prompt import Prompt
-from include.errors import ConfigurationError, ContractBroken
+from include.errors import ContractBroken
 from include.ledger.audit import Answer, Pins
 from include.models import Record
-from include.night import Night
+from include.night import Run
+from include.systems import System
 
 _BYTES_PER_TOKEN = 3.0  # below what English, JSON and most scripts take, so that estimates err upward
 _TOKENS_PER_MESSAGE = 8
+UNKNOWN_CONTEXT = 1_000_000
+"""Tokens assumed for a model that the registry does not list; the vendor's own refusal is then the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +48,16 @@ class Question:
         return self.items[0]
 
 
-def pin(night: Night, prompt: Prompt) -> Pins:
+def pin(run: Run, prompt: Prompt) -> Pins:
     """What every row of the run is asked with."""
-    choice = night.case.model
+    choice = run.case.model
     parameters = {**choice.parameters, "max_output_tokens": choice.max_output_tokens}
-    return Pins(prompt.version, prompt.hash, night.model_name, parameters, night.case.contract_hash)
+    return Pins(prompt.version, prompt.hash, run.model_name, parameters, run.case.contract_hash)
 
 
-def make_item(night: Night, pins: Pins, row: Record) -> Item:
+def make_item(run: Run, pins: Pins, row: Record) -> Item:
     """Reduce a staged row to what the model may see and address it by content."""
-    seen = {name: row[name] for name in night.case.model_sees}
+    seen = {name: row[name] for name in run.case.model_sees}
     content = canonical(seen)
     asked = [pins.contract_hash, pins.prompt_hash, pins.model, pins.parameters, content]
     return Item(row["row_id"], row["row_key"], row["lineage"], seen, digest(asked), digest(content))
@@ -86,18 +89,19 @@ def estimate_tokens(*texts: str) -> int:
     )
 
 
-def context_size(night: Night) -> int:
-    """Tokens that prompt and answer may take together; raises ConfigurationError for a model not in the registry."""
-    sizes = night.system(night.case.model.system).context_tokens
-    model = night.model_name
-    if model not in sizes:
-        raise ConfigurationError(
-            f"its context size is unknown; known models: {', '.join(sizes)}",
-            system="model",
-            about=model,
-            action="Add it under [model.context_tokens] in the system registry",
-        )
-    return sizes[model]
+def most_tokens(*texts: str) -> int:
+    """Tokens that texts can take at the very most: byte-level tokenisers make no token of less than a byte."""
+    return sum(len(text.encode("utf-8", "replace")) + _TOKENS_PER_MESSAGE for text in texts)
+
+
+def is_empty(item: Item) -> bool:
+    """Whether the model would see nothing: a question about it could only be answered by invention."""
+    return all(value is None or value == "" for value in item.seen.values())
+
+
+def context_size(system: System, model: str) -> int:
+    """Tokens that prompt and answer may take together, by the registry; without a word there, nothing is held back."""
+    return system.context_tokens.get(model, UNKNOWN_CONTEXT)
 
 
 def response_format(name: str, output: type[BaseModel]) -> Record:

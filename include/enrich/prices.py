@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 from include.errors import ConfigurationError
 
+log = logging.getLogger(__name__)
 _MILLION = Decimal(1_000_000)
 _TABLE = Path(__file__).with_name("prices.toml")
+BATCH_SHARE = Decimal("0.5")
+"""What a call through the batch API costs of the price of a live one: https://platform.openai.com/docs/guides/batch"""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars per million tokens of one model from one day on."""
+    """US dollars per million tokens of one model from one day on; `assumed` if the table does not know the model."""
 
     model: str
     dated: str
@@ -24,10 +28,11 @@ class Price:
     cached_input: Decimal
     output: Decimal
     source: str
+    assumed: bool = False
 
     def cost(self, tokens_in: int, tokens_out: int, tokens_cached: int = 0) -> Decimal:
         """US dollars for one call; `tokens_cached` are those of `tokens_in` that the provider had cached."""
-        fresh = tokens_in - tokens_cached
+        fresh = max(tokens_in - tokens_cached, 0)
         return (fresh * self.input + tokens_cached * self.cached_input + tokens_out * self.output) / _MILLION
 
 
@@ -49,4 +54,17 @@ def find_price(model: str, day: date | None = None, table: Path = _TABLE) -> Pri
         )
     entry = max(current, key=lambda e: str(e["dated"]))
     money = {name: Decimal(entry[name]) for name in ("input", "cached_input", "output")}
-    return Price(model=model, dated=entry["dated"], source=entry["source"], **money)
+    return Price(model, entry["dated"], money["input"], money["cached_input"], money["output"], entry["source"])
+
+
+def assume_price(model: str, day: date | None = None, table: Path = _TABLE) -> Price:
+    """The price of a model, or that of the dearest known one: a cost is never taken for zero because it is unknown."""
+    try:
+        return find_price(model, day, table)
+    except ConfigurationError as unknown:
+        entries = tomllib.loads(table.read_text(encoding="utf-8"))["price"]
+        dearest = max(entries, key=lambda e: Decimal(e["input"]) + Decimal(e["output"]))["model"]
+        price = find_price(dearest, day, table)
+        price = replace(price, model=model, dated="assumed", cached_input=price.input, assumed=True)
+        log.warning("%s; counted at the price of %s until then", unknown, dearest)
+        return price

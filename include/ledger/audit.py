@@ -1,4 +1,4 @@
-"""The inference part of the ledger: intents, results, answers to reuse, and the lock that keeps payers apart."""
+"""The inference part of the ledger: intents, results, and answers to reuse."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, and_, func, or_, select
@@ -17,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from include.ledger import tables
 from include.ledger.database import copy_rows, transaction
 from include.models import Interval, Origin, Record, ReInfer
-from include.night import Night
+from include.night import Run
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,16 @@ class Intent:
     attempt: int
     tokens_estimated: int
     cost_reserved: Decimal
+    batch_job_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The outcome of one intent; times in milliseconds, cost in US dollars."""
+    """The outcome of one intent; times in milliseconds, cost in US dollars.
+
+    `cost_basis` says how the cost is known: from the usage the vendor reported, estimated upward where it said nothing
+    and may have billed, or none where it cannot have billed.
+    """
 
     inference_id: UUID
     outcome: str
@@ -56,17 +62,19 @@ class Result:
     price_dated: str
     latency_ms: int
     queue_ms: int
+    cost_basis: Literal["reported", "estimated", "none"] = "reported"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An accepted answer under its content address."""
+    """An accepted answer under its content address; `recorded_at` when read from the ledger."""
 
     inference_key: str
     input_sha256: str
     output: Record
     origin: Origin
     inference_id: UUID | None
+    recorded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,7 @@ _INTENT = [
     "attempt",
     "tokens_estimated",
     "cost_reserved",
+    "batch_job_id",
 ]
 _RESULT = [
     "inference_id",
@@ -118,44 +127,45 @@ _RESULT = [
     "price_dated",
     "latency_ms",
     "queue_ms",
+    "cost_basis",
 ]
 
 
-def record_intents(connection: Connection, night: Night, pins: Pins, intents: Sequence[Intent]) -> None:
+def record_intents(connection: Connection, run: Run, pins: Pins, intents: Sequence[Intent]) -> None:
     """Append a group of intents; one event seals the group."""
     batch = uuid4()
     shared = (pins.prompt_version, pins.prompt_hash, pins.model, pins.parameters)
     rows = (
         (
-            *(i.inference_id, night.run_id, batch, night.run_id, night.case.name),
+            *(i.inference_id, run.run_id, batch, run.run_id, run.case.name),
             *(i.row_id, i.row_key, i.inference_key, *shared),
-            *(list(i.messages), i.kind, i.attempt, i.tokens_estimated, i.cost_reserved),
+            *(list(i.messages), i.kind, i.attempt, i.tokens_estimated, i.cost_reserved, i.batch_job_id),
         )
         for i in intents
     )
     copy_rows(connection, tables.inference, _INTENT, rows)
 
 
-def record_results(connection: Connection, night: Night, results: Sequence[Result]) -> None:
+def record_results(connection: Connection, run: Run, results: Sequence[Result]) -> None:
     """Append a group of outcomes; one event seals the group."""
-    batch, run_id = uuid4(), night.run_id
+    batch, run_id = uuid4(), run.run_id
     rows = ((r.inference_id, run_id, batch, run_id, *(getattr(r, name) for name in _RESULT[4:])) for r in results)
     copy_rows(connection, tables.inference_result, _RESULT, rows)
 
 
-def keep_answers(connection: Connection, night: Night, pins: Pins, answers: Sequence[Answer]) -> None:
+def keep_answers(connection: Connection, run: Run, pins: Pins, answers: Sequence[Answer]) -> None:
     """Make answers reusable; a rule's answer never replaces a model's."""
     values = [
         {
             "inference_key": a.inference_key,
-            "use_case": night.case.name,
+            "use_case": run.case.name,
             "input_sha256": a.input_sha256,
             "output": a.output,
             "origin": a.origin.value,
-            "interval_start": night.interval.start,
-            "interval_end": night.interval.end,
+            "interval_start": run.interval.start,
+            "interval_end": run.interval.end,
             "inference_id": a.inference_id,
-            "run_id": night.run_id,
+            "run_id": run.run_id,
             "model": pins.model,
             "prompt_version": pins.prompt_version,
             "contract_hash": pins.contract_hash,
@@ -170,46 +180,35 @@ def keep_answers(connection: Connection, night: Night, pins: Pins, answers: Sequ
     connection.execute(statement, values)
 
 
-def find_answers(engine: Engine, night: Night, keys: Collection[str]) -> dict[str, Answer]:
+def find_answers(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, Answer]:
     """Answers on record that this run may reuse, by inference key.
 
     A model's answer holds for ever; a rule's only for its own interval, so that the next night asks again.
     `re_infer` narrows it: `failed` ignores rules' answers, `all` takes only what this very run has asked already.
     """
     a = tables.answer.c
-    by_model, by_rule_here = a.origin == "model", and_(a.origin == "rule", _same_interval(a, night.interval))
+    by_model, by_rule_here = a.origin == "model", and_(a.origin == "rule", _same_interval(a, run.interval))
     allowed = {
         ReInfer.NONE: or_(by_model, by_rule_here),
-        ReInfer.FAILED: or_(by_model, a.run_id == night.run_id),
-        ReInfer.ALL: a.run_id == night.run_id,
-    }[night.options.re_infer]
-    query = select(a.inference_key, a.input_sha256, a.output, a.origin, a.inference_id)
+        ReInfer.FAILED: or_(by_model, a.run_id == run.run_id),
+        ReInfer.ALL: a.run_id == run.run_id,
+    }[run.options.re_infer]
+    query = select(a.inference_key, a.input_sha256, a.output, a.origin, a.inference_id, a.recorded_at)
     with transaction(engine) as connection:
         rows = connection.execute(query.where(a.inference_key.in_(list(keys)), allowed)).all()
-    return {row[0]: Answer(row[0], row[1], row[2], Origin(row[3]), row[4]) for row in rows}
+    return {row[0]: Answer(row[0], row[1], row[2], Origin(row[3]), row[4], row[5]) for row in rows}
 
 
-def find_dead(engine: Engine, night: Night, keys: Collection[str]) -> dict[str, tuple[str, str]]:
+def find_dead(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, tuple[str, str]]:
     """Cause and detail of open dead letters of this interval, by inference key: these are not asked again unasked."""
     d = tables.dead_letter.c
     query = select(d.inference_key, d.cause, d.detail).where(
-        d.inference_key.in_(list(keys)), d.stage == "enrich", d.status == "open", _same_interval(d, night.interval)
+        d.inference_key.in_(list(keys)), d.stage == "enrich", d.status == "open", _same_interval(d, run.interval)
     )
-    if night.options.re_infer is not ReInfer.NONE:
-        query = query.where(d.run_id == night.run_id)
+    if run.options.re_infer is not ReInfer.NONE:
+        query = query.where(d.run_id == run.run_id)
     with transaction(engine) as connection:
         return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
-
-
-def spent(engine: Engine, run_id: str) -> Decimal:
-    """US dollars that this run has paid so far; calls without a known result count with what was reserved for them."""
-    i, r = tables.inference.c, tables.inference_result.c
-    paid = func.coalesce(r.cost, i.cost_reserved)
-    query = select(func.coalesce(func.sum(paid), 0)).select_from(
-        tables.inference.outerjoin(tables.inference_result, i.inference_id == r.inference_id)
-    )
-    with transaction(engine) as connection:
-        return Decimal(connection.scalar(query.where(i.run_id == run_id)) or 0)
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from include.canonical import mask
 from include.ledger import tables
 from include.ledger.database import merge_rows, transaction
 from include.models import Interval, Manifest, Outcome, Record, RejectedRow, RunKey, RunOptions
-from include.night import Night
-from include.use_case import UseCase
+from include.night import Run
+from include.use_case import Enrichment
 
 EVENT_TYPES = frozenset(
     {
@@ -65,7 +65,7 @@ class DeadLetter(NamedTuple):
 
 
 def open_run(
-    engine: Engine, key: RunKey, case: UseCase, options: RunOptions, *, prompt: Mapping[str, str], git_sha: str
+    engine: Engine, key: RunKey, case: Enrichment, options: RunOptions, *, prompt: Mapping[str, str], git_sha: str
 ) -> str:
     """The id of the run to work under: the unfinished attempt of the same starter, or a new attempt.
 
@@ -177,7 +177,7 @@ def record_outcomes(connection: Connection, run_id: str, outcomes: Iterable[RowO
     return merge_rows(connection, tables.outcome, names, rows, key=("run_id", "row_id"), update=names[2:])
 
 
-def quarantine(connection: Connection, night: Night, stage: str, rejected: Iterable[RejectedRow]) -> int:
+def quarantine(connection: Connection, night: Run, stage: str, rejected: Iterable[RejectedRow]) -> int:
     """Set rows aside with every reason, personal values as tokens, and give input rows their outcome."""
     rows = list(rejected)
     names = ("run_id", "use_case", "row_id", "row_key", "source", "stage", "reasons", "record", "counts_as_input")
@@ -207,11 +207,11 @@ def quarantine(connection: Connection, night: Night, stage: str, rejected: Itera
     return len(rows)
 
 
-def bury(connection: Connection, night: Night, stage: str, letters: Sequence[DeadLetter]) -> None:
-    """Keep rows that ran out of tries, with their cause, and give them their outcome."""
+def bury(connection: Connection, night: Run, stage: str, letters: Sequence[DeadLetter], *, system: str = "") -> None:
+    """Keep rows that ran out of tries, with their cause and the system that failed, and give them their outcome."""
     names = [
         *("run_id", "use_case", "interval_start", "interval_end", "stage", "row_id", "row_key"),
-        *("cause", "detail", "inference_key", "record", "tries"),
+        *("cause", "detail", "inference_key", "record", "tries", "system"),
     ]
     where = (night.run_id, night.case.name, night.interval.start, night.interval.end, stage)
     rows = (
@@ -224,6 +224,7 @@ def bury(connection: Connection, night: Night, stage: str, letters: Sequence[Dea
             d.inference_key,
             mask(d.record, night.case.personal, secret),
             d.tries,
+            system,
         )
         for secret in [night.settings.token_secret]
         for d in letters

@@ -72,7 +72,7 @@ def night_of(sandbox: Sandbox, make_night: Callable[..., Night]) -> NightOf:
     """Attempts for day 0 unless another day is given; each call with a new `ref` opens a new run."""
 
     def make(ref: str = "cli", re_infer: ReInfer = ReInfer.NONE, **parts: Any) -> Night:
-        settings = {"concurrency": CONCURRENCY, **parts.pop("settings", {})}
+        settings = {"concurrency": CONCURRENCY, "outage_seconds": 1.0, **parts.pop("settings", {})}
         options = RunOptions(mode=Mode.SHADOW, re_infer=re_infer)
         given = {"connections": connection_to(sandbox), "prompt": PROMPT, "settings": settings, **parts}
         return make_night(external_ref=ref, options=options, **given)

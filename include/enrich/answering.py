@@ -1,0 +1,321 @@
+"""Get every row of a run an answer or an ending on record: reuse, claim, ask, fall back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import func, select
+
+from include.connections import ModelEndpoint
+from include.enrich.client import ModelClient
+from include.enrich.engine import Engine, Settled
+from include.enrich.flow import Flow
+from include.enrich.journal import Closed, Ended, Entry, Journal
+from include.enrich.limiter import KeyLimiter
+from include.enrich.plan import (
+    Item,
+    Question,
+    context_size,
+    estimate_tokens,
+    group,
+    hold_to_input,
+    is_empty,
+    most_tokens,
+    response_format,
+)
+from include.enrich.prices import assume_price
+from include.enrich.prompt import Prompt
+from include.errors import ConfigurationError
+from include.ledger import audit, budget, claims
+from include.ledger.audit import Answer, Intent, Pins
+from include.ledger.claims import Claimant
+from include.ledger.database import transaction
+from include.ledger.quota import LedgerStore
+from include.ledger.record import DeadLetter, bury, note_progress
+from include.models import Origin, Record
+from include.night import Run
+from include.systems import System
+
+log = logging.getLogger(__name__)
+PROGRESS_SECONDS = 5.0
+CHUNK_ROWS = 1_000  # planned at once; the next chunk is planned while this one is asked
+OTHERS_SECONDS = 1.0  # between looks at what another run is asking
+CAUSES = {
+    "unavailable": "model_unavailable",
+    "invalid": "invalid_output",
+    "empty": "empty_output",
+    "refused": "refused",
+    "rejected": "rejected_by_model",
+    "too_large": "prompt_too_large",
+    "empty_input": "empty_input",
+}
+
+
+@dataclass
+class Answering:
+    """One run's (or one shard's) work with the model; `began` is the database's time before anything was asked."""
+
+    run: Run
+    system: System
+    endpoint: ModelEndpoint
+    prompt: Prompt
+    pins: Pins
+    output: type[BaseModel]
+    scopes: Sequence[str]
+    total: int
+    began: datetime
+    counts: Counter[str] = field(default_factory=Counter)
+    why_deferred: str = "was not asked"
+    started: float = field(default_factory=time.monotonic)
+    questions: asyncio.Queue[Question | None] = field(default_factory=lambda: asyncio.Queue(CHUNK_ROWS))
+
+    def ask(self, items: Iterator[Item]) -> None:
+        """Ask what is not on record yet; returns when every key has an answer, a dead letter, or is deferred."""
+        with claims.claimant(self.run.ledger, self.run.run_id) as ours:
+            asyncio.run(self._ask(items, ours))
+
+    async def _ask(self, items: Iterator[Item], ours: Claimant) -> None:
+        async with AsyncExitStack() as stack:
+            workers = self.run.settings.concurrency
+            client = ModelClient(
+                self.endpoint,
+                timeout=self.system.timeout_seconds,
+                connections=workers + 8,
+                first_byte=self.system.first_byte_seconds,
+            )
+            await stack.enter_async_context(client)
+            journal = await stack.enter_async_context(Journal(self._commit))
+            store = LedgerStore(self.run.ledger, self.system.name, self.system.limits)
+            name = self.run.case.name
+            limiter = await stack.enter_async_context(KeyLimiter(store, name, self.run.case.priority))
+            engine = self._engine(client, journal, limiter, workers)
+
+            async def settle(settled: Settled) -> None:
+                self.counts[settled.ending] += 1
+                if settled.ending != "answered":
+                    await journal.commit(self._end(settled))
+
+            saying = asyncio.create_task(self._say_progress(engine))
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._plan_all(items, ours, journal))
+                    tasks.create_task(engine.ask_all(self.questions, settle, workers))
+            except* Exception as errors:
+                raise _first(errors) from None
+            finally:
+                saying.cancel()
+        self._say(engine)
+
+    def _engine(self, client: ModelClient, journal: Journal, limiter: KeyLimiter, workers: int) -> Engine:
+        choice = self.run.case.model
+        form = response_format(self.run.case.name, self.output)
+        schema = json.dumps(form)
+        request = {
+            "model": self.pins.model,
+            **choice.parameters,
+            "max_completion_tokens": choice.max_output_tokens,
+            "response_format": form,
+        }
+        return Engine(
+            client=client,
+            journal=journal,
+            limiter=limiter,
+            flow=Flow(workers, self.run.settings.outage_seconds),
+            price=assume_price(self.pins.model),
+            output=self.output,
+            system_text=self.prompt.system,
+            stricter=self.prompt.stricter,
+            request=request,
+            context=context_size(self.system, self.pins.model),
+            max_output=choice.max_output_tokens,
+            reasks=choice.reasks,
+            timeout=self.system.timeout_seconds,
+            overhead=(estimate_tokens(schema), most_tokens(schema)),
+        )
+
+    # What is asked
+
+    async def _plan_all(self, items: Iterator[Item], ours: Claimant, journal: Journal) -> None:
+        """Plan chunk by chunk, never far ahead of what is asked; rows that others are asking come last."""
+        elsewhere: dict[str, list[Item]] = {}
+        while chunk := await asyncio.to_thread(take, items, CHUNK_ROWS):
+            elsewhere |= await self._plan(group(chunk), ours, journal)
+        while elsewhere:
+            await asyncio.sleep(OTHERS_SECONDS)
+            elsewhere = await self._plan(elsewhere, ours, journal, again=True)
+        await self.questions.put(None)
+
+    async def _plan(
+        self, groups: dict[str, list[Item]], ours: Claimant, journal: Journal, *, again: bool = False
+    ) -> dict[str, list[Item]]:
+        """Queue what must be asked; returns what somebody else is asking now."""
+        mine, answers, dead = await asyncio.to_thread(self._look_up, set(groups), ours)
+        for key, answer in answers.items():
+            hold_to_input(answer, groups[key][0])
+        fresh = [groups[key] for key in groups if key in mine]
+        left = groups.keys() - answers.keys() - dead - mine
+        if not again:
+            rows = sum(map(len, groups.values()))
+            plan = {
+                "rows": rows,
+                "reused": sum(len(groups[key]) for key in answers),
+                "dead_before": sum(len(groups[key]) for key in dead),
+                "to_ask": len(fresh),
+                "identical": rows - len(groups),
+                "asked_elsewhere": len(left),
+            }
+            self.counts.update({f"planned_{name}": number for name, number in plan.items()})
+        for rows_of_key in fresh:
+            item = rows_of_key[0]
+            if is_empty(item):
+                self.counts["empty_input"] += 1
+                question = Question(rows_of_key, "", 0)
+                await journal.commit(
+                    self._end(Settled(question, "empty_input", "no column that the model sees has a value"))
+                )
+                continue
+            message = self.prompt.render(item.seen)
+            tokens = estimate_tokens(self.prompt.system, message)
+            await self.questions.put(Question(rows_of_key, message, tokens))
+        return {key: groups[key] for key in left}
+
+    def _look_up(self, keys: set[str], ours: Claimant) -> tuple[set[str], dict[str, Answer], set[str]]:
+        """Which keys are ours to ask, which have an answer, which are dead; claimed before the last look."""
+        answers = audit.find_answers(self.run.ledger, self.run, keys)
+        dead = set(audit.find_dead(self.run.ledger, self.run, keys - answers.keys()))
+        open_keys = keys - answers.keys() - dead
+        mine = ours.claim(open_keys) if open_keys else set()
+        if mine:  # whoever held one of these until now may have ended it in between
+            late = audit.find_answers(self.run.ledger, self.run, mine)
+            buried = set(audit.find_dead(self.run.ledger, self.run, mine - late.keys()))
+            done = late.keys() | buried
+            if done:
+                with transaction(self.run.ledger) as connection:
+                    claims.release(connection, done)
+            mine, answers, dead = mine - done, answers | late, dead | buried
+        return mine, answers, dead
+
+    # How it ends
+
+    def _end(self, settled: Settled) -> Ended:
+        item = settled.question.item
+        if settled.ending == "deferred" or (
+            settled.ending == "unavailable" and self.run.case.failure_plan.unavailable == "deferred"
+        ):
+            self.why_deferred = settled.detail
+            return Ended(item.inference_key)
+        by_rule = self._fall_back(settled)
+        if by_rule is not None:
+            self.counts["fallback"] += 1
+            return Ended(item.inference_key, by_rule=by_rule)
+        letter = letter_of(item, CAUSES[settled.ending], settled.detail, settled.tries)
+        return Ended(item.inference_key, letter=letter)
+
+    def _fall_back(self, settled: Settled) -> Answer | None:
+        """The rule's answer where the failure plan wants one and the rule can give it, else None."""
+        plan = self.run.case.failure_plan
+        planned = {"unavailable": plan.unavailable, "refused": plan.refused}.get(settled.ending, plan.invalid)
+        if planned != "fallback" or settled.ending == "empty_input":
+            return None
+        item = settled.question.item
+        proposed = self.run.case.module("fallback").answer(item.seen)
+        if proposed is None:
+            return None
+        try:
+            output = self.output.model_validate(proposed).model_dump(mode="json")
+        except ValidationError as error:
+            raise ConfigurationError(
+                "fallback.answer() does not fit the output model", about=self.run.case.name
+            ) from error
+        return Answer(item.inference_key, item.input_sha256, output, Origin.RULE, None)
+
+    # The ledger
+
+    def _commit(self, entries: Sequence[Entry]) -> list[bool]:
+        """One transaction for a group: results and what they free first, then as many intents as the budgets allow."""
+        closed = [entry for entry in entries if isinstance(entry, Closed)]
+        ended = [entry for entry in entries if isinstance(entry, Ended)]
+        intents = [entry for entry in entries if isinstance(entry, Intent)]
+        answers = [entry.answer for entry in closed if entry.answer is not None]
+        answers += [entry.by_rule for entry in ended if entry.by_rule is not None]
+        letters = [entry.letter for entry in ended if entry.letter is not None]
+        over = {answer.inference_key for answer in answers} | {entry.inference_key for entry in ended}
+        run, taken = self.run, 0
+        with transaction(run.ledger) as connection:
+            if closed:
+                released = sum((entry.reserved for entry in closed), Decimal(0))
+                paid = sum((entry.result.cost for entry in closed), Decimal(0))
+                budget.settle(connection, self.scopes, released, paid)
+                audit.record_results(connection, run, [entry.result for entry in closed])
+            if answers:
+                audit.keep_answers(connection, run, self.pins, answers)
+            if letters:
+                bury(connection, run, "enrich", letters, system=self.system.name)
+            if over:
+                claims.release(connection, over)
+            if intents:
+                taken = budget.reserve(connection, self.scopes, [intent.cost_reserved for intent in intents])
+            if taken:
+                audit.record_intents(connection, run, self.pins, intents[:taken])
+        refused = {intent.inference_id for intent in intents[taken:]}
+        return [not (isinstance(entry, Intent) and entry.inference_id in refused) for entry in entries]
+
+    # What is said
+
+    async def _say_progress(self, engine: Engine) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            await asyncio.to_thread(self._say, engine)
+
+    def _say(self, engine: Engine) -> None:
+        """One line in the task's log and the same in the ledger."""
+        seconds = time.monotonic() - self.started
+        facts = {**self.counts, **engine.counts, "rows": self.total, "spent_usd": str(engine.spent)}
+        facts["calls_per_minute"] = round(engine.counts["calls"] / max(seconds, 1.0) * 60)
+        planned, done = self.counts["planned_rows"], self.counts["planned_reused"] + self._asked()
+        if done and planned:
+            facts["seconds_left"] = round(seconds / done * max(self.total - done, 0))
+        log.info("progress: %s", facts)
+        note_progress(self.run.ledger, self.run.run_id, "enrich", facts)
+
+    def _asked(self) -> int:
+        return sum(self.counts[name] for name in ("answered", "deferred", *CAUSES))
+
+
+def prepare(run: Run, prompt: Prompt, pins: Pins, total: int) -> Answering:
+    """What a run needs to ask: its system, key, prompt and budgets; raises ConfigurationError where one is missing."""
+    system = run.system(run.case.model.system)
+    endpoint = run.connections.model(system.connection)
+    scopes = budget.open_budgets(run.ledger, budget.ceilings(run, system))
+    output: type[BaseModel] = run.case.module("output").Output
+    with transaction(run.ledger) as connection:
+        began = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return Answering(run, system, endpoint, prompt, pins, output, scopes, total, began)
+
+
+def letter_of(item: Item, cause: str, detail: str, tries: int) -> DeadLetter:
+    """The dead letter of a row that has no answer."""
+    lineage: Record = json.loads(item.lineage)
+    return DeadLetter(item.row_id, item.row_key, cause, detail, item.inference_key, lineage, item.seen, tries)
+
+
+def take(items: Iterator[Item], most: int) -> list[Item]:
+    """The next items, at most so many; none when there are no more."""
+    return [item for _, item in zip(range(most), items, strict=False)]
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:
+    inner: BaseException = errors
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return inner

@@ -1,0 +1,68 @@
+"""Who is asking a question right now: two runs, shards or machines never pay for the same answer at the same time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, bindparam, delete, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import Text
+
+from include.ledger import tables
+from include.ledger.database import transaction
+
+_CLAIM = text(
+    "INSERT INTO nightledger.claim (inference_key, holder, run_id) "
+    "SELECT unnest(:keys), :holder, :run_id ON CONFLICT (inference_key) DO NOTHING RETURNING inference_key"
+).bindparams(bindparam("keys", type_=ARRAY(Text)))
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """One process that asks; it is alive as long as its session holds its lock."""
+
+    engine: Engine
+    run_id: str
+    holder: int
+
+    def claim(self, keys: Collection[str]) -> set[str]:
+        """Claim questions; returns those that are now ours. The others are being asked by somebody who is alive."""
+        with transaction(self.engine) as connection:
+            ours = self._insert(connection, keys)
+            rest = set(keys) - ours
+            if rest and self._bury_dead(connection, rest):
+                ours |= self._insert(connection, rest)
+        return ours
+
+    def _insert(self, connection: Connection, keys: Collection[str]) -> set[str]:
+        values = {"keys": sorted(keys), "holder": self.holder, "run_id": self.run_id}
+        return set(connection.scalars(_CLAIM, values))
+
+    def _bury_dead(self, connection: Connection, keys: Collection[str]) -> bool:
+        """Drop the claims of processes that are gone: their lock can be had."""
+        c = tables.claim.c
+        query = select(c.holder).distinct().where(c.inference_key.in_(list(keys)), c.holder != self.holder)
+        dead = [h for h in connection.scalars(query) if connection.scalar(select(func.pg_try_advisory_xact_lock(h)))]
+        connection.execute(delete(tables.claim).where(c.holder.in_(dead)))
+        return bool(dead)
+
+
+def release(connection: Connection, keys: Collection[str]) -> None:
+    """Give up claims: the questions have ended."""
+    connection.execute(delete(tables.claim).where(tables.claim.c.inference_key.in_(list(keys))))
+
+
+@contextmanager
+def claimant(engine: Engine, run_id: str) -> Iterator[Claimant]:
+    """A claimant for the block; its claims end with it, or with the death of this process."""
+    holder = random.SystemRandom().getrandbits(62)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
+        session.execute(select(func.pg_advisory_lock(holder)))
+        try:
+            yield Claimant(engine, run_id, holder)
+        finally:
+            session.execute(delete(tables.claim).where(tables.claim.c.holder == holder))
+            session.execute(select(func.pg_advisory_unlock(holder)))

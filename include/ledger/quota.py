@@ -1,0 +1,50 @@
+"""The store of limits that every process and machine shares: one row per key, on which they take turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, text
+
+from include.enrich.quota import Ask, Grant, Quota
+from include.ledger.database import to_json, transaction
+from include.systems import Window
+
+_OPEN = text("INSERT INTO nightledger.quota (key, state) VALUES (:key, '{}') ON CONFLICT DO NOTHING")
+_LOCK = text("SELECT state FROM nightledger.quota WHERE key = :key FOR UPDATE")
+_NOW = text("SELECT extract(epoch FROM clock_timestamp())::float8")
+_KEEP = text(
+    "UPDATE nightledger.quota SET state = CAST(:state AS jsonb), updated_at = clock_timestamp() WHERE key = :key"
+)
+
+
+@dataclass
+class LedgerStore:
+    """Levels of one key in the ledger; time is the database's, so clocks of machines may differ.
+
+    Nothing is held between turns: a process that dies takes at most what it was granted and had not sent, and that
+    comes back as windows pass and buckets refill.
+    """
+
+    engine: Engine
+    key: str
+    windows: Sequence[Window]
+    _opened: bool = False
+
+    async def turn(self, ask: Ask) -> tuple[Grant, float]:
+        """Take a turn; raises LedgerUnavailable, upon which nothing may leave."""
+        return await asyncio.to_thread(self._turn, ask)
+
+    def _turn(self, ask: Ask) -> tuple[Grant, float]:
+        with transaction(self.engine) as connection:
+            if not self._opened:
+                connection.execute(_OPEN, {"key": self.key})
+                self._opened = True
+            state = connection.scalar(_LOCK, {"key": self.key})
+            now = float(connection.scalar(_NOW) or 0.0)
+            quota = Quota.read(self.windows, state)
+            grant = quota.turn(ask, now)
+            connection.execute(_KEEP, {"key": self.key, "state": to_json(quota.document())})
+        return grant, now
