@@ -14,6 +14,7 @@ from typing import TextIO
 
 from sqlalchemy import Engine
 
+from include.commands import enrich_file
 from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError, NightledgerError
 from include.ledger import door
@@ -63,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--model")
     run.add_argument("--re-extract", action="store_true")
     run.set_defaults(command=_run)
+
+    enrich_file.add(commands)
 
     report = commands.add_parser("report", help="print the morning report of a run")
     report.add_argument("use_case", choices=names())

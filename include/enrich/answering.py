@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import func, select
@@ -47,6 +48,7 @@ from include.night import Run
 from include.systems import System
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 PROGRESS_SECONDS = 5.0
 CHUNK_ROWS = 1_000  # planned at once; the next chunk is planned while this one is asked
 OTHERS_SECONDS = 1.0  # between looks at what another run is asking
@@ -75,6 +77,8 @@ class Answering:
     total: int
     began: datetime
     counts: Counter[str] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
+    spent: Decimal = Decimal(0)
     why_deferred: str = "was not asked"
     started: float = field(default_factory=time.monotonic)
     questions: asyncio.Queue[Question | None] = field(default_factory=lambda: asyncio.Queue(CHUNK_ROWS))
@@ -114,6 +118,7 @@ class Answering:
                 raise _first(errors) from None
             finally:
                 saying.cancel()
+                self.asked, self.spent = engine.counts, engine.spent
         self._say(engine)
 
     def _engine(self, client: ModelClient, journal: Journal, limiter: KeyLimiter, workers: int) -> Engine:
@@ -292,10 +297,8 @@ class Answering:
         return sum(self.counts[name] for name in ("answered", "deferred", *CAUSES))
 
 
-def prepare(run: Run, prompt: Prompt, pins: Pins, total: int) -> Answering:
-    """What a run needs to ask: its system, key, prompt and budgets; raises ConfigurationError where one is missing."""
-    system = run.system(run.case.model.system)
-    endpoint = run.connections.model(system.connection)
+def prepare(run: Run, system: System, endpoint: ModelEndpoint, prompt: Prompt, pins: Pins, total: int) -> Answering:
+    """Open the budgets that the run counts against, at the ceilings declared now."""
     scopes = budget.open_budgets(run.ledger, budget.ceilings(run, system))
     output: type[BaseModel] = run.case.module("output").Output
     with transaction(run.ledger) as connection:
@@ -309,7 +312,7 @@ def letter_of(item: Item, cause: str, detail: str, tries: int) -> DeadLetter:
     return DeadLetter(item.row_id, item.row_key, cause, detail, item.inference_key, lineage, item.seen, tries)
 
 
-def take(items: Iterator[Item], most: int) -> list[Item]:
+def take(items: Iterator[T], most: int) -> list[T]:
     """The next items, at most so many; none when there are no more."""
     return [item for _, item in zip(range(most), items, strict=False)]
 

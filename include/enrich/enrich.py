@@ -44,7 +44,8 @@ def enrich(night: Night, good: Manifest) -> Manifest:
             about=night.case.name,
             action="Set engine='batch' or why_not_batch in its spec.py",
         )
-    answering = prepare(night, prompt, pins, good.rows)
+    system = night.system(night.case.model.system)
+    answering = prepare(night, system, night.connections.model(system.connection), prompt, pins, good.rows)
     answering.ask(_items(night, pins, good))
     with transaction(night.ledger) as connection:
         planned = {name[8:]: number for name, number in answering.counts.items() if name.startswith("planned_")}

@@ -58,9 +58,14 @@ def pin(run: Run, prompt: Prompt) -> Pins:
 def make_item(run: Run, pins: Pins, row: Record) -> Item:
     """Reduce a staged row to what the model may see and address it by content."""
     seen = {name: row[name] for name in run.case.model_sees}
+    return address(pins, row["row_id"], row["row_key"], row["lineage"], seen)
+
+
+def address(pins: Pins, row_id: str, row_key: str, lineage: str, seen: Record) -> Item:
+    """A row under its inference key: contract, prompt, model, parameters and what the model sees."""
     content = canonical(seen)
     asked = [pins.contract_hash, pins.prompt_hash, pins.model, pins.parameters, content]
-    return Item(row["row_id"], row["row_key"], row["lineage"], seen, digest(asked), digest(content))
+    return Item(row_id, row_key, lineage, seen, digest(asked), digest(content))
 
 
 def group(items: Iterable[Item]) -> dict[str, list[Item]]:

@@ -17,6 +17,11 @@ from include.use_case import UseCase
 
 _PARTS = re.compile(r"\A\+\+\+\n(?P<front>.*?)\n\+\+\+\n+# system\n(?P<system>.*?)\n# user\n(?P<user>.*)\Z", re.DOTALL)
 
+_STRICTER = (
+    "Your last answer could not be used: {problem}. Answer again with one JSON object that fits the schema and nothing "
+    "else."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -75,3 +80,20 @@ def read_prompt(path: Path) -> Prompt:
     if missing:
         raise ConfigurationError(f"front matter lacks {sorted(missing)}", system="prompt", about=path.name)
     return Prompt(front["name"], front["version"], parts["system"].strip(), parts["user"].strip(), front["stricter"])
+
+
+def read_any_prompt(path: Path) -> Prompt:
+    """Read a prompt file of any form, to try one out.
+
+    Without front matter, a file with `{{ ... }}` in it is the user message, and any other is the system message, with
+    the row as JSON for the user message. The version is the hash of the text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError("the prompt file cannot be read", system="prompt", about=path.name) from error
+    if text.startswith("+++"):
+        return read_prompt(path)
+    is_user = "{{" in text or "{%" in text
+    system, user = ("Answer with one JSON object that fits the schema.", text) if is_user else (text, "{{ record }}")
+    return Prompt(path.stem, digest(text)[:12], system.strip(), user.strip(), _STRICTER)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import select
 
 from include.errors import CountsDoNotAddUp
 from include.ledger import tables
+from include.ledger.closing import close_run
 from include.ledger.database import transaction
-from include.ledger.record import find_manifest, record_event
+from include.ledger.record import find_manifest
 from include.models import Record
 from include.night import Night
-from include.report.balance import Balance, compare
+from include.report.balance import compare
 from include.report.facts import collect
 from include.report.html import as_html
 from include.report.text import as_text
@@ -39,7 +40,8 @@ def close(night: Night, *, failed: Mapping[str, str] | None = None, truth: Mappi
     reasons += ["nothing was extracted"] if raw is None and not failed else []
     reasons += [balance.problem] if balance.problem else []
     with transaction(night.ledger) as connection:
-        _record(connection, night, status, balance, "; ".join(reasons) or None)
+        size = {"rows_in": balance.rows_in, "not_finished": balance.missing}
+        close_run(connection, night.run_id, status, balance.counts, **size, detail="; ".join(reasons) or None)
     summary = {"run_id": night.run_id, "status": status, "counts": balance.counts, **_render(night, truth)}
     log.info("%s closed as %s: %s. Report: %s", night.run_id, status, balance.counts, summary["report"])
     if broken:
@@ -60,18 +62,6 @@ def _is_stopped(night: Night) -> bool:
     )
     with transaction(night.ledger) as connection:
         return connection.scalar(query) == "check.stopped"
-
-
-def _record(connection: Connection, night: Night, status: str, balance: Balance, detail: str | None) -> None:
-    """Close the run and anchor the head of its chain in stream `ledger`, in the caller's transaction."""
-    run = tables.run
-    values = {"status": status, "counts": balance.counts, "detail": detail, "finished_at": func.clock_timestamp()}
-    connection.execute(update(run).where(run.c.run_id == night.run_id).values(values))
-    said = {"status": status, "counts": balance.counts, "rows_in": balance.rows_in, "not_finished": balance.missing}
-    record_event(connection, night.run_id, "run.closed", said)
-    head = tables.chain_head.c
-    seq, sha256 = connection.execute(select(head.seq, head.hash).where(head.stream == night.run_id)).one()
-    record_event(connection, "ledger", "chain.anchored", {"run_id": night.run_id, "seq": seq, "hash": sha256})
 
 
 def _render(night: Night, truth: Mapping[str, str] | None) -> Record:

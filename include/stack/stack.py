@@ -89,6 +89,17 @@ def up(say: Say, data: Path | None = None) -> Stack:
     return stack
 
 
+def ledger_alone() -> dict[str, str]:
+    """Start the embedded server if it does not run, and nothing else; the variables that lead to its ledger."""
+    home = open_home(read_environment())
+    with _alone(home):
+        secrets = open_secrets(home)
+        server = postgres.start(home.postgres)
+        postgres.prepare(server, secrets)
+    found = ledger_connections(server, secrets, "")
+    return {**found, "NIGHTLEDGER_TOKEN_SECRET": secrets["token"]}
+
+
 def _airflow_port(home: Home, given: Mapping[str, str]) -> int:
     running = processes.find(home, "api-server")
     return running.port if running else free_port(int(given.get("NIGHTLEDGER_AIRFLOW_PORT") or 8080))

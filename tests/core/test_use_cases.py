@@ -65,7 +65,7 @@ class TestReadiness:
 def test_a_blank_is_found_wherever_it_hides() -> None:
     case = load("crm_lead_scoring")
     plan = replace(case.failure_plan, in_words=" ")
-    assert blanks(replace(case, owner="TBD", failure_plan=plan)) == ["owner", "failure_plan.in_words"]
+    assert blanks(replace(case, owner="TBD", failure_plan=plan)) == ["failure_plan.in_words", "owner"]
 
 
 def test_an_unknown_use_case_is_told_which_exist() -> None:

@@ -173,7 +173,7 @@ def test_without_a_model_the_rule_proposes_and_a_person_decides(
 ) -> None:
     monkeypatch.setattr("include.enrich.engine.wait_seconds", lambda *args, **more: 0.01)
     sandbox.fail("model", http_503=1.0)
-    down = run(night_of())
+    down = run(night_of(settings={"outage_seconds": 1.0}))
     assert down["counts"].get("written", 0) == 0
     assert down["counts"]["in_review"] > LEADS / 2
     assert rows(ledger, "SELECT DISTINCT origin FROM answer") == [("rule",)]

@@ -1,0 +1,1 @@
+"""Sub-commands of `python -m include.cli`, one module each."""

@@ -1,0 +1,157 @@
+"""`enrich`: ask a model about every line of a file, with the ledger on."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import importlib
+import json
+import os
+import sys
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from include.connections import EnvironmentConnections, ModelEndpoint
+from include.errors import ConfigurationError
+from include.models import Mode, ReInfer, RunOptions
+from include.settings import Settings
+from include.systems import System, Window, read_systems
+from include.use_case import FailurePlan, ModelChoice
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from include.enrich.file import FileCase
+    from include.enrich.prompt import Prompt
+
+MINUTE = 60.0
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "enrich",
+        help="ask a model about every line of a JSONL file; finishes what a killed call left",
+        description="One row a line, in; one result a line, out, in the same order. The key comes from OPENAI_API_KEY.",
+    )
+    parser.add_argument("--input", type=Path, required=True, metavar="JSONL", help="one JSON object a line")
+    parser.add_argument("--output", type=Path, required=True, metavar="JSONL", help="written whole, at the end")
+    parser.add_argument("--prompt", type=Path, required=True, metavar="FILE", help="with or without front matter")
+    parser.add_argument("--output-model", required=True, metavar="MODULE:CLASS", help="pydantic class of an answer")
+    parser.add_argument("--model", help="default: the one that the registry's system serves first")
+    parser.add_argument("--base-url", help="default: OPENAI_BASE_URL, or the system's connection")
+    parser.add_argument("--rpm", type=int, help="requests a minute of this key")
+    parser.add_argument("--tpm", type=int, help="tokens a minute of this key")
+    parser.add_argument("--concurrency", type=int, help="calls in flight at most")
+    parser.add_argument("--budget", metavar="USD", default="5", help="ceiling of the run (default 5)")
+    parser.add_argument("--max-output-tokens", type=int, default=400, help="of one answer (default 400)")
+    parser.add_argument(
+        "--system", metavar="NAME", help="registry entry with the limits; shared by all who name it"
+    )
+    parser.set_defaults(command=run)
+
+
+def run(given: argparse.Namespace, out: TextIO) -> int:
+    """Exit code 0 when every line has an answer, 1 when some have none; prints one line of JSON with the counts."""
+    from include.enrich.file import enrich_file, open_file_run
+    from include.enrich.prompt import read_any_prompt
+    from include.ledger import door
+
+    settings = Settings.read()
+    settings = dataclasses.replace(settings, concurrency=given.concurrency or settings.concurrency)
+    endpoint, system = _system(given, settings)
+    prompt = read_any_prompt(given.prompt)
+    case = _case(given, prompt, system)
+    _open_embedded()
+    settings = dataclasses.replace(settings, token_secret=os.environ.get("NIGHTLEDGER_TOKEN_SECRET", ""))
+    ledger = door.open_ledger(EnvironmentConnections())
+    options = RunOptions(mode=Mode.SHADOW, re_infer=ReInfer.FAILED, model=case.model.name)
+    file_run = open_file_run(case, prompt, given.input, ledger, settings, options)
+    counts = enrich_file(file_run, prompt, system, endpoint, given.input, given.output)
+    out.write(json.dumps(counts) + "\n")
+    return 0 if counts.get("answered", 0) == counts["rows"] else 1
+
+
+def _case(given: argparse.Namespace, prompt: Prompt, system: System) -> FileCase:
+    from include.enrich.file import FileCase
+
+    model = given.model or next(iter(system.context_tokens), None)
+    if model is None:
+        raise ConfigurationError("says which model to ask", about="--model", action="Name one")
+    return FileCase(
+        name=f"file_{prompt.name}",
+        model=ModelChoice(system.name, model, str(given.prompt), {}, given.max_output_tokens),
+        model_sees=(),
+        personal=(),
+        failure_plan=FailurePlan("dead_letter", "dead_letter", "dead_letter", "the line is marked in the result"),
+        cost_ceiling_usd=_money(given.budget),
+        output=_output(given.output_model),
+    )
+
+
+def _system(given: argparse.Namespace, settings: Settings) -> tuple[ModelEndpoint, System]:
+    """Where to ask and under which limits: a registry entry, or the flags; the key's limits are shared by its users."""
+    windows = (
+        [Window(MINUTE, given.rpm, given.tpm, refills=True)] if given.rpm is not None or given.tpm is not None else []
+    )
+    key, url = os.environ.get("OPENAI_API_KEY", ""), given.base_url or os.environ.get("OPENAI_BASE_URL")
+    if given.system:
+        systems = read_systems(settings.systems_file)
+        if given.system not in systems:
+            raise ConfigurationError(f"not in the registry; known: {', '.join(systems)}", system=given.system)
+        system = systems[given.system]
+        system = dataclasses.replace(system, limits=tuple(windows)) if windows else system
+        endpoint = ModelEndpoint(url, key) if key else EnvironmentConnections().model(system.connection)
+        return ModelEndpoint(given.base_url or endpoint.base_url, endpoint.api_key), system
+    if not key:
+        raise ConfigurationError(
+            "is not set", about="OPENAI_API_KEY", action="Set it, or name a --system with a connection"
+        )
+    name = "key-" + hashlib.sha256(f"{url}|{key}".encode()).hexdigest()[:12]
+    system = System(
+        name=name,
+        purpose="a key given on the command line",
+        data="the lines of a file",
+        api="OpenAI chat completions",
+        connection="",
+        auth="API key",
+        network="",
+        scopes=(),
+        timeout_seconds=60.0,
+        limits=tuple(windows),
+    )
+    return ModelEndpoint(url, key), system
+
+
+def _output(name: str) -> type[BaseModel]:
+    from pydantic import BaseModel
+
+    sys.path.insert(0, os.getcwd())
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute or "Output")
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(f"cannot be imported: {error}", about=f"--output-model {name}") from error
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise ConfigurationError("is no pydantic model class", about=f"--output-model {name}")
+    return found
+
+
+def _money(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(0)
+    if not (amount.is_finite() and amount > 0):
+        raise ConfigurationError("must be an amount of US dollars above 0", about="--budget")
+    return amount
+
+
+def _open_embedded() -> None:
+    """Use the embedded PostgreSQL unless a ledger is given."""
+    if not os.environ.get("AIRFLOW_CONN_NIGHTLEDGER_DB"):
+        from include.stack.stack import ledger_alone
+
+        os.environ.update(ledger_alone())
