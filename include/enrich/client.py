@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 import time
@@ -26,6 +27,7 @@ from include.retry import retry_after_seconds
 
 CallOutcome = Literal["answered", "rate_limited", "http_error", "timeout", "cancelled"]
 CONNECT_SECONDS = 20.0
+logging.getLogger("httpx2").setLevel(logging.WARNING)  # it would log a line for every call
 _KEYS = re.compile(r"\b(sk|key|Bearer)[-_ ][\w-]{6,}", re.IGNORECASE)
 
 

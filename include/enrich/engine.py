@@ -21,6 +21,7 @@ from include.enrich.limiter import Lease, Limiter, LimitReached
 from include.enrich.parse import Parsed, parse_reply
 from include.enrich.plan import Question, estimate_tokens, most_tokens
 from include.enrich.prices import Price
+from include.errors import ConfigurationError
 from include.ledger.audit import Answer, Intent, Result
 from include.models import Origin, Record
 from include.retry import MAX_ATTEMPTS, wait_seconds
@@ -32,6 +33,8 @@ HEDGE_AFTER = 4.0
 """Times the latency that 99 % of calls stay under, after which a second call is sent for the same question."""
 SHORTEST_HEDGE = 1.0  # seconds; below that a second call costs more than it saves
 HEDGED_SHARE = 0.02  # of all calls, at most: a slow provider must not be paid twice
+REJECTED_AT_FIRST = 20
+"""Questions rejected (400 and the like) without a single answer, after which the request itself is taken for wrong."""
 _WATCH_SECONDS = 0.25
 
 
@@ -122,6 +125,7 @@ class Engine:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     counts: Counter[str] = field(default_factory=Counter)
     spent: Decimal = Decimal(0)
+    _rejected: int = field(default=0, init=False)
     _hedges: int = field(default=0, init=False)
     _flights: set[_Flight] = field(default_factory=set, init=False)
     _reserved: int = field(default=0, init=False)
@@ -176,12 +180,23 @@ class Engine:
                 messages = [*messages[:2], *self._correction(reply, parsed)]
                 continue
             if not reply.retryable:
+                self._refuse_to_go_on(reply)
                 return Settled(question, "rejected", reply.detail, tries)
             failures += 1
             if failures >= MAX_ATTEMPTS:
                 return Settled(question, "unavailable", reply.detail, tries)
             await self._wait(failures, reply)
             kind = "retry"
+
+    def _refuse_to_go_on(self, reply: Reply) -> None:
+        """Raise when not one question was accepted so far: the request is wrong, not the rows."""
+        self._rejected += 1
+        if self._rejected >= REJECTED_AT_FIRST and not self.counts["ok"]:
+            raise ConfigurationError(
+                f"the first {self._rejected} questions were all rejected: {reply.detail}",
+                system="model",
+                action="Correct the prompt, the output class or the parameters; nothing was paid",
+            )
 
     def _correction(self, reply: Reply, parsed: Parsed) -> list[Record]:
         said = (reply.text or "(nothing)")[:4_000]
@@ -295,7 +310,8 @@ class Engine:
         return reply
 
     def _hear(self, reply: Reply, lease: Lease) -> None:
-        self.limiter.observe(lease, reply.headers)
+        if reply.status is not None:
+            self.limiter.observe(lease, reply.headers)
         if reply.outcome == "answered" and reply.usage_reported:
             self.limiter.settle(lease, reply.tokens_in + reply.tokens_out)
 

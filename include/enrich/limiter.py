@@ -115,6 +115,7 @@ class KeyLimiter:
     _ratio: float = field(default=1.0, init=False)
     _closed_for: float = field(default=0.0, init=False)
     _refused: bool = field(default=False, init=False)
+    _heard: bool = field(default=False, init=False)
     _ahead_of_clock: float | None = field(default=None, init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -150,6 +151,7 @@ class KeyLimiter:
 
     def observe(self, lease: Lease, headers: Mapping[str, str]) -> None:
         """Keep what the request that left last was told, for the next turn."""
+        self._heard = True
         for kind in KINDS:
             limit = _count(headers.get(f"x-ratelimit-limit-{kind}"))
             left = _count(headers.get(f"x-ratelimit-remaining-{kind}"))
@@ -164,7 +166,7 @@ class KeyLimiter:
     def refuse(self, seconds: float) -> None:
         """Close for everybody with the next turn."""
         self._closed_for = max(self._closed_for, seconds)
-        self._refused = True
+        self._refused = self._heard = True
         self._stock.clear()
         self._wake.set()
 
@@ -235,6 +237,7 @@ class KeyLimiter:
         seen, self._seen = self._read_seen(), {}
         settled, self._settled = self._settled, (0, 0, 0.0)
         closed_for, self._closed_for, refused, self._refused = self._closed_for, 0.0, self._refused, False
+        heard, self._heard = self._heard, False
         ask = Ask(
             holder=self.holder,
             group=self.group,
@@ -246,6 +249,7 @@ class KeyLimiter:
             seen=seen,
             closed_for=closed_for,
             refused=refused,
+            heard=heard,
         )
         grant, now = await self.store.turn(ask)
         self._ahead_of_clock, self._ratio = now - self.clock(), grant.ratio

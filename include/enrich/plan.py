@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -110,6 +111,26 @@ def context_size(system: System, model: str) -> int:
 
 
 def response_format(name: str, output: type[BaseModel]) -> Record:
-    """The vendor's structured-output request for the use case's output."""
-    schema = output.model_json_schema()
-    return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
+    """The vendor's structured-output request for an output class, in its strict form.
+
+    Strict means that every object lists all its properties as required and allows no other
+    (https://platform.openai.com/docs/guides/structured-outputs#supported-schemas).
+    """
+    schema = _strict(output.model_json_schema())
+    return {"type": "json_schema", "json_schema": {"name": name[:64], "strict": True, "schema": schema}}
+
+
+def _strict(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_strict(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    strict = {key: _strict(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict):
+        strict |= {"additionalProperties": False, "required": list(schema["properties"])}
+        strict["properties"] = {name: _without_default(part) for name, part in strict["properties"].items()}
+    return strict
+
+
+def _without_default(part: Any) -> Any:
+    return {key: value for key, value in part.items() if key != "default"} if isinstance(part, dict) else part

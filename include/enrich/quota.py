@@ -56,7 +56,8 @@ class Seen:
 class Ask:
     """One process's turn: what waits there (tokens of each request, in order), what it gives back, what it saw.
 
-    `settled` are the tokens of finished calls: as estimated, as reported by the vendor, as counted at the grant.
+    `heard` says that some answer came since the last turn. `settled` are the tokens of finished calls: as estimated, as
+    reported by the vendor, as counted at the grant.
     """
 
     holder: str
@@ -69,6 +70,7 @@ class Ask:
     seen: Sequence[Seen] = ()
     closed_for: float = 0.0
     refused: bool = False
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Quota:
     def turn(self, ask: Ask, now: float) -> Grant:
         """Take in what the process says, then grant as much of what it waits for as fits and is its share."""
         self._forget(now)
-        if ask.seen or ask.refused or ask.settled[0]:
+        if ask.heard:
             self.heard, self.probes = now, []
         self._learn(ask, now)
         mine = self._register(ask, now)
