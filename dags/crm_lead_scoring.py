@@ -17,7 +17,7 @@ from pendulum import datetime
 from include.use_cases.crm_lead_scoring.spec import SPEC
 from nightledger.nightly import NIGHTLY, defaults, form
 from nightledger.operators.enrich import EnrichOperator
-from nightledger.tasks import check, close, extract, gate, write
+from nightledger.tasks import check, close, extract, gate, plan, write
 
 
 @dag(
@@ -34,8 +34,9 @@ def crm_lead_scoring():
     """The night, in order."""
     raw = extract(SPEC)
     good = check(SPEC, raw)
-    enriched = EnrichOperator(task_id="enrich", use_case=SPEC.name, rows=good, pool="model")
-    written = write(SPEC, gate(SPEC, enriched.output))
+    shards = plan(SPEC, good)
+    enriched = EnrichOperator.partial(task_id="enrich", use_case=SPEC.name, pool="model").expand(rows=shards)
+    written = write(SPEC, gate(SPEC, good, enriched.output))
     written >> close(SPEC)
 
 

@@ -125,10 +125,16 @@ def read_schema(manifest: Manifest) -> pa.Schema:
         return pq.read_schema(handle)
 
 
+def part_of(manifest: Manifest) -> tuple[int, int]:
+    """The first row and the number of rows that a manifest stands for: all of the file, unless it is a shard's."""
+    return int(manifest.facts.get("first", 0)), int(manifest.facts.get("count", manifest.rows))
+
+
 def read_chunks(
     manifest: Manifest, *, rows: int = 10_000, columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Record batches of at most `rows` rows; raises ContractBroken if the file is gone or is not the one described."""
+    first, count = part_of(manifest)
     path = UPath(manifest.uri)
     try:
         with path.open("rb") as handle:
@@ -140,7 +146,13 @@ def read_chunks(
                     about=manifest.dataset,
                     action="Clear the run from the extract task on",
                 )
-            yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns is not None else None)
+            groups, before = _row_groups(file, first, count)
+            at = before
+            for batch in file.iter_batches(rows, groups, columns=list(columns) if columns is not None else None):
+                wanted = batch.slice(max(first - at, 0), min(first + count - at, batch.num_rows) - max(first - at, 0))
+                at += batch.num_rows
+                if wanted.num_rows:
+                    yield wanted
     except FileNotFoundError as error:
         raise ContractBroken(
             "the staged file is gone",
@@ -148,6 +160,19 @@ def read_chunks(
             about=manifest.dataset,
             action="Clear the run from the extract task on",
         ) from error
+
+
+def _row_groups(file: pq.ParquetFile, first: int, count: int) -> tuple[list[int], int]:
+    """The row groups that hold a range of rows, and how many rows lie before them."""
+    groups, at, before = list[int](), 0, 0
+    for group in range(file.metadata.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        if at + rows <= first:
+            before = at + rows
+        elif at < first + count:
+            groups.append(group)
+        at += rows
+    return groups, before
 
 
 def read_rows(manifest: Manifest, *, rows: int = 10_000, columns: Sequence[str] | None = None) -> Iterator[Record]:

@@ -47,9 +47,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--concurrency", type=int, help="calls in flight at most")
     parser.add_argument("--budget", metavar="USD", default="5", help="ceiling of the run (default 5)")
     parser.add_argument("--max-output-tokens", type=int, default=400, help="of one answer (default 400)")
-    parser.add_argument(
-        "--system", metavar="NAME", help="registry entry with the limits; shared by all who name it"
-    )
+    parser.add_argument("--system", metavar="NAME", help="registry entry with the limits; shared by all who name it")
     parser.set_defaults(command=run)
 
 

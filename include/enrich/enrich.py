@@ -13,6 +13,7 @@ from sqlalchemy import select
 from include.enrich.answering import CHUNK_ROWS, Answering, letter_of, prepare, take
 from include.enrich.plan import Item, hold_to_input, make_item, pin
 from include.enrich.prompt import load_prompt
+from include.enrich.shards import require_engine, shard_name
 from include.errors import ConfigurationError
 from include.gate.schema import ENRICHED
 from include.ledger import audit, tables
@@ -21,31 +22,24 @@ from include.ledger.database import transaction
 from include.ledger.record import RowOutcome, bury, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, Record
 from include.night import Night, Run
-from include.staging import StagedWriter, read_rows
+from include.staging import StagedWriter, part_of, read_rows
 
 log = logging.getLogger(__name__)
-LARGE_RUN = 10_000
-"""Rows above which a use case asks through the batch API, or says why not."""
 
 
 def enrich(night: Night, good: Manifest) -> Manifest:
-    """Answer every row of `good`; returns the dataset `enriched`, which holds the rows that have an answer.
+    """Answer every row of `good`, or of the shard it stands for; returns the dataset of rows that have an answer.
 
     Rows without one are dead letters or deferred in the ledger. Safe to run again: answers already committed are
     reused, so a retry after kill -9 asks again at most what was in flight.
     """
     started = time.monotonic()
+    require_engine(night, good.rows)
     prompt = load_prompt(night.case)
     pins = pin(night, prompt)
     _hold_to_run(night, pins)
-    if good.rows > LARGE_RUN and night.case.engine == "live" and not night.case.why_not_batch:
-        raise ConfigurationError(
-            f"{good.rows:,} rows are more than {LARGE_RUN:,}, and its spec asks live without saying why",
-            about=night.case.name,
-            action="Set engine='batch' or why_not_batch in its spec.py",
-        )
     system = night.system(night.case.model.system)
-    answering = prepare(night, system, night.connections.model(system.connection), prompt, pins, good.rows)
+    answering = prepare(night, system, night.connections.model(system.connection), prompt, pins, part_of(good)[1])
     answering.ask(_items(night, pins, good))
     with transaction(night.ledger) as connection:
         planned = {name[8:]: number for name, number in answering.counts.items() if name.startswith("planned_")}
@@ -81,7 +75,8 @@ def _collect(night: Night, pins: Pins, good: Manifest, answering: Answering, sta
     counts = answering.counts
     counts["reused"] = counts["planned_reused"]
     items = _items(night, pins, good)
-    with StagedWriter(night.path("enriched.parquet"), ENRICHED, rows_per_group=night.settings.chunk_rows) as writer:
+    name = shard_name(good)
+    with StagedWriter(night.path(f"{name}.parquet"), ENRICHED, rows_per_group=night.settings.chunk_rows) as writer:
         while chunk := take(items, CHUNK_ROWS):
             answers = audit.find_answers(night.ledger, night, {item.inference_key for item in chunk})
             for item in chunk:
@@ -91,7 +86,7 @@ def _collect(night: Night, pins: Pins, good: Manifest, answering: Answering, sta
             unanswered = [item for item in chunk if item.inference_key not in answers]
             counts.update(_conclude(night, unanswered, answering.why_deferred))
             counts["answered_rows"] += len(chunk) - len(unanswered)
-    return writer.manifest(night.run_id, "enriched", {**counts, "seconds": round(time.monotonic() - started, 1)})
+    return writer.manifest(night.run_id, name, {**counts, "seconds": round(time.monotonic() - started, 1)})
 
 
 def _conclude(night: Night, unanswered: Sequence[Item], why_deferred: str) -> dict[str, int]:

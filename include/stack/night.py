@@ -83,7 +83,7 @@ def _scheduled(stack: Stack) -> list[Any]:
 
 
 def _progress(tasks: list[Any]) -> str:
-    order = ["extract", "check", "enrich", "gate", "write", "close"]
+    order = ["extract", "check", "plan", "enrich", "gate", "write", "close"]
     states = {task["task_id"]: task["state"] or "waiting" for task in tasks}
     return "  ".join(f"{name}: {states.get(name, 'waiting')}" for name in order)
 

@@ -85,7 +85,7 @@ def up(say: Say, data: Path | None = None) -> Stack:
         _start_airflow(home, environment, port)
         stack = Stack(home, environment, api)
         _wait_until_ready(stack, say)
-        api.ensure_pool("model", 1, "One task at a time asks the model; the limiter counts within one process")
+        api.ensure_pool("model", 8, "Tasks that ask the model at once; its limits are kept by the ledger")
     return stack
 
 

@@ -52,4 +52,17 @@ def form(case: UseCase) -> dict[str, Param]:
             title="Extract again",
             description="A finished date is re-run on the rows it was run on; set this to read the sources anew.",
         ),
+        "backfill": Param(
+            None,
+            type=["null", "string"],
+            title="Backfill",
+            description="A name for nights that belong together and share one budget, e.g. `november`.",
+        ),
+        "backfill_budget_usd": Param(
+            None,
+            type=["null", "number"],
+            exclusiveMinimum=0,
+            title="Budget of the backfill",
+            description="US dollars for all of its nights; empty: the one declared in the spec.",
+        ),
     }

@@ -29,9 +29,14 @@ def check(case: UseCase, raw: Any) -> XComArg:
     return _check(case.name, raw)
 
 
-def gate(case: UseCase, enriched: Any) -> XComArg:
-    """Decide per row: write, review, or record only; returns the manifest of dataset `approved`."""
-    return _gate(case.name, enriched)
+def plan(case: UseCase, good: Any) -> XComArg:
+    """Say what will be asked and what it costs, and split it; returns the manifests of the shards, at most 200."""
+    return _plan(case.name, good)
+
+
+def gate(case: UseCase, good: Any, enriched: Any) -> XComArg:
+    """Put the shards together, then decide per row: write, review, or record only; returns dataset `approved`."""
+    return _gate(case.name, good, enriched)
 
 
 def write(case: UseCase, approved: Any) -> XComArg:
@@ -76,13 +81,24 @@ def _check(use_case: str, raw: dict[str, Any]) -> dict[str, Any]:
         return run_stage(resume(raw), Manifest.from_json(raw)).to_json()
 
 
+@task(task_id="plan")
+def _plan(use_case: str, good: dict[str, Any]) -> list[dict[str, Any]]:
+    from include.enrich.shards import split
+    from include.models import Manifest
+
+    with airflow_errors():
+        return [part.to_json() for part in split(resume(good), Manifest.from_json(good))]
+
+
 @task(task_id="gate")
-def _gate(use_case: str, enriched: dict[str, Any]) -> dict[str, Any]:
+def _gate(use_case: str, good: dict[str, Any], enriched: Any) -> dict[str, Any]:
+    from include.enrich.shards import merge
     from include.gate.gate import gate as run_stage
     from include.models import Manifest
 
     with airflow_errors():
-        return run_stage(resume(enriched), Manifest.from_json(enriched)).to_json()
+        night, parts = resume(good), [Manifest.from_json(part) for part in enriched]
+        return run_stage(night, merge(night, Manifest.from_json(good), parts)).to_json()
 
 
 @task(task_id="write")

@@ -5,6 +5,7 @@ from decimal import Decimal
 from include.models import Mode
 from include.use_case import (
     Baseline,
+    Budgets,
     Coalesce,
     Column,
     CrmSink,
@@ -40,6 +41,8 @@ SPEC = UseCase(
         "The previous score stays on the lead until a new one is written.",
     ),
     cost_ceiling_usd=Decimal("5.00"),
+    budgets=Budgets(day=Decimal("20.00"), month=Decimal("150.00"), backfill=Decimal("60.00")),
+    why_not_batch="Sales reads the scores at 07:00, and the batch API may take 24 hours",
     latency_class="batch",
     mode=Mode.SHADOW,
     source=CrmSource(

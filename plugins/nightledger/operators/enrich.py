@@ -1,4 +1,4 @@
-"""The operator that asks the model for a whole dataset within one task."""
+"""The operator that asks the model for a whole shard within one task."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class EnrichOperator(BaseOperator):
-    """Answer every row of a staged dataset under the key's limits, each inference on record.
+    """Answer every row of a shard under the key's limits, each inference on record; map it over what `plan` returns.
 
-    `rows` is the manifest of the dataset (no row is ever a template field); returns the manifest of `enriched`.
+    `rows` is the manifest of the shard (no row is ever a template field); returns the manifest of the answered rows.
     A retry reuses what is committed and asks again at most what was in flight.
     """
 
