@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import resource
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -112,6 +113,8 @@ def enrich_file(
         "cost_usd": str(answering.spent),
         "seconds": round(seconds, 2),
         "cpu_seconds": round(time.process_time() - cpu, 2),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "ledger_rows": 2 * asked["calls"] + asked["ok"],
     }
 
 

@@ -1,0 +1,1 @@
+"""The enrichment benchmark: a fast endpoint, the clients that are compared, and the scenarios."""
