@@ -6,7 +6,6 @@ ledger says. The plain response is read instead of the SDK's models, which costs
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -68,14 +67,15 @@ class ModelClient:
         if os.environ.get("NIGHTLEDGER_FORBID_MODEL_CALLS") == "1":
             raise ConfigurationError("model calls are forbidden here", system="model", action="See CONTRIBUTING.md")
         limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._timeout = timeout
+        self._http = openai.DefaultAioHttpClient(limits=limits)
         self._client = openai.AsyncOpenAI(
-            api_key=endpoint.api_key,
-            base_url=endpoint.base_url,
-            max_retries=0,
-            timeout=httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS), read=first_byte or timeout),
-            http_client=openai.DefaultAioHttpClient(limits=limits),
+            api_key=endpoint.api_key, base_url=endpoint.base_url, max_retries=0, http_client=self._http
         )
+        waits = httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS), read=first_byte or timeout)
+        given = {**self._client.default_headers, **self._client.auth_headers}
+        self._url = httpx2.URL(f"{self._client.base_url}chat/completions")
+        self._headers = httpx2.Headers({name: value for name, value in given.items() if isinstance(value, str)})
+        self._extensions = {"timeout": waits.as_dict()}
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,18 +91,18 @@ class ModelClient:
         Raises AccessDenied (401, 403) and ConfigurationError (404: no such model), since no retry can help those.
         """
         started = time.monotonic()
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        request = httpx2.Request("POST", self._url, headers=self._headers, content=content, extensions=self._extensions)
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await self._client.post("/chat/completions", body=body, cast_to=httpx2.Response)
-                return _read(response, time.monotonic() - started)
-        except openai.APIStatusError as error:
-            return _refused(error, time.monotonic() - started, str(body.get("model")))
-        except (TimeoutError, openai.APIConnectionError, httpx2.HTTPError) as error:
+            response = await self._http.send(request)
+        except (TimeoutError, httpx2.HTTPError) as error:
             return _unanswered(error, time.monotonic() - started)
+        latency = time.monotonic() - started
+        return _read(response, latency) if response.is_success else _refused(response, latency, str(body.get("model")))
 
 
 def _read(response: httpx2.Response, latency: float) -> Reply:
-    headers = dict(response.headers)
+    headers = _told(response)
     try:
         body = json.loads(response.content.decode("utf-8", "replace"), strict=False)
         choice = body["choices"][0]
@@ -134,6 +134,13 @@ def _read(response: httpx2.Response, latency: float) -> Reply:
     )
 
 
+def _told(response: httpx2.Response) -> dict[str, str]:
+    """What the headers say about limits and the request, by lower-case name; the others cost more than they tell."""
+    kept = (b"x-ratelimit", b"retry-after", b"x-request-id")
+    raw = [(name.lower(), value) for name, value in response.headers.raw]
+    return {name.decode(): value.decode("latin-1") for name, value in raw if name.startswith(kept)}
+
+
 def _tokens(value: Any) -> int:
     """A count of tokens, 0 if the vendor gave something that is none."""
     return value if isinstance(value, int) and 0 <= value < 2**31 else 0
@@ -142,40 +149,52 @@ def _tokens(value: Any) -> int:
 def _unanswered(error: Exception, latency: float) -> Reply:
     """A time-out, or no connection; the aiohttp transport reports a refused connection as a time-out, too."""
     cause = error.__cause__ or error
-    late = isinstance(error, (TimeoutError, openai.APITimeoutError))
-    if isinstance(cause.__cause__, OSError) and not isinstance(cause.__cause__, TimeoutError):
-        late, cause = False, cause.__cause__
-    unsent = isinstance(cause, (ConnectionRefusedError, httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout))
+    late = isinstance(error, (TimeoutError, httpx2.TimeoutException))
+    if isinstance(cause, OSError) and not isinstance(cause, TimeoutError):
+        late = False
+    unsent = isinstance(cause, ConnectionRefusedError) or isinstance(
+        error, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+    )
     if late:
         return Reply("timeout", latency, "no answer in time", retryable=True, maybe_billed=not unsent)
     reason = f"connection failed ({type(cause).__name__})"
     return Reply("http_error", latency, reason, retryable=True, maybe_billed=not unsent)
 
 
-def _refused(error: openai.APIStatusError, latency: float, model: str) -> Reply:
-    headers = dict(error.response.headers)
-    detail = _scrub(error)
-    if error.status_code in (401, 403):
-        reason = "the key is wrong or expired" if error.status_code == 401 else "the key lacks a permission"
+def _refused(response: httpx2.Response, latency: float, model: str) -> Reply:
+    headers, status = _told(response), response.status_code
+    error = _error_of(response)
+    code, detail = str(error.get("code") or ""), _scrub(status, error)
+    if status in (401, 403):
+        reason = "the key is wrong or expired" if status == 401 else "the key lacks a permission"
         raise AccessDenied(
-            f"{reason} ({error.status_code})", system="model", action="Renew the key in the connection of this system"
+            f"{reason} ({status})", system="model", action="Renew the key in the connection of this system"
         ) from None
-    if error.status_code == 404:
+    if status == 404:
         raise ConfigurationError(f"no such model or path: {detail}", system="model", about=model) from None
     return Reply(
-        "rate_limited" if error.status_code == 429 and error.code != "insufficient_quota" else "http_error",
+        "rate_limited" if status == 429 and code != "insufficient_quota" else "http_error",
         latency,
         detail,
-        error.status_code,
+        status,
         request_id=headers.get("x-request-id"),
         retry_after=retry_after_seconds(headers),
-        retryable=error.status_code in (408, 409, 429) or error.status_code >= 500,
+        retryable=status in (408, 409, 429) or status >= 500,
         headers=headers,
     )
 
 
-def _scrub(error: openai.APIStatusError) -> str:
+def _error_of(response: httpx2.Response) -> Record:
+    """The vendor's error object, or an empty one where a proxy answered something else."""
+    try:
+        body = json.loads(response.content)
+    except ValueError:
+        return {}
+    error = body.get("error", body) if isinstance(body, dict) else {}
+    return error if isinstance(error, dict) else {"message": str(error)}
+
+
+def _scrub(status: int, error: Record) -> str:
     """The vendor's code and the start of its message, without anything that looks like a key."""
-    body: Any = error.body if isinstance(error.body, dict) else {}
-    message = _KEYS.sub("[key]", str(body.get("message") or error.message))[:200]
-    return f"{error.status_code} {error.code or body.get('type') or ''}: {message}".strip()
+    message = _KEYS.sub("[key]", str(error.get("message") or ""))[:200]
+    return f"{status} {error.get('code') or error.get('type') or ''}: {message}".strip(" :")

@@ -12,6 +12,9 @@ from typing import Self
 from include.ledger.audit import Answer, Intent, Result
 from include.ledger.record import DeadLetter
 
+GATHER_SECONDS = 0.004
+"""How long the first entry of a group waits for others: a transaction costs about as much as ten rows in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Closed:
@@ -72,6 +75,8 @@ class Journal:
     async def _run(self) -> None:
         while not (self._closing and not self._waiting):
             await self._wake.wait()
+            if not self._closing:
+                await asyncio.sleep(GATHER_SECONDS)
             self._wake.clear()
             group, self._waiting = self._waiting, []
             if group:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from include.canonical import canonical, digest
@@ -53,11 +54,15 @@ class Prompt:
 
         Raises ConfigurationError if the template asks for a column that the spec does not let the model see.
         """
-        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
         try:
-            return environment.from_string(self.user).render(row=row, record=canonical(row)).strip()
+            return _compile(self.user).render(row=row, record=canonical(row)).strip()
         except TemplateError as error:
             raise ConfigurationError(f"cannot be rendered: {error}", system="prompt", about=self.version) from error
+
+
+@lru_cache(maxsize=16)
+def _compile(text: str) -> Template:
+    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False).from_string(text)
 
 
 def load_prompt(case: UseCase) -> Prompt:

@@ -12,11 +12,10 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, and_, func, or_, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Engine, and_, func, or_, select, text
 
 from include.ledger import tables
-from include.ledger.database import copy_rows, transaction
+from include.ledger.database import copy_rows, to_json, transaction
 from include.models import Interval, Origin, Record, ReInfer
 from include.night import Run
 
@@ -155,29 +154,46 @@ def record_results(connection: Connection, run: Run, results: Sequence[Result]) 
 
 def keep_answers(connection: Connection, run: Run, pins: Pins, answers: Sequence[Answer]) -> None:
     """Make answers reusable; a rule's answer never replaces a model's."""
-    values = [
+    own = [
         {
             "inference_key": a.inference_key,
-            "use_case": run.case.name,
             "input_sha256": a.input_sha256,
             "output": a.output,
             "origin": a.origin.value,
-            "interval_start": run.interval.start,
-            "interval_end": run.interval.end,
-            "inference_id": a.inference_id,
-            "run_id": run.run_id,
-            "model": pins.model,
-            "prompt_version": pins.prompt_version,
-            "contract_hash": pins.contract_hash,
+            "inference_id": str(a.inference_id) if a.inference_id else None,
         }
-        for a in answers
+        for a in {answer.inference_key: answer for answer in answers}.values()
     ]
-    new = insert(tables.answer)
-    changed: dict[str, Any] = {name: new.excluded[name] for name in values[0] if name != "inference_key"}
-    changed["recorded_at"] = func.clock_timestamp()
-    replaceable = or_(new.excluded.origin == "model", tables.answer.c.origin == "rule")
-    statement = new.on_conflict_do_update(index_elements=["inference_key"], set_=changed, where=replaceable)
-    connection.execute(statement, values)
+    shared = {
+        "use_case": run.case.name,
+        "starts": run.interval.start,
+        "ends": run.interval.end,
+        "run_id": run.run_id,
+        "model": pins.model,
+        "prompt_version": pins.prompt_version,
+        "contract_hash": pins.contract_hash,
+    }
+    connection.execute(_KEEP, {**shared, "own": to_json(own)})
+
+
+# One statement for the whole group: a row of parameters for each answer would cost more than the call's own record.
+_KEEP = text(
+    """
+INSERT INTO nightledger.answer AS held (inference_key, use_case, input_sha256, output, origin, interval_start,
+       interval_end, inference_id, run_id, model, prompt_version, contract_hash)
+SELECT inference_key, :use_case, input_sha256, output, origin, :starts, :ends, inference_id, :run_id, :model,
+       :prompt_version, :contract_hash
+  FROM jsonb_to_recordset(CAST(:own AS jsonb))
+       AS own(inference_key text, input_sha256 text, output jsonb, origin text, inference_id uuid)
+ ORDER BY inference_key
+    ON CONFLICT (inference_key) DO UPDATE SET
+       use_case = excluded.use_case, input_sha256 = excluded.input_sha256, output = excluded.output,
+       origin = excluded.origin, interval_start = excluded.interval_start, interval_end = excluded.interval_end,
+       inference_id = excluded.inference_id, run_id = excluded.run_id, model = excluded.model,
+       prompt_version = excluded.prompt_version, contract_hash = excluded.contract_hash,
+       recorded_at = clock_timestamp()
+ WHERE excluded.origin = 'model' OR held.origin = 'rule'"""
+)
 
 
 def find_answers(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, Answer]:

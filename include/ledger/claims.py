@@ -19,6 +19,10 @@ _CLAIM = text(
     "SELECT unnest(:keys), :holder, :run_id ON CONFLICT (inference_key) DO NOTHING RETURNING inference_key"
 ).bindparams(bindparam("keys", type_=ARRAY(Text)))
 
+_RELEASE = text("DELETE FROM nightledger.claim WHERE inference_key = ANY (:keys)").bindparams(
+    bindparam("keys", type_=ARRAY(Text))
+)
+
 
 @dataclass(frozen=True)
 class Claimant:
@@ -52,7 +56,7 @@ class Claimant:
 
 def release(connection: Connection, keys: Collection[str]) -> None:
     """Give up claims: the questions have ended."""
-    connection.execute(delete(tables.claim).where(tables.claim.c.inference_key.in_(list(keys))))
+    connection.execute(_RELEASE, {"keys": sorted(keys)})
 
 
 @contextmanager
