@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from include.systems import Window
 log = logging.getLogger(__name__)
 SHORTEST_TURN, LONGEST_TURN = 0.02, 1.0
 """Seconds between two turns at the store: what arrives meanwhile shares the next one."""
+OVERTAKING = 0.03  # seconds within which requests may arrive in another order than they left
 PATIENCE = 900.0
 """Seconds that a request waits for its place at most; a day's limit that is used up is not waited out."""
 
@@ -271,11 +271,13 @@ class KeyLimiter:
                 continue
             before = self._last_seen.get(kind, 0)
             after = [later.tokens for later in self._sent if later.number > lease.number]
+            just_before = [o.tokens for o in self._sent if o.number < lease.number and o.sent > lease.sent - OVERTAKING]
             between = [other.tokens for other in self._sent if before < other.number <= lease.number]
-            own_after, own_between = (sum(after), sum(between)) if kind == "tokens" else (len(after), len(between))
+            count = sum if kind == "tokens" else len
             sent = lease.sent + self._ahead_of_clock
             self._last_seen[kind] = lease.number
-            found.append(Seen("tokens" if kind == "tokens" else "requests", limit, left, sent, own_after, own_between))
+            own = count(after), count(just_before), count(between)
+            found.append(Seen("tokens" if kind == "tokens" else "requests", limit, left, sent, *own))
         return found
 
 
@@ -284,9 +286,3 @@ def _count(text: str | None) -> int | None:
     stripped = (text or "").strip()
     return int(stripped) if stripped.isdigit() and len(stripped) <= 12 else None
 
-
-def parse_duration(text: str) -> float:
-    """Seconds from the vendor's form, e.g. `6m0s`, `1.5s`, `20ms`; 0 if it is none."""
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text)
-    return sum(float(number) * units[unit] for number, unit in parts)

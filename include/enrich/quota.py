@@ -19,7 +19,10 @@ SLOTS = 64
 """Parts into which a sliding window is cut: uses are counted per part, so 1/64 of the limit may stay unused."""
 
 MARGIN = 1.0
-"""Requests kept in a bucket: the vendor reports whole units, so the real level may be up to one lower than known."""
+"""Requests kept in a bucket: the vendor reports whole units, so the real level may be up to one lower than known.
+
+Of tokens 1 % is kept, since what a request is charged is only estimated.
+"""
 
 FORGET_HOLDER = 3.0  # seconds without a word after which a process that waited is taken for gone
 REMEMBER_GRANTS = 10.0  # seconds; an answer that took longer says nothing about the level now
@@ -40,8 +43,9 @@ _HALF_LIFE = 10.0  # seconds in which half of what others took is forgotten
 class Seen:
     """What an answer's headers said about one kind of limit.
 
-    `sent` is when the request left, `own_after` what its process was granted later or has not sent yet (it cannot be
-    counted in `remaining`), `own_between` what it sent since the observation before this one, unscaled.
+    `sent` is when the request left, `own_after` what its process sent later (it cannot be counted in `remaining`),
+    `own_maybe` what it sent just before and may have arrived later, `own_between` what it sent since the observation
+    before this one, unscaled.
     """
 
     kind: Kind
@@ -49,6 +53,7 @@ class Seen:
     remaining: float
     sent: float
     own_after: float
+    own_maybe: float
     own_between: float
 
 
@@ -186,7 +191,8 @@ class Quota:
         per_seconds = self._per_seconds(seen)
         now_left = min(remaining + (now - seen.sent) * seen.limit / per_seconds, seen.limit) - seen.own_after * scale
         most = now_left - self._others(seen.kind, holder, seen.sent + _SURELY_LATER, now) * scale
-        level = now_left - self._others(seen.kind, holder, seen.sent - _MAYBE_LATER, now) * scale
+        maybe = self._others(seen.kind, holder, seen.sent - _MAYBE_LATER, now) + seen.own_maybe
+        level = now_left - maybe * scale
         if known is None or known["limit"] != seen.limit:
             fresh = {"limit": seen.limit, "per": per_seconds, "level": min(level, seen.limit), "at": now}
             self.vendor[seen.kind] = {**fresh, "sent": seen.sent, "said": remaining, "more": [], "others": 0.0}
@@ -322,7 +328,7 @@ class Quota:
         """What a request counts at most: one that is larger than a whole window goes when the window is empty."""
         limits = [float(window.tokens) for window in self.windows if window.tokens]
         limits += [known["limit"] for kind, known in self.vendor.items() if kind == "tokens"]
-        return float(min([tokens, *(limit * 0.9 for limit in limits)]))
+        return float(min([tokens, *(limit * 0.98 for limit in limits)]))
 
     # Levels
 
@@ -344,7 +350,7 @@ class Quota:
 
     def _kept(self, kind: Kind, known: Record) -> float:
         """What is not used of the vendor's bucket: up to three times the margin while somebody else draws on it."""
-        return _margin(kind, known["limit"]) * (1.0 + min(2.0, float(known["others"]) / 8.0))
+        return _margin(kind, known["limit"]) * (1.0 + min(2.0, float(known["others"]) / 3.0))
 
     def _level(self, kind: Kind, index: int, now: float) -> float:
         window, used = self.windows[index], self.used[index]
@@ -436,4 +442,4 @@ def _fingerprint(windows: Sequence[Window]) -> list[list[Any]]:
 
 
 def _margin(kind: Kind, limit: float) -> float:
-    return min(MARGIN, (limit - 1) / 2) if kind == "requests" else 0.0
+    return min(MARGIN, (limit - 1) / 2) if kind == "requests" else limit / 100

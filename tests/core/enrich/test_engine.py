@@ -3,19 +3,20 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from include.enrich.budget import Budget
 from include.enrich.client import Reply
-from include.enrich.engine import OUTAGE_AFTER, Engine, Settled
-from include.enrich.journal import Entry, Journal
-from include.enrich.limiter import ProcessLimiter
+from include.enrich.engine import REJECTED_AT_FIRST, Engine, Settled
+from include.enrich.flow import OPEN_AFTER_FAILURES, Flow
+from include.enrich.journal import Closed, Entry, Journal
+from include.enrich.limiter import KeyLimiter, ProcessStore
 from include.enrich.plan import Item, Question
 from include.enrich.prices import find_price
-from include.errors import AccessDenied, LedgerUnavailable
-from include.ledger.audit import Answer, Intent, Result
+from include.errors import AccessDenied, ConfigurationError, LedgerUnavailable
+from include.ledger.audit import Intent
 from include.models import Record
 from include.retry import MAX_ATTEMPTS
 from include.use_cases.crm_lead_scoring.output import Output
@@ -47,23 +48,34 @@ class Client:
 
 
 class Ledger:
-    """Keeps entries in the order in which they were committed."""
+    """Keeps entries in the order in which they were committed, and money under a ceiling."""
 
-    def __init__(self, fail_at: int | None = None) -> None:
+    def __init__(self, fail_at: int | None = None, ceiling: str = "5") -> None:
         self.entries, self._fail_at = list[Entry](), fail_at
+        self.room = Decimal(ceiling)
 
-    def commit(self, entries: Sequence[Entry]) -> None:
+    def commit(self, entries: Sequence[Entry]) -> list[bool]:
         if self._fail_at is not None and len(self.entries) >= self._fail_at:
             raise LedgerUnavailable("down", system="ledger")
-        self.entries += entries
+        return [self._take(entry) for entry in entries]
+
+    def _take(self, entry: Entry) -> bool:
+        if isinstance(entry, Intent):
+            if entry.cost_reserved > self.room:
+                return False
+            self.room -= entry.cost_reserved
+        if isinstance(entry, Closed):
+            self.room += entry.reserved - entry.result.cost
+        self.entries.append(entry)
+        return True
 
     @property
     def intents(self) -> list[Intent]:
         return [entry for entry in self.entries if isinstance(entry, Intent)]
 
     @property
-    def results(self) -> list[tuple[Result, Answer | None]]:
-        return [entry for entry in self.entries if not isinstance(entry, Intent)]
+    def results(self) -> list[Closed]:
+        return [entry for entry in self.entries if isinstance(entry, Closed)]
 
 
 def question(number: int = 0, tokens: int = 50) -> Question:
@@ -80,8 +92,10 @@ def ask(
     ledger: Ledger,
     questions: Sequence[Question] | None = None,
     *,
-    ceiling: str = "5",
-    concurrency: int = 4,
+    workers: int = 4,
+    patience: float = 0.3,
+    timeout: float = 60.0,
+    flow: Flow | None = None,
     sleep: Callable[[float], object] | None = None,
 ) -> list[Settled]:
     ended: list[Settled] = []
@@ -91,13 +105,20 @@ def ask(
             sleep(seconds)
         await asyncio.sleep(0)
 
+    async def settled(one: Settled) -> None:
+        ended.append(one)
+
     async def run() -> None:
-        async with Journal(ledger.commit) as journal:
+        asked: asyncio.Queue[Question | None] = asyncio.Queue()
+        for one in questions or [question()]:
+            asked.put_nowait(one)
+        asked.put_nowait(None)
+        async with Journal(ledger.commit) as journal, KeyLimiter(ProcessStore([])) as limiter:
             engine = Engine(
                 client=client,
                 journal=journal,
-                limiter=ProcessLimiter([], sleep=_no_wait, clock=lambda: 0.0 if sleep is None else 1e9),
-                budget=Budget(Decimal(ceiling)),
+                limiter=limiter,
+                flow=flow or Flow(workers, patience),
                 price=find_price("sandbox-small"),
                 output=Output,
                 system_text="Be fair.",
@@ -106,11 +127,11 @@ def ask(
                 context=16_384,
                 max_output=400,
                 reasks=2,
-                concurrency=concurrency,
+                timeout=timeout,
                 sleep=wait,
             )
-            engine.limiter.pause = lambda seconds: None  # type: ignore[method-assign]
-            await engine.ask_all(questions or [question()], ended.append)
+            limiter.refuse = lambda seconds: None  # type: ignore[method-assign]
+            await engine.ask_all(asked, settled, workers)
 
     asyncio.run(run())
     return ended
@@ -121,7 +142,7 @@ def test_a_good_answer_is_one_call_with_its_intent_before_it() -> None:
     (ended,) = ask(client, ledger)
     assert (ended.ending, ended.tries, ended.output) == ("answered", 1, GOOD)
     assert isinstance(ledger.entries[0], Intent)
-    assert ledger.results[0][0].cost == Decimal("0.000045")
+    assert ledger.results[0].result.cost == Decimal("0.000045")
 
 
 def test_no_call_leaves_before_its_intent_is_committed() -> None:
@@ -158,7 +179,7 @@ def test_a_limit_is_waited_out_and_not_counted_against_the_answer() -> None:
     client, ledger = Client(LIMITED, OK), Ledger()
     (ended,) = ask(client, ledger)
     assert ended.ending == "answered"
-    assert ledger.results[0][0].outcome == "rate_limited"
+    assert ledger.results[0].result.outcome == "rate_limited"
 
 
 def test_what_no_retry_can_help_is_not_retried() -> None:
@@ -195,12 +216,18 @@ def test_a_prompt_over_the_models_size_is_never_sent() -> None:
 
 
 def test_the_ceiling_is_never_passed_and_the_rest_is_deferred() -> None:
-    client, ledger = Client(OK), Ledger()
-    ended = ask(client, ledger, [question(n) for n in range(50)], ceiling="0.002")
-    paid = sum((result.cost for result, _ in ledger.results), Decimal(0))
-    assert paid <= Decimal("0.002")
+    client, ledger = Client(OK), Ledger(ceiling="0.002")
+    ended = ask(client, ledger, [question(n) for n in range(50)])
+    paid = sum((closed.result.cost for closed in ledger.results), Decimal(0))
+    assert Decimal("0.0015") <= paid <= Decimal("0.002")
     assert {e.ending for e in ended} == {"answered", "deferred"}
     assert len(ended) == 50
+
+
+def test_money_that_comes_back_is_used_before_anything_is_deferred() -> None:
+    ledger = Ledger(ceiling="0.0007")  # room for two reservations at once, but for fifteen answers
+    ended = ask(Client(OK), ledger, [question(n) for n in range(10)])
+    assert {e.ending for e in ended} == {"answered"}
 
 
 def test_a_wrong_credential_stops_everything_at_once() -> None:
@@ -214,13 +241,76 @@ def test_an_outage_is_noticed_before_every_row_has_waited() -> None:
     client = Client(BUSY)
     ended = ask(client, Ledger(), [question(n) for n in range(200)])
     assert {e.ending for e in ended} == {"unavailable"}
-    assert len(client.sent) < (OUTAGE_AFTER + 2 * 4) * MAX_ATTEMPTS
+    assert len(ended) == 200
+    assert len(client.sent) < OPEN_AFTER_FAILURES + 20
+
+
+def test_rows_wait_for_a_model_that_comes_back() -> None:
+    client = Client(*[BUSY] * 14, OK)
+    flow = Flow(4, patience=30.0)
+    flow._probe_wait = 0.05
+    ended = ask(client, Ledger(), [question(n) for n in range(40)], flow=flow)
+    assert {e.ending for e in ended} == {"answered"}
 
 
 def test_no_more_than_the_given_number_of_calls_are_in_flight() -> None:
     client = Client(OK)
-    ask(client, Ledger(), [question(n) for n in range(60)], concurrency=3)
+    ask(client, Ledger(), [question(n) for n in range(60)], workers=3)
     assert client.most_at_once == 3
+
+
+def test_a_request_that_is_wrong_for_every_row_stops_the_run() -> None:
+    client = Client(WRONG)
+    with pytest.raises(ConfigurationError, match="were all rejected: 400 bad request"):
+        ask(client, Ledger(), [question(n) for n in range(200)])
+    assert REJECTED_AT_FIRST <= len(client.sent) <= REJECTED_AT_FIRST + 4
+
+
+class Hanging(Client):
+    """Answers at once, but the calls of one message hang until they are cancelled."""
+
+    def __init__(self, message: str, hang: int = 1) -> None:
+        super().__init__(OK)
+        self.message, self.hang = message, hang
+
+    async def ask(self, body: Record) -> Reply:
+        if self.message in body["messages"][1]["content"] and self.hang:
+            self.hang -= 1
+            self.sent.append(body)
+            await asyncio.sleep(3_600)
+        return await super().ask(body)
+
+
+def test_a_call_that_hangs_ends_at_its_deadline_and_is_paid_at_its_most() -> None:
+    client, ledger = Hanging("Score"), Ledger()
+    (ended,) = ask(client, ledger, timeout=0.2)
+    assert (ended.ending, ended.tries) == ("answered", 2)
+    late = ledger.results[0].result
+    assert (late.outcome, late.cost_basis, late.cost) == ("timeout", "estimated", ledger.intents[0].cost_reserved)
+
+
+def test_a_second_call_overtakes_one_that_hangs_and_both_are_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.enrich.engine.SHORTEST_HEDGE", 0.2)
+    questions = [question(n) for n in range(120)]
+    slow = question(999)
+    slow.message = "A slow one."
+    client, ledger = Hanging("A slow one"), Ledger()
+    ended = ask(client, ledger, [*questions, slow])
+    assert {e.ending for e in ended} == {"answered"}
+    by_kind = [intent.kind for intent in ledger.intents if intent.row_id == "row999"]
+    assert by_kind == ["ask", "hedge"]
+    of_slow = {i.inference_id for i in ledger.intents if i.row_id == "row999"}
+    outcomes = {c.result.outcome: c.result.cost_basis for c in ledger.results if c.result.inference_id in of_slow}
+    assert outcomes == {"ok": "reported", "cancelled": "estimated"}
+    assert sum(1 for c in ledger.results if c.answer and c.answer.inference_key == "inference999") == 1
+
+
+def test_missing_usage_is_estimated_never_free() -> None:
+    client, ledger = Client(replace(OK, tokens_in=0, tokens_out=0, usage_reported=False)), Ledger()
+    ask(client, ledger)
+    result = ledger.results[0].result
+    assert result.cost > 0
+    assert result.cost_basis == "estimated"
 
 
 def test_every_question_ends_exactly_once_under_mixed_faults() -> None:

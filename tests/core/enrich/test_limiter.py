@@ -1,82 +1,172 @@
-"""No window of any length is ever exceeded, and what is allowed is used."""
+"""One contract for both stores: a process's own, and the ledger's, which all processes share."""
+
+from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from include.enrich.limiter import ProcessLimiter, parse_duration
+from include.enrich.limiter import KeyLimiter, ProcessStore, Store
+from include.errors import LedgerUnavailable
+from include.ledger.database import open_engine
+from include.ledger.quota import LedgerStore
+from include.settings import ROOT
 from include.systems import Window
+from tests.core.conftest import Ledger
+
+Open = Callable[[Sequence[Window]], Store]
+HEARD = {"x-unrelated": "1"}
 
 
-class Clock:
-    """A clock that only moves when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
+@pytest.fixture(params=["process", "ledger"])
+def store_of(request: pytest.FixtureRequest) -> Open:
+    if request.param == "process":
+        return ProcessStore
+    ledger: Ledger = request.getfixturevalue("ledger")
+    return lambda windows: LedgerStore(ledger.service, "key", windows)
 
 
-def grants(windows: Sequence[Window], count: int, tokens: int = 1) -> list[float]:
-    clock = Clock()
-    limiter = ProcessLimiter(windows, safety=0.0, clock=clock, sleep=clock.sleep)
+async def send(limiter: KeyLimiter, count: int, tokens: int = 10) -> list[float]:
+    """Times at which so many requests may leave, as asked by as many workers at once."""
 
-    async def run() -> list[float]:
-        return [(await limiter.acquire(tokens)).at for _ in range(count)]
+    async def one() -> float:
+        lease = await limiter.acquire(tokens)
+        limiter.observe(lease, HEARD)
+        return time.monotonic()
 
-    return asyncio.run(run())
-
-
-def most_within(times: Sequence[float], seconds: float) -> int:
-    return max(sum(start <= time < start + seconds for time in times) for start in times)
+    return sorted(await asyncio.gather(*(one() for _ in range(count))))
 
 
-def test_no_sliding_window_holds_more_requests_than_the_limit() -> None:
-    times = grants([Window(10, requests=5), Window(60, requests=12)], 40)
-    assert most_within(times, 10) == 5
-    assert most_within(times, 60) == 12
+def test_a_window_lets_its_limit_through_and_then_waits(store_of: Open) -> None:
+    async def main() -> list[float]:
+        async with KeyLimiter(store_of([Window(1.0, 10)])) as limiter:
+            return await send(limiter, 25)
+
+    times = asyncio.run(main())
+    for index in range(15):
+        assert times[index + 10] - times[index] > 0.95
+    assert times[-1] - times[0] < 3.0
 
 
-def test_tokens_count_as_well_as_requests() -> None:
-    assert most_within(grants([Window(60, requests=1000, tokens=100)], 20, tokens=30), 60) == 3
+def test_a_bucket_refills_evenly(store_of: Open) -> None:
+    async def main() -> list[float]:
+        async with KeyLimiter(store_of([Window(1.0, 20, refills=True)])) as limiter:
+            return await send(limiter, 40)
+
+    times = asyncio.run(main())
+    assert 0.8 < times[-1] - times[0] < 2.0
+    assert times[35] - times[25] > 0.35
 
 
-def test_a_request_over_the_whole_limit_goes_alone_instead_of_waiting_for_ever() -> None:
-    assert len(grants([Window(60, tokens=100)], 2, tokens=500)) == 2
+def test_tokens_are_limited_beside_requests(store_of: Open) -> None:
+    async def main() -> list[float]:
+        async with KeyLimiter(store_of([Window(1.0, 1_000, 1_000)])) as limiter:
+            return await send(limiter, 20, tokens=100)
+
+    times = asyncio.run(main())
+    assert times[-1] - times[0] > 0.95
 
 
-def test_settled_tokens_make_room() -> None:
-    clock = Clock()
-    limiter = ProcessLimiter([Window(60, tokens=100)], safety=0.0, clock=clock, sleep=clock.sleep)
+def test_what_was_not_used_is_given_back(store_of: Open) -> None:
+    async def main() -> list[float]:
+        async with KeyLimiter(store_of([Window(2.0, None, 2_000, refills=True)])) as limiter:
+            for _ in range(10):
+                lease = await limiter.acquire(190)
+                limiter.observe(lease, HEARD)
+                limiter.settle(lease, 20)
+            return await send(limiter, 5, tokens=190)
 
-    async def run() -> float:
-        lease = await limiter.acquire(90)
-        limiter.settle(lease, 10)
-        return (await limiter.acquire(80)).at
-
-    assert asyncio.run(run()) == 1000.0
-
-
-def test_a_pause_holds_everybody_back() -> None:
-    clock = Clock()
-    limiter = ProcessLimiter([], clock=clock, sleep=clock.sleep)
-    limiter.pause(7)
-    limiter.pause(3)
-    assert asyncio.run(limiter.acquire(1)).at == 1007.0
+    times = asyncio.run(main())
+    assert times[-1] - times[0] < 1.0
 
 
-def test_the_vendors_word_that_nothing_is_left_closes_the_limiter() -> None:
-    clock = Clock()
-    limiter = ProcessLimiter([Window(60, requests=100)], clock=clock, sleep=clock.sleep)
-    limiter.observe({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1m5s"})
-    assert asyncio.run(limiter.acquire(1)).at == 1060.0
+def test_the_vendors_word_lowers_the_level_at_once(store_of: Open) -> None:
+    async def main() -> float:
+        async with KeyLimiter(store_of([Window(60.0, 600, refills=True)])) as limiter:
+            for remaining in (2, 1):
+                lease = await limiter.acquire(10)
+                said = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": str(remaining)}
+                limiter.observe(lease, said)
+            started = time.monotonic()
+            await send(limiter, 10)
+            return time.monotonic() - started
+
+    assert asyncio.run(main()) > 0.5  # ten a second, and almost nothing left
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("6m0s", 360), ("1.5s", 1.5), ("20ms", 0.02), ("1h", 3600), ("soon", 0)])
-def test_the_vendors_durations_are_read(text: str, seconds: float) -> None:
-    assert parse_duration(text) == pytest.approx(seconds)
+def test_a_refusal_closes_the_key_for_everybody(store_of: Open) -> None:
+    async def main() -> float:
+        store = store_of([Window(60.0, 600, refills=True)])
+        async with KeyLimiter(store) as first, KeyLimiter(store) as second:
+            await send(first, 2)
+            first.refuse(0.6)
+            await asyncio.sleep(0.1)
+            started = time.monotonic()
+            await send(second, 1)
+            return time.monotonic() - started
+
+    assert 0.3 < asyncio.run(main()) < 1.5
+
+
+def test_who_gives_up_waiting_leaves_the_line(store_of: Open) -> None:
+    async def main() -> float:
+        async with KeyLimiter(store_of([Window(1.0, 2)])) as limiter:
+            await send(limiter, 2)
+            given_up = [asyncio.create_task(limiter.acquire(10)) for _ in range(20)]
+            await asyncio.sleep(0.05)
+            for task in given_up:
+                task.cancel()
+            started = time.monotonic()
+            await send(limiter, 1)
+            return time.monotonic() - started
+
+    assert asyncio.run(main()) < 1.6
+
+
+def test_many_requests_without_a_limit_do_not_wait(store_of: Open) -> None:
+    async def main() -> float:
+        async with KeyLimiter(store_of([])) as limiter:
+            started = time.monotonic()
+            for _ in range(10):
+                await send(limiter, 100)
+            return time.monotonic() - started
+
+    assert asyncio.run(main()) < 2.0
+
+
+def test_two_processes_share_one_window(ledger: Ledger) -> None:
+    program = """
+import asyncio, sys, time
+from include.enrich.limiter import KeyLimiter
+from include.ledger.database import open_engine
+from include.ledger.quota import LedgerStore
+from include.systems import Window
+async def main():
+    async with KeyLimiter(LedgerStore(open_engine(sys.argv[1]), "key", [Window(1.0, 10)])) as limiter:
+        async def one():
+            limiter.observe(await limiter.acquire(1), {})
+            print(time.time())
+        await asyncio.gather(*(one() for _ in range(20)))
+asyncio.run(main())
+"""
+    command = [sys.executable, "-c", program, ledger.urls.service]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)]
+    times = sorted(float(line) for process in running for line in process.communicate(timeout=60)[0].split())
+    assert len(times) == 40
+    for index in range(30):
+        assert times[index + 10] - times[index] > 0.9
+
+
+def test_without_the_ledger_nothing_leaves(ledger: Ledger) -> None:
+    gone = open_engine(ledger.urls.service.replace("ledger_", "no_such_"))
+
+    async def main() -> None:
+        async with KeyLimiter(LedgerStore(gone, "key", [Window(60.0, 10)])) as limiter:
+            await limiter.acquire(1)
+
+    with pytest.raises(LedgerUnavailable):
+        asyncio.run(main())

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from include.enrich.budget import Budget
-from include.enrich.prices import find_price
+from include.enrich.prices import assume_price, find_price
 from include.errors import ConfigurationError
 from include.systems import read_systems
 
@@ -41,10 +40,13 @@ def test_every_model_of_the_registry_has_a_price() -> None:
         assert find_price(model).source
 
 
-def test_a_budget_never_promises_more_than_its_ceiling() -> None:
-    budget = Budget(Decimal("1.00"))
-    assert budget.reserve(Decimal("0.60"))
-    assert not budget.reserve(Decimal("0.50"))
-    budget.settle(Decimal("0.60"), Decimal("0.10"))
-    assert budget.reserve(Decimal("0.90"))
-    assert not budget.reserve(Decimal("0.01"))
+def test_an_unknown_model_counts_at_the_dearest_price_and_says_so() -> None:
+    price = assume_price("unheard-of")
+    assert price.assumed
+    assert price.model == "unheard-of"
+    assert price.cost(1000, 0) >= find_price("sandbox-large").cost(1000, 0)
+    assert not assume_price("sandbox-small").assumed
+
+
+def test_more_cached_tokens_than_tokens_never_make_a_negative_cost() -> None:
+    assert find_price("sandbox-small").cost(10, 0, tokens_cached=1000) >= 0
