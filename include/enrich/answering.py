@@ -309,7 +309,7 @@ def prepare(run: Run, system: System, endpoint: ModelEndpoint, prompt: Prompt, p
 def letter_of(item: Item, cause: str, detail: str, tries: int) -> DeadLetter:
     """The dead letter of a row that has no answer."""
     lineage: Record = json.loads(item.lineage)
-    return DeadLetter(item.row_id, item.row_key, cause, detail, item.inference_key, lineage, item.seen, tries)
+    return DeadLetter(item.row_id, item.row_key, cause, detail, item.inference_key, lineage, item.record, tries)
 
 
 def take(items: Iterator[T], most: int) -> list[T]:

@@ -158,7 +158,7 @@ def _items(pins: Pins, source: Path) -> Iterator[Item]:
 
 def _item(pins: Pins, source: Path, line: Line, row: Record) -> Item:
     lineage = json.dumps({"source": f"{source.name}:{line.number}"})
-    return address(pins, str(line.number), line.name, lineage, row)
+    return address(pins, str(line.number), line.name, lineage, row, row)
 
 
 def _write(run: Run, pins: Pins, source: Path, result: Path, answering: Answering) -> dict[str, int]:

@@ -97,11 +97,13 @@ class Flow:
         self._wake()
 
     def _wake(self) -> None:
-        for _ in range(int(self.limit) - self.flying):
-            while self._line and (turn := self._line.popleft()):
-                if not turn.done():
-                    turn.set_result(None)
-                    break
+        """Wake as many as have a place; all of them when the system is down, to see for themselves."""
+        places = len(self._line) if self._opened is not None else int(self.limit) - self.flying
+        while places > 0 and self._line:
+            turn = self._line.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                places -= 1
 
     def _take_place(self) -> bool:
         if self.flying == 0:
@@ -128,7 +130,7 @@ class Flow:
         self._lately += (latency - self._lately) * (0.1 if self._lately else 1.0)
         if self._lately > _SLOW * self._usual and self.limit > FIRST_CALLS:
             self._starting = False
-        elif self.flying + 1 >= int(self.limit):
+        elif self.flying + 1 >= self.limit / 2:  # only what is used may grow
             self.limit = min(self.limit + (1.0 if self._starting else 1.0 / self.limit), float(self.most))
 
     def _fail(self) -> None:

@@ -285,4 +285,3 @@ def _count(text: str | None) -> int | None:
     """A header's whole number of at least 0, or None: what cannot be is not believed."""
     stripped = (text or "").strip()
     return int(stripped) if stripped.isdigit() and len(stripped) <= 12 else None
-

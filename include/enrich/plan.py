@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,7 +25,7 @@ UNKNOWN_CONTEXT = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row on its way to the model: its identity, and only the columns that the model may see."""
+    """One row on its way to the model: its identity, the columns that the model may see, and the whole record."""
 
     row_id: str
     row_key: str
@@ -33,6 +33,7 @@ class Item:
     seen: Record
     inference_key: str
     input_sha256: str
+    record: Record = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -59,14 +60,14 @@ def pin(run: Run, prompt: Prompt) -> Pins:
 def make_item(run: Run, pins: Pins, row: Record) -> Item:
     """Reduce a staged row to what the model may see and address it by content."""
     seen = {name: row[name] for name in run.case.model_sees}
-    return address(pins, row["row_id"], row["row_key"], row["lineage"], seen)
+    return address(pins, row["row_id"], row["row_key"], row["lineage"], seen, row)
 
 
-def address(pins: Pins, row_id: str, row_key: str, lineage: str, seen: Record) -> Item:
+def address(pins: Pins, row_id: str, row_key: str, lineage: str, seen: Record, record: Record) -> Item:
     """A row under its inference key: contract, prompt, model, parameters and what the model sees."""
     content = canonical(seen)
     asked = [pins.contract_hash, pins.prompt_hash, pins.model, pins.parameters, content]
-    return Item(row_id, row_key, lineage, seen, digest(asked), digest(content))
+    return Item(row_id, row_key, lineage, seen, digest(asked), digest(content), record)
 
 
 def group(items: Iterable[Item]) -> dict[str, list[Item]]:

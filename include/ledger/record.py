@@ -35,6 +35,8 @@ EVENT_TYPES = frozenset(
         "warehouse.upserted",
         "audit.sealed",
         "chain.anchored",
+        "dead_letter.replayed",
+        "dead_letter.dismissed",
     }
 )
 

@@ -140,7 +140,7 @@ def attention(facts: Facts) -> Iterator[str]:
     if header.status == "stopped" and header.detail:
         yield header.detail
     if lost := counts.get(Outcome.DEAD_LETTER, 0):
-        yield f"{plural(lost, 'row')} ended as dead letter"
+        yield f"{plural(lost, 'row')} ended as dead letter; see `python -m include.cli dead-letters list`"
     if header.status == "succeeded" and (deferred := counts.get(Outcome.DEFERRED, 0)):
         yield f"{plural(deferred, 'row')} deferred to a later night"
     if failed := sum(one.counts.get("failed", 0) + one.counts.get("intended", 0) for one in facts.writes):

@@ -103,7 +103,7 @@ def _record_steps(
         found.append(_outcome(one, Outcome(state.status), state.error))
     _succeed(connection, night, found)
     gone = [_letter(w, "record_missing", "no such record at the destination") for w in steps[Step.MISSING]]
-    bury(connection, night, "write", gone)
+    bury(connection, night, "write", gone, system=night.case.sink.system)
 
 
 def _confirm(night: Night, sending: Mapping[str, Write], sent: Mapping[str, Sent]) -> int:
@@ -120,7 +120,7 @@ def _confirm(night: Night, sending: Mapping[str, Write], sent: Mapping[str, Sent
         good = [_outcome(one, Outcome.WRITTEN, None) for number, one in sending.items() if number not in lost]
         _succeed(connection, night, good)
         letters = [_letter(sending[number], result.cause, result.detail) for number, result in lost.items()]
-        bury(connection, night, "write", letters)
+        bury(connection, night, "write", letters, system=night.case.sink.system)
     return len(lost)
 
 

@@ -14,15 +14,19 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 
+from include.connections import EnvironmentConnections
 from include.enrich.enrich import enrich
 from include.enrich.prompt import load_prompt
 from include.errors import AccessDenied, LedgerUnavailable, QualityStop
 from include.gate.gate import gate
+from include.ledger.dead_letters import Selection, begin_replay, dismiss, list_groups
 from include.ledger.verify import verify
 from include.models import Interval, Manifest, Mode, Record, ReInfer, RunOptions
 from include.night import Night
 from include.quality.check import check
+from include.replay import replay
 from include.report.close import close
 from include.sandbox.config import Endpoints, SandboxConfig
 from include.sandbox.process import running_sandbox
@@ -78,7 +82,6 @@ NightOf = Callable[..., Night]
 
 @pytest.fixture
 def night_of(sandbox: Sandbox, make_night: Callable[..., Night], warehouse_url: str, tmp_path: Path) -> NightOf:
-    from sqlalchemy.engine import make_url
 
     def make(day: int = 0, *, token: str = "", key: str = "", settings: Record | None = None, **options: Any) -> Night:
         e, db = sandbox.endpoints, make_url(warehouse_url)
@@ -278,3 +281,83 @@ def test_manifests_are_all_that_travels(night_of: NightOf) -> None:
     raw = extract(night_of())
     assert isinstance(raw, Manifest)
     assert len(json.dumps(raw.to_json())) < 8_000
+
+
+@pytest.fixture
+def reach(night_of: NightOf, ledger: Ledger) -> EnvironmentConnections:
+    """Every connection of a night, the ledger's included."""
+    db = make_url(ledger.urls.service)
+    given = dict(night_of(day=-9).connections._environment)  # type: ignore[attr-defined]
+    where = {"host": db.query["host"], "schema": db.database, "login": db.username}
+    return EnvironmentConnections({**given, "AIRFLOW_CONN_NIGHTLEDGER_DB": json.dumps(where)})
+
+
+def replayed(reach: EnvironmentConnections, night: Night, **chosen: Any) -> list[Record]:
+    return replay(reach, night.settings, Selection(**chosen), "a tester")
+
+
+def test_replayed_rows_are_asked_and_written_and_nothing_else_is(
+    night_of: NightOf, sandbox: Sandbox, ledger: Ledger, reach: EnvironmentConnections
+) -> None:
+    sandbox.fail("model", refusal=0.15, prose=0.3)
+    night = night_of()
+    before = run(night)["counts"]
+    refused = rows(ledger, "SELECT DISTINCT row_id FROM dead_letter WHERE cause = 'refused'")
+    unusable = rows(ledger, "SELECT DISTINCT row_id FROM dead_letter WHERE cause = 'invalid_output'")
+    assert before["dead_letter"] == len(refused) + len(unusable) > len(refused) > 3
+    kept = rows(ledger, "SELECT record FROM dead_letter")
+    assert all(record["email"] is None or record["email"].startswith("token:") for (record,) in kept)
+    assert all(record["lead_id"] and "job_title" in record for (record,) in kept)
+    sandbox.fail("model")
+    asked, written = sandbox.billed()["calls"], sandbox.written()
+    (done,) = replayed(reach, night, cause="refused")
+    assert (done["rows"], done["status"]) == (len(refused), "succeeded")
+    assert done["counts"].get("dead_letter", 0) == len(unusable)
+    assert sandbox.billed()["calls"] - asked == len(refused)
+    assert 0 < sandbox.written() - written <= len(refused)
+    assert replayed(reach, night, cause="refused") == []
+    groups = list_groups(ledger.service, Selection())
+    assert [(group.cause, group.rows) for group in groups] == [("invalid_output", len(unusable))]
+    assert sum(one["rows"] for one in replayed(reach, night)) == len(unusable)
+    assert list_groups(ledger.service, Selection()) == []
+    assert verify(ledger.owner).holds
+
+
+def test_rows_that_die_again_have_a_new_letter(
+    night_of: NightOf, sandbox: Sandbox, ledger: Ledger, reach: EnvironmentConnections
+) -> None:
+    sandbox.fail("model", refusal=0.2)
+    night = night_of()
+    dead = run(night)["counts"]["dead_letter"]
+    (done,) = replayed(reach, night, system="model")
+    again = done["counts"].get("dead_letter", 0)
+    assert done["rows"] == dead
+    assert 0 < again <= dead
+    open_letters = "SELECT count(*), min(run_id) FROM dead_letter WHERE status = 'open'"
+    assert rows(ledger, open_letters) == [(again, done["run_id"])]
+
+
+def test_a_replay_that_was_killed_is_taken_up_by_the_next(
+    night_of: NightOf, sandbox: Sandbox, ledger: Ledger, reach: EnvironmentConnections
+) -> None:
+    sandbox.fail("model", refusal=0.2)
+    night = night_of()
+    dead = run(night)["counts"]["dead_letter"]
+    sandbox.fail("model")
+    assert begin_replay(ledger.service, Selection(), night.case.name, night.interval, "killed") == dead
+    assert list_groups(ledger.service, Selection()) == []
+    (done,) = replayed(reach, night)
+    assert (done["rows"], done["counts"].get("dead_letter", 0)) == (dead, 0)
+    assert replayed(reach, night) == []
+
+
+def test_dismissed_letters_are_not_replayed_and_say_why(
+    night_of: NightOf, sandbox: Sandbox, ledger: Ledger, reach: EnvironmentConnections
+) -> None:
+    sandbox.fail("model", refusal=0.2)
+    night = night_of()
+    dead = run(night)["counts"]["dead_letter"]
+    assert dismiss(ledger.service, Selection(cause="refused"), "a tester", "known to be spam") == dead
+    assert replayed(reach, night) == []
+    (kept,) = rows(ledger, "SELECT DISTINCT replays -> 0 ->> 'reason' FROM dead_letter")
+    assert kept == ("known to be spam",)

@@ -42,13 +42,25 @@ def test_every_dag_has_owner_tags_doc_retries_and_one_run_at_a_time(bag: Any) ->
             assert task.retries >= 1
 
 
+def nightly(bag: Any) -> list[Any]:
+    found = [dag for dag in bag.dags.values() if "operations" not in dag.tags]
+    assert found
+    return found
+
+
+def test_operations_run_only_when_asked(bag: Any) -> None:
+    found = [dag for dag in bag.dags.values() if "operations" in dag.tags]
+    assert {dag.dag_id for dag in found} == {"dead_letters"}
+    assert all(type(dag.timetable).__name__ == "NullTimetable" for dag in found)
+
+
 def test_every_scheduled_dag_has_a_real_data_interval(bag: Any) -> None:
-    for dag in bag.dags.values():
+    for dag in nightly(bag):
         assert type(dag.timetable).__name__ == "CronDataIntervalTimetable"
 
 
 def test_the_last_task_runs_whatever_happened_and_decides_the_colour(bag: Any) -> None:
-    for dag in bag.dags.values():
+    for dag in nightly(bag):
         (last,) = [task for task in dag.tasks if not task.downstream_task_ids]
         assert last.task_id == "close"
         assert last.trigger_rule == "all_done"

@@ -1,0 +1,79 @@
+"""`dead-letters`: list, show, replay and dismiss rows that ran out of tries."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from include.connections import EnvironmentConnections
+from include.errors import ConfigurationError
+from include.ledger import door
+from include.ledger.causes import CAUSES
+from include.ledger.dead_letters import Selection, dismiss, list_groups, show
+from include.replay import replay
+from include.settings import Settings
+from include.use_case import names
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "dead-letters", help="rows that ran out of tries: list, show, replay, dismiss"
+    )
+    parser.add_argument("action", choices=["list", "show", "replay", "dismiss"])
+    parser.add_argument("number", nargs="?", type=int, help="of the letter to show")
+    parser.add_argument("--use-case", choices=names())
+    parser.add_argument("--cause", choices=list(CAUSES))
+    parser.add_argument("--system", help="of the registry, e.g. model or crm")
+    parser.add_argument("--stage", choices=["enrich", "write"])
+    parser.add_argument("--from", dest="start", metavar="ISO", help="nights that start at this time or later, UTC")
+    parser.add_argument("--to", dest="end", metavar="ISO", help="nights that start before this time, UTC")
+    parser.add_argument("--status", choices=["open", "replayed", "dismissed"], default="open", help="for list")
+    parser.add_argument("--reason", help="why they are dismissed")
+    parser.set_defaults(command=run)
+
+
+def run(given: argparse.Namespace, out: TextIO) -> int:
+    """Exit code 0; 1 if a replayed row died again."""
+    connections, selection = EnvironmentConnections(), select(vars(given))
+    if given.action == "replay":
+        done = replay(connections, Settings.read(), selection, getpass.getuser())
+        for night in done:
+            out.write(json.dumps(night, default=str) + "\n")
+        out.write(f"{sum(night['rows'] for night in done)} rows of {len(done)} nights replayed\n")
+        return 1 if any(night["counts"].get("dead_letter") for night in done) else 0
+    engine = door.open_ledger(connections)
+    if given.action == "show":
+        if given.number is None:
+            raise ConfigurationError("needs the number of a letter", about="dead-letters show")
+        out.write(json.dumps(show(engine, given.number), indent=1, default=str, ensure_ascii=False) + "\n")
+    elif given.action == "dismiss":
+        if not given.reason:
+            raise ConfigurationError("needs a --reason, which is kept", about="dead-letters dismiss")
+        out.write(f"{dismiss(engine, selection, getpass.getuser(), given.reason)} letters dismissed\n")
+    else:
+        groups = list_groups(engine, selection, given.status)
+        for group in groups:
+            where = f"{group.use_case}  {group.interval}  {group.stage:7} {group.system:8}"
+            out.write(f"{where} {group.cause:24} {group.rows:6,} rows  since {group.oldest:%Y-%m-%d %H:%M} UTC\n")
+        out.write(f"{sum(group.rows for group in groups):,} rows; causes: see docs/runbooks/dead_letters.md\n")
+    return 0
+
+
+def select(given: dict[str, Any]) -> Selection:
+    """A selection from named values; raises ConfigurationError for a time that is none."""
+    chosen = {name: given.get(name) or None for name in ("use_case", "cause", "system", "stage")}
+    return Selection(**chosen, start=_time(given.get("start")), end=_time(given.get("end")))
+
+
+def _time(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"needs times in ISO 8601: {error}", about="--from and --to") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,15 @@
+"""Why a row can end as a dead letter."""
+
+CAUSES = {
+    "model_unavailable": "the model did not answer after every attempt",
+    "invalid_output": "the model's answers did not fit the schema, also after being asked again",
+    "empty_output": "the model answered with nothing",
+    "refused": "the model refused to answer",
+    "rejected_by_model": "the model's endpoint rejected the request",
+    "prompt_too_large": "the row does not fit the model's context",
+    "empty_input": "the model would have seen nothing of the row",
+    "record_missing": "the destination has no such record",
+    "rejected_by_destination": "the destination rejected the values",
+    "no_result": "the destination did not say what became of the record",
+}
+"""Every cause there is, in words."""

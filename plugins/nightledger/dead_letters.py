@@ -1,0 +1,42 @@
+"""Dead letters from Airflow: one task that replays what the trigger form selects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param, task
+
+from nightledger.context import airflow_errors
+
+
+def form() -> dict[str, Param]:
+    """The trigger form: every field that is filled narrows the selection."""
+    from include.ledger.causes import CAUSES
+    from include.use_case import names
+
+    text = ["null", "string"]
+    return {
+        "use_case": Param(None, type=text, enum=[None, *names()], title="Use case"),
+        "cause": Param(None, type=text, enum=[None, *CAUSES], title="Cause"),
+        "system": Param(None, type=text, title="System", description="Of the registry, e.g. `model` or `crm`."),
+        "stage": Param(None, type=text, enum=[None, "enrich", "write"], title="Stage"),
+        "start": Param(None, type=text, format="date-time", title="Nights from", description="Start of the interval."),
+        "end": Param(None, type=text, format="date-time", title="Nights before"),
+    }
+
+
+@task(task_id="replay", retries=1)
+def replay(**context: Any) -> list[dict[str, Any]]:
+    """Replay the selected letters; returns counts by night, never a row."""
+    from include.commands.dead_letters import select
+    from include.replay import replay as run_replay
+    from include.settings import Settings
+    from nightledger.hooks.connections import AirflowConnections
+
+    with airflow_errors():
+        selection = select(dict(context["params"]))
+        actor = f"airflow/{context['dag_run'].run_id}"
+        done = run_replay(AirflowConnections(), Settings.read(), selection, actor)
+    return [
+        {name: night[name] for name in ("use_case", "interval", "rows", "run_id", "status", "counts")} for night in done
+    ]
