@@ -139,7 +139,8 @@ class Enrichment:
 
     `model_sees` are the columns that may enter a prompt; `personal` are columns that are replaced by tokens wherever a
     row is kept outside the staged data. `cost_ceiling_usd` is per run. `priority` is the share of a contended key
-    relative to others that use it. Above `shard_rows` rows the work is split over tasks. `engine` is how the model is
+    relative to others that use it. Above `shard_rows` rows the work is split over tasks. A night that cannot be done in
+    `window_hours` at the limits is refused before anything is paid. `engine` is how the model is
     asked: `live`, or `batch` through the provider's batch API at its price; a use case that may see more than 10,000
     rows a run says in `why_not_batch` why it asks live.
     """
@@ -153,6 +154,7 @@ class Enrichment:
     budgets: Budgets = Budgets()
     priority: float = 1.0
     shard_rows: int = 10_000
+    window_hours: float = 6.0
     engine: Literal["live", "batch"] = "live"
     why_not_batch: str | None = None
 

@@ -52,7 +52,7 @@ def extract(night: Night) -> Manifest:
         earlier = finished_snapshot(night.ledger, night.case.name, night.interval)
         if earlier and is_intact(earlier, columns):
             return reuse(night, earlier)
-    manifest = _read_sources(night)
+    manifest = read_sources(night)
     archive(night, _files(manifest))
     return manifest
 
@@ -71,7 +71,8 @@ def _files(manifest: Manifest) -> list[Fetched]:
     return [Fetched.from_json(fact) for fact in manifest.facts.get("files", ())]
 
 
-def _read_sources(night: Night) -> Manifest:
+def read_sources(night: Night) -> Manifest:
+    """Stage the rows as the sources have them now, without archiving anything."""
     started = time.monotonic()
     rejections = Rejections(night)
     with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:

@@ -83,11 +83,14 @@ def _check(use_case: str, raw: dict[str, Any]) -> dict[str, Any]:
 
 @task(task_id="plan")
 def _plan(use_case: str, good: dict[str, Any]) -> list[dict[str, Any]]:
+    from include.enrich.preview import announce
     from include.enrich.shards import split
     from include.models import Manifest
 
     with airflow_errors():
-        return [part.to_json() for part in split(resume(good), Manifest.from_json(good))]
+        night, manifest = resume(good), Manifest.from_json(good)
+        announce(night, manifest)
+        return [part.to_json() for part in split(night, manifest)]
 
 
 @task(task_id="gate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import requests
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
+from include.cli import main
 from include.connections import EnvironmentConnections
 from include.enrich.enrich import enrich
 from include.enrich.prompt import load_prompt
@@ -361,3 +363,55 @@ def test_dismissed_letters_are_not_replayed_and_say_why(
     assert replayed(reach, night) == []
     (kept,) = rows(ledger, "SELECT DISTINCT replays -> 0 ->> 'reason' FROM dead_letter")
     assert kept == ("known to be spam",)
+
+
+def planned(reach: EnvironmentConnections, night: Night, monkeypatch: pytest.MonkeyPatch, *more: str) -> Record:
+    for name, value in (reach._environment or {}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NIGHTLEDGER_TOKEN_SECRET", night.settings.token_secret)
+    start, end = (END - timedelta(days=1)).isoformat(), END.isoformat()
+    out = io.StringIO()
+    code = main(["plan", night.case.name, "--from", start, "--to", end, "--json", *more], out)
+    found: Record = json.loads(out.getvalue())
+    return {**found, "code": code}
+
+
+def test_a_plan_of_a_night_never_run_tells_what_it_then_costs_and_the_next_plan_costs_nothing(
+    night_of: NightOf, sandbox: Sandbox, ledger: Ledger, reach: EnvironmentConnections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = night_of()
+    before = rows(ledger, "SELECT count(*), count(DISTINCT run_id) FROM nightledger.run")
+    plan = planned(reach, night, monkeypatch)
+    assert rows(ledger, "SELECT count(*), count(DISTINCT run_id) FROM nightledger.run") == before
+    assert rows(ledger, "SELECT count(*) FROM quarantine") == [(0,)]
+    assert sandbox.billed()["calls"] == sandbox.written() == 0
+    assert plan["code"] == 0
+    assert [one["problem"] for one in plan["nights"]] == [""]
+    run(night)
+    (paid, calls) = rows(ledger, "SELECT sum(cost), count(*) FROM inference_result")[0]
+    assert plan["total"]["calls"] == calls == sandbox.billed()["calls"]
+    assert abs(Decimal(plan["total"]["cost_usd"]) / paid - 1) < Decimal("0.2")
+    again = planned(reach, night, monkeypatch)
+    assert (again["total"]["calls"], Decimal(again["total"]["cost_usd"])) == (0, 0)
+    assert again["total"]["reused"] + again["total"]["identical"] == plan["total"]["rows"]
+
+
+def test_a_plan_that_cannot_fit_says_why_and_fails(
+    night_of: NightOf, reach: EnvironmentConnections, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    slow = tmp_path / "slow.toml"
+    registry = (ROOT / "include" / "systems.toml").read_text(encoding="utf-8")
+    slow.write_text(registry.replace("requests = 3000, tokens = 2000000", "requests = 10"), encoding="utf-8")
+    monkeypatch.setenv("NIGHTLEDGER_SYSTEMS", str(slow))
+    plan = planned(reach, night_of(), monkeypatch, "--window", "0.01")
+    assert plan["code"] == 1
+    assert any("do not fit 0.0 hours; widen the window" in problem for problem in plan["problems"])
+
+
+def test_a_plan_of_a_night_that_would_be_stopped_says_so(
+    night_of: NightOf, reach: EnvironmentConnections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = (END - timedelta(days=2)).isoformat()
+    plan = planned(reach, night_of(), monkeypatch, "--from", start, "--to", (END - timedelta(days=1)).isoformat())
+    assert plan["code"] == 1
+    assert "industry" in plan["nights"][0]["problem"]
