@@ -41,7 +41,8 @@ class System:
     """One entry of the registry; times in seconds, sizes in rows or tokens.
 
     `first_byte_seconds` is how long a call may stay silent (default: `timeout_seconds`). The budgets are ceilings in
-    US dollars for everything that uses this entry.
+    US dollars for everything that uses this entry. `batch_*` are the limits of the provider's batch API: requests of
+    one batch, tokens that may wait in it at once, and how often it is asked whether a batch is done.
     """
 
     name: str
@@ -57,6 +58,9 @@ class System:
     first_byte_seconds: float | None = None
     budget_usd_per_day: float | None = None
     budget_usd_per_month: float | None = None
+    batch_max_requests: int = 50_000
+    batch_queue_tokens: int | None = None
+    batch_poll_seconds: float = 60.0
     page_rows: int = 100
     batch_rows: int = 100
     max_search_results: int = 10_000

@@ -30,9 +30,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--from", dest="start", required=True, metavar="ISO", help="start of the first night, UTC")
     parser.add_argument("--to", dest="end", required=True, metavar="ISO", help="end of the last night, UTC")
     parser.add_argument("--step", type=float, default=24.0, metavar="HOURS", help="length of a night (default 24)")
-    parser.add_argument(
-        "--window", type=float, metavar="HOURS", help="time there is (default: the spec's, for each night)"
-    )
+    parser.add_argument("--window", type=float, metavar="HOURS", help="time there is (default: the spec's)")
     parser.add_argument("--engine", choices=["live", "batch"], help="default: the spec's")
     parser.add_argument("--re-infer", choices=["none", "failed", "all"], default="none")
     parser.add_argument("--re-extract", action="store_true")

@@ -98,7 +98,7 @@ class Answering:
                 first_byte=self.system.first_byte_seconds,
             )
             await stack.enter_async_context(client)
-            journal = await stack.enter_async_context(Journal(self._commit))
+            journal = await stack.enter_async_context(Journal(self.commit))
             store = LedgerStore(self.run.ledger, self.system.name, self.system.limits)
             name = self.run.case.name
             limiter = await stack.enter_async_context(KeyLimiter(store, name, self.run.case.priority))
@@ -107,7 +107,7 @@ class Answering:
             async def settle(settled: Settled) -> None:
                 self.counts[settled.ending] += 1
                 if settled.ending != "answered":
-                    await journal.commit(self._end(settled))
+                    await journal.commit(self.end(settled))
 
             saying = asyncio.create_task(self._say_progress(engine))
             try:
@@ -122,15 +122,7 @@ class Answering:
         self._say(engine)
 
     def _engine(self, client: ModelClient, journal: Journal, limiter: KeyLimiter, workers: int) -> Engine:
-        choice = self.run.case.model
-        form = response_format(self.run.case.name, self.output)
-        schema = json.dumps(form)
-        request = {
-            "model": self.pins.model,
-            **choice.parameters,
-            "max_completion_tokens": choice.max_output_tokens,
-            "response_format": form,
-        }
+        schema = json.dumps(self._form())
         return Engine(
             client=client,
             journal=journal,
@@ -140,13 +132,27 @@ class Answering:
             output=self.output,
             system_text=self.prompt.system,
             stricter=self.prompt.stricter,
-            request=request,
+            request=self.request(),
             context=context_size(self.system, self.pins.model),
-            max_output=choice.max_output_tokens,
-            reasks=choice.reasks,
+            max_output=self.run.case.model.max_output_tokens,
+            reasks=self.run.case.model.reasks,
             timeout=self.system.timeout_seconds,
             overhead=(estimate_tokens(schema), most_tokens(schema)),
         )
+
+    def request(self) -> Record:
+        """What every call sends beside its messages."""
+        choice = self.run.case.model
+        most = {"max_completion_tokens": choice.max_output_tokens}
+        return {"model": self.pins.model, **choice.parameters, **most, "response_format": self._form()}
+
+    def measure(self, texts: Sequence[str]) -> tuple[int, int]:
+        """Tokens of a question with these messages after the system's, as estimated and at most."""
+        whole = (self.prompt.system, *texts, json.dumps(self._form()))
+        return estimate_tokens(*whole), most_tokens(*whole)
+
+    def _form(self) -> Record:
+        return response_format(self.run.case.name, self.output)
 
     # What is asked
 
@@ -186,7 +192,7 @@ class Answering:
                 self.counts["empty_input"] += 1
                 question = Question(rows_of_key, "", 0)
                 await journal.commit(
-                    self._end(Settled(question, "empty_input", "no column that the model sees has a value"))
+                    self.end(Settled(question, "empty_input", "no column that the model sees has a value"))
                 )
                 continue
             message = self.prompt.render(item.seen)
@@ -212,7 +218,8 @@ class Answering:
 
     # How it ends
 
-    def _end(self, settled: Settled) -> Ended:
+    def end(self, settled: Settled) -> Ended:
+        """What is put on record for a question without a model's answer, by the failure plan."""
         item = settled.question.item
         if settled.ending == "deferred" or (
             settled.ending == "unavailable" and self.run.case.failure_plan.unavailable == "deferred"
@@ -246,7 +253,7 @@ class Answering:
 
     # The ledger
 
-    def _commit(self, entries: Sequence[Entry]) -> list[bool]:
+    def commit(self, entries: Sequence[Entry]) -> list[bool]:
         """One transaction for a group: results and what they free first, then as many intents as the budgets allow."""
         closed = [entry for entry in entries if isinstance(entry, Closed)]
         ended = [entry for entry in entries if isinstance(entry, Ended)]

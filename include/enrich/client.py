@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -105,33 +105,45 @@ def _read(response: httpx2.Response, latency: float) -> Reply:
     headers = _told(response)
     try:
         body = json.loads(response.content.decode("utf-8", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        body = None
+    reply = read_completion(body, response.status_code, latency, headers.get("x-request-id"))
+    return replace(reply, headers=headers)
+
+
+def read_completion(body: Any, status: int, latency: float, request_id: str | None) -> Reply:
+    """A chat completion's body as a reply; what is none may be asked again, and may have been billed."""
+    try:
         choice = body["choices"][0]
         message = choice["message"]
         usage = body.get("usage") or {}
         tokens_in, tokens_out = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
+        cached = _tokens((usage.get("prompt_tokens_details") or {}).get("cached_tokens"))
         text = message.get("content")
         if text is not None and not isinstance(text, str):
             raise TypeError
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+    except (KeyError, IndexError, TypeError, AttributeError):
         problem = "the answer is no chat completion"
-        return Reply(
-            "http_error", latency, problem, response.status_code, retryable=True, maybe_billed=True, headers=headers
-        )
+        return Reply("http_error", latency, problem, status, retryable=True, maybe_billed=True)
     return Reply(
         "answered",
         latency,
-        status=response.status_code,
+        status=status,
         text=text,
         refusal=message.get("refusal"),
         finish_reason=choice.get("finish_reason"),
         model=body.get("model"),
-        request_id=headers.get("x-request-id") or body.get("id"),
+        request_id=request_id or body.get("id"),
         tokens_in=tokens_in,
         tokens_out=tokens_out,
-        tokens_cached=min(_tokens((usage.get("prompt_tokens_details") or {}).get("cached_tokens")), tokens_in),
+        tokens_cached=min(cached, tokens_in),
         usage_reported=tokens_in > 0,
-        headers=headers,
     )
+
+
+def _tokens(value: Any) -> int:
+    """A count of tokens, 0 if the vendor gave something that is none."""
+    return value if isinstance(value, int) and 0 <= value < 2**31 else 0
 
 
 def _told(response: httpx2.Response) -> dict[str, str]:
@@ -139,11 +151,6 @@ def _told(response: httpx2.Response) -> dict[str, str]:
     kept = (b"x-ratelimit", b"retry-after", b"x-request-id")
     raw = [(name.lower(), value) for name, value in response.headers.raw]
     return {name.decode(): value.decode("latin-1") for name, value in raw if name.startswith(kept)}
-
-
-def _tokens(value: Any) -> int:
-    """A count of tokens, 0 if the vendor gave something that is none."""
-    return value if isinstance(value, int) and 0 <= value < 2**31 else 0
 
 
 def _unanswered(error: Exception, latency: float) -> Reply:

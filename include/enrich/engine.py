@@ -229,7 +229,7 @@ class Engine:
         reply = await self._fly(flight, {**self.request, "messages": list(messages)})
         self._hear(reply, lease)
         parsed = parse_reply(reply, self.output) if reply.outcome == "answered" else None
-        result = self._result(inference_id, reply, parsed, intent, waited)
+        result = bill(intent, reply, parsed, self.price, waited)
         answer = None
         if parsed is not None and parsed.answer is not None and not flight.won_by:
             answer = Answer(item.inference_key, item.input_sha256, parsed.answer, Origin.MODEL, inference_id)
@@ -339,37 +339,41 @@ class Engine:
             flight.won_by = called
             flight.stop(asyncio.get_running_loop().time())
 
-    def _result(self, inference_id: UUID, reply: Reply, parsed: Parsed | None, intent: Intent, waited: float) -> Result:
-        tokens_in, tokens_out, basis = reply.tokens_in, reply.tokens_out, "reported"
-        if reply.outcome == "answered" and not reply.usage_reported:
-            tokens_in, tokens_out, basis = intent.tokens_estimated, estimate_tokens(reply.text or ""), "estimated"
-        cost = self.price.cost(tokens_in, tokens_out, reply.tokens_cached)
-        if reply.outcome != "answered":
-            cost, basis = (intent.cost_reserved, "estimated") if reply.maybe_billed else (Decimal(0), "none")
-        elif self.price.assumed:
-            basis = "estimated"
-        return Result(
-            inference_id=inference_id,
-            outcome=parsed.outcome if parsed else reply.outcome,
-            detail=(parsed.problem if parsed else reply.detail) or None,
-            http_status=reply.status,
-            model_answered=reply.model,
-            provider_request_id=reply.request_id,
-            raw_text=(reply.text or "")[:LONGEST_KEPT] if reply.text is not None else None,
-            parsed=parsed.answer if parsed else None,
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
-            tokens_cached=reply.tokens_cached,
-            cost=cost,
-            price_dated=self.price.dated,
-            latency_ms=round(reply.latency * 1000),
-            queue_ms=round(waited * 1000),
-            cost_basis="reported" if basis == "reported" else "estimated" if basis == "estimated" else "none",
-        )
-
 
 LONGEST_KEPT = 100_000
 """Characters of an answer that the ledger keeps; longer ones are no answers to any schema."""
+
+
+def bill(intent: Intent, reply: Reply, parsed: Parsed | None, price: Price, waited: float) -> Result:
+    """The result of a call with what it cost: as reported, estimated upward where nothing was said, or nothing.
+
+    `waited` is the seconds between the question and its call.
+    """
+    tokens_in, tokens_out = reply.tokens_in, reply.tokens_out
+    basis: Literal["reported", "estimated", "none"] = "estimated" if price.assumed else "reported"
+    if reply.outcome == "answered" and not reply.usage_reported:
+        tokens_in, tokens_out, basis = intent.tokens_estimated, estimate_tokens(reply.text or ""), "estimated"
+    cost = price.cost(tokens_in, tokens_out, reply.tokens_cached)
+    if reply.outcome != "answered":
+        cost, basis = (intent.cost_reserved, "estimated") if reply.maybe_billed else (Decimal(0), "none")
+    return Result(
+        inference_id=intent.inference_id,
+        outcome=parsed.outcome if parsed else reply.outcome,
+        detail=(parsed.problem if parsed else reply.detail) or None,
+        http_status=reply.status,
+        model_answered=reply.model,
+        provider_request_id=reply.request_id,
+        raw_text=None if reply.text is None else reply.text[:LONGEST_KEPT],
+        parsed=parsed.answer if parsed else None,
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        tokens_cached=reply.tokens_cached,
+        cost=cost,
+        price_dated=price.dated,
+        latency_ms=round(reply.latency * 1000),
+        queue_ms=round(waited * 1000),
+        cost_basis=basis,
+    )
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:

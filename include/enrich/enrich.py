@@ -6,11 +6,13 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from include.enrich.answering import CHUNK_ROWS, Answering, letter_of, prepare, take
+from include.enrich.batch import Batching, run_to_the_end
 from include.enrich.plan import Item, hold_to_input, make_item, pin
 from include.enrich.prompt import load_prompt
 from include.enrich.shards import require_engine, shard_name
@@ -27,28 +29,57 @@ from include.staging import StagedWriter, part_of, read_rows
 log = logging.getLogger(__name__)
 
 
-def enrich(night: Night, good: Manifest) -> Manifest:
-    """Answer every row of `good`, or of the shard it stands for; returns the dataset of rows that have an answer.
+@dataclass
+class Work:
+    """One shard's enrichment, begun."""
 
-    Rows without one are dead letters or deferred in the ledger. Safe to run again: answers already committed are
-    reused, so a retry after kill -9 asks again at most what was in flight.
-    """
-    started = time.monotonic()
+    night: Night
+    good: Manifest
+    answering: Answering
+    started: float
+
+    def items(self) -> Iterator[Item]:
+        """The shard's rows, as the model is asked about them."""
+        return _items(self.night, self.answering.pins, self.good)
+
+    def batching(self) -> Batching:
+        """The same work through the provider's batch API."""
+        return Batching(self.answering, int(self.good.facts.get("shard", 0)), self.items)
+
+    def finish(self) -> Manifest:
+        """Read back what every row got, and put the dataset of answers on record."""
+        night, manifest = self.night, _collect(self)
+        record_manifest(night.ledger, manifest)
+        with transaction(night.ledger) as connection:
+            planned = {k[8:]: n for k, n in self.answering.counts.items() if k.startswith("planned_")}
+            record_event(connection, night.run_id, "enrich.planned", planned)
+            record_event(connection, night.run_id, "enrich.completed", dict(manifest.facts))
+        return manifest
+
+
+def begin(night: Night, good: Manifest) -> Work:
+    """Open the work on a dataset or shard; raises ConfigurationError where the run may not go on."""
     require_engine(night, good.rows)
     prompt = load_prompt(night.case)
     pins = pin(night, prompt)
     _hold_to_run(night, pins)
     system = night.system(night.case.model.system)
     answering = prepare(night, system, night.connections.model(system.connection), prompt, pins, part_of(good)[1])
-    answering.ask(_items(night, pins, good))
-    with transaction(night.ledger) as connection:
-        planned = {name[8:]: number for name, number in answering.counts.items() if name.startswith("planned_")}
-        record_event(connection, night.run_id, "enrich.planned", planned)
-    manifest = _collect(night, pins, good, answering, started)
-    record_manifest(night.ledger, manifest)
-    with transaction(night.ledger) as connection:
-        record_event(connection, night.run_id, "enrich.completed", dict(manifest.facts))
-    return manifest
+    return Work(night, good, answering, time.monotonic())
+
+
+def enrich(night: Night, good: Manifest) -> Manifest:
+    """Answer every row of `good`, or of the shard it stands for; returns the dataset of rows that have an answer.
+
+    Rows without one are dead letters or deferred in the ledger. Safe to run again: answers already committed are
+    reused, so a retry after kill -9 asks again at most what was in flight.
+    """
+    work = begin(night, good)
+    if night.case.engine == "batch":
+        run_to_the_end(work.batching())
+    else:
+        work.answering.ask(work.items())
+    return work.finish()
 
 
 def _items(run: Run, pins: Pins, good: Manifest) -> Iterator[Item]:
@@ -70,23 +101,33 @@ def _hold_to_run(night: Night, pins: Pins) -> None:
         )
 
 
-def _collect(night: Night, pins: Pins, good: Manifest, answering: Answering, started: float) -> Manifest:
-    """Read back from the ledger what every row got: the dataset of answers, and outcomes for the rest."""
-    counts = answering.counts
-    counts["reused"] = counts["planned_reused"]
-    items = _items(night, pins, good)
-    name = shard_name(good)
+def _collect(work: Work) -> Manifest:
+    night, answering, counts = work.night, work.answering, work.answering.counts
+    name, items = shard_name(work.good), work.items()
+    began = first_asked(night, work.good) or answering.began
     with StagedWriter(night.path(f"{name}.parquet"), ENRICHED, rows_per_group=night.settings.chunk_rows) as writer:
         while chunk := take(items, CHUNK_ROWS):
             answers = audit.find_answers(night.ledger, night, {item.inference_key for item in chunk})
             for item in chunk:
                 if item.inference_key in answers:
                     hold_to_input(answers[item.inference_key], item)
-                    writer.append(_row(item, answers[item.inference_key], answering.began))
+                    row = _row(item, answers[item.inference_key], began)
+                    counts["reused"] += row["reused"]
+                    writer.append(row)
             unanswered = [item for item in chunk if item.inference_key not in answers]
             counts.update(_conclude(night, unanswered, answering.why_deferred))
             counts["answered_rows"] += len(chunk) - len(unanswered)
-    return writer.manifest(night.run_id, name, {**counts, "seconds": round(time.monotonic() - started, 1)})
+    seconds = round(time.monotonic() - work.started, 1)
+    return writer.manifest(night.run_id, name, {**counts, "seconds": seconds})
+
+
+def first_asked(night: Night, good: Manifest) -> datetime | None:
+    """When the shard's first batch was put on record; the task that asked may have ended long ago."""
+    b = tables.batch_job.c
+    mine = (b.run_id == night.run_id) & (b.shard == int(good.facts.get("shard", 0)))
+    with transaction(night.ledger) as connection:
+        first: datetime | None = connection.scalar(select(func.min(b.recorded_at)).where(mine))
+    return first
 
 
 def _conclude(night: Night, unanswered: Sequence[Item], why_deferred: str) -> dict[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, select, text
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Text
 
@@ -19,6 +19,15 @@ _CLAIM = text(
     "SELECT unnest(:keys), :holder, :run_id ON CONFLICT (inference_key) DO NOTHING RETURNING inference_key"
 ).bindparams(bindparam("keys", type_=ARRAY(Text)))
 
+OF_A_JOB = 0
+"""The holder of what a batch job asks: it lives as long as the job, not as a process."""
+_LONGEST_JOB = "26 hours"
+_HOLD = text(
+    "INSERT INTO nightledger.claim AS held (inference_key, holder, run_id) SELECT unnest(:keys), 0, :run_id "
+    "ON CONFLICT (inference_key) DO UPDATE SET claimed_at = clock_timestamp(), run_id = excluded.run_id, holder = 0 "
+    f"WHERE (held.holder = 0 AND held.run_id = excluded.run_id) OR held.claimed_at < now() - interval '{_LONGEST_JOB}' "
+    "RETURNING inference_key"
+).bindparams(bindparam("keys", type_=ARRAY(Text)))
 _RELEASE = text("DELETE FROM nightledger.claim WHERE inference_key = ANY (:keys)").bindparams(
     bindparam("keys", type_=ARRAY(Text))
 )
@@ -49,9 +58,16 @@ class Claimant:
         """Drop the claims of processes that are gone: their lock can be had."""
         c = tables.claim.c
         query = select(c.holder).distinct().where(c.inference_key.in_(list(keys)), c.holder != self.holder)
-        dead = [h for h in connection.scalars(query) if connection.scalar(select(func.pg_try_advisory_xact_lock(h)))]
-        connection.execute(delete(tables.claim).where(c.holder.in_(dead)))
-        return bool(dead)
+        alive = query.where(c.holder != OF_A_JOB)
+        dead = [h for h in connection.scalars(alive) if connection.scalar(select(func.pg_try_advisory_xact_lock(h)))]
+        late = and_(c.holder == OF_A_JOB, c.claimed_at < func.now() - text(f"interval '{_LONGEST_JOB}'"))
+        gone = connection.execute(delete(tables.claim).where(or_(c.holder.in_(dead), late)))
+        return bool(gone.rowcount)
+
+
+def hold_for_job(connection: Connection, keys: Collection[str], run_id: str) -> set[str]:
+    """Claim questions for a batch job of a run, which outlives the process; returns those that are now its own."""
+    return set(connection.scalars(_HOLD, {"keys": sorted(keys), "run_id": run_id}))
 
 
 def release(connection: Connection, keys: Collection[str]) -> None:

@@ -33,6 +33,7 @@ def parse(arguments: Sequence[str] | None = None) -> SandboxConfig:
     parser.add_argument("--crm-latency-ms", type=float, default=default.crm_latency_ms)
     parser.add_argument("--rpm", type=int, default=default.rpm, help="model requests per minute and key")
     parser.add_argument("--tpm", type=int, default=default.tpm, help="model tokens per minute and key")
+    parser.add_argument("--batch-seconds", type=float, default=default.batch_seconds, help="how long a batch takes")
     parser.add_argument("--crm-search-per-second", type=int, default=0, help="the vendor's is 5; 0: no such limit")
     parser.add_argument(
         "--scenario",

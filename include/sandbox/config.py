@@ -36,8 +36,9 @@ class SandboxConfig:
     """Everything about one sandbox. Latencies and jitter in milliseconds, `rpm` and `tpm` per model key and minute.
 
     `state` is the folder that outlives the process. `anchor` is the end of the newest interval with data (default: the
-    last 02:00 UTC). `data` is a folder of CSVs to load instead of generated leads. `mess` overrides some of
-    `MESS_RATES` (share of rows). `scenarios` makes days bad: UTC date of the interval's start, or `last`, to a name of
+    last 02:00 UTC). A batch of the model takes `batch_seconds` and has the limits of the other `batch_*`. `data` is a
+    folder of CSVs to load instead of generated leads. `mess` overrides some of `MESS_RATES` (share of rows).
+    `scenarios` makes days bad: UTC date of the interval's start, or `last`, to a name of
     `SCENARIOS`. `crm_search_per_second` 0 means that searches have no limit of their own.
     """
 
@@ -59,6 +60,9 @@ class SandboxConfig:
     crm_jitter_ms: float = 4.0
     rpm: int = 3_000
     tpm: int = 2_000_000
+    batch_seconds: float = 2.0
+    batch_max_requests: int = 50_000
+    batch_queue_tokens: int = 200_000_000
     crm_requests_per_10s: int = 100
     crm_requests_per_day: int = 250_000
     crm_search_per_second: int = 0

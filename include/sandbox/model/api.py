@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from include.errors import ConfigurationError
 from include.sandbox.faults import MODEL_FAULTS, FaultPlan
 from include.sandbox.model import shapes
 from include.sandbox.model.answers import answer
+from include.sandbox.model.batches import BatchApi
 from include.sandbox.model.bills import Bills, Call
 from include.sandbox.model.prompts import Prompt, read_prompt, tokens_in
 from include.sandbox.model.shapes import ModelError
@@ -55,6 +57,16 @@ class Limits:
         }
 
 
+@dataclass(frozen=True)
+class BatchSettings:
+    """Where files and batches are kept, how many seconds a batch takes, and the vendor's limits of one."""
+
+    folder: Path
+    seconds: float
+    most_requests: int
+    queue_tokens: int
+
+
 @dataclass
 class ModelApi:
     """One endpoint; `faults` may be replaced at any time. `rpm` and `tpm`: requests and tokens per minute and key."""
@@ -65,6 +77,7 @@ class ModelApi:
     latency: Latency
     bills: Bills
     faults: FaultPlan
+    batches: BatchSettings | None = None
     _limits: dict[str, Limits] = field(default_factory=dict)
     _prefixes: set[str] = field(default_factory=set)
 
@@ -75,6 +88,18 @@ class ModelApi:
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_get("/v1/models/{name}", self._show_model)
+        if self.batches is not None:
+            BatchApi(
+                folder=self.batches.folder,
+                key=self._key,
+                usage=self._usage,
+                bills=self.bills,
+                plan=lambda: self.faults,
+                models=CONTEXT_TOKENS,
+                seconds=self.batches.seconds,
+                most_requests=self.batches.most_requests,
+                queue_tokens=self.batches.queue_tokens,
+            ).routes(app)
         app.router.add_get("/sandbox/billed", only_from_loopback(self._show_bills))
         app.router.add_get("/sandbox/faults", only_from_loopback(self._show_faults))
         app.router.add_post("/sandbox/faults", only_from_loopback(self._set_faults))

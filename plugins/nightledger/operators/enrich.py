@@ -1,8 +1,10 @@
-"""The operator that asks the model for a whole shard within one task."""
+"""The operator that asks the model for a whole shard within one task, live or through the provider's batch API."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -12,26 +14,61 @@ from nightledger.context import airflow_errors
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from include.enrich.enrich import Work
+
+LONGEST_BATCH = timedelta(hours=26)
+"""A provider's batch ends within 24 hours, answered or expired."""
+
 
 class EnrichOperator(BaseOperator):
     """Answer every row of a shard under the key's limits, each inference on record; map it over what `plan` returns.
 
     `rows` is the manifest of the shard (no row is ever a template field); returns the manifest of the answered rows.
-    A retry reuses what is committed and asks again at most what was in flight.
+    `engine` is `live` or `batch` (default: the spec's); a batch is waited for without a worker. A retry reuses what is
+    committed, asks again at most what was in flight, and finds the batches that it had submitted.
     """
 
     template_fields: Sequence[str] = ("rows",)
 
-    def __init__(self, *, use_case: str, rows: Any, **kwargs: Any) -> None:
+    def __init__(self, *, use_case: str, rows: Any, engine: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.use_case = use_case
         self.rows = rows
+        self.engine = engine
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the enrich stage on the resolved manifest."""
-        from include.enrich.enrich import enrich
+        with airflow_errors():
+            work = self._begin()
+            if (self.engine or work.night.case.engine) == "batch":
+                return self._advance(work)
+            work.answering.ask(work.items())
+            return work.finish().to_json()
+
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on after batches have ended: land them, ask again what failed, or finish."""
+        with airflow_errors():
+            return self._advance(self._begin())
+
+    def on_kill(self) -> None:
+        """End open batches, which would be paid for nothing."""
+        work = self._begin()
+        if (self.engine or work.night.case.engine) == "batch":
+            self.log.info("%d batches cancelled", asyncio.run(work.batching().cancel()))
+
+    def _begin(self) -> Work:
+        from include.enrich.enrich import begin
         from include.models import Manifest
         from nightledger.tasks import resume
 
-        with airflow_errors():
-            return enrich(resume(self.rows), Manifest.from_json(self.rows)).to_json()
+        return begin(resume(self.rows), Manifest.from_json(self.rows))
+
+    def _advance(self, work: Work) -> dict[str, Any]:
+        from nightledger.triggers import BatchTrigger
+
+        waiting = asyncio.run(work.batching().advance())
+        if waiting:
+            system = work.answering.system
+            trigger = BatchTrigger(system.connection, waiting, system.batch_poll_seconds)
+            self.defer(trigger=trigger, method_name="resume", timeout=LONGEST_BATCH)
+        return work.finish().to_json()

@@ -1,0 +1,178 @@
+"""The provider's files and batches through the `openai` SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+import openai
+
+from include.connections import ModelEndpoint
+from include.enrich.client import Reply, read_completion
+from include.errors import AccessDenied, ConfigurationError, SystemUnavailable
+from include.retry import MAX_ATTEMPTS, wait_seconds
+
+T = TypeVar("T")
+FINGERPRINT = "nightledger_job"
+"""Metadata key under which a batch carries the ledger's id of its job, so that it can be found again."""
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchState:
+    """What the provider says of one batch."""
+
+    batch_id: str
+    status: str
+    output_file: str | None
+    error_file: str | None
+    problems: tuple[str, ...]
+    fingerprint: str | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """One line of an output or error file; `reply` is as if the request had been made alone."""
+
+    custom_id: str | None
+    reply: Reply
+
+
+class BatchClient:
+    """An asynchronous client of one endpoint's batch API; close it by leaving the `async with` block."""
+
+    def __init__(self, endpoint: ModelEndpoint) -> None:
+        self._client = openai.AsyncOpenAI(
+            api_key=endpoint.api_key,
+            base_url=endpoint.base_url,
+            max_retries=0,
+            timeout=httpx2.Timeout(_SECONDS, connect=20.0),
+            http_client=openai.DefaultAioHttpClient(),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    async def upload(self, file: Path) -> str:
+        """The id of the uploaded file; repeated on failure, since an unused file costs nothing."""
+        return str((await _patiently(lambda: self._client.files.create(file=file, purpose="batch"))).id)
+
+    async def create(self, file_id: str, fingerprint: str) -> BatchState:
+        """Start a batch. Never repeated here: a batch that was made although no answer came is found by `find`.
+
+        Raises SystemUnavailable when it is not known whether the batch exists.
+        """
+        made = self._client.batches.create(
+            input_file_id=file_id,
+            endpoint="/v1/chat/completions",
+            completion_window="24h",
+            metadata={FINGERPRINT: fingerprint},
+        )
+        try:
+            return _state(await made)
+        except openai.OpenAIError as error:
+            raise _translate(error) from None
+
+    async def find(self, fingerprint: str) -> BatchState | None:
+        """The batch that carries this fingerprint, among all that the key can see."""
+        after: str | None = None
+        while True:
+            page = await _patiently(partial(self._page, after))
+            for batch in page.data:
+                if (batch.metadata or {}).get(FINGERPRINT) == fingerprint:
+                    return _state(batch)
+            if not page.data or not page.has_more:
+                return None
+            after = page.data[-1].id
+
+    async def _page(self, after: str | None) -> Any:
+        return await self._client.batches.list(limit=100, after=after or openai.omit)
+
+    async def retrieve(self, batch_id: str) -> BatchState:
+        """How far a batch is."""
+        return _state(await _patiently(lambda: self._client.batches.retrieve(batch_id)))
+
+    async def cancel(self, batch_id: str) -> BatchState:
+        """Ask for a batch to end; what it answered already is still delivered and paid."""
+        return _state(await _patiently(lambda: self._client.batches.cancel(batch_id)))
+
+    async def lines(self, file_id: str) -> AsyncIterator[BatchItem]:
+        """The items of an output or error file, one at a time."""
+        async with self._client.files.with_streaming_response.content(file_id) as response:
+            async for line in response.iter_lines():
+                if line.strip():
+                    yield read_item(line)
+
+
+def read_item(line: str) -> BatchItem:
+    """One line as an item; what is no item has no `custom_id` and says why in its reply."""
+    try:
+        item = json.loads(line, strict=False)
+        name, response, error = item.get("custom_id"), item.get("response"), item.get("error")
+    except (ValueError, AttributeError, RecursionError):
+        return BatchItem(None, Reply("http_error", 0.0, "a line of the provider's file is no JSON object"))
+    if not isinstance(name, str):
+        return BatchItem(None, Reply("http_error", 0.0, "a line of the provider's file names no request"))
+    if not isinstance(response, dict):
+        code = str((error or {}).get("code") or "no response")
+        return BatchItem(name, Reply("http_error", 0.0, f"not answered: {code}", retryable=True))
+    status = int(response.get("status_code") or 0)
+    if status == 200:
+        return BatchItem(name, read_completion(response.get("body"), status, 0.0, response.get("request_id")))
+    inner: Any = (response.get("body") or {}).get("error") or {}
+    detail = f"{status} {inner.get('code') or inner.get('type') or ''}".strip()
+    return BatchItem(
+        name, Reply("http_error", 0.0, detail, status, retryable=status >= 500 or status in (408, 409, 429))
+    )
+
+
+def _state(batch: Any) -> BatchState:
+    problems = tuple(f"{one.code}: {one.message}"[:200] for one in (batch.errors.data if batch.errors else None) or ())
+    made = (batch.metadata or {}).get(FINGERPRINT)
+    return BatchState(batch.id, batch.status, batch.output_file_id, batch.error_file_id, problems, made)
+
+
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat what may be repeated, up the retry ladder."""
+    for attempt in range(1, MAX_ATTEMPTS):
+        try:
+            return await call()
+        except openai.OpenAIError as error:
+            problem = _translate(error)
+            if not isinstance(problem, SystemUnavailable):
+                raise problem from None
+            await asyncio.sleep(wait_seconds(attempt))
+    try:
+        return await call()
+    except openai.OpenAIError as error:
+        raise _translate(error) from None
+
+
+def _translate(error: openai.OpenAIError) -> Exception:
+    """The SDK's error as ours, without its text: it may quote a request."""
+    status = getattr(error, "status_code", None)
+    about = f"batch API ({status or type(error).__name__})"
+    if status in (401, 403):
+        return AccessDenied("the key is wrong, expired or lacks a permission", system="model", about=about)
+    if status is not None and status < 500 and status not in (408, 409, 429):
+        code = getattr(error, "code", None) or "rejected"
+        return ConfigurationError(f"the request was rejected: {code}", system="model", about=about)
+    return SystemUnavailable("gave no useful answer", system="model", about=about, action="The task tries again")

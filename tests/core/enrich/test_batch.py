@@ -1,0 +1,246 @@
+"""The provider's batch API on the real SDK: half the price, partial results, crashes, and everything on record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from include.enrich.batch_client import BatchClient, read_item
+from include.enrich.enrich import begin, enrich
+from include.errors import ConfigurationError, SystemUnavailable
+from include.ledger.verify import verify
+from include.models import Manifest
+from include.night import Night
+from include.sandbox.config import SandboxConfig
+from include.sandbox.process import running_sandbox
+from include.settings import ROOT
+from tests.core.conftest import Ledger
+from tests.core.enrich.test_enrich import LEADS, connection_to, count, ended, every_row_ended_once, rows, stage
+from tests.core.enrich.test_enrich import PROMPT as PROMPT_OF_CASE
+from tests.core.test_whole_night import Sandbox
+
+
+@pytest.fixture
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    state = tmp_path_factory.mktemp("sandbox")
+    config = SandboxConfig(state=state, days=1, leads_per_day=1, model_latency_ms=0, batch_seconds=0.3)
+    with running_sandbox(config) as endpoints:
+        yield Sandbox(endpoints)
+
+
+BatchOf = Callable[..., Night]
+
+
+@pytest.fixture
+def batch_of(sandbox: Sandbox, make_night: Callable[..., Night], tmp_path: Path) -> BatchOf:
+    def make(registry: str = "", **parts: Any) -> Night:
+        file = tmp_path / "systems.toml"
+        text = (ROOT / "include" / "systems.toml").read_text(encoding="utf-8")
+        file.write_text(text.replace("[model]\n", f"[model]\nbatch_poll_seconds = 0.1\n{registry}\n"), encoding="utf-8")
+        given = {"connections": connection_to(sandbox), "prompt": PROMPT_OF_CASE, "settings": {"systems_file": file}}
+        return make_night(**{**given, "engine": "batch", **parts})
+
+    return make
+
+
+def spoil(sandbox: Sandbox, **faults: Any) -> None:
+    requests.post(f"{sandbox.endpoints.model_root}/sandbox/batch-faults", json=faults, timeout=10).raise_for_status()
+
+
+def asked(night: Night) -> Manifest:
+    return enrich(night, stage(night))
+
+
+def jobs(ledger: Ledger) -> list[Any]:
+    return rows(ledger, "SELECT status, round, chunk, requests FROM batch_job ORDER BY round, chunk")
+
+
+def test_every_row_is_answered_at_half_the_price(batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger) -> None:
+    night = batch_of()
+    enriched = asked(night)
+    every_row_ended_once(ledger, night, enriched)
+    assert (enriched.rows, enriched.facts["reused"]) == (LEADS, 0)
+    assert sandbox.billed()["billed_calls"] == LEADS == count(ledger, "inference_result")
+    assert jobs(ledger) == [("landed", 0, 0, LEADS)]
+    (tokens_in, tokens_out, cost, dated) = rows(
+        ledger, "SELECT sum(tokens_in), sum(tokens_out), sum(cost), min(price_dated) FROM inference_result"
+    )[0]
+    assert cost == (tokens_in * Decimal("0.15") + tokens_out * Decimal("0.60")) / 2_000_000
+    assert dated.endswith("batch")
+    assert rows(ledger, "SELECT reserved, spent FROM budget WHERE scope LIKE 'run/%'") == [(0, cost)]
+    assert count(ledger, "claim") == 0
+    assert verify(ledger.owner).holds
+
+
+def test_answers_are_shared_with_live_calls(batch_of: BatchOf, sandbox: Sandbox) -> None:
+    asked(batch_of())
+    again = asked(batch_of(day=1, engine="live"))
+    assert (again.rows, again.facts["reused"]) == (LEADS, LEADS)
+    assert sandbox.billed()["billed_calls"] == LEADS
+
+
+def test_only_failed_items_are_asked_again_and_both_answers_stay(
+    batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger
+) -> None:
+    sandbox.fail("model", prose=0.2, http_500=0.2)
+    night = batch_of()
+    enriched = asked(night)
+    every_row_ended_once(ledger, night, enriched)
+    kinds = dict(map(tuple, rows(ledger, "SELECT kind, count(*) FROM inference GROUP BY 1")))
+    assert kinds["ask"] == LEADS
+    assert kinds["re-ask"] > 5
+    assert kinds["retry"] > 5
+    firsts = rows(ledger, "SELECT requests FROM batch_job WHERE round = 1")
+    results = "inference_result r JOIN inference i USING (inference_id)"
+    bad = f"SELECT count(*) FROM {results} WHERE attempt = 1 AND outcome <> 'ok'"
+    assert [one[0] for one in firsts] == [rows(ledger, bad)[0][0]]
+
+
+def test_items_in_no_file_twice_or_unknown_are_on_record_and_none_is_lost(
+    batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger
+) -> None:
+    spoil(sandbox, missing=0.2, duplicate=0.3, unknown=True)
+    night = batch_of()
+    enriched = asked(night)
+    every_row_ended_once(ledger, night, enriched)
+    lost = (
+        "SELECT count(*), min(cost_basis), bool_and(cost > 0) FROM inference_result WHERE detail LIKE '%do not name it'"
+    )
+    (missing, basis, paid) = rows(ledger, lost)[0]
+    assert missing > 5
+    assert (basis, paid) == ("estimated", True)
+    counted = rows(ledger, "SELECT sum((counts ->> 'twice')::int), sum((counts ->> 'unknown')::int) FROM batch_job")[0]
+    assert counted[0] > 5
+    assert counted[1] >= 1
+
+
+def test_what_an_expired_batch_answered_is_kept(batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger) -> None:
+    spoil(sandbox, expired=0.3)
+    night = batch_of()
+    work = begin(night, stage(night))
+    asyncio.run(work.batching().advance())
+    while not rows(ledger, "SELECT 1 FROM batch_job WHERE status = 'landed'"):
+        asyncio.run(work.batching().advance())
+    kept = rows(ledger, "SELECT outcome, count(*) FROM inference_result GROUP BY 1")
+    assert dict(map(tuple, kept))["ok"] > LEADS / 2
+    spoil(sandbox)
+    assert asked_again(night, work).rows == LEADS
+
+
+def asked_again(night: Night, work: Any) -> Manifest:
+    return enrich(night, work.good)
+
+
+def test_a_batch_is_found_again_when_its_creation_was_not_answered(
+    batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.enrich.batch_client._SECONDS", 0.5)
+    spoil(sandbox, hang_up=True)
+    assert asked(batch_of()).rows == LEADS
+    assert sandbox.billed()["billed_calls"] == LEADS
+    assert len(jobs(ledger)) == 1
+
+
+def test_a_crash_before_or_after_submission_submits_nothing_twice(
+    batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = batch_of()
+    good = stage(night)
+
+    class Killed(BaseException):
+        pass
+
+    async def killed(*_: Any) -> None:
+        raise Killed
+
+    real = BatchClient.upload
+    for place in ("upload", "create"):
+        monkeypatch.setattr(BatchClient, place, killed)
+        with pytest.raises(BaseException):  # noqa: B017, PT011 - as if the process were gone
+            enrich(night, good)
+        monkeypatch.undo()
+    assert BatchClient.upload is real
+    assert jobs(ledger) == [("intended", 0, 0, LEADS)]
+    again = begin(night, good).batching()
+    assert asyncio.run(again.advance())
+    assert asyncio.run(begin(night, good).batching().advance())  # another process, the same batch
+    assert enrich(night, good).rows == LEADS
+    assert sandbox.billed()["billed_calls"] == LEADS == count(ledger, "inference")
+
+
+def test_chunks_keep_the_providers_limits_and_a_full_queue_is_waited_for(
+    batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger
+) -> None:
+    night = batch_of("batch_max_requests = 25\nbatch_queue_tokens = 60000")
+    assert asked(night).rows == LEADS
+    found = jobs(ledger)
+    assert all(requests <= 25 for _, _, _, requests in found)
+    assert len({number for _, number, _, _ in found}) > 1
+    assert sum(requests for _, _, _, requests in found) == LEADS == sandbox.billed()["billed_calls"]
+
+
+def test_a_batch_that_is_not_accepted_is_tried_again(batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger) -> None:
+    spoil(sandbox, fail=True)
+    assert asked(batch_of()).rows == LEADS
+    assert [status for status, *_ in jobs(ledger)] == ["failed", "landed"]
+    assert sandbox.billed()["billed_calls"] == LEADS
+    refused = "SELECT DISTINCT cost, cost_basis FROM inference_result WHERE detail LIKE '%not accepted%'"
+    assert rows(ledger, refused) == [(0, "none")]
+
+
+def test_a_ceiling_covers_batches_and_the_rest_is_deferred(batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger) -> None:
+    night = batch_of(cost_ceiling_usd=Decimal("0.003"))
+    enriched = asked(night)
+    every_row_ended_once(ledger, night, enriched)
+    assert 0 < enriched.rows < LEADS
+    assert set(ended(ledger, night).values()) == {"deferred"}
+    (paid,) = rows(ledger, "SELECT sum(cost) FROM inference_result")[0]
+    assert paid <= Decimal("0.003")
+
+
+def test_a_cancelled_batch_keeps_what_it_answered(batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger) -> None:
+    night = batch_of()
+    good = stage(night)
+    work = begin(night, good)
+    assert asyncio.run(work.batching().advance())
+    assert asyncio.run(work.batching().cancel()) == 1
+    assert enrich(night, good).rows == LEADS
+    assert "cancelled" in [status for status, *_ in jobs(ledger)]
+    assert sandbox.billed()["billed_calls"] == LEADS
+
+
+@pytest.mark.parametrize("line", ["", "nonsense", "[]", "{}", '{"custom_id": 7}', "[" * 100_000])
+def test_a_line_that_is_no_item_says_so(line: str) -> None:
+    item = read_item(line or "null")
+    assert item.custom_id is None
+    assert "provider's file" in item.reply.detail
+
+
+def test_an_endpoint_without_batches_is_named(sandbox: Sandbox) -> None:
+    from include.connections import ModelEndpoint
+
+    async def main(url: str) -> None:
+        async with BatchClient(ModelEndpoint(url, sandbox.endpoints.model_key)) as client:
+            await client.retrieve("batch_unknown")
+
+    with pytest.raises(ConfigurationError, match="rejected"):
+        asyncio.run(main(sandbox.endpoints.model_url))
+
+
+def test_a_provider_that_is_away_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    from include.connections import ModelEndpoint
+
+    monkeypatch.setattr("include.enrich.batch_client.wait_seconds", lambda *_: 0.0)
+
+    async def main() -> None:
+        async with BatchClient(ModelEndpoint("http://127.0.0.1:9/v1", "k")) as client:
+            await client.retrieve("batch_1")
+
+    with pytest.raises(SystemUnavailable):
+        asyncio.run(main())
