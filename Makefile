@@ -5,7 +5,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help night up down test lint bench clean
+.PHONY: help night up down test lint bench faults clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -29,6 +29,9 @@ lint: .venv/.dev ## lint and types
 
 bench: .venv/.dev ## benchmarks, each against a baseline in the same run
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; PYTHONPATH=. $(BIN)/python -W ignore $$file || exit 1; done
+
+faults: .venv/.dev ## seeded histories of kills, outages and storms, each checked  [HISTORIES=200] [FIRST=1]
+	NIGHTLEDGER_HISTORIES=$(or $(HISTORIES),200) NIGHTLEDGER_FIRST_HISTORY=$(or $(FIRST),1) $(BIN)/python -m pytest -q tests/faults
 
 clean: ## stop everything and remove what was made here
 	@if [ -x $(BIN)/python ] && [ -d .nightledger ]; then $(BIN)/python -m include.stack down || true; fi

@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--re-infer", choices=["none", "failed", "all"], default="none")
     run.add_argument("--model")
     run.add_argument("--re-extract", action="store_true")
+    run.add_argument("--engine", choices=["live", "batch"])
     run.set_defaults(command=_run)
 
     enrich_file.add(commands)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from include.errors import ConfigurationError
 
@@ -139,6 +139,7 @@ class RunOptions:
     re_extract: bool = False
     backfill: str | None = None
     backfill_budget_usd: Decimal | None = None
+    engine: Literal["live", "batch"] | None = None
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], default_mode: Mode) -> Self:
@@ -155,6 +156,7 @@ class RunOptions:
                 model=params.get("model") or None,
                 re_extract=bool(params.get("re_extract", False)),
                 backfill=params.get("backfill") or None,
+                engine=_engine(params.get("engine")),
                 backfill_budget_usd=Decimal(str(budget)) if budget not in (None, "") else None,
             )
         except (TypeError, ValueError, ArithmeticError) as error:
@@ -165,3 +167,11 @@ class RunOptions:
         if ceiling is not None and not (ceiling.is_finite() and ceiling > 0):
             raise ConfigurationError("must be an amount above 0, or empty", about="params.backfill_budget_usd")
         return options
+
+
+def _engine(value: Any) -> Literal["live", "batch"] | None:
+    if value in (None, ""):
+        return None
+    if value not in ("live", "batch"):
+        raise ValueError(f"{value!r} is not an engine; known: live, batch")
+    return "live" if value == "live" else "batch"

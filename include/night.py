@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Engine
 from upath import UPath
@@ -47,6 +47,11 @@ class Run:
         place = UPath(self.settings.staging).joinpath(self.case.name, self.run_id, *names)
         place.parent.mkdir(parents=True, exist_ok=True)
         return place
+
+    @property
+    def engine(self) -> Literal["live", "batch"]:
+        """How the model is asked in this run: the option's, else the one declared in the spec."""
+        return self.options.engine or self.case.engine
 
     @property
     def model_name(self) -> str:

@@ -75,7 +75,7 @@ def enrich(night: Night, good: Manifest) -> Manifest:
     reused, so a retry after kill -9 asks again at most what was in flight.
     """
     work = begin(night, good)
-    if night.case.engine == "batch":
+    if night.engine == "batch":
         run_to_the_end(work.batching())
     else:
         work.answering.ask(work.items())

@@ -121,7 +121,7 @@ def preview(night: Night, good: Manifest, seen: set[bytes], *, batch: bool = Fal
 
 def announce(night: Night, good: Manifest) -> Preview:
     """Put a night's estimate in the log and on record before it asks anything; raises as `hold_to_window` does."""
-    expected = preview(night, good, set(), batch=night.case.engine == "batch")
+    expected = preview(night, good, set(), batch=night.engine == "batch")
     log.info("expected: %s", as_record(expected))
     with transaction(night.ledger) as connection:
         record_event(connection, night.run_id, "enrich.planned", as_record(expected))
@@ -132,7 +132,7 @@ def announce(night: Night, good: Manifest) -> Preview:
 def hold_to_window(night: Night, expected: Preview) -> None:
     """Raise ConfigurationError when a live night would not be done in its window, whatever is paid for it."""
     minutes, most = sum(expected.minutes.values()), night.case.window_hours * 60
-    if night.case.engine == "live" and minutes > most:
+    if night.engine == "live" and minutes > most:
         slowest = max(expected.minutes, key=lambda name: expected.minutes[name])
         raise ConfigurationError(
             f"{expected.rows:,} rows need {minutes:,.0f} minutes at the limits, mostly `{slowest}`; it has {most:,.0f}",

@@ -37,13 +37,13 @@ def read_environment(root: Path = ROOT) -> dict[str, str]:
 
 
 def airflow_settings(
-    home: Home, server: Server, secrets: Mapping[str, str], port: int, parallelism: int
+    home: Home, server: Server, secrets: Mapping[str, str], port: int, parallelism: int, dags: str = ""
 ) -> dict[str, str]:
-    """Airflow's configuration for one small machine."""
+    """Airflow's configuration for one small machine; `dags` is another folder of DAG files than the project's."""
     database = server.url("airflow", "airflow", secrets["airflow"])
     sections = {
         "CORE": {
-            "DAGS_FOLDER": str(ROOT / "dags"),
+            "DAGS_FOLDER": dags or str(ROOT / "dags"),
             "PLUGINS_FOLDER": str(ROOT / "plugins"),
             "LOAD_EXAMPLES": "False",
             "EXECUTOR": "LocalExecutor",

@@ -73,7 +73,8 @@ def up(say: Say, data: Path | None = None) -> Stack:
         suffix = _suffix(data)
         postgres.prepare(server, secrets, suffix)
         port = _airflow_port(home, given)
-        airflow = airflow_settings(home, server, secrets, port, int(given.get("NIGHTLEDGER_PARALLELISM", "4")))
+        parallelism, dags = int(given.get("NIGHTLEDGER_PARALLELISM", "4")), given.get("NIGHTLEDGER_DAGS", "")
+        airflow = airflow_settings(home, server, secrets, port, parallelism, dags)
         environment = children_environment(home, given, airflow, secrets)
         environment = _of_data_set(home, suffix) | environment
         connections = ledger_connections(server, secrets, suffix)

@@ -52,6 +52,13 @@ def form(case: UseCase) -> dict[str, Param]:
             title="Extract again",
             description="A finished date is re-run on the rows it was run on; set this to read the sources anew.",
         ),
+        "engine": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, "live", "batch"],
+            title="Engine",
+            description="batch: through the provider's batch API, half the price, up to 24 hours. Empty: the spec's.",
+        ),
         "backfill": Param(
             None,
             type=["null", "string"],

@@ -17,7 +17,7 @@ class BatchTrigger(BaseTrigger):
     """
 
     def __init__(self, conn_id: str, batches: Sequence[str], poll_seconds: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.conn_id, self.batches, self.poll_seconds = conn_id, list(batches), poll_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -39,7 +39,7 @@ class BatchTrigger(BaseTrigger):
                     self.log.warning("%s; asking again in %.0f s", error, self.poll_seconds)
                 if open_batches:
                     await asyncio.sleep(self.poll_seconds)
-        yield TriggerEvent({"batches": self.batches})
+        yield TriggerEvent({"batches": self.batches})  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """A person ended the task: end the batches, which would be paid for nothing."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from include.stack.night import last_interval
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 DAG = "crm_lead_scoring"
+SECOND = "lead_scoring_again"
 CONCURRENCY = 4
 
 
@@ -79,9 +81,9 @@ class Week:
         done = subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
 
-    def wait(self, run_id: str) -> str:
+    def wait(self, run_id: str, dag: str = DAG) -> str:
         """The state in which a run ends."""
-        while (state := self.api.state(DAG, run_id)) not in ("success", "failed"):
+        while (state := self.api.state(dag, run_id)) not in ("success", "failed"):
             time.sleep(0.5)
         return state
 
@@ -89,6 +91,24 @@ class Week:
         """Until Airflow has marked every backfill as done, which it does a while after the last run's end."""
         while any(b["completed_at"] is None for b in self.api.call("GET", f"/backfills?dag_id={DAG}")["backfills"]):
             time.sleep(1)
+
+
+def impatient_registry(folder: Path) -> Path:
+    """The registry, with batches that are asked for every second and a key that two DAGs have to share."""
+    registry = (ROOT / "include" / "systems.toml").read_text(encoding="utf-8")
+    file = folder / "systems.toml"
+    file.write_text(registry.replace("batch_poll_seconds = 60", "batch_poll_seconds = 1"), encoding="utf-8")
+    return file
+
+
+def two_dags(folder: Path) -> Path:
+    """The project's DAGs, and one more that scores leads with the same key."""
+    dags = folder / "dags"
+    shutil.copytree(ROOT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (dags / "crm_lead_scoring.py").read_text(encoding="utf-8")
+    second = text.replace("crm_lead_scoring():", f"{SECOND}():").replace("\ncrm_lead_scoring()", f"\n{SECOND}()")
+    (dags / f"{SECOND}.py").write_text(second, encoding="utf-8")
+    return dags
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +121,8 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
         "NIGHTLEDGER_HOME": str(folder),
         "NIGHTLEDGER_AIRFLOW_PORT": "18480",
         "NIGHTLEDGER_CONCURRENCY": str(CONCURRENCY),
+        "NIGHTLEDGER_SYSTEMS": str(impatient_registry(folder)),
+        "NIGHTLEDGER_DAGS": str(two_dags(folder)),
     }
     stack = [sys.executable, "-W", "ignore", "-m", "include.stack"]
     up = subprocess.run([*stack, "up"], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -179,6 +201,50 @@ def test_the_same_week_again_makes_no_paid_call_and_no_write(week: Week) -> None
         assert sum(counts.values()) == 240
         assert counts.get("written", 0) == 0
         assert counts["unchanged"] > 100
+
+
+def test_two_dags_share_a_key_without_overrunning_it_and_pay_each_answer_once(week: Week) -> None:
+    start, end = last_interval(None)
+    days = [(start - timedelta(days=7 + n), end - timedelta(days=7 + n)) for n in range(2)]
+    billed = len(week.billed())
+    week.api.pause(SECOND, False)
+    runs = [
+        (dag, week.api.trigger(dag, f"shared-{dag}", *day, day[0], {"re_infer": "all"}))
+        for dag, day in zip((DAG, SECOND), days, strict=True)
+    ]
+    for dag, run_id in runs:
+        assert week.wait(run_id, dag) == "success"
+    calls = week.billed()[billed:]
+    assert [call for call in calls if call["status"] == 429] == []
+    asked = week.query(
+        "SELECT count(*), count(DISTINCT inference_key), count(DISTINCT run_id) FROM nightledger.inference "
+        "WHERE run_id IN (SELECT run_id FROM nightledger.run WHERE external_ref LIKE '%shared-%')"
+    )[0]
+    assert asked[2] == 2
+    assert len(calls) == asked[0]
+    (held,) = week.query("SELECT count(*) FROM nightledger.claim")[0]
+    assert held == 0
+
+
+def test_a_night_through_the_batch_api_waits_without_a_worker_and_pays_half(week: Week) -> None:
+    start, end = last_interval(None)
+    billed = len(week.billed())
+    run_id = week.api.trigger(DAG, "batch", start, end, start, {"re_infer": "all", "engine": "batch"})
+    states = set()
+    while week.api.state(DAG, run_id) not in ("success", "failed"):
+        states |= {task["state"] for task in week.api.tasks(DAG, run_id) if task["task_id"] == "enrich"}
+        time.sleep(0.1)
+    assert week.api.state(DAG, run_id) == "success"
+    assert "deferred" in states
+    calls = week.billed()[billed:]
+    assert {call["key"] for call in calls} == {"batch"}
+    jobs = week.query("SELECT status, sum(requests) FROM nightledger.batch_job GROUP BY 1")
+    assert jobs == [("landed", len(calls))]
+    half = (
+        "SELECT bool_and(price_dated LIKE '%batch') FROM nightledger.inference_result r JOIN nightledger.inference i "
+    )
+    half = f"SELECT bool_and(price_dated LIKE '%batch') FROM {audited} WHERE i.batch_job_id IS NOT NULL"
+    assert week.query(half) == [(True,)]
 
 
 def test_a_written_value_is_explained_back_to_its_source(week: Week) -> None:

@@ -40,7 +40,7 @@ class EnrichOperator(BaseOperator):
         """Run the enrich stage on the resolved manifest."""
         with airflow_errors():
             work = self._begin()
-            if (self.engine or work.night.case.engine) == "batch":
+            if (self.engine or work.night.engine) == "batch":
                 return self._advance(work)
             work.answering.ask(work.items())
             return work.finish().to_json()
@@ -53,7 +53,7 @@ class EnrichOperator(BaseOperator):
     def on_kill(self) -> None:
         """End open batches, which would be paid for nothing."""
         work = self._begin()
-        if (self.engine or work.night.case.engine) == "batch":
+        if (self.engine or work.night.engine) == "batch":
             self.log.info("%d batches cancelled", asyncio.run(work.batching().cancel()))
 
     def _begin(self) -> Work:

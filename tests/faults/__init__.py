@@ -1,0 +1,1 @@
+"""Histories with faults, and what must hold after each of them."""
