@@ -24,11 +24,12 @@ from include.night import Night
 from include.settings import Settings, read_truth
 from include.use_case import load, names
 
+log = logging.getLogger(__name__)
 NEEDS = {"check": "raw", "enrich": "good", "gate": "enriched", "write": "approved"}
 
 
 def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> int:
-    """Run one command; returns the exit code: 0 done, 1 a finding, 2 an error that says what to do."""
+    """Run one command; returns the exit code: 0 done, 1 a finding, 2 an error that says what to do, 3 a defect."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     given = _parser().parse_args(arguments)
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> in
     except NightledgerError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 2
+    except Exception:
+        log.exception("this is a defect, or a system failed in a way that nobody foresaw")
+        return 3
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Text
 
 from include.ledger import tables
@@ -84,5 +85,6 @@ def claimant(engine: Engine, run_id: str) -> Iterator[Claimant]:
         try:
             yield Claimant(engine, run_id, holder)
         finally:
-            session.execute(delete(tables.claim).where(tables.claim.c.holder == holder))
-            session.execute(select(func.pg_advisory_unlock(holder)))
+            with suppress(DBAPIError):  # a session that is gone has lost its lock, and others take its claims over
+                session.execute(delete(tables.claim).where(tables.claim.c.holder == holder))
+                session.execute(select(func.pg_advisory_unlock(holder)))

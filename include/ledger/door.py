@@ -36,7 +36,7 @@ def open_ledger(connections: Connections) -> Engine:
     engine = open_engine(url)
     try:
         if schema.current_revision(engine) != schema.head_revision():
-            upgrade_ledger(connections)
+            upgrade_ledger(connections, grant_again=False)
         schema.require_current(engine)
     except OperationalError as error:
         action = f"Check that PostgreSQL runs and that connection `{SERVICE}` is right"
@@ -44,14 +44,14 @@ def open_ledger(connections: Connections) -> Engine:
     return engine
 
 
-def upgrade_ledger(connections: Connections) -> str | None:
+def upgrade_ledger(connections: Connections, *, grant_again: bool = True) -> str | None:
     """Migrate with the owner's connection; None when there is no such connection."""
     url = connections.database(OWNER)
     if url is None:
         return None
     owner = open_engine(url)
     try:
-        revision = schema.upgrade(owner)
+        revision = schema.upgrade(owner, grant_again=grant_again)
         log.info("ledger is at revision %s", revision)
         return revision
     finally:

@@ -29,19 +29,23 @@ def current_revision(engine: Engine) -> str | None:
         return _current(connection)
 
 
-def upgrade(engine: Engine, service_role: str = SERVICE_ROLE) -> str:
+def upgrade(engine: Engine, service_role: str = SERVICE_ROLE, *, grant_again: bool = True) -> str:
     """Apply what is missing under an advisory lock, then grant the service its rights; safe to call from many tasks.
 
-    `engine` logs in as the owner. Raises ConfigurationError if the service role does not exist.
+    `engine` logs in as the owner. Without `grant_again` nothing is touched where another was faster: its tables are in
+    use by then, and PostgreSQL refuses two changes of one table's entry at a time. Raises ConfigurationError if the
+    service role does not exist.
     """
     with engine.connect() as connection, connection.begin():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-        if _current(connection) != head_revision():
+        outdated = _current(connection) != head_revision()
+        if outdated:
             connection.execute(text("CREATE SCHEMA IF NOT EXISTS nightledger"))
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-        _grant(connection, service_role)
+        if outdated or grant_again:
+            _grant(connection, service_role)
     return head_revision()
 
 
