@@ -113,8 +113,20 @@ class Recency:
 
 
 @dataclass(frozen=True, slots=True)
+class Failover:
+    """A model that is asked, through a system of the registry, when the one before it is down."""
+
+    system: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """Which model is asked, through which system of the registry, with which pinned parameters and prompt version."""
+    """Which model is asked, through which system of the registry, with which pinned parameters and prompt version.
+
+    `failover` names the models that are asked in turn for rows that the one before could not answer because it is down;
+    their answers are kept under their own name, so that the first model is asked again when the input comes again.
+    """
 
     system: str
     name: str
@@ -122,6 +134,7 @@ class ModelChoice:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     max_output_tokens: int = 400
     reasks: int = 2
+    failover: tuple[Failover, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ from include.systems import System
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+NOT_ASKED = "was not asked"
 PROGRESS_SECONDS = 5.0
 CHUNK_ROWS = 1_000  # planned at once; the next chunk is planned while this one is asked
 OTHERS_SECONDS = 1.0  # between looks at what another run is asking
@@ -65,7 +66,10 @@ CAUSES = {
 
 @dataclass
 class Answering:
-    """One run's (or one shard's) work with the model; `began` is the database's time before anything was asked."""
+    """One run's (or one shard's) work with one model; `began` is the database's time before anything was asked.
+
+    With `has_next`, rows that end because the model is down are left open for the next one, and counted in `given_up`.
+    """
 
     run: Run
     system: System
@@ -77,9 +81,11 @@ class Answering:
     total: int
     began: datetime
     counts: Counter[str] = field(default_factory=Counter)
+    has_next: bool = False
+    given_up: int = 0
     asked: Counter[str] = field(default_factory=Counter)
     spent: Decimal = Decimal(0)
-    why_deferred: str = "was not asked"
+    why_deferred: str = NOT_ASKED
     started: float = field(default_factory=time.monotonic)
     questions: asyncio.Queue[Question | None] = field(default_factory=lambda: asyncio.Queue(CHUNK_ROWS))
 
@@ -221,6 +227,9 @@ class Answering:
     def end(self, settled: Settled) -> Ended:
         """What is put on record for a question without a model's answer, by the failure plan."""
         item = settled.question.item
+        if settled.ending == "unavailable" and self.has_next:
+            self.given_up += 1
+            return Ended(item.inference_key)
         if settled.ending == "deferred" or (
             settled.ending == "unavailable" and self.run.case.failure_plan.unavailable == "deferred"
         ):

@@ -35,6 +35,7 @@ SHORTEST_HEDGE = 1.0  # seconds; below that a second call costs more than it sav
 HEDGED_SHARE = 0.02  # of all calls, at most: a slow provider must not be paid twice
 REJECTED_AT_FIRST = 20
 """Questions rejected (400 and the like) without a single answer, after which the request itself is taken for wrong."""
+DOWN = "the model is down for every row"
 _WATCH_SECONDS = 0.25
 
 
@@ -261,12 +262,15 @@ class Engine:
     async def _try_to_leave(self, intent: Intent, estimated: int) -> Lease | None:
         if self._stopped is not None:
             raise self._stopped
+        if self.flow.down:
+            raise _Stopped("unavailable", DOWN)
         try:
             lease = await self.limiter.acquire(estimated + self.max_output)
         except LimitReached as reached:
             raise _Stopped("deferred", str(reached)) from None
         if not await self.flow.enter():
-            raise _Stopped("unavailable", "the model is down for every row")
+            self.limiter.miss()
+            raise _Stopped("unavailable", DOWN)
         self._reserved += 1
         try:
             if await self.journal.commit(intent):
@@ -310,7 +314,9 @@ class Engine:
         return reply
 
     def _hear(self, reply: Reply, lease: Lease) -> None:
-        if reply.status is not None:
+        if reply.status is None:
+            self.limiter.miss()
+        else:
             self.limiter.observe(lease, reply.headers)
         if reply.outcome == "answered" and reply.usage_reported:
             self.limiter.settle(lease, reply.tokens_in + reply.tokens_out)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import func, select
 
-from include.enrich.answering import CHUNK_ROWS, Answering, letter_of, prepare, take
+from include.enrich.answering import CHUNK_ROWS, NOT_ASKED, Answering, letter_of, prepare, take
 from include.enrich.batch import Batching, run_to_the_end
 from include.enrich.plan import Item, hold_to_input, make_item, pin
 from include.enrich.prompt import load_prompt
@@ -23,7 +24,7 @@ from include.ledger.audit import Answer, Pins
 from include.ledger.database import transaction
 from include.ledger.record import RowOutcome, bury, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, Record
-from include.night import Night, Run
+from include.night import Night
 from include.staging import StagedWriter, part_of, read_rows
 
 log = logging.getLogger(__name__)
@@ -31,16 +32,30 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Work:
-    """One shard's enrichment, begun."""
+    """One shard's enrichment, begun; `chain` is the pinned model and those that take over while it is down."""
 
     night: Night
     good: Manifest
-    answering: Answering
+    chain: list[Answering]
     started: float
 
+    @property
+    def answering(self) -> Answering:
+        """The work with the pinned model."""
+        return self.chain[0]
+
     def items(self) -> Iterator[Item]:
-        """The shard's rows, as the model is asked about them."""
-        return _items(self.night, self.answering.pins, self.good)
+        """The shard's rows, as the pinned model is asked about them."""
+        return (make_item(self.night, self.answering.pins, row) for row in self._rows())
+
+    def ask(self) -> None:
+        """Ask the pinned model, then the next one for what is open because a model is down."""
+        for place, answering in enumerate(self.chain):
+            answering.ask(self.items() if place == 0 else self._open_items(place))
+            if not answering.given_up:
+                return
+            if answering.has_next:
+                self._fail_over(answering, self.chain[place + 1])
 
     def batching(self) -> Batching:
         """The same work through the provider's batch API."""
@@ -56,16 +71,63 @@ class Work:
             record_event(connection, night.run_id, "enrich.completed", dict(manifest.facts))
         return manifest
 
+    def found(self) -> Iterator[list[Found]]:
+        """What every row has on record so far, in chunks: the first answer of the chain, or an ending."""
+        rows = self._rows()
+        while chunk := take(rows, CHUNK_ROWS):
+            open_rows = [Found(make_item(self.night, self.answering.pins, row), row) for row in chunk]
+            for answering in self.chain:
+                waiting = [one for one in open_rows if one.answer is None and one.dead is None]
+                for one in waiting if answering is not self.answering else ():
+                    one.item = make_item(self.night, answering.pins, one.row)
+                keys = {one.item.inference_key for one in waiting}
+                answers = audit.find_answers(self.night.ledger, self.night, keys)
+                dead = audit.find_dead(self.night.ledger, self.night, keys - answers.keys())
+                for one in waiting:
+                    one.answer, one.dead = answers.get(one.item.inference_key), dead.get(one.item.inference_key)
+            yield open_rows
+
+    def _open_items(self, place: int) -> Iterator[Item]:
+        pins = self.chain[place].pins
+        for chunk in Work(self.night, self.good, self.chain[:place], self.started).found():
+            for one in chunk:
+                if one.answer is None and one.dead is None:
+                    yield make_item(self.night, pins, one.row)
+
+    def _rows(self) -> Iterator[Record]:
+        return read_rows(self.good, rows=self.night.settings.chunk_rows)
+
+    def _fail_over(self, down: Answering, next_one: Answering) -> None:
+        said = {"from": down.pins.model, "to": next_one.pins.model, "rows": down.given_up}
+        log.warning("%s is down; %d questions go to %s", *(said[name] for name in ("from", "rows", "to")))
+        with transaction(self.night.ledger) as connection:
+            record_event(connection, self.night.run_id, "enrich.failed_over", said)
+
+
+@dataclass
+class Found:
+    """A row with what is on record for it; `item` is the row as the model was asked that answered it."""
+
+    item: Item
+    row: Record
+    answer: Answer | None = None
+    dead: tuple[str, str] | None = None
+
 
 def begin(night: Night, good: Manifest) -> Work:
     """Open the work on a dataset or shard; raises ConfigurationError where the run may not go on."""
     require_engine(night, good.rows)
-    prompt = load_prompt(night.case)
+    prompt, choice, rows = load_prompt(night.case), night.case.model, part_of(good)[1]
     pins = pin(night, prompt)
     _hold_to_run(night, pins)
-    system = night.system(night.case.model.system)
-    answering = prepare(night, system, night.connections.model(system.connection), prompt, pins, part_of(good)[1])
-    return Work(night, good, answering, time.monotonic())
+    chain = []
+    for system_name, model in [(choice.system, pins.model), *((one.system, one.name) for one in choice.failover)]:
+        system = night.system(system_name)
+        endpoint = night.connections.model(system.connection)
+        chain.append(prepare(night, system, endpoint, prompt, replace(pins, model=model), rows))
+    for answering in chain[:-1]:
+        answering.has_next = night.engine == "live"
+    return Work(night, good, chain, time.monotonic())
 
 
 def enrich(night: Night, good: Manifest) -> Manifest:
@@ -78,12 +140,8 @@ def enrich(night: Night, good: Manifest) -> Manifest:
     if night.engine == "batch":
         run_to_the_end(work.batching())
     else:
-        work.answering.ask(work.items())
+        work.ask()
     return work.finish()
-
-
-def _items(run: Run, pins: Pins, good: Manifest) -> Iterator[Item]:
-    return (make_item(run, pins, row) for row in read_rows(good, rows=run.settings.chunk_rows))
 
 
 def _hold_to_run(night: Night, pins: Pins) -> None:
@@ -102,21 +160,22 @@ def _hold_to_run(night: Night, pins: Pins) -> None:
 
 
 def _collect(work: Work) -> Manifest:
-    night, answering, counts = work.night, work.answering, work.answering.counts
-    name, items = shard_name(work.good), work.items()
-    began = first_asked(night, work.good) or answering.began
+    night, counts = work.night, sum((one.counts for one in work.chain), Counter[str]())
+    name, reasons = shard_name(work.good), [one.why_deferred for one in work.chain]
+    why = next((reason for reason in reasons if reason != NOT_ASKED), NOT_ASKED)
+    began = first_asked(night, work.good) or work.answering.began
     with StagedWriter(night.path(f"{name}.parquet"), ENRICHED, rows_per_group=night.settings.chunk_rows) as writer:
-        while chunk := take(items, CHUNK_ROWS):
-            answers = audit.find_answers(night.ledger, night, {item.inference_key for item in chunk})
-            for item in chunk:
-                if item.inference_key in answers:
-                    hold_to_input(answers[item.inference_key], item)
-                    row = _row(item, answers[item.inference_key], began)
+        for chunk in work.found():
+            for one in chunk:
+                if one.answer is not None:
+                    hold_to_input(one.answer, one.item)
+                    row = _row(one.item, one.answer, began)
                     counts["reused"] += row["reused"]
+                    counts["answered_rows"] += 1
                     writer.append(row)
-            unanswered = [item for item in chunk if item.inference_key not in answers]
-            counts.update(_conclude(night, unanswered, answering.why_deferred))
-            counts["answered_rows"] += len(chunk) - len(unanswered)
+            lost, later = _conclude(night, [one for one in chunk if one.answer is None], why)
+            counts["dead_letter"] += lost
+            counts["deferred_rows"] += later
     seconds = round(time.monotonic() - work.started, 1)
     return writer.manifest(night.run_id, name, {**counts, "seconds": seconds})
 
@@ -130,16 +189,14 @@ def first_asked(night: Night, good: Manifest) -> datetime | None:
     return first
 
 
-def _conclude(night: Night, unanswered: Sequence[Item], why_deferred: str) -> dict[str, int]:
+def _conclude(night: Night, unanswered: Sequence[Found], why_deferred: str) -> tuple[int, int]:
     """Outcomes of rows without an answer: a dead letter like the one of their key, or deferred to the next night."""
-    dead = audit.find_dead(night.ledger, night, {item.inference_key for item in unanswered})
-    lost = [item for item in unanswered if item.inference_key in dead]
-    later = [item for item in unanswered if item.inference_key not in dead]
-    letters = [letter_of(item, *dead[item.inference_key], 0) for item in lost]
+    letters = [letter_of(one.item, *one.dead, 0) for one in unanswered if one.dead is not None]
+    later = [one.item for one in unanswered if one.dead is None]
     with transaction(night.ledger) as connection:
         bury(connection, night, "enrich", letters, system=night.case.model.system)
         record_outcomes(connection, night.run_id, [_deferred(item, why_deferred) for item in later])
-    return {"dead_letter": len(lost), "deferred_rows": len(later)}
+    return len(letters), len(later)
 
 
 def _row(item: Item, answer: Answer, began: datetime) -> Record:

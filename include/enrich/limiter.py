@@ -60,6 +60,10 @@ class Limiter(Protocol):
         """Learn from an answer's `x-ratelimit-*` headers what is left of the key's limit."""
         ...
 
+    def miss(self) -> None:
+        """A call ended without an answer."""
+        ...
+
     def refuse(self, seconds: float) -> None:
         """The vendor answered 429: send nothing for so long."""
         ...
@@ -116,6 +120,7 @@ class KeyLimiter:
     _closed_for: float = field(default=0.0, init=False)
     _refused: bool = field(default=False, init=False)
     _heard: bool = field(default=False, init=False)
+    _missed: bool = field(default=False, init=False)
     _ahead_of_clock: float | None = field(default=None, init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -162,6 +167,11 @@ class KeyLimiter:
                 self._seen[kind] = (lease, float(limit), float(left))
         if self._line:
             self._wake.set()
+
+    def miss(self) -> None:
+        """While nothing was heard yet, another request may try in its place."""
+        self._missed = True
+        self._wake.set()
 
     def refuse(self, seconds: float) -> None:
         """Close for everybody with the next turn."""
@@ -238,6 +248,7 @@ class KeyLimiter:
         settled, self._settled = self._settled, (0, 0, 0.0)
         closed_for, self._closed_for, refused, self._refused = self._closed_for, 0.0, self._refused, False
         heard, self._heard = self._heard, False
+        missed, self._missed = self._missed, False
         ask = Ask(
             holder=self.holder,
             group=self.group,
@@ -250,6 +261,7 @@ class KeyLimiter:
             closed_for=closed_for,
             refused=refused,
             heard=heard,
+            missed=missed,
         )
         grant, now = await self.store.turn(ask)
         self._ahead_of_clock, self._ratio = now - self.clock(), grant.ratio

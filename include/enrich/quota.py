@@ -61,8 +61,8 @@ class Seen:
 class Ask:
     """One process's turn: what waits there (tokens of each request, in order), what it gives back, what it saw.
 
-    `heard` says that some answer came since the last turn. `settled` are the tokens of finished calls: as estimated, as
-    reported by the vendor, as counted at the grant.
+    `heard` says that some answer came since the last turn, `missed` that some call ended without one. `settled` are the
+    tokens of finished calls: as estimated, as reported by the vendor, as counted at the grant.
     """
 
     holder: str
@@ -76,6 +76,7 @@ class Ask:
     closed_for: float = 0.0
     refused: bool = False
     heard: bool = False
+    missed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,9 @@ class Quota:
         """Take in what the process says, then grant as much of what it waits for as fits and is its share."""
         self._forget(now)
         if ask.heard:
-            self.heard, self.probes = now, []
+            self.heard = now
+        if ask.heard or ask.missed:
+            self.probes = []
         self._learn(ask, now)
         mine = self._register(ask, now)
         if now < self.closed_until:

@@ -30,6 +30,7 @@ EVENT_TYPES = frozenset(
         "check.stopped",
         "enrich.planned",
         "enrich.completed",
+        "enrich.failed_over",
         "gate.completed",
         "write.completed",
         "warehouse.upserted",

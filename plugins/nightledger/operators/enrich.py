@@ -42,7 +42,7 @@ class EnrichOperator(BaseOperator):
             work = self._begin()
             if (self.engine or work.night.engine) == "batch":
                 return self._advance(work)
-            work.answering.ask(work.items())
+            work.ask()
             return work.finish().to_json()
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,10 @@ def batch_of(sandbox: Sandbox, make_night: Callable[..., Night], tmp_path: Path)
     def make(registry: str = "", **parts: Any) -> Night:
         file = tmp_path / "systems.toml"
         text = (ROOT / "include" / "systems.toml").read_text(encoding="utf-8")
-        file.write_text(text.replace("[model]\n", f"[model]\nbatch_poll_seconds = 0.1\n{registry}\n"), encoding="utf-8")
+        text = text.replace(
+            "batch_queue_tokens = 2000000\nbatch_poll_seconds = 60", f"batch_poll_seconds = 0.1\n{registry}"
+        )
+        file.write_text(text, encoding="utf-8")
         given = {"connections": connection_to(sandbox), "prompt": PROMPT_OF_CASE, "settings": {"systems_file": file}}
         return make_night(**{**given, "engine": "batch", **parts})
 
