@@ -1,127 +1,127 @@
-"""The clients that are compared, each as a process of its own: `python -m tests.bench.enrich.clients NAME ...`."""
+"""The clients that are compared, each a process of its own: `python -m tests.bench.enrich.clients NAME ...`.
+
+Imports and request bodies are made before the clock starts. A client that gives a row up says why in its counts.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
-import resource
-import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import openai
+from pydantic import ValidationError
+
+from tests.bench.enrich.lead import Lead
+
 SYSTEM = "You score leads from 0 to 100. Answer with one JSON object."
-SCHEMA = {
-    "type": "object",
-    "properties": {"score": {"type": "integer"}, "reason": {"type": "string"}},
-    "required": ["score", "reason"],
-    "additionalProperties": False,
+FORM = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "lead",
+        "strict": True,
+        "schema": {**Lead.model_json_schema(), "additionalProperties": False},
+    },
 }
-FORM = {"type": "json_schema", "json_schema": {"name": "lead", "strict": True, "schema": SCHEMA}}
+Body = dict[str, Any]
+Client = Callable[[Sequence[Body], str, int], Coroutine[Any, Any, Counter[str]]]
 
 
-def body_of(row: dict[str, Any], most: int) -> dict[str, Any]:
-    """The request that every client sends for a row."""
-    messages = [
-        {"role": "system", "content": SYSTEM},
-        {"role": "user", "content": json.dumps(row, sort_keys=True, separators=(",", ":"))},
-    ]
+def ending(answer: Any) -> str:
+    """Whether a chat completion's body holds what was asked for, or the kind of its fault."""
+    if "choices" not in answer:
+        return str(answer["error"]["code"] or answer["error"]["type"])
+    try:
+        return "answered" if "score" in json.loads(answer["choices"][0]["message"]["content"]) else "malformed"
+    except ValueError:
+        return "malformed"
+
+
+def body_of(line: str, most: int) -> Body:
+    """The request for a row, with an answer of at most so many tokens."""
+    row = json.dumps(json.loads(line), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": row}]
     return {"model": "bench-model", "messages": messages, "max_completion_tokens": most, "response_format": FORM}
 
 
-def usable(text: str | None) -> bool:
-    """Whether an answer holds what was asked for."""
-    try:
-        return "score" in json.loads(text or "")
-    except ValueError:
-        return False
-
-
-async def aiohttp_floor(rows: list[dict[str, Any]], url: str, workers: int, most: int) -> int:
-    """A bare client: no limits, no retries, no record. The floor of CPU."""
-    import aiohttp
-
-    kept, waiting = 0, iter(rows)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=workers)) as session:
+async def floor(bodies: Sequence[Body], url: str, concurrency: int) -> Counter[str]:
+    """Bare aiohttp: bytes prepared beforehand, no limits, no retries, no record."""
+    ended, waiting = Counter[str](), iter([json.dumps(body).encode() for body in bodies])
+    headers = {"authorization": "Bearer bench", "content-type": "application/json"}
+    connector = aiohttp.TCPConnector(limit=concurrency)
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
 
         async def work() -> None:
-            nonlocal kept
-            for row in waiting:
-                data = json.dumps(body_of(row, most)).encode()
-                headers = {"authorization": "Bearer bench", "content-type": "application/json"}
-                async with session.post(f"{url}/chat/completions", data=data, headers=headers) as response:
-                    answer = json.loads(await response.read())
-                    kept += usable(answer.get("choices", [{"message": {"content": None}}])[0]["message"]["content"])
-
-        await asyncio.gather(*(work() for _ in range(workers)))
-    return kept
-
-
-async def sdk_semaphore(rows: list[dict[str, Any]], url: str, workers: int, most: int) -> int:
-    """What most people write: the SDK, a semaphore, its own retries, all rows started at once."""
-    import openai
-    from pydantic import BaseModel
-
-    class Lead(BaseModel):
-        score: int
-        reason: str
-
-    client = openai.AsyncOpenAI(api_key="bench", base_url=url)
-    gate = asyncio.Semaphore(workers)
-
-    async def ask(row: dict[str, Any]) -> bool:
-        async with gate:
-            try:
-                request = {name: part for name, part in body_of(row, most).items() if name != "response_format"}
-                answer = await client.chat.completions.parse(**request, response_format=Lead)
-                return answer.choices[0].message.parsed is not None
-            except Exception:
-                return False
-
-    return sum(await asyncio.gather(*(ask(row) for row in rows)))
-
-
-async def sdk_aiohttp(rows: list[dict[str, Any]], url: str, workers: int, most: int) -> int:
-    """The SDK on its aiohttp transport, plain responses, its own retries, bounded workers."""
-    import openai
-
-    kept, waiting = 0, iter(rows)
-    async with openai.DefaultAioHttpClient() as transport:
-        client = openai.AsyncOpenAI(api_key="bench", base_url=url, http_client=transport)
-
-        async def work() -> None:
-            nonlocal kept
-            for row in waiting:
+            for data in waiting:
                 try:
-                    answer: Any = await client.post("/chat/completions", body=body_of(row, most), cast_to=object)
-                    kept += usable(answer["choices"][0]["message"]["content"])
-                except Exception:
-                    continue
+                    async with session.post(f"{url}/chat/completions", data=data) as response:
+                        ended[ending(json.loads(await response.read()))] += 1
+                except (aiohttp.ClientError, ValueError) as error:
+                    ended[type(error).__name__] += 1
 
-        await asyncio.gather(*(work() for _ in range(workers)))
-    return kept
+        await asyncio.gather(*(work() for _ in range(concurrency)))
+    return ended
 
 
-CLIENTS = {"aiohttp": aiohttp_floor, "sdk": sdk_semaphore, "sdk-aiohttp": sdk_aiohttp}
+async def sdk(bodies: Sequence[Body], url: str, concurrency: int) -> Counter[str]:
+    """What most people write: the SDK with its own retries, `parse` and a semaphore, all rows started at once."""
+    ended, places = Counter[str](), asyncio.Semaphore(concurrency)
+    client = openai.AsyncOpenAI(api_key="bench", base_url=url)
+
+    async def ask(body: Body) -> None:
+        async with places:
+            try:
+                await client.chat.completions.parse(**{**body, "response_format": Lead})
+                ended["answered"] += 1
+            except (openai.OpenAIError, ValidationError) as error:
+                ended[type(error).__name__] += 1
+
+    await asyncio.gather(*(ask(body) for body in bodies))
+    await client.close()
+    return ended
+
+
+async def sdk_aiohttp(bodies: Sequence[Body], url: str, concurrency: int) -> Counter[str]:
+    """The SDK at its cheapest: aiohttp transport, plain responses, its own retries, bounded workers."""
+    ended, waiting = Counter[str](), iter(bodies)
+    async with openai.AsyncOpenAI(api_key="bench", base_url=url, http_client=openai.DefaultAioHttpClient()) as client:
+
+        async def work() -> None:
+            for body in waiting:
+                try:
+                    answer = await client.post("/chat/completions", body=body, cast_to=object)
+                    ended[ending(answer)] += 1
+                except openai.OpenAIError as error:
+                    ended[type(error).__name__] += 1
+
+        await asyncio.gather(*(work() for _ in range(concurrency)))
+    return ended
+
+
+CLIENTS: dict[str, Client] = {"aiohttp": floor, "sdk": sdk, "sdk-aiohttp": sdk_aiohttp}
 
 
 def main() -> None:
-    """Run one client on a file and print what it kept and what it took."""
-    parser = argparse.ArgumentParser()
+    """Run one client on a file of rows and print how they ended and what it took."""
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=CLIENTS)
-    parser.add_argument("--input", type=Path)
-    parser.add_argument("--base-url")
-    parser.add_argument("--concurrency", type=int)
-    parser.add_argument("--max-output-tokens", type=int)
+    parser.add_argument("--input", type=Path, required=True)
+    parser.add_argument("--base-url", required=True)
+    parser.add_argument("--concurrency", type=int, required=True)
+    parser.add_argument("--max-output-tokens", type=int, required=True)
     given = parser.parse_args()
-    rows = [json.loads(line) for line in given.input.read_text().splitlines()]
+    bodies = [body_of(line, given.max_output_tokens) for line in given.input.read_text().splitlines()]
     started, cpu = time.monotonic(), time.process_time()
-    kept = asyncio.run(CLIENTS[given.name](rows, given.base_url, given.concurrency, given.max_output_tokens))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    seconds, cpu = time.monotonic() - started, time.process_time() - cpu
-    print(json.dumps({"answered": kept, "seconds": seconds, "cpu_seconds": cpu, "peak_mib": peak}))
+    ended = asyncio.run(CLIENTS[given.name](bodies, given.base_url, given.concurrency))
+    took = {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - cpu}
+    print(json.dumps({"rows": len(bodies), "answered": ended["answered"], "ended": ended, **took}))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,6 +1,7 @@
-"""An OpenAI-compatible endpoint written to be faster than any client: limits, faults and its own count of bills.
+"""An OpenAI-compatible endpoint that is faster than any client: limits, faults and its own count of bills.
 
-`python -m tests.bench.enrich.server PORT_FILE`; configure it by POST /configure, read what it saw by GET /stats.
+`python -m tests.bench.enrich.server PORT_FILE`; POST /configure begins anew with other values, GET /stats says what it
+saw since. A completion that was made is billed, whether it arrives or not.
 """
 
 from __future__ import annotations
@@ -9,129 +10,100 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import resource
 import socket
 import struct
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-FAULTS = ("http_500", "http_503", "reset", "malformed", "silence")
-SILENCE_SECONDS = 15.0
+from tests.bench.enrich.limits import Key
 
-
-@dataclass
-class Bucket:
-    """A bucket of `limit` units that refills evenly, `limit` a minute; `level` may be given at first."""
-
-    limit: float
-    level: float
-    at: float = field(default_factory=time.monotonic)
-
-    def refill(self, now: float) -> float:
-        """Units at `now`."""
-        self.level = min(self.limit, self.level + (now - self.at) * self.limit / 60.0)
-        self.at = now
-        return self.level
+UNBILLED = ("500", "503")
+LOST = ("reset", "malformed", "silence")
+"""Faults that make a client ask again although it has paid; silence ends in the answer after all."""
+FAULTS = (*UNBILLED, *LOST)
+_SERVER_ERROR = b'{"error": {"message": "The server had an error", "type": "server_error", "code": null}}'
+_CREATED = 1_760_000_000
 
 
 @dataclass
 class Endpoint:
-    """State of the one key. `others` is what a second tenant takes a minute; `start` the share the bucket begins with.
+    """What is served and what was seen. `latency`, `jitter` and `silence` in seconds, `faults` shares of all calls."""
 
-    Latency and jitter in seconds; `faults` is the share of requests that fail, by equal parts of `FAULTS`.
-    """
-
-    rpm: float = 1e9
-    tpm: float = 1e12
+    key: Key
     latency: float = 0.04
-    jitter: float = 0.01
-    faults: float = 0.0
-    others: float = 0.0
-    start: float = 1.0
-    requests: Bucket = field(init=False)
-    tokens: Bucket = field(init=False)
+    jitter: float = 0.02
+    silence: float = 15.0
+    faults: dict[str, float] = field(default_factory=dict)
+    seed: int = 0
     asked: Counter[str] = field(default_factory=Counter)
     billed: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
+    arrived: int = 0
     in_flight: int = 0
-    first: float = 0.0
-    last: float = 0.0
-    tokens_charged: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Fill the buckets."""
-        self.requests = Bucket(self.rpm, self.rpm * self.start)
-        self.tokens = Bucket(self.tpm, self.tpm)
-
-    def take(self, charge: float, now: float) -> float:
-        """Count one request, or return the seconds until it would fit."""
-        missing = 1.0 - self.requests.refill(now)
-        heavy = min(charge, self.tpm) - self.tokens.refill(now)
-        wait = max(missing * 60.0 / self.rpm, heavy * 60.0 / self.tpm)
-        if wait <= 0:
-            self.requests.level -= 1.0
-            self.tokens.level -= charge
-            self.tokens_charged += charge
-        return wait
-
-    def headers(self) -> str:
-        """`x-ratelimit-*` as of the last refill."""
-        r, t = self.requests, self.tokens
-        return (
-            f"x-ratelimit-limit-requests: {int(r.limit)}\r\nx-ratelimit-remaining-requests: {int(max(r.level, 0))}\r\n"
-            f"x-ratelimit-reset-requests: {(r.limit - r.level) * 60 / r.limit:.3f}s\r\n"
-            f"x-ratelimit-limit-tokens: {int(t.limit)}\r\nx-ratelimit-remaining-tokens: {int(max(t.level, 0))}\r\n"
-            f"x-ratelimit-reset-tokens: {(t.limit - t.level) * 60 / t.limit:.3f}s\r\n"
-        )
+    abandoned: int = 0
+    last_accepted: float = 0.0
+    cpu_before: float = field(default_factory=time.process_time)
 
     def stats(self) -> dict[str, Any]:
-        """What it saw since it was configured."""
-        usage = resource.getrusage(resource.RUSAGE_SELF)
+        """What it saw since it was configured.
+
+        `billed_again` counts completions beyond one per message, `unforced` those of them that no fault made necessary,
+        `abandoned` requests whose client was gone before the answer, `seconds` from the first request to the last one
+        accepted.
+        """
+        again = {message: count - 1 for message, count in self.billed.items() if count > 1}
         return {
             "counts": dict(self.counts),
-            "messages": len(self.billed),
-            "billed": sum(self.billed.values()),
-            "billed_more_than_once": sum(1 for count in self.billed.values() if count > 1),
-            "billed_extra": sum(count - 1 for count in self.billed.values()),
+            "refused": self.counts["429"],
+            "billed": self.billed.total(),
+            "billed_again": sum(again.values()),
+            "billed_twice": len(again),
+            "unforced": sum(max(0, count - self.lost[message]) for message, count in again.items()),
+            "lost": self.lost.total(),
             "in_flight": self.in_flight,
-            "seconds": self.last - self.first,
-            "tokens_charged": self.tokens_charged,
-            "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "abandoned": self.abandoned,
+            "seconds": self.last_accepted - (self.key.began or 0.0),
+            "charged": self.key.charged,
+            "taken_by_others": self.key.taken_by_others,
+            "cpu_seconds": time.process_time() - self.cpu_before,
         }
 
 
-state = Endpoint()
-tenant: asyncio.Task[None] | None = None
+state = Endpoint(Key())
 
 
 class Connection(asyncio.Protocol):
-    """One kept connection; requests of it are answered one after the other."""
+    """One kept connection; a client sends the next request after the answer to the last."""
 
     def __init__(self) -> None:
         self.buffer = b""
+        self.pending: Endpoint | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Keep the transport, without Nagle's delay."""
         self.transport = transport
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = transport.get_extra_info("socket")
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Note an answer that nobody will read."""
+        if self.pending is not None:
+            self.pending.abandoned += 1
 
     def data_received(self, data: bytes) -> None:
         """Cut whole requests out of what came."""
-        self.buffer += data
+        self.buffer = self.buffer + data if self.buffer else data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head = self.buffer[:end]
-            lower = head.lower()
-            at = lower.find(b"content-length:")
-            length = int(lower[at + 15 : (lower.find(b"\r\n", at) + 1 or len(lower) + 1) - 1]) if at >= 0 else 0
-            if len(self.buffer) < end + 4 + length:
+            whole = end + 4 + _length(head)
+            if len(self.buffer) < whole:
                 return
-            body = self.buffer[end + 4 : end + 4 + length]
-            self.buffer = self.buffer[end + 4 + length :]
+            body, self.buffer = self.buffer[end + 4 : whole], self.buffer[whole:]
             self.handle(head.split(b" ", 2)[1], body)
 
     def handle(self, path: bytes, body: bytes) -> None:
@@ -145,101 +117,114 @@ class Connection(asyncio.Protocol):
             self.send(200, json.dumps(state.stats()).encode())
 
     def complete(self, request: dict[str, Any]) -> None:
-        """Limit, draw a fault, bill, wait, answer."""
+        """Limit, draw a fault, bill, and answer after the latency."""
         here, now = state, time.monotonic()
-        here.first, here.last = here.first or now, now
-        message = (
-            request["messages"][-1]["content"] if len(request["messages"]) < 3 else request["messages"][1]["content"]
-        )
-        prompt = sum(len(part["content"]) for part in request["messages"]) // 4
+        messages = request["messages"]
+        prompt = sum(len(message["content"]) for message in messages) // 4
         most = request.get("max_completion_tokens") or request.get("max_tokens") or 16
-        wait = here.take(max(prompt, most), now)
+        wait = here.key.take(max(prompt, most), now)
+        here.arrived += 1
+        headers = f"{here.key.headers()}x-request-id: req_{here.arrived}\r\n"
         if wait > 0:
             here.counts["429"] += 1
-            error = {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}
-            told = f"retry-after-ms: {int(wait * 1000) + 1}\r\nretry-after: {int(wait) + 1}\r\n"
-            self.send(429, json.dumps({"error": error}).encode(), here.headers() + told)
+            self.refuse(wait, headers)
             return
-        key = hashlib.blake2b(message.encode(), digest_size=8).hexdigest()
-        here.asked[key] += 1
-        fault = draw(key, here.asked[key], here.faults)
+        here.last_accepted = now
+        text = next(message["content"] for message in messages if message["role"] == "user")
+        message = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        here.asked[message] += 1
+        fault = draw(here.faults, message, here.asked[message], here.seed)
         here.counts[fault or "ok"] += 1
-        headers = here.headers()
         here.in_flight += 1
-        spread = int(key[:4], 16) / 65535 * 2 - 1
-        delay = here.latency + here.jitter * spread + (SILENCE_SECONDS if fault == "silence" else 0.0)
-        if fault not in ("http_500", "http_503"):
-            here.billed[key] += 1  # the vendor has made an answer, whether it arrives or not
-        asyncio.get_running_loop().call_later(delay, self.answer, here, key, prompt, fault, headers)
+        self.pending = here
+        if fault not in UNBILLED:
+            here.billed[message] += 1
+            here.lost[message] += fault is not None
+        spread = int(message[:4], 16) / 0xFFFF * 2 - 1
+        delay = here.latency + here.jitter * spread + (here.silence if fault == "silence" else 0.0)
+        asyncio.get_running_loop().call_later(delay, self.answer, message, prompt, fault, headers)
 
-    def answer(self, here: Endpoint, key: str, prompt: int, fault: str | None, headers: str) -> None:
+    def refuse(self, wait: float, headers: str) -> None:
+        """Answer 429 with the time until the request would fit."""
+        error = {"message": "Rate limit reached", "type": "requests", "param": None, "code": "rate_limit_exceeded"}
+        told = f"retry-after-ms: {int(wait * 1000) + 1}\r\nretry-after: {int(wait) + 1}\r\n"
+        self.send(429, json.dumps({"error": error}).encode(), headers + told)
+
+    def answer(self, message: str, prompt: int, fault: str | None, headers: str) -> None:
         """Send what was drawn."""
-        here.in_flight -= 1
-        here.last = time.monotonic()
-        if fault in ("http_500", "http_503"):
-            self.send(
-                int(fault[5:]), b'{"error": {"message": "The server had an error", "type": "server_error"}}', headers
-            )
+        if self.pending is not None:
+            self.pending.in_flight -= 1
+        if self.transport.is_closing():
             return
+        self.pending = None
         if fault == "reset":
-            raw = self.transport.get_extra_info("socket")
-            if raw is not None:
-                with contextlib.suppress(OSError):
-                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.transport.abort()
-            return
-        score = int(key[:2], 16) * 100 // 255
-        content = json.dumps({"score": score, "reason": f"seen as {key}"})
-        content = content[: len(content) // 2] if fault == "malformed" else content
-        body = {
-            "id": f"chatcmpl-{key}",
-            "object": "chat.completion",
-            "created": 1_760_000_000,
-            "model": "bench-model",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": prompt, "completion_tokens": 20, "total_tokens": prompt + 20},
-        }
-        self.send(200, json.dumps(body).encode(), headers)
+            self.reset()
+        elif fault in UNBILLED:
+            self.send(int(fault), _SERVER_ERROR, headers)
+        else:
+            self.send(200, completion(message, prompt, whole=fault != "malformed"), headers)
+
+    def reset(self) -> None:
+        """Break the connection by a TCP reset."""
+        with contextlib.suppress(OSError):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def send(self, status: int, body: bytes, headers: str = "") -> None:
         """Write one response."""
-        if not self.transport.is_closing():
-            head = (
-                f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{headers}content-length: {len(body)}\r\n\r\n"
-            )
-            self.transport.write(head.encode() + body)
+        head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\n{headers}content-length: {len(body)}\r\n\r\n"
+        self.transport.write(head.encode() + body)
 
 
-def draw(key: str, attempt: int, share: float) -> str | None:
-    """The fault of the n-th ask of a message, by its hash alone."""
-    if not share:
+def _length(head: bytes) -> int:
+    lower = head.lower()
+    at = lower.find(b"content-length:")
+    if at < 0:
+        return 0
+    end = lower.find(b"\r\n", at)
+    return int(lower[at + 15 : end if end >= 0 else None])
+
+
+def completion(message: str, prompt: int, *, whole: bool) -> bytes:
+    """A chat completion with a score by the hash of its message; half of the answer if it is not `whole`."""
+    content = json.dumps({"score": int(message[:2], 16) * 100 // 255, "reason": f"seen as {message}"})
+    said = {"role": "assistant", "content": content if whole else content[: len(content) // 2], "refusal": None}
+    body = {
+        "id": f"chatcmpl-{message}",
+        "object": "chat.completion",
+        "created": _CREATED,
+        "model": "bench-model",
+        "choices": [{"index": 0, "message": said, "finish_reason": "stop", "logprobs": None}],
+        "usage": {"prompt_tokens": prompt, "completion_tokens": 20, "total_tokens": prompt + 20},
+    }
+    return json.dumps(body).encode()
+
+
+def draw(shares: dict[str, float], message: str, attempt: int, seed: int) -> str | None:
+    """The fault of the n-th attempt at a message: the same for every client that asks it."""
+    if not shares:
         return None
-    drawn = int(hashlib.blake2b(f"{key}/{attempt}".encode(), digest_size=8).hexdigest(), 16) / 2**64
-    return FAULTS[int(drawn / share * len(FAULTS))] if drawn < share else None
+    drawn = int.from_bytes(hashlib.blake2b(f"{seed}/{message}/{attempt}".encode(), digest_size=8).digest()) / 2**64
+    for kind, share in shares.items():
+        drawn -= share
+        if drawn < 0:
+            return kind
+    return None
 
 
 def configure(values: dict[str, Any]) -> None:
     """Begin anew with other limits, latency and faults."""
-    global state, tenant
-    if tenant is not None:
-        tenant.cancel()
-    state = Endpoint(**values)
-    tenant = asyncio.get_running_loop().create_task(be_another(state)) if state.others else None
-
-
-async def be_another(here: Endpoint) -> None:
-    """A second tenant of the key, who takes its share steadily and does not look at headers."""
-    while True:
-        await asyncio.sleep(60.0 / here.others)
-        if here.requests.refill(time.monotonic()) >= 1.0:
-            here.requests.level -= 1.0
-            here.counts["other_tenant"] += 1
+    global state
+    limits = {name: values.pop(name) for name in ("rpm", "tpm", "others", "start") if name in values}
+    unknown = values.get("faults", {}).keys() - set(FAULTS)
+    if unknown:
+        raise ValueError(f"no such faults: {sorted(unknown)}")
+    state = Endpoint(Key(**limits), **values)
 
 
 async def serve(port_file: Path) -> None:
     """Serve until killed; the port is written when it is open."""
-    factory: Callable[[], Connection] = Connection
-    server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, backlog=1024)
     port_file.write_text(str(server.sockets[0].getsockname()[1]))
     await server.serve_forever()
 
