@@ -82,6 +82,7 @@ class Answering:
     began: datetime
     counts: Counter[str] = field(default_factory=Counter)
     has_next: bool = False
+    holder: int = 0
     given_up: int = 0
     asked: Counter[str] = field(default_factory=Counter)
     spent: Decimal = Decimal(0)
@@ -92,6 +93,7 @@ class Answering:
     def ask(self, items: Iterator[Item]) -> None:
         """Ask what is not on record yet; returns when every key has an answer, a dead letter, or is deferred."""
         with claims.claimant(self.run.ledger, self.run.run_id) as ours:
+            self.holder = ours.holder
             asyncio.run(self._ask(items, ours))
 
     async def _ask(self, items: Iterator[Item], ours: Claimant) -> None:
@@ -285,6 +287,7 @@ class Answering:
             if over:
                 claims.release(connection, over)
             if intents:
+                claims.require(connection, {intent.inference_key for intent in intents}, self.holder)
                 taken = budget.reserve(connection, self.scopes, [intent.cost_reserved for intent in intents])
             if taken:
                 audit.record_intents(connection, run, self.pins, intents[:taken])

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Text
 
+from include.errors import LedgerUnavailable
 from include.ledger import tables
 from include.ledger.database import transaction
 
@@ -28,6 +29,9 @@ _HOLD = text(
     "ON CONFLICT (inference_key) DO UPDATE SET claimed_at = clock_timestamp(), run_id = excluded.run_id, holder = 0 "
     f"WHERE (held.holder = 0 AND held.run_id = excluded.run_id) OR held.claimed_at < now() - interval '{_LONGEST_JOB}' "
     "RETURNING inference_key"
+).bindparams(bindparam("keys", type_=ARRAY(Text)))
+_HELD = text(
+    "SELECT count(*) FROM nightledger.claim WHERE inference_key = ANY (:keys) AND holder = :holder"
 ).bindparams(bindparam("keys", type_=ARRAY(Text)))
 _RELEASE = text("DELETE FROM nightledger.claim WHERE inference_key = ANY (:keys)").bindparams(
     bindparam("keys", type_=ARRAY(Text))
@@ -64,6 +68,17 @@ class Claimant:
         late = and_(c.holder == OF_A_JOB, c.claimed_at < func.now() - text(f"interval '{_LONGEST_JOB}'"))
         gone = connection.execute(delete(tables.claim).where(or_(c.holder.in_(dead), late)))
         return bool(gone.rowcount)
+
+
+def require(connection: Connection, keys: Collection[str], holder: int) -> None:
+    """Raise LedgerUnavailable unless every claim is still ours: a restart of the database gives them to others."""
+    held = connection.scalar(_HELD, {"keys": sorted(keys), "holder": holder})
+    if held != len(keys):
+        raise LedgerUnavailable(
+            "the session was lost and others took over what was claimed",
+            system="ledger",
+            action="Nothing was called; run the same again",
+        )
 
 
 def hold_for_job(connection: Connection, keys: Collection[str], run_id: str) -> set[str]:

@@ -29,6 +29,7 @@ from include.stack.environment import ledger_connections
 
 ROWS, OVERLAP = 60, 20
 SECONDS = 8.0
+CONCURRENCY = 8
 MODEL_FAULTS = {
     "storm of 429": {"rate_limited": 0.6},
     "5xx": {"http_500": 0.3, "http_503": 0.3},
@@ -61,7 +62,7 @@ class World:
         command = [sys.executable, "-W", "ignore", "-m", "include.cli", "enrich", "--system", "model"]
         files = ["--input", self.source(number), "--output", self.result(number), "--prompt", self.folder / "prompt.md"]
         what = ["--output-model", "tests.faults.lead:Lead", "--model", "sandbox-small", "--rpm", "6000"]
-        limits = ["--concurrency", "8", "--budget", "1", "--max-output-tokens", "100"]
+        limits = ["--concurrency", str(CONCURRENCY), "--budget", "1", "--max-output-tokens", "100"]
 
         def fill_disk() -> None:
             if disk is not None:
