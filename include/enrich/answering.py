@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 
 from include.connections import ModelEndpoint
 from include.enrich.client import ModelClient
-from include.enrich.engine import Engine, Settled
+from include.enrich.engine import OVER_CEILING, Engine, Settled
 from include.enrich.flow import Flow
 from include.enrich.journal import Closed, Ended, Entry, Journal
 from include.enrich.limiter import KeyLimiter
@@ -261,6 +261,12 @@ class Answering:
                 "fallback.answer() does not fit the output model", about=self.run.case.name
             ) from error
         return Answer(item.inference_key, item.input_sha256, output, Origin.RULE, None)
+
+    def why_left(self) -> str:
+        """Why rows were left for a later night, with the budget named if it was one."""
+        if self.why_deferred == OVER_CEILING:
+            return budget.exhausted(self.run.ledger, self.scopes)
+        return self.why_deferred
 
     # The ledger
 

@@ -25,7 +25,7 @@ from sqlalchemy import func, select, text, update
 from include.enrich.answering import CHUNK_ROWS, Answering, take
 from include.enrich.batch_client import BatchClient, BatchItem, BatchState
 from include.enrich.client import Reply
-from include.enrich.engine import Ending, Settled, bill
+from include.enrich.engine import OVER_CEILING, Ending, Settled, bill
 from include.enrich.journal import Closed, Entry
 from include.enrich.parse import parse_reply
 from include.enrich.plan import Item, Question, group, hold_to_input, is_empty
@@ -353,7 +353,7 @@ class _Builder:
                 self.jobs.append(Job(job_id, "intended", None, self.round))
             claims.release(connection, {intent.inference_key for intent in self.intents[taken:]})
         if taken < len(self.intents):
-            self.full, answering.why_deferred = True, "a cost ceiling is reached"
+            self.full, answering.why_deferred = True, OVER_CEILING
         self.intents, self.tokens, self.bytes, self.chunk = [], 0, 0, self.chunk + 1
 
 

@@ -36,6 +36,7 @@ HEDGED_SHARE = 0.02  # of all calls, at most: a slow provider must not be paid t
 REJECTED_AT_FIRST = 20
 """Questions rejected (400 and the like) without a single answer, after which the request itself is taken for wrong."""
 DOWN = "the model is down for every row"
+OVER_CEILING = "a cost ceiling is reached"
 _WATCH_SECONDS = 0.25
 
 
@@ -254,7 +255,7 @@ class Engine:
                 if lease is not None:
                     return lease
                 if alone:
-                    self._stopped = _Stopped("deferred", "a cost ceiling is reached")
+                    self._stopped = _Stopped("deferred", OVER_CEILING)
                     break
                 await self._settled_one.wait()
         raise self._stopped

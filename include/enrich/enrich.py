@@ -161,7 +161,7 @@ def _hold_to_run(night: Night, pins: Pins) -> None:
 
 def _collect(work: Work) -> Manifest:
     night, counts = work.night, sum((one.counts for one in work.chain), Counter[str]())
-    name, reasons = shard_name(work.good), [one.why_deferred for one in work.chain]
+    name, reasons = shard_name(work.good), [one.why_left() for one in work.chain]
     why = next((reason for reason in reasons if reason != NOT_ASKED), NOT_ASKED)
     began = first_asked(night, work.good) or work.answering.began
     with StagedWriter(night.path(f"{name}.parquet"), ENRICHED, rows_per_group=night.settings.chunk_rows) as writer:

@@ -188,6 +188,7 @@ def _conclude(run: Run, pins: Pins, source: Path, chunk: list[Line], answering: 
     keys = {item.inference_key for item in items.values()}
     answers = audit.find_answers(run.ledger, run, keys)
     dead = audit.find_dead(run.ledger, run, keys - answers.keys())
+    why = answering.why_left()
     for line in chunk:
         item = items.get(line.number)
         head: Record = {"line": line.number, "id": line.name}
@@ -202,4 +203,4 @@ def _conclude(run: Run, pins: Pins, source: Path, chunk: list[Line], answering: 
             cause, detail = dead[item.inference_key]
             yield {**head, "status": "dead_letter", "cause": cause, "detail": detail}
         else:
-            yield {**head, "status": "deferred", "detail": answering.why_deferred}
+            yield {**head, "status": "deferred", "detail": why}
