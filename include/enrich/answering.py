@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 
 from include.connections import ModelEndpoint
 from include.enrich.client import ModelClient
-from include.enrich.engine import OVER_CEILING, Engine, Settled
+from include.enrich.engine import OVER_CEILING, Engine, Settled, first_of
 from include.enrich.flow import Flow
 from include.enrich.journal import Closed, Ended, Entry, Journal
 from include.enrich.limiter import KeyLimiter
@@ -123,7 +123,7 @@ class Answering:
                     tasks.create_task(self._plan_all(items, ours, journal))
                     tasks.create_task(engine.ask_all(self.questions, settle, workers))
             except* Exception as errors:
-                raise _first(errors) from None
+                raise first_of(errors) from None
             finally:
                 saying.cancel()
                 self.asked, self.spent = engine.counts, engine.spent
@@ -340,10 +340,3 @@ def letter_of(item: Item, cause: str, detail: str, tries: int) -> DeadLetter:
 def take(items: Iterator[T], most: int) -> list[T]:
     """The next items, at most so many; none when there are no more."""
     return [item for _, item in zip(range(most), items, strict=False)]
-
-
-def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:
-    inner: BaseException = errors
-    while isinstance(inner, BaseExceptionGroup):
-        inner = inner.exceptions[0]
-    return inner

@@ -156,7 +156,7 @@ class Engine:
                         workers_group.create_task(work())
                 watching.cancel()
         except* Exception as errors:
-            raise _first(errors) from None
+            raise first_of(errors) from None
 
     async def _settle(self, question: Question) -> Settled:
         if question.tokens + self.max_output > self.context:
@@ -383,7 +383,8 @@ def bill(intent: Intent, reply: Reply, parsed: Parsed | None, price: Price, wait
     )
 
 
-def _first(errors: BaseExceptionGroup[Exception]) -> BaseException:
+def first_of(errors: BaseExceptionGroup[Exception]) -> BaseException:
+    """The first error of a group of tasks, which the others were cancelled for."""
     inner: BaseException = errors
     while isinstance(inner, BaseExceptionGroup):
         inner = inner.exceptions[0]
