@@ -31,7 +31,8 @@ NEEDS = {"check": "raw", "enrich": "good", "gate": "enriched", "write": "approve
 def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> int:
     """Run one command; returns the exit code: 0 done, 1 a finding, 2 an error that says what to do, 3 a defect."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for noisy in ("alembic", "paramiko", "great_expectations"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     given = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace, TextIO], int] = given.command
     try:

@@ -49,11 +49,17 @@ class Stand:
     ledger: Engine
     log: IO[str]
     url: str = ""
+    keys: int = 0
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def configure(self, **values: Any) -> None:
-        """Let the endpoint begin anew with these limits, latency and faults; see `server.Endpoint`."""
+        """Let the endpoint begin anew with these limits, latency and faults; see `server.Endpoint`.
+
+        Ours gets another key with it, since the ledger remembers what is left of a key's limits.
+        """
         self._call("/configure", values)
+        self.keys += 1
+        self.environment["OPENAI_API_KEY"] = f"bench-{self.keys}"
 
     def stats(self) -> Facts:
         """What the endpoint saw since it was configured."""
@@ -138,7 +144,7 @@ def open_stand() -> Iterator[Stand]:
 def _serving(folder: Path, log: IO[str]) -> Iterator[Stand]:
     connections = ledger_alone()
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "NIGHTLEDGER", "OPENAI"))}
-    ours = {"PYTHONPATH": str(ROOT), "NIGHTLEDGER_HOME": str(folder / "home"), "OPENAI_API_KEY": "bench"}
+    ours = {"PYTHONPATH": str(ROOT), "NIGHTLEDGER_HOME": str(folder / "home")}
     ledger = door.open_ledger(EnvironmentConnections(connections))
     stand = Stand(folder, {**kept, **connections, **ours}, ledger, log)
     try:
