@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace as changed
+
+import pyarrow as pa
+from sqlalchemy import Engine
 
 from include.connections import Connections
+from include.errors import NightledgerError
 from include.ledger import audit, door
-from include.ledger.dead_letters import Selection, begin_replay, end_replay, nights_to_replay, options_of
-from include.models import Record, RunKey, RunOptions
+from include.ledger.carrying import carry_over, is_finished
+from include.ledger.dead_letters import Selection, begin_replay, end_replay, nights_to_replay, run_of
+from include.ledger.record import find_manifest, finished_snapshot, record_manifest
+from include.models import Interval, Manifest, Record, ReInfer, RunKey, RunOptions
 from include.night import Night
 from include.settings import Settings, read_truth
-from include.use_case import load
+from include.staging import StagedWriter, read_chunks, read_schema
+from include.use_case import load, names
 
 log = logging.getLogger(__name__)
 
@@ -18,35 +26,88 @@ log = logging.getLogger(__name__)
 def replay(connections: Connections, settings: Settings, selection: Selection, actor: str) -> list[Record]:
     """Replay every chosen letter, night by night; returns for each night what became of it.
 
-    Safe to repeat and to kill: a night runs on the rows it was run on, answers on record are reused and writes that
-    arrived are unchanged, so nothing but the replayed rows is paid or written. A second call finds nothing to do.
-    Two calls at once take turns at a night.
+    Safe to repeat and to kill: a night runs on the rows it was run on, and rows that were not chosen keep what they
+    have, so nothing else is asked, paid or written. A second call finds nothing to do; two calls at once take turns at
+    a night. A night that cannot run is reported as failed and the next one is tried; its letters stay open. Letters of
+    files are not replayed: their own command asks them again. Raises what a retry can help.
     """
     engine = door.open_ledger(connections)
     done = []
-    for use_case, interval in nights_to_replay(engine, selection):
+    for use_case, interval in nights_to_replay(engine, selection, names()):
         with audit.exclusive(engine, f"replay/{use_case}/{interval.slug}"):
-            rows = begin_replay(engine, selection, use_case, interval, actor)
-            if not rows:
+            found = run_of(engine, selection, use_case, interval)
+            if found is None:
                 continue  # another replay was faster
-            log.info("replaying %d rows of %s %s", rows, use_case, interval)
-            options = RunOptions.from_params(options_of(engine, use_case, interval), load(use_case).mode)
-            key = RunKey(use_case, interval, f"replay/{interval.slug}")
-            night = door.begin_night(key, options, connections, settings)
-            summary = run_all(night)
-            end_replay(engine, selection, use_case, interval, actor, night.run_id)
-            done.append({"use_case": use_case, "interval": str(interval), "rows": rows, **summary})
+            origin, options = found
+            night = _begin(engine, use_case, interval, options, connections, settings)
+            done.append({"use_case": use_case, "interval": str(interval), **_replay(night, selection, origin, actor)})
     return done
 
 
-def run_all(night: Night) -> Record:
-    """Every stage of a night, one after the other; returns what `close` says."""
+def _begin(
+    engine: Engine, use_case: str, interval: Interval, options: Record, connections: Connections, settings: Settings
+) -> Night:
+    """The run of a replay: as the letters' run was, but nothing that is on record is asked or extracted again."""
+    given = RunOptions.from_params(options, load(use_case).mode)
+    whole = finished_snapshot(engine, use_case, interval) is not None
+    limit = None if whole else given.limit
+    chosen = changed(given, re_infer=ReInfer.NONE, re_extract=False, limit=limit)
+    return door.begin_night(RunKey(use_case, interval, f"replay/{interval.slug}"), chosen, connections, settings)
+
+
+def _replay(night: Night, selection: Selection, origin: str, actor: str) -> Record:
+    from include.report.close import close
+
+    rows = begin_replay(night, selection, actor)
+    log.info("replaying %d rows of %s %s", len(rows), night.case.name, night.interval)
+    try:
+        _run_stages(night, origin, rows)
+        summary = close(night, truth=read_truth(night.settings))
+    except NightledgerError as error:
+        if error.verdict == "retry":
+            raise
+        log.exception("%s cannot be replayed", night.interval)
+        summary = {**close(night, failed={"replay": type(error).__name__}), "error": str(error)}
+    return {**end_replay(night, actor)._asdict(), **summary}
+
+
+def _run_stages(night: Night, origin: str, rows: set[str]) -> None:
     from include.enrich.enrich import enrich
     from include.gate.gate import gate
     from include.quality.check import check
-    from include.report.close import close
     from include.sinks.write import write
-    from include.sources.extract import extract
 
-    write(night, gate(night, enrich(night, check(night, extract(night)))))
-    return close(night, truth=read_truth(night.settings))
+    raw = _stage_rows(night, origin)
+    good = _hold_to(night, check(night, raw), raw.facts.get("reused_from"), rows)
+    write(night, gate(night, enrich(night, good)))
+
+
+def _stage_rows(night: Night, origin: str) -> Manifest:
+    """The rows of the finished date; of a date that never finished, those of the letters' run while they are there."""
+    from include.sources.extract import extract, raw_schema
+    from include.sources.snapshot import is_intact, reuse
+
+    known = find_manifest(night.ledger, night.run_id, "raw") or finished_snapshot(
+        night.ledger, night.case.name, night.interval
+    )
+    earlier = None if known else find_manifest(night.ledger, origin, "raw")
+    columns = {field.name: str(field.type) for field in raw_schema(night.case)}
+    return reuse(night, earlier) if earlier and is_intact(earlier, columns) else extract(night)
+
+
+def _hold_to(night: Night, good: Manifest, source: str | None, rows: set[str]) -> Manifest:
+    """The rows of `good` to be replayed; the others keep what the finished run `source` gave them.
+
+    A date that never finished is run whole.
+    """
+    if source is None or not is_finished(night.ledger, source):
+        return good
+    size = night.settings.chunk_rows
+    with StagedWriter(night.path("replayed.parquet"), read_schema(good), rows_per_group=size) as writer:
+        for batch in read_chunks(good, rows=size):
+            ids = batch.column("row_id").to_pylist()
+            kept = carry_over(night.ledger, source, night.run_id, set(ids) - rows)
+            writer.write_table(pa.Table.from_batches([batch]).filter(pa.array([row not in kept for row in ids])))
+    manifest = writer.manifest(night.run_id, "replayed", {"rows_in": good.rows, "carried_from": source})
+    record_manifest(night.ledger, manifest)
+    return manifest

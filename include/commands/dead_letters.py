@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import os
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from include.connections import EnvironmentConnections
+from include.connections import Connections, EnvironmentConnections
 from include.errors import ConfigurationError
 from include.ledger import door
 from include.ledger.causes import CAUSES
@@ -37,14 +38,10 @@ def add(commands: Any) -> None:
 
 
 def run(given: argparse.Namespace, out: TextIO) -> int:
-    """Exit code 0; 1 if a replayed row died again."""
+    """Exit code 0; 1 if a replayed row died again or was not reached, or a night could not run."""
     connections, selection = EnvironmentConnections(), select(vars(given))
     if given.action == "replay":
-        done = replay(connections, Settings.read(), selection, getpass.getuser())
-        for night in done:
-            out.write(json.dumps(night, default=str) + "\n")
-        out.write(f"{sum(night['rows'] for night in done)} rows of {len(done)} nights replayed\n")
-        return 1 if any(night["counts"].get("dead_letter") for night in done) else 0
+        return _replay(connections, selection, out)
     engine = door.open_ledger(connections)
     if given.action == "show":
         if given.number is None:
@@ -53,7 +50,7 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     elif given.action == "dismiss":
         if not given.reason:
             raise ConfigurationError("needs a --reason, which is kept", about="dead-letters dismiss")
-        out.write(f"{dismiss(engine, selection, getpass.getuser(), given.reason)} letters dismissed\n")
+        out.write(f"{dismiss(engine, selection, _actor(), given.reason)} letters dismissed\n")
     else:
         groups = list_groups(engine, selection, given.status)
         for group in groups:
@@ -61,6 +58,25 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
             out.write(f"{where} {group.cause:24} {group.rows:6,} rows  since {group.oldest:%Y-%m-%d %H:%M} UTC\n")
         out.write(f"{sum(group.rows for group in groups):,} rows; causes: see docs/runbooks/dead_letters.md\n")
     return 0
+
+
+def _replay(connections: Connections, selection: Selection, out: TextIO) -> int:
+    done = replay(connections, Settings.read(), selection, _actor())
+    for night in done:
+        out.write(json.dumps(night, default=str) + "\n")
+    total = {name: sum(night[name] for night in done) for name in ("rows", "died_again", "left_open")}
+    said = f"{total['died_again']} died again, {total['left_open']} are left open"
+    out.write(f"{total['rows']} rows of {len(done)} nights replayed; {said}\n")
+    bad = total["died_again"] or total["left_open"] or any(night["status"] != "succeeded" for night in done)
+    return 1 if bad else 0
+
+
+def _actor() -> str:
+    """Who is at the command line; a container may run under a number that has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def select(given: dict[str, Any]) -> Selection:

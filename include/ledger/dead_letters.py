@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, func, or_, select, update
 
 from include.errors import ConfigurationError
 from include.ledger import tables
 from include.ledger.causes import CAUSES
 from include.ledger.database import transaction
 from include.ledger.record import record_event
-from include.models import Interval, Record
+from include.models import Interval, Outcome, Record
+from include.night import Run
+
+_ENDED_WELL = [Outcome.WRITTEN, Outcome.UNCHANGED]
+_ANSWERED = [*_ENDED_WELL, Outcome.IN_REVIEW, Outcome.REJECTED, Outcome.SHADOWED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,10 @@ class Selection:
         parts += [d.interval_start < self.end] if self.end else []
         return and_(True, *parts)
 
+    def filters(self) -> Record:
+        """The fields that are given."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -55,13 +64,25 @@ class Group:
     oldest: datetime
 
 
+class Replayed(NamedTuple):
+    """Rows of a replay: all of them, those that died again, and those it did not reach, whose letters are open."""
+
+    rows: int
+    died_again: int
+    left_open: int
+
+
 def list_groups(engine: Engine, selection: Selection, status: str = "open") -> list[Group]:
-    """What is there, by use case, night, stage, cause and system; a row that died in several runs counts once."""
+    """What is there, by use case, night, stage, cause and system; a row that died in several runs counts once.
+
+    A letter whose replay was begun and did not end is still open.
+    """
     d = tables.dead_letter.c
     by = (d.use_case, d.interval_start, d.interval_end, d.stage, d.cause, d.system)
+    wanted = _unfinished() if status == "open" else and_(d.status == status, func.coalesce(_state() != "begun", True))
     query = (
         select(*by, func.count(d.row_id.distinct()), func.min(d.recorded_at))
-        .where(selection.condition(), d.status == status)
+        .where(selection.condition(), wanted)
         .group_by(*by)
         .order_by(*by)
     )
@@ -80,80 +101,132 @@ def show(engine: Engine, number: int) -> Record:
     return dict(row)
 
 
-def nights_to_replay(engine: Engine, selection: Selection) -> list[tuple[str, Interval]]:
-    """Nights with letters that are chosen and open, or whose replay was begun and did not end."""
+def nights_to_replay(engine: Engine, selection: Selection, use_cases: Collection[str]) -> list[tuple[str, Interval]]:
+    """Nights of these use cases with letters that are chosen and open, or whose replay was begun and did not end."""
     d = tables.dead_letter.c
-    query = select(d.use_case, d.interval_start, d.interval_end).where(selection.condition(), _unfinished()).distinct()
+    query = (
+        select(d.use_case, d.interval_start, d.interval_end)
+        .where(selection.condition(), _unfinished(), d.use_case.in_(use_cases))
+        .distinct()
+        .order_by(d.interval_start, d.use_case)
+    )
     with transaction(engine) as connection:
-        found = connection.execute(query.order_by(d.interval_start, d.use_case)).all()
+        found = connection.execute(query).all()
     return [(row[0], Interval(row[1], row[2])) for row in found]
 
 
-def begin_replay(engine: Engine, selection: Selection, use_case: str, interval: Interval, actor: str) -> int:
-    """Take the chosen letters of one night out of the way of being asked again; returns the number of rows.
-
-    They count as unfinished until `end_replay`, so that a replay that is killed is taken up by the next one.
-    """
-    return _note(engine, selection, use_case, interval, actor, {"state": "begun"})
-
-
-def end_replay(engine: Engine, selection: Selection, use_case: str, interval: Interval, actor: str, run_id: str) -> int:
-    """Note that the replay of a night has been through; rows that died again have a letter of `run_id`."""
-    return _note(engine, selection, use_case, interval, actor, {"state": "done", "run_id": run_id}, but=run_id)
-
-
-def options_of(engine: Engine, use_case: str, interval: Interval) -> Record:
-    """The options of the latest run of a night, which a replay uses again."""
-    r = tables.run.c
-    same = and_(r.use_case == use_case, r.interval_start == interval.start, r.interval_end == interval.end)
+def run_of(engine: Engine, selection: Selection, use_case: str, interval: Interval) -> tuple[str, Record] | None:
+    """The newest run with letters to replay in a night, and the options it ran with; None if none are left."""
+    d, r = tables.dead_letter.c, tables.run.c
+    chosen = and_(selection.condition(), _of_night(use_case, interval), _unfinished())
+    query = select(r.run_id, r.options).join_from(tables.dead_letter, tables.run, d.run_id == r.run_id).where(chosen)
     with transaction(engine) as connection:
-        found = connection.scalar(select(r.options).where(same).order_by(r.attempt.desc()).limit(1))
-    return dict(found or {})
+        found = connection.execute(query.order_by(r.attempt.desc()).limit(1)).first()
+    return (found.run_id, dict(found.options)) if found else None
+
+
+def begin_replay(run: Run, selection: Selection, actor: str) -> set[str]:
+    """Take the chosen letters of the run's night out of the way of being asked again; returns all rows to replay.
+
+    They count as open until `end_replay`, so that a replay that is killed is taken up by the next one. Letters of the
+    run itself are of rows that have died in this replay already, and stay.
+    """
+    d = tables.dead_letter
+    night = and_(_of_night(run.case.name, run.interval), d.c.run_id != run.run_id)
+    with transaction(run.ledger) as connection:
+        fresh = _note(connection, and_(selection.condition(), night, d.c.status == "open"), "begun", actor, run.run_id)
+        if fresh:
+            _say(connection, run, "begun", actor, rows=len(fresh), selection=selection.filters())
+        return set(connection.scalars(select(d.c.row_id).where(night, _begun())))
+
+
+def end_replay(run: Run, actor: str) -> Replayed:
+    """Conclude a replay whose run is through; rows that died again have a letter of that run.
+
+    A row that the run deferred, or did not hold any more, was not tried: its letters are open again.
+    """
+    d, o = tables.dead_letter.c, tables.outcome.c
+    begun = and_(_of_night(run.case.name, run.interval), _begun())
+    ended = and_(o.run_id == run.run_id, o.row_id == d.row_id, o.outcome != Outcome.DEFERRED)
+    dead = select(o.row_id).where(o.run_id == run.run_id, o.outcome == Outcome.DEAD_LETTER)
+    with transaction(run.ledger) as connection:
+        done = _note(connection, and_(begun, exists().where(ended)), "done", actor, run.run_id)
+        left = _note(connection, begun, "not_tried", actor, run.run_id, status="open")
+        died = done & set(connection.scalars(dead))
+        replayed = Replayed(len(done | left), len(died), len(left))
+        _say(connection, run, "done", actor, **replayed._asdict())
+    return replayed
 
 
 def dismiss(engine: Engine, selection: Selection, actor: str, reason: str) -> int:
-    """Let the chosen open letters go, with the reason on record; returns how many letters."""
+    """Let the chosen open letters go, with the reason on record; returns how many letters.
+
+    Raises ConfigurationError without a filter: all letters of all use cases are never meant.
+    """
+    if not selection.filters():
+        raise ConfigurationError("needs at least one filter, or every letter would go", about="dismiss")
     d = tables.dead_letter
-    entry = {"state": "dismissed", "by": actor, "reason": reason}
+    entry = _entry("dismissed", actor, reason=reason)
+    change = update(d).where(selection.condition(), d.c.status == "open").returning(d.c.use_case)
     with transaction(engine) as connection:
-        chosen = and_(selection.condition(), d.c.status == "open")
-        names = connection.scalars(select(d.c.use_case).where(chosen).distinct()).all()
-        count = connection.execute(
-            update(d).where(chosen).values(status="dismissed", replays=d.c.replays.op("||")([_stamped(entry)]))
-        ).rowcount
-        for name in names:
-            record_event(connection, f"dead_letters/{name}", "dead_letter.dismissed", {"reason": reason}, actor)
-    return int(count)
+        gone = list(connection.scalars(change.values(status="dismissed", replays=d.c.replays.op("||")([entry]))))
+        for name in sorted(set(gone)):
+            said = {"reason": reason, "letters": gone.count(name), "selection": selection.filters()}
+            record_event(connection, f"dead_letters/{name}", "dead_letter.dismissed", said, actor)
+    return len(gone)
+
+
+def settle(connection: Connection, run: Run) -> None:
+    """Close open letters of earlier runs of the night that this run has overtaken.
+
+    That is: the row got an answer, or its write arrived, or it was tried again and has a newer letter of this run.
+    """
+    d, o, newer = tables.dead_letter.c, tables.outcome.c, tables.dead_letter.alias().c
+    same = and_(o.run_id == run.run_id, o.row_id == d.row_id)
+    good = or_(o.outcome.in_(_ENDED_WELL), and_(d.stage == "enrich", o.outcome.in_(_ANSWERED)))
+    again = and_(newer.run_id == run.run_id, newer.row_id == d.row_id, newer.status == "open")
+    earlier = and_(_of_night(run.case.name, run.interval), d.run_id != run.run_id, d.status == "open")
+    overtaken = and_(earlier, or_(exists().where(same, good), exists().where(again)))
+    _note(connection, overtaken, "overtaken", "nightledger", run.run_id)
 
 
 def _note(
-    engine: Engine,
-    selection: Selection,
-    use_case: str,
-    interval: Interval,
+    connection: Connection,
+    chosen: ColumnElement[bool],
+    state: str,
     actor: str,
-    entry: Record,
-    but: str | None = None,
-) -> int:
+    run_id: str,
+    status: str = "replayed",
+) -> set[str]:
+    """Add an entry to the history of letters; returns their rows."""
     d = tables.dead_letter
-    night = and_(d.c.use_case == use_case, d.c.interval_start == interval.start, d.c.interval_end == interval.end)
-    others = [d.c.run_id != but] if but else []
-    chosen = and_(selection.condition(), night, _unfinished(), *others)
-    value = d.c.replays.op("||")([_stamped({**entry, "by": actor})])
-    with transaction(engine) as connection:
-        rows = connection.scalar(select(func.count(d.c.row_id.distinct())).where(chosen)) or 0
-        connection.execute(update(d).where(chosen).values(status="replayed", replays=value))
-        if rows:
-            said = {"interval": interval.slug, "rows": rows, **entry}
-            record_event(connection, f"dead_letters/{use_case}", "dead_letter.replayed", said, actor)
-    return int(rows)
+    history = d.c.replays.op("||")([_entry(state, actor, run_id=run_id)])
+    change = update(d).where(chosen).values(status=status, replays=history)
+    return set(connection.scalars(change.returning(d.c.row_id)))
 
 
-def _stamped(entry: Record) -> Record:
-    return {**entry, "at": datetime.now().astimezone().isoformat(timespec="seconds")}
+def _say(connection: Connection, run: Run, state: str, actor: str, **details: Any) -> None:
+    said = {"state": state, "interval": run.interval.slug, "run_id": run.run_id, **details}
+    record_event(connection, f"dead_letters/{run.case.name}", "dead_letter.replayed", said, actor)
+
+
+def _entry(state: str, actor: str, **details: Any) -> Record:
+    return {"state": state, "by": actor, "at": datetime.now().astimezone().isoformat(timespec="seconds"), **details}
+
+
+def _of_night(use_case: str, interval: Interval) -> ColumnElement[bool]:
+    d = tables.dead_letter.c
+    return and_(d.use_case == use_case, d.interval_start == interval.start, d.interval_end == interval.end)
+
+
+def _state() -> Any:
+    """What the last entry of a letter's history says; null for a letter without one."""
+    return tables.dead_letter.c.replays[-1]["state"].astext
+
+
+def _begun() -> ColumnElement[bool]:
+    return and_(tables.dead_letter.c.status == "replayed", _state() == "begun")
 
 
 def _unfinished() -> ColumnElement[bool]:
-    d = tables.dead_letter.c
-    last: Any = d.replays[-1]["state"].astext
-    return or_(d.status == "open", and_(d.status == "replayed", last == "begun"))
+    return or_(tables.dead_letter.c.status == "open", _begun())

@@ -13,7 +13,7 @@ from include import __version__
 from include.canonical import mask
 from include.ledger import tables
 from include.ledger.database import merge_rows, transaction
-from include.models import Interval, Manifest, Outcome, Record, RejectedRow, RunKey, RunOptions
+from include.models import Interval, Manifest, Outcome, Record, ReInfer, RejectedRow, RunKey, RunOptions
 from include.night import Run
 from include.use_case import Enrichment
 
@@ -122,8 +122,8 @@ def _keep_prompt(connection: Connection, prompt: Mapping[str, str]) -> None:
     connection.execute(insert(tables.prompt).values(row).on_conflict_do_nothing())
 
 
-def _within(interval: Interval) -> Any:
-    return (tables.run.c.interval_start == interval.start) & (tables.run.c.interval_end == interval.end)
+def _within(interval: Interval, columns: Any = tables.run.c) -> Any:
+    return (columns.interval_start == interval.start) & (columns.interval_end == interval.end)
 
 
 def record_event(connection: Connection, stream: str, kind: str, details: Record, actor: str = "nightledger") -> None:
@@ -211,7 +211,11 @@ def quarantine(connection: Connection, night: Run, stage: str, rejected: Iterabl
 
 
 def bury(connection: Connection, night: Run, stage: str, letters: Sequence[DeadLetter], *, system: str = "") -> None:
-    """Keep rows that ran out of tries, with their cause and the system that failed, and give them their outcome."""
+    """Keep rows that ran out of tries, with their cause and the system that failed, and give them their outcome.
+
+    A row that was not tried again keeps the letter it has from an earlier run of the night.
+    """
+    kept = _rows_with_letter(connection, night, stage, [d for d in letters if not d.tries])
     names = [
         *("run_id", "use_case", "interval_start", "interval_end", "stage", "row_id", "row_key"),
         *("cause", "detail", "inference_key", "record", "tries", "system"),
@@ -231,6 +235,7 @@ def bury(connection: Connection, night: Run, stage: str, letters: Sequence[DeadL
         )
         for secret in [night.settings.token_secret]
         for d in letters
+        if d.row_id not in kept
     )
     merge_rows(connection, tables.dead_letter, names, rows, key=("run_id", "row_id", "stage"))
     outcomes = (
@@ -240,6 +245,18 @@ def bury(connection: Connection, night: Run, stage: str, letters: Sequence[DeadL
         for d in letters
     )
     record_outcomes(connection, night.run_id, outcomes)
+
+
+def _rows_with_letter(connection: Connection, night: Run, stage: str, letters: Sequence[DeadLetter]) -> set[str]:
+    """Rows with an open letter of an earlier run that says the same; none where the run asks letters again."""
+    if not letters or night.options.re_infer is not ReInfer.NONE:
+        return set()
+    d = tables.dead_letter.c
+    earlier = (d.use_case == night.case.name) & _within(night.interval, d) & (d.run_id != night.run_id)
+    standing = (d.stage == stage) & (d.status == "open") & d.row_id.in_([letter.row_id for letter in letters])
+    query = select(d.row_id, d.cause, d.inference_key).where(earlier, standing)
+    known = set(map(tuple, connection.execute(query)))
+    return {one.row_id for one in letters if (one.row_id, one.cause, one.inference_key) in known}
 
 
 def note_progress(engine: Engine, run_id: str, stage: str, facts: Record) -> None:

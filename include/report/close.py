@@ -11,6 +11,7 @@ from include.errors import CountsDoNotAddUp
 from include.ledger import tables
 from include.ledger.closing import close_run
 from include.ledger.database import transaction
+from include.ledger.dead_letters import settle
 from include.ledger.record import find_manifest
 from include.models import Record
 from include.night import Night
@@ -41,6 +42,7 @@ def close(night: Night, *, failed: Mapping[str, str] | None = None, truth: Mappi
     reasons += [balance.problem] if balance.problem else []
     with transaction(night.ledger) as connection:
         size = {"rows_in": balance.rows_in, "not_finished": balance.missing}
+        settle(connection, night)
         close_run(connection, night.run_id, status, balance.counts, **size, detail="; ".join(reasons) or None)
     summary = {"run_id": night.run_id, "status": status, "counts": balance.counts, **_render(night, truth)}
     log.info("%s closed as %s: %s. Report: %s", night.run_id, status, balance.counts, summary["report"])

@@ -239,8 +239,8 @@ SELECT destination || ' ' || object AS destination, status, count(*) AS rows
   FROM nightledger.outbox WHERE run_id = :run GROUP BY 1, 2 ORDER BY 1, 2"""
 
 _DEAD = """
-SELECT stage, cause, count(*) AS rows
-  FROM nightledger.dead_letter WHERE run_id = :run GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"""
+SELECT stage, split_part(reason, ':', 1) AS cause, count(*) AS rows
+  FROM nightledger.outcome WHERE run_id = :run AND outcome = 'dead_letter' GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"""
 
 _PREVIOUS = """
 SELECT p.run_id, p.started_at, p.status, p.counts,

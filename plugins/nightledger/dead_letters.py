@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import Param, task
+from airflow.sdk.exceptions import AirflowFailException
 
 from nightledger.context import airflow_errors
+
+_COUNTS = ("use_case", "interval", "run_id", "status", "rows", "died_again", "left_open", "counts")
 
 
 def form() -> dict[str, Param]:
@@ -27,7 +30,7 @@ def form() -> dict[str, Param]:
 
 @task(task_id="replay", retries=1)
 def replay(**context: Any) -> list[dict[str, Any]]:
-    """Replay the selected letters; returns counts by night, never a row."""
+    """Replay the selected letters; returns counts by night, never a row. Fails if a night could not run."""
     from include.commands.dead_letters import select
     from include.replay import replay as run_replay
     from include.settings import Settings
@@ -37,6 +40,6 @@ def replay(**context: Any) -> list[dict[str, Any]]:
         selection = select(dict(context["params"]))
         actor = f"airflow/{context['dag_run'].run_id}"
         done = run_replay(AirflowConnections(), Settings.read(), selection, actor)
-    return [
-        {name: night[name] for name in ("use_case", "interval", "rows", "run_id", "status", "counts")} for night in done
-    ]
+    if broken := [f"{night['use_case']} {night['interval']}: {night['error']}" for night in done if "error" in night]:
+        raise AirflowFailException(f"Not replayed, and still open: {'; '.join(broken)}")
+    return [{name: night[name] for name in _COUNTS} for night in done]

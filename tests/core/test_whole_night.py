@@ -346,8 +346,8 @@ def test_a_replay_that_was_killed_is_taken_up_by_the_next(
     night = night_of()
     dead = run(night)["counts"]["dead_letter"]
     sandbox.fail("model")
-    assert begin_replay(ledger.service, Selection(), night.case.name, night.interval, "killed") == dead
-    assert list_groups(ledger.service, Selection()) == []
+    assert len(begin_replay(night_of(), Selection(), "killed")) == dead
+    assert sum(group.rows for group in list_groups(ledger.service, Selection())) == dead
     (done,) = replayed(reach, night)
     assert (done["rows"], done["counts"].get("dead_letter", 0)) == (dead, 0)
     assert replayed(reach, night) == []
