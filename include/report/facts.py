@@ -18,6 +18,7 @@ from include.report.sections import (
     Facts,
     Header,
     ModelUse,
+    OpenLetters,
     Previous,
     Projection,
     Review,
@@ -58,6 +59,7 @@ def collect(engine: Engine, run_id: str, truth: Mapping[str, str] | None = None)
             review=Review(**found.rows(_REVIEW)[0], reasons=_tallies(found, _WAITING)),
             writes=_writes(found),
             dead_letters=tuple(DeadLetters(**row) for row in found.rows(_DEAD)),
+            open_letters=OpenLetters(**found.rows(_OPEN)[0]),
             previous=_previous(found),
             agreement=_agreement(found, truth) if truth else None,
         )
@@ -241,6 +243,12 @@ SELECT destination || ' ' || object AS destination, status, count(*) AS rows
 _DEAD = """
 SELECT stage, split_part(reason, ':', 1) AS cause, count(*) AS rows
   FROM nightledger.outcome WHERE run_id = :run AND outcome = 'dead_letter' GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"""
+
+_OPEN = """
+SELECT count(DISTINCT (interval_start, row_id)) AS rows, count(DISTINCT interval_start) AS nights,
+       min(recorded_at) AS oldest
+  FROM nightledger.dead_letter
+ WHERE status = 'open' AND use_case = (SELECT use_case FROM nightledger.run WHERE run_id = :run)"""
 
 _PREVIOUS = """
 SELECT p.run_id, p.started_at, p.status, p.counts,

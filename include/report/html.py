@@ -42,6 +42,7 @@ def as_html(facts: Facts) -> str:
         equation=wording.equation(facts.rows),
         endings=wording.endings(facts.rows),
         attention=list(wording.attention(facts)),
+        open_letters=list(wording.open_letters(facts)),
         flow=_flow(facts),
         change=wording.change,
     )

@@ -181,6 +181,14 @@ class DeadLetters(NamedTuple):
     rows: int
 
 
+class OpenLetters(NamedTuple):
+    """Dead letters of the use case that nobody has replayed or dismissed, in how many nights, and since when."""
+
+    rows: int
+    nights: int
+    oldest: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """Tiers against what became of the rows: tier -> label -> rows."""
@@ -232,5 +240,6 @@ class Facts:
     review: Review
     writes: tuple[Writes, ...]
     dead_letters: tuple[DeadLetters, ...]
+    open_letters: OpenLetters
     previous: Previous | None
     agreement: Agreement | None = None

@@ -14,6 +14,7 @@ from include.report.wording import (
     milliseconds,
     money,
     number,
+    open_letters,
     percent,
     plural,
     tallies,
@@ -108,6 +109,7 @@ def _gate(facts: Facts) -> Iterator[str]:
         by_status = ", ".join(f"{number(count)} {status}" for status, count in writes.counts.items())
         lines.append(f"write    {writes.destination}: {by_status}")
     lines += [f"dead     {number(d.rows)} at {d.stage}: {d.cause.replace('_', ' ')}" for d in facts.dead_letters[:MOST]]
+    lines += [f"letters  {line}" for line in open_letters(facts)]
     yield from _section("After the model", lines, most=20)
 
 

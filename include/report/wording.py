@@ -148,6 +148,14 @@ def attention(facts: Facts) -> Iterator[str]:
     yield from _spending(facts)
 
 
+def open_letters(facts: Facts) -> Iterator[str]:
+    """The dead letters of all nights that wait, and how they are sent again; nothing if there are none."""
+    rows, nights, oldest = facts.open_letters
+    if oldest:
+        yield f"{plural(rows, 'row')} of {plural(nights, 'night')}, the oldest since {oldest:%Y-%m-%d %H:%M} UTC"
+        yield "send them again with DAG `dead_letters` or `python -m include.cli dead-letters replay`"
+
+
 def _failed_checks(facts: Facts) -> Iterator[str]:
     for check in facts.expectations:
         if check.could_not_run:
