@@ -329,7 +329,7 @@ class Quota:
 
     def _fitting(self, tokens: float) -> float:
         """What a request counts at most: one that is larger than a whole window goes when the window is empty."""
-        limits = [float(window.tokens) for window in self.windows if window.tokens]
+        limits = [w.tokens * (1.0 if w.refills else self.trust) for w in self.windows if w.tokens]
         limits += [known["limit"] for kind, known in self.vendor.items() if kind == "tokens"]
         return float(min([tokens, *(limit * 0.98 for limit in limits)]))
 
@@ -365,7 +365,7 @@ class Quota:
             column = KINDS.index(kind)
             for slot in [slot for slot in used if int(slot) < first]:
                 del used[slot]
-            return float(limit * self.trust - sum(counted[column] for counted in used.values()))
+            return float(max(limit * self.trust, 1.0) - sum(counted[column] for counted in used.values()))
         known = self.vendor.get(kind)
         if known is not None and known["limit"] == limit:
             return float("inf")  # the vendor's own word on this very limit is better
@@ -400,9 +400,8 @@ class Quota:
                 used["tokens"] -= charged
             else:
                 slot = str(int(at * SLOTS / window.per_seconds))
-                counted = used.setdefault(slot, [0, 0])
-                counted[0] += requests
-                counted[1] += charged
+                for column, amount in enumerate((requests, charged)):
+                    _count(used, slot, column, amount)
         for kind, amount in (("requests", requests), ("tokens", charged)):
             if kind in self.vendor:
                 self._refill(self.vendor[kind], now)
@@ -446,3 +445,13 @@ def _fingerprint(windows: Sequence[Window]) -> list[list[Any]]:
 
 def _margin(kind: Kind, limit: float) -> float:
     return min(MARGIN, (limit - 1) / 2) if kind == "requests" else limit / 100
+
+
+def _count(used: Record, slot: str, column: int, amount: float) -> None:
+    """Count a use in its slot; what is given back leaves the newest slots, so that it ends when its use does."""
+    for name in sorted(used, key=int, reverse=True) if amount < 0 else ():
+        taken = min(used[name][column], -amount)
+        used[name][column] -= taken
+        amount += taken
+    if amount > 0:
+        used.setdefault(slot, [0, 0])[column] += amount
