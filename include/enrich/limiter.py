@@ -296,4 +296,4 @@ class KeyLimiter:
 def _count(text: str | None) -> int | None:
     """A header's whole number of at least 0, or None: what cannot be is not believed."""
     stripped = (text or "").strip()
-    return int(stripped) if stripped.isdigit() and len(stripped) <= 12 else None
+    return int(stripped) if stripped.isascii() and stripped.isdecimal() and len(stripped) <= 12 else None

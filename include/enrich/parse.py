@@ -15,7 +15,7 @@ from include.models import Record
 LONGEST_ANSWER = 100_000
 """Characters; an answer beyond them is no answer to any schema, and is not searched for one."""
 _MOST_STARTS = 200  # places in prose where an object may begin that are tried
-_BLOCK = re.compile(r"```(?:json)?\s*\n?(.*?)```", re.DOTALL | re.IGNORECASE)
+_BLOCK = re.compile(r"```(?:json)?(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,13 @@ def parse_reply(reply: Reply, output: type[BaseModel]) -> Parsed:
         problem = "it held no JSON object" if not found else f"it held {len(found)} JSON objects instead of one"
         return Parsed("invalid", problem=problem)
     try:
-        return Parsed("ok", output.model_validate(found[0]).model_dump(mode="json"))
+        answer = output.model_validate(found[0]).model_dump(mode="json")
+        json.dumps(answer, allow_nan=False)
     except ValidationError as error:
         return Parsed("invalid", problem=_in_words(error))
+    except ValueError:
+        return Parsed("invalid", problem="a number in it is NaN or infinite, which is no JSON")
+    return Parsed("ok", answer)
 
 
 def _find_objects(text: str) -> list[Record]:
