@@ -62,6 +62,7 @@ class SandboxConfig:
     tpm: int = 2_000_000
     batch_seconds: float = 2.0
     batch_max_requests: int = 50_000
+    batch_max_bytes: int = 200 * 2**20
     batch_queue_tokens: int = 200_000_000
     crm_requests_per_10s: int = 100
     crm_requests_per_day: int = 250_000

@@ -61,6 +61,64 @@ class FaultPlan:
         return None
 
 
+@dataclass
+class BatchFaults:
+    """How batches end badly. Shares are of items (0 to 1), drawn from the seed and the item's `custom_id`.
+
+    `missing` items are in no file, `duplicate` ones are answered twice, `expired` ones were not reached in time, which
+    ends the batch as expired; `unknown` adds an answer to an item that nobody sent. A batch stays in progress for
+    `stuck` looks. The others strike once: `fail` at the next validation, `upload` with 500 at the next upload, and
+    `hang_up` makes the next batch but keeps the answer for `hold_seconds`.
+    """
+
+    seed: int = 5
+    missing: float = 0.0
+    duplicate: float = 0.0
+    expired: float = 0.0
+    unknown: bool = False
+    stuck: int = 0
+    fail: bool = False
+    upload: bool = False
+    hang_up: bool = False
+    hold_seconds: float = 60.0
+
+    @classmethod
+    def parse(cls, value: Any) -> Self:
+        """Read from JSON; raises ConfigurationError for an unknown name, share or number."""
+        try:
+            faults = cls(**value)
+            shares = [float(share) for share in (faults.missing, faults.duplicate, faults.expired)]
+            faults.seed, faults.stuck, faults.hold_seconds = (
+                int(faults.seed),
+                int(faults.stuck),
+                float(faults.hold_seconds),
+            )
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"are none: {error}", system="sandbox", about="batch faults") from error
+        if any(not 0 <= share <= 1 for share in shares) or faults.missing + faults.expired > 1:
+            problem = "shares must be between 0 and 1, and `missing` and `expired` add up to at most 1"
+            raise ConfigurationError(problem, system="sandbox", about="batch faults")
+        return faults
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; the reverse of `parse`."""
+        return asdict(self)
+
+    def draw(self, item: str) -> str | None:
+        """`missing`, `expired` or None for the item of this `custom_id`."""
+        return FaultPlan(self.seed, {"missing": self.missing, "expired": self.expired}).draw(item, 1)
+
+    def twice(self, item: str) -> bool:
+        """Whether the item of this `custom_id` is answered twice."""
+        return FaultPlan(self.seed, {"duplicate": self.duplicate}).draw(item, 2) is not None
+
+    def strike(self, name: Literal["fail", "upload", "hang_up"]) -> bool:
+        """Whether a fault that strikes once does so now."""
+        struck = bool(getattr(self, name))
+        setattr(self, name, False)
+        return struck
+
+
 NO_FAULTS = FaultPlan()
 MODEL_FAULTS = TRANSPORT_FAULTS + ANSWER_FAULTS
 CRM_FAULTS = TRANSPORT_FAULTS

@@ -23,7 +23,8 @@ from include.sandbox.crm.access import Access
 from include.sandbox.crm.api import CrmApi
 from include.sandbox.crm.store import Store
 from include.sandbox.journal import write_atomically
-from include.sandbox.model.api import BatchSettings, ModelApi
+from include.sandbox.model.api import ModelApi
+from include.sandbox.model.batch_work import BatchSettings
 from include.sandbox.model.bills import Bills
 from include.sandbox.seed.prepare import prepare
 from include.sandbox.serving import Latency
@@ -109,10 +110,11 @@ def _model(config: SandboxConfig, secrets: Credentials, stack: AsyncExitStack) -
     bills = Bills(config.state / "model" / "bills.jsonl")
     stack.callback(bills.close)
     latency = Latency(config.model_latency_ms, config.model_jitter_ms, config.seed)
-    batches = BatchSettings(
-        config.state / "model", config.batch_seconds, config.batch_max_requests, config.batch_queue_tokens
+    batching = BatchSettings(
+        config.batch_seconds, config.batch_max_requests, config.batch_max_bytes, config.batch_queue_tokens
     )
-    return ModelApi((secrets.model_key,), config.rpm, config.tpm, latency, bills, config.model_faults, batches)
+    keys, folder = (secrets.model_key,), config.state / "model"
+    return ModelApi(keys, config.rpm, config.tpm, latency, bills, config.model_faults, folder, batching)
 
 
 async def _listen(app: web.Application, host: str, port: int, before: int, stack: AsyncExitStack) -> int:

@@ -17,14 +17,14 @@ from include.errors import ConfigurationError
 from include.sandbox.faults import MODEL_FAULTS, FaultPlan
 from include.sandbox.model import shapes
 from include.sandbox.model.answers import answer
+from include.sandbox.model.batch_work import BatchSettings
 from include.sandbox.model.batches import BatchApi
-from include.sandbox.model.bills import Bills, Call
-from include.sandbox.model.prompts import Prompt, read_prompt, tokens_in
+from include.sandbox.model.bills import Bills, call_of
+from include.sandbox.model.prompts import CONTEXT_TOKENS, Prompt, read_prompt, tokens_in
 from include.sandbox.model.shapes import ModelError
 from include.sandbox.serving import MAX_BODY_BYTES, Latency, label, only_from_loopback, read_json, reset
 from include.sandbox.windows import Bucket
 
-CONTEXT_TOKENS: Mapping[str, int] = {"sandbox-small": 16_384, "sandbox-large": 128_000}
 CACHED_FROM_TOKENS, CACHED_STEP_TOKENS = 1_024, 128
 _RELEASED = 1_767_225_600
 
@@ -57,16 +57,6 @@ class Limits:
         }
 
 
-@dataclass(frozen=True)
-class BatchSettings:
-    """Where files and batches are kept, how many seconds a batch takes, and the vendor's limits of one."""
-
-    folder: Path
-    seconds: float
-    most_requests: int
-    queue_tokens: int
-
-
 @dataclass
 class ModelApi:
     """One endpoint; `faults` may be replaced at any time. `rpm` and `tpm`: requests and tokens per minute and key."""
@@ -77,7 +67,8 @@ class ModelApi:
     latency: Latency
     bills: Bills
     faults: FaultPlan
-    batches: BatchSettings | None = None
+    folder: Path
+    batching: BatchSettings
     _limits: dict[str, Limits] = field(default_factory=dict)
     _prefixes: set[str] = field(default_factory=set)
 
@@ -88,18 +79,14 @@ class ModelApi:
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_get("/v1/models/{name}", self._show_model)
-        if self.batches is not None:
-            BatchApi(
-                folder=self.batches.folder,
-                key=self._key,
-                usage=self._usage,
-                bills=self.bills,
-                plan=lambda: self.faults,
-                models=CONTEXT_TOKENS,
-                seconds=self.batches.seconds,
-                most_requests=self.batches.most_requests,
-                queue_tokens=self.batches.queue_tokens,
-            ).routes(app)
+        BatchApi(
+            self.folder,
+            self.batching,
+            lambda request: tag(self._key(request)),
+            self.bills,
+            self._usage,
+            lambda: self.faults,
+        ).routes(app)
         app.router.add_get("/sandbox/billed", only_from_loopback(self._show_bills))
         app.router.add_get("/sandbox/faults", only_from_loopback(self._show_faults))
         app.router.add_post("/sandbox/faults", only_from_loopback(self._set_faults))
@@ -124,18 +111,18 @@ class ModelApi:
         try:
             limits.take(prompt.model, max(prompt.tokens, prompt.max_output or 0), now)
         except ModelError as error:
-            self._bill(request_id, key, prompt, error.status)
+            self.bills.add(call_of(request_id, tag(key), prompt, error.status))
             headers.update(limits.headers(now))
             raise
         headers.update(limits.headers(now))
         fault = self.faults.draw(prompt.message, self.bills.asked[prompt.message] + 1)
-        if refused := _refusal(prompt.model, fault):
-            self._bill(request_id, key, prompt, refused.status, fault)
+        if refused := shapes.refusal(prompt.model, fault):
+            self.bills.add(call_of(request_id, tag(key), prompt, refused.status, fault))
             await self.latency.wait()
             raise refused
         message, reason = answer(prompt, fault)
         used = self._usage(prompt, message)
-        self._bill(request_id, key, prompt, 200, fault, used)
+        self.bills.add(call_of(request_id, tag(key), prompt, 200, fault, used))
         await self.latency.wait()
         if fault == "timeout":
             await asyncio.sleep(self.faults.hold_seconds)
@@ -154,14 +141,9 @@ class ModelApi:
 
     async def _prompt(self, request: web.Request) -> Prompt:
         try:
-            prompt = read_prompt(await read_json(request))
+            return read_prompt(await read_json(request))
         except ValueError as error:
             raise ModelError(400, "We could not parse the JSON body of your request.") from error
-        if prompt.model not in CONTEXT_TOKENS:
-            raise shapes.unknown_model(prompt.model)
-        if prompt.tokens > CONTEXT_TOKENS[prompt.model]:
-            raise shapes.too_long(CONTEXT_TOKENS[prompt.model], prompt.tokens)
-        return prompt
 
     def _usage(self, prompt: Prompt, message: Mapping[str, Any]) -> dict[str, Any]:
         """Tokens of this call; a prefix of 1,024 tokens or more seen before counts as cached, in steps of 128."""
@@ -172,30 +154,6 @@ class ModelApi:
             self._prefixes.add(prompt.prefix)
         completed = tokens_in(message.get("content") or message.get("refusal") or "")
         return shapes.usage(prompt.tokens, completed, cached)
-
-    def _bill(
-        self,
-        request_id: str,
-        key: str,
-        prompt: Prompt,
-        status: int,
-        fault: str | None = None,
-        used: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.bills.add(
-            Call(
-                request_id=request_id,
-                key=f"...{key[-4:]}",
-                message=prompt.message,
-                at=round(time.time(), 3),
-                status=status,
-                billed=used is not None,
-                fault=fault,
-                prompt=used["prompt_tokens"] if used else 0,
-                completion=used["completion_tokens"] if used else 0,
-                cached=used["prompt_tokens_details"]["cached_tokens"] if used else 0,
-            )
-        )
 
     async def _list_models(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -232,10 +190,9 @@ class ModelApi:
         return await self._show_faults(request)
 
 
-def _refusal(model: str, fault: str | None) -> ModelError | None:
-    if fault in ("http_500", "http_503"):
-        return shapes.server_error(int(fault.removeprefix("http_")))
-    return shapes.over_limit(model, "requests", 0, 0, 1, 1.0) if fault == "rate_limited" else None
+def tag(key: str) -> str:
+    """How a key is named in bills: its last digits."""
+    return f"...{key[-4:]}"
 
 
 def _model(name: str) -> dict[str, Any]:

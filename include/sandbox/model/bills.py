@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from include.sandbox.journal import Journal, read_journal
+from include.sandbox.model.prompts import Prompt
 
-_FIELDS = ("request_id", "key", "message", "at", "status", "billed", "fault", "prompt", "completion", "cached")
+_FIELDS = ("request_id", "key", "message", "at", "status", "billed", "fault", "prompt", "completion", "cached", "batch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class Call:
     """One request after its key was accepted; sizes in tokens, `at` in epoch seconds, `key` only its last digits.
 
     `message` is the sha256 of the last user message. A call is billed if the vendor would have made an answer, whether
-    or not the caller received it.
+    or not the caller received it. `batch` says that it came through a batch, and costs half.
     """
 
     request_id: str
@@ -30,10 +33,37 @@ class Call:
     prompt: int
     completion: int
     cached: int
+    batch: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {name: getattr(self, name) for name in _FIELDS}
+
+
+def call_of(
+    request_id: str,
+    key: str,
+    prompt: Prompt,
+    status: int,
+    fault: str | None = None,
+    used: Mapping[str, Any] | None = None,
+    *,
+    batch: bool = False,
+) -> Call:
+    """A call as of now; billed if there is usage (the vendor's object)."""
+    return Call(
+        request_id=request_id,
+        key=key,
+        message=prompt.message,
+        at=round(time.time(), 3),
+        status=status,
+        billed=used is not None,
+        fault=fault,
+        prompt=used["prompt_tokens"] if used else 0,
+        completion=used["completion_tokens"] if used else 0,
+        cached=used["prompt_tokens_details"]["cached_tokens"] if used else 0,
+        batch=batch,
+    )
 
 
 class Bills:

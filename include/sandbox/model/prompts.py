@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from include.sandbox.model import shapes
 from include.sandbox.model.schema import strict_problem
 from include.sandbox.model.shapes import ModelError
 
+CONTEXT_TOKENS: Mapping[str, int] = {"sandbox-small": 16_384, "sandbox-large": 128_000}
 CHARACTERS_PER_TOKEN = 4
 MAX_OUTPUT_TOKENS = 1_000_000
 _DECODER = json.JSONDecoder()
@@ -35,7 +37,7 @@ class Prompt:
 
 
 def read_prompt(body: Any) -> Prompt:
-    """Check a request and read it; raises ModelError 400 with the vendor's words for what is wrong."""
+    """Check a request and read it; raises ModelError 400 or 404 with the vendor's words for what is wrong."""
     if not isinstance(body, dict):
         raise ModelError(400, "We could not parse the JSON body of your request.")
     messages = _messages(body)
@@ -44,7 +46,7 @@ def read_prompt(body: Any) -> Prompt:
     last = users[-1] if users else ""
     prefix = "\n".join(texts[:-1])
     schema, wants_json = _format(body.get("response_format"))
-    return Prompt(
+    prompt = Prompt(
         model=str(body.get("model") or ""),
         last=last,
         message=hashlib.sha256(last.encode("utf-8", "surrogatepass")).hexdigest(),
@@ -56,6 +58,11 @@ def read_prompt(body: Any) -> Prompt:
         prefix_tokens=tokens_in(prefix),
         tokens=3 + sum(4 + tokens_in(text) for text in texts),
     )
+    if prompt.model not in CONTEXT_TOKENS:
+        raise shapes.unknown_model(prompt.model)
+    if prompt.tokens > CONTEXT_TOKENS[prompt.model]:
+        raise shapes.too_long(CONTEXT_TOKENS[prompt.model], prompt.tokens)
+    return prompt
 
 
 def tokens_in(text: str) -> int:

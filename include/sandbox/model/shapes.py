@@ -85,6 +85,18 @@ def server_error(status: int) -> ModelError:
     return ModelError(500, message, kind="server_error")
 
 
+def refusal(model: str, fault: str | None) -> ModelError | None:
+    """What a fault refuses a request with, or None if it leaves it an answer."""
+    if fault in ("http_500", "http_503"):
+        return server_error(int(fault.removeprefix("http_")))
+    return over_limit(model, "requests", 0, 0, 1, 1.0) if fault == "rate_limited" else None
+
+
+def no_such(kind: str, number: str) -> ModelError:
+    """404 for a file or batch that this key does not have."""
+    return ModelError(404, f"No such {kind}: {number[:64]}", param="id")
+
+
 def duration(seconds: float) -> str:
     """A span as in `x-ratelimit-reset-*`: `0s`, `20ms`, `7.66s`, `6m0s`."""
     milliseconds = math.ceil(seconds * 1000 - 1e-6)
@@ -127,4 +139,15 @@ def usage(prompt: int, completed: int, cached: int) -> dict[str, Any]:
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
         },
+    }
+
+
+def batch_usage(prompt: int, completed: int, cached: int) -> dict[str, Any]:
+    """The `usage` object of a batch; all in tokens."""
+    return {
+        "input_tokens": prompt,
+        "input_tokens_details": {"cached_tokens": cached},
+        "output_tokens": completed,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": prompt + completed,
     }
