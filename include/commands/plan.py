@@ -4,33 +4,55 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any, TextIO
+from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 from include.connections import EnvironmentConnections
-from include.enrich.preview import Preview, as_record, preview
-from include.errors import ConfigurationError, NightledgerError
+from include.enrich.preview import Preview, as_record
+from include.enrich.preview_capacity import name_limit
+from include.enrich.preview_span import Room, add_up, cut, find_rooms, preview_interval
+from include.errors import ConfigurationError
 from include.ledger import door
-from include.models import Interval, RunKey, RunOptions
-from include.rehearse import good_rows, rehearsal
+from include.models import Interval, Record, RunKey, RunOptions
+from include.night import Run
 from include.settings import Settings
-from include.use_case import UseCase, load, names
+from include.use_case import load, names
 
-_HEAD = ("night", "rows", "reused", "same", "asked", "calls", "tokens in", "out", "USD", "minutes")
+_WIDTHS = (10, 7, 6, 8, 7, 6, 7, 7, 11, 10, 8, 6, 7, 6)
+_HEAD = (
+    ("", "rows", "bad", "answers", "same as", "not", "to", "model", "tokens", "tokens", "US", "min", "min", "min"),
+    (
+        "night",
+        "read",
+        "rows",
+        "reused",
+        "another",
+        "asked",
+        "ask",
+        "calls",
+        "in",
+        "out",
+        "dollars",
+        "read",
+        "ask",
+        "write",
+    ),
+)
 
 
-def add(commands: Any) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = commands.add_parser(
         "plan", help="what nights would ask, cost and take, before they run; exit code 1 if they cannot fit"
     )
     parser.add_argument("use_case", choices=names())
     parser.add_argument("--from", dest="start", required=True, metavar="ISO", help="start of the first night, UTC")
     parser.add_argument("--to", dest="end", required=True, metavar="ISO", help="end of the last night, UTC")
     parser.add_argument("--step", type=float, default=24.0, metavar="HOURS", help="length of a night (default 24)")
-    parser.add_argument("--window", type=float, metavar="HOURS", help="time there is (default: the spec's)")
+    parser.add_argument(
+        "--window", type=float, metavar="HOURS", help="time for all nights together (default: each has the spec's)"
+    )
+    parser.add_argument("--mode", choices=["shadow", "gated", "auto"], help="only auto writes (default: the spec's)")
     parser.add_argument("--engine", choices=["live", "batch"], help="default: the spec's")
     parser.add_argument("--re-infer", choices=["none", "failed", "all"], default="none")
     parser.add_argument("--re-extract", action="store_true")
@@ -40,88 +62,108 @@ def add(commands: Any) -> None:
 
 
 def run(given: argparse.Namespace, out: TextIO) -> int:
-    """Exit code 0 when every night fits its window and budgets, 1 when not."""
-    case, connections, settings = load(given.use_case), EnvironmentConnections(), Settings.read()
-    engine, options = door.open_ledger(connections), RunOptions.from_params(vars(given), load(given.use_case).mode)
-    batch = (given.engine or case.engine) == "batch"
-    nights = list(_nights(given))
-    seen, found = set[bytes](), list[tuple[Interval, Preview]]()
+    """Exit code 0 when every night fits its window and every ceiling, 1 when not."""
+    nights, case = list(cut(_span(given), given.step)), load(given.use_case)
+    connections, settings = EnvironmentConnections(), Settings.read()
+    ledger, options = door.open_ledger(connections), RunOptions.from_params(vars(given), case.mode)
+    seen, found = set[bytes](), list[Preview]()
     if not given.json:
-        out.write("  ".join(f"{name:>10}" for name in _HEAD) + "\n")
-    for interval in nights:
-        key = RunKey(given.use_case, interval, "plan")
-        try:
-            with rehearsal(engine, key, options, connections, settings) as night:
-                one = preview(night, good_rows(night), seen, batch=batch)
-        except NightledgerError as error:
-            one = Preview(problem=str(error))
-        found.append((interval, one))
+        out.writelines(_line(head) for head in _HEAD)
+    for night in nights:
+        key = RunKey(given.use_case, night, "plan")
+        found.append(preview_interval(ledger, key, options, connections, settings, seen))
         if not given.json:
-            out.write(_line(f"{interval.start:%Y-%m-%d}", one) + (f"  {one.problem}" if one.problem else "") + "\n")
-    hours = given.window or case.window_hours * len(nights)
-    total, problems = _total([one for _, one in found]), _problems(case, found, hours, given.window is not None, batch)
+            out.write(_row(f"{night.start:%Y-%m-%d}", found[-1]))
+            out.flush()
+    whole = Run(case, nights[0], "plan", options, ledger, connections, settings)
+    rooms = find_rooms(whole, found)
+    problems = list(_find_problems(whole, nights, found, rooms, given.window))
     if given.json:
-        listed = [{"from": i.start.isoformat(), "to": i.end.isoformat(), **as_record(one)} for i, one in found]
-        out.write(json.dumps({"nights": listed, "total": as_record(total), "problems": problems}) + "\n")
+        out.write(json.dumps(_as_json(nights, found, rooms, problems)) + "\n")
     else:
-        out.write(_line("total", total) + "\n")
-        out.writelines(f"DOES NOT FIT: {problem}\n" for problem in problems)
-        out.write(
-            "" if problems else f"Fits: {sum(total.minutes.values()):.1f} of {hours * 60:.0f} minutes at the limits\n"
-        )
+        out.writelines(_tell(found, rooms, problems))
     return 1 if problems else 0
 
 
-def _nights(given: argparse.Namespace) -> Iterator[Interval]:
+def _span(given: argparse.Namespace) -> Interval:
+    for name in ("step", "window"):
+        hours = getattr(given, name)
+        if hours is not None and not 0 < hours < 1e6:
+            raise ConfigurationError("must be a number of hours above 0", about=f"--{name}")
     try:
-        whole = Interval.parse(given.start, given.end)
+        return Interval.parse(given.start, given.end)
     except ValueError as error:
         raise ConfigurationError(f"needs times in ISO 8601: {error}", about="--from and --to") from error
-    if given.step <= 0:
-        raise ConfigurationError("must be above 0", about="--step")
-    start = whole.start
-    while start < whole.end:
-        end = min(start + timedelta(hours=given.step), whole.end)
-        yield Interval(start, end)
-        start = end
 
 
-def _line(name: str, one: Preview) -> str:
-    numbers = (one.rows, one.reused, one.identical, one.asked, one.calls, one.tokens_in, one.tokens_out)
-    shown = [name, *(f"{number:,}" for number in numbers), f"{one.cost:.4f}", f"{sum(one.minutes.values()):.1f}"]
-    return "  ".join(f"{column:>10}" for column in shown)
-
-
-def _total(found: list[Preview]) -> Preview:
-    parts = ("rows", "reused", "identical", "dead", "asked", "calls", "tokens_in", "tokens_out")
-    minutes: dict[str, float] = {}
-    for one in found:
-        for name, spent in one.minutes.items():
-            minutes[name] = minutes.get(name, 0.0) + spent
-    cost = sum((one.cost for one in found), Decimal(0))
-    return Preview(**{part: sum(getattr(one, part) for one in found) for part in parts}, cost=cost, minutes=minutes)
-
-
-def _problems(
-    case: UseCase, found: list[tuple[Interval, Preview]], hours: float, given: bool, batch: bool
-) -> list[str]:
-    """Every window and ceiling that would not hold, with what to do."""
-    problems = [f"night of {i.start:%Y-%m-%d}: {one.problem}" for i, one in found if one.problem]
-    for interval, one in found:
-        minutes, name = sum(one.minutes.values()), f"night of {interval.start:%Y-%m-%d}"
-        if not batch and not given and minutes > case.window_hours * 60:
-            slowest = max(one.minutes, key=lambda system: one.minutes[system])
-            problems.append(
-                f"{name}: {minutes:.0f} minutes, mostly `{slowest}`; raise its limit, or use the batch engine"
+def _find_problems(
+    whole: Run, nights: Sequence[Interval], found: Sequence[Preview], rooms: Sequence[Room], window: float | None
+) -> Iterator[str]:
+    """Every night that would stop, every window and every ceiling that would not hold, with what to do."""
+    named = [(f"the night of {night.start:%Y-%m-%d}", one) for night, one in zip(nights, found, strict=True)]
+    yield from (f"{name} would stop: {one.problem}" for name, one in named if one.problem)
+    if window is not None:
+        yield from _exceed("all nights together", add_up(found), window, whole.engine)
+    elif whole.engine == "live":
+        for name, one in named:
+            yield from _exceed(name, one, whole.case.window_hours, whole.engine)
+    for room in rooms:
+        if not room.is_kept:
+            yield (
+                f"{room.expected:.4f} USD with {room.used:.4f} used pass the ceiling {room.ceiling} of `{room.scope}`; "
+                "raise it with the owner, or plan fewer nights: what passes it would be deferred"
             )
-        if one.cost > case.cost_ceiling_usd:
-            problems.append(f"{name}: {one.cost:.2f} USD of {case.cost_ceiling_usd} a run; raise cost_ceiling_usd")
-    total = _total([one for _, one in found])
-    if not batch and given and sum(total.minutes.values()) > hours * 60:
-        problems.append(f"{sum(total.minutes.values()):.0f} minutes do not fit {hours:.1f} hours; widen the window")
-    if len(found) > 1 and case.budgets.backfill is not None and total.cost > case.budgets.backfill:
-        problems.append(f"{total.cost:.2f} USD of {case.budgets.backfill} a backfill; raise budgets.backfill")
-    today = f"{datetime.now(UTC):%Y-%m-%d}"
-    if case.budgets.day is not None and total.cost > case.budgets.day:
-        problems.append(f"{total.cost:.2f} USD of {case.budgets.day} a day ({today}); spread the nights over days")
-    return problems
+
+
+def _exceed(name: str, one: Preview, hours: float, engine: str) -> Iterator[str]:
+    minutes = sum(one.minutes.values())
+    if minutes > hours * 60:
+        other = "ask live" if engine == "batch" else "raise that limit in the registry, or use --engine batch"
+        yield (
+            f"{name}: {minutes:,.1f} minutes, mostly {one.slowest}, do not fit {hours:,.1f} hours; widen the window, "
+            f"or {other}"
+        )
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " ".join(cell.rjust(width) for cell, width in zip(cells, _WIDTHS, strict=True)) + "\n"
+
+
+def _row(name: str, one: Preview) -> str:
+    if one.problem:
+        return _line([name, *("-" for _ in _WIDTHS[1:])])
+    counts = (one.rows_read, one.quarantined, one.reused, one.identical, one.dead, one.asked, one.calls)
+    numbers = [f"{number:,}" for number in (*counts, one.tokens_in, one.tokens_out)]
+    return _line([name, *numbers, f"{one.cost:.4f}", *(f"{spent:,.1f}" for spent in one.minutes.values())])
+
+
+def _tell(found: Sequence[Preview], rooms: Sequence[Room], problems: Sequence[str]) -> Iterator[str]:
+    """The total, what it takes of each system and budget, and the verdict."""
+    total = add_up(found)
+    minutes = total.minutes
+    if total.loads:
+        yield _row("total", total)
+    yield "\nAt the limits of each system, all nights together\n"
+    for one in total.loads:
+        amount = f"{one.requests:,} requests" + (f", {one.tokens:,} tokens" if one.tokens else "")
+        yield f"  {one.name:<22} {minutes[one.name]:>9,.1f} min   {amount}; {name_limit(one)}\n"
+    yield "Of each budget, US dollars\n"
+    for room in rooms:
+        name = "one run, the dearest" if room.scope.startswith("run/") else room.scope
+        yield f"  {name:<40} {room.expected:>9.4f} of {room.ceiling:>9.2f}   {room.used:.4f} used before\n"
+    yield from (f"DOES NOT FIT: {problem}\n" for problem in problems)
+    if not problems:
+        how = "as the batch API promises" if any(one.batched for one in total.loads) else "at the limits"
+        yield f"Fits: {total.cost:.4f} USD, {sum(minutes.values()):,.1f} minutes {how}\n"
+
+
+def _as_json(
+    nights: Sequence[Interval], found: Sequence[Preview], rooms: Sequence[Room], problems: Sequence[str]
+) -> Record:
+    spans = ({"from": night.start.isoformat(), "to": night.end.isoformat()} for night in nights)
+    listed = [{**span, **as_record(one)} for span, one in zip(spans, found, strict=True)]
+    budgets = [
+        {"scope": r.scope, "ceiling_usd": str(r.ceiling), "used_usd": str(r.used), "expected_usd": f"{r.expected:f}"}
+        for r in rooms
+    ]
+    return {"nights": listed, "total": as_record(add_up(found)), "budgets": budgets, "problems": list(problems)}
