@@ -1,11 +1,13 @@
 """What counts as an answer, and what each wrong answer is called."""
 
 import json
+import time
 
 import pytest
+from pydantic import BaseModel
 
 from include.enrich.client import Reply
-from include.enrich.parse import parse_reply
+from include.enrich.parse import LONGEST_ANSWER, parse_reply
 from include.use_cases.crm_lead_scoring.output import Output
 
 GOOD = {
@@ -73,3 +75,48 @@ def test_a_refusal_is_refused_even_with_text() -> None:
 
 def test_an_answer_cut_off_is_invalid_even_if_it_parses() -> None:
     assert parse_reply(reply(json.dumps(GOOD), finish_reason="length"), Output).outcome == "invalid"
+
+
+def test_braces_in_prose_do_not_hide_the_answer() -> None:
+    parsed = parse_reply(reply("{" * 50 + "sets {a} and {b}: " + json.dumps(GOOD)), Output)
+    assert (parsed.outcome, parsed.answer) == ("ok", GOOD)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{" * 99_000,
+        "{ " * 300 + json.dumps(GOOD),
+        '{"a":' * 19_000,
+        "[" * 99_000,
+        '{"a": ' + "[" * 5_000 + "]" * 5_000 + "}",
+        '{"a": "' * 14_000,
+        "```" * 33_000,
+        "```" + " " * 99_000,
+        "```json" + "\n" * 99_000,
+        '{"score": ' + "9" * 90_000 + "}",
+    ],
+    ids=["braces", "300 braces", "objects", "lists", "list in an object", "texts", "ticks", "blank", "lines", "number"],
+)
+def test_hostile_text_is_judged_at_once(text: str) -> None:
+    started = time.perf_counter()
+    assert parse_reply(reply(text), Output).outcome == "invalid"
+    assert time.perf_counter() - started < 1.0
+
+
+def test_a_megabyte_is_no_answer_and_is_not_searched_for_one() -> None:
+    padded = json.dumps(GOOD) + " " * 1_000_000
+    started = time.perf_counter()
+    parsed = parse_reply(reply(padded), Output)
+    assert (parsed.outcome, parsed.problem) == ("invalid", f"the answer had {len(padded):,} characters")
+    assert time.perf_counter() - started < 0.1
+    assert parse_reply(reply(padded[:LONGEST_ANSWER]), Output).outcome == "ok"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_no_database_takes_is_invalid_whatever_the_class_allows(number: str) -> None:
+    class Loose(BaseModel):
+        share: float
+
+    parsed = parse_reply(reply(f'{{"share": {number}}}'), Loose)
+    assert (parsed.outcome, parsed.answer) == ("invalid", None)

@@ -104,8 +104,71 @@ def test_tokens_have_sliding_windows_too() -> None:
     assert 120 <= seconds <= 135  # 20 a minute
 
 
+def test_bursts_with_pauses_between_them_keep_every_window() -> None:
+    windows = [Window(10, 50), Window(60, 200)]
+    vendor = Vendor(headers=False)
+
+    async def bursts(store: ProcessStore, chance: random.Random) -> None:
+        async with KeyLimiter(store, clock=now) as limiter:
+            for _ in range(12):
+
+                async def one() -> None:
+                    lease = await limiter.acquire(10)
+                    vendor.taken.append(now())
+                    await asyncio.sleep(chance.uniform(0.05, 2.0))
+                    limiter.observe(lease, {})
+                    limiter.settle(lease, chance.randint(1, 10))
+
+                for _ in range(chance.randint(1, 60)):
+                    await asyncio.gather(*(one() for _ in range(chance.randint(1, 4))))
+                await asyncio.sleep(chance.uniform(0.0, 70.0))
+
+    async def main() -> None:
+        store = ProcessStore(windows, clock=now)
+        await asyncio.gather(*(bursts(store, random.Random(seed)) for seed in range(3)))
+
+    run(main())
+    assert len(vendor.taken) > 1_000
+    for window in windows:
+        assert most_in_any_span(sorted(vendor.taken), window.per_seconds) <= window.requests
+
+
+@pytest.mark.parametrize("latency", [1, 5, 30])
+@pytest.mark.parametrize("real", [300, 600, 990])
+def test_tokens_that_were_not_used_come_back_only_for_as_long_as_their_request_counts(latency: int, real: int) -> None:
+    quota, sent = Quota([Window(60, None, 100_000)]), list[tuple[int, int, float]]()
+    for second in range(240):
+        ended = [(count, ratio) for at, count, ratio in sent if at == second - latency]
+        count = sum(count for count, _ in ended)
+        settled = (1_000 * count, real * count, sum(1_000 * count * ratio for count, ratio in ended))
+        grant = quota.turn(Ask("one", waiting=[1_000] * 500, settled=settled, heard=True), float(second))
+        sent.append((second, grant.granted, grant.ratio))
+    used = [sum(real * count for at, count, _ in sent if end - 60 < at <= end) for end in range(240)]
+    assert max(used) <= 100_500  # the estimate is scaled by what was learned, to a fraction of a percent
+    assert used[-1] >= 90_000
+
+
+def test_leave_that_was_not_used_ends_with_the_window_that_it_was_counted_in() -> None:
+    quota = Quota([Window(60, 100)])
+    assert quota.turn(Ask("one", waiting=[10] * 20, ahead=[10] * 5, heard=True), 0.0).ahead == 5
+    assert quota.turn(Ask("one", waiting=[10] * 200, unused=(5, 50)), 30.0).granted == 80
+    assert quota.turn(Ask("one", waiting=[10] * 200, heard=True), 61.5).granted == 20
+    assert quota.turn(Ask("one", waiting=[10] * 200, heard=True), 91.5).granted == 80
+
+
+@pytest.mark.parametrize(("window", "tokens"), [(Window(10, 1), 1), (Window(60, None, 1_000), 5_000)])
+def test_refusals_never_close_a_small_window_for_good(window: Window, tokens: int) -> None:
+    quota = Quota([window])
+    for second in range(100):
+        quota.turn(Ask("one", refused=True, heard=True), float(second))
+    assert quota.turn(Ask("one", waiting=[tokens] * 5), 200.0).granted == 1
+    again = quota.turn(Ask("one", waiting=[tokens] * 5), 201.0)
+    assert again.granted == 0
+    assert 0 < again.wait <= window.per_seconds * 1.02
+
+
 def test_absurd_headers_change_nothing() -> None:
-    for value in ("-5", "many", "", "1e9", "99999999999999999999"):
+    for value in ("-5", "many", "", "1e9", "1" + "0" * 30, "\u00b2", "0"):
         vendor = Vendor(rpm=300, forge={"x-ratelimit-remaining-requests": value, "x-ratelimit-limit-requests": value})
         assert finish(vendor, [MINUTE], [100] * 400) <= 22.0
         assert vendor.refused <= 1
