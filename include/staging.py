@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -120,9 +121,28 @@ class StagedWriter:
 
 
 def read_schema(manifest: Manifest) -> pa.Schema:
-    """The columns and types of a staged dataset."""
-    with UPath(manifest.uri).open("rb") as handle:
-        return pq.read_schema(handle)
+    """The columns and types of a staged dataset; raises ContractBroken if the file is gone or damaged."""
+    with _opened(manifest) as file:
+        return file.schema_arrow
+
+
+@contextmanager
+def _opened(manifest: Manifest) -> Iterator[pq.ParquetFile]:
+    """The staged file; what is wrong with it, also while it is read, is said in the pipeline's words."""
+    try:
+        with UPath(manifest.uri).open("rb") as handle:
+            yield pq.ParquetFile(handle)
+    except FileNotFoundError as error:
+        raise _broken(manifest, "the staged file is gone") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the storage failed, not the file
+        raise _broken(manifest, "the staged file is damaged") from error
+
+
+def _broken(manifest: Manifest, problem: str) -> ContractBroken:
+    action = "Clear the run from the extract task on, with re_extract for rows of a finished run"
+    return ContractBroken(problem, system="staging", about=manifest.dataset, action=action)
 
 
 def part_of(manifest: Manifest) -> tuple[int, int]:
@@ -135,31 +155,16 @@ def read_chunks(
 ) -> Iterator[pa.RecordBatch]:
     """Record batches of at most `rows` rows; raises ContractBroken if the file is gone or is not the one described."""
     first, count = part_of(manifest)
-    path = UPath(manifest.uri)
-    try:
-        with path.open("rb") as handle:
-            file = pq.ParquetFile(handle)
-            if file.metadata.num_rows != manifest.rows:
-                raise ContractBroken(
-                    f"holds {file.metadata.num_rows} rows, its manifest says {manifest.rows}",
-                    system="staging",
-                    about=manifest.dataset,
-                    action="Clear the run from the extract task on",
-                )
-            groups, before = _row_groups(file, first, count)
-            at = before
-            for batch in file.iter_batches(rows, groups, columns=list(columns) if columns is not None else None):
-                wanted = batch.slice(max(first - at, 0), min(first + count - at, batch.num_rows) - max(first - at, 0))
-                at += batch.num_rows
-                if wanted.num_rows:
-                    yield wanted
-    except FileNotFoundError as error:
-        raise ContractBroken(
-            "the staged file is gone",
-            system="staging",
-            about=manifest.dataset,
-            action="Clear the run from the extract task on",
-        ) from error
+    with _opened(manifest) as file:
+        if file.metadata.num_rows != manifest.rows:
+            raise _broken(manifest, f"holds {file.metadata.num_rows} rows, its manifest says {manifest.rows}")
+        groups, before = _row_groups(file, first, count)
+        at = before
+        for batch in file.iter_batches(rows, groups, columns=list(columns) if columns is not None else None):
+            wanted = batch.slice(max(first - at, 0), min(first + count - at, batch.num_rows) - max(first - at, 0))
+            at += batch.num_rows
+            if wanted.num_rows:
+                yield wanted
 
 
 def _row_groups(file: pq.ParquetFile, first: int, count: int) -> tuple[list[int], int]:

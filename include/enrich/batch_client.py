@@ -24,6 +24,9 @@ FINGERPRINT = "nightledger_job"
 """Metadata key under which a batch carries the ledger's id of its job, so that it can be found again."""
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _SECONDS = 120.0
+_PIECE = 2**16
+"""Bytes of a file of results that are read at a time."""
+_CODE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +118,28 @@ class BatchClient:
         return _state(await _patiently(lambda: self._client.batches.cancel(batch_id)))
 
     async def lines(self, file_id: str) -> AsyncIterator[BatchItem]:
-        """The items of an output or error file, one at a time."""
-        async with self._client.files.with_streaming_response.content(file_id) as response:
-            async for line in response.iter_lines():
-                if line.strip():
-                    yield read_item(line)
+        """The items of an output or error file, one at a time.
+
+        Lines end with a line feed only: the SDK's `iter_lines` would cut an answer in two at a U+2028 within it.
+        Raises SystemUnavailable when the file cannot be read to its end.
+        """
+        rest = b""
+        try:
+            async with self._client.files.with_streaming_response.content(file_id) as response:
+                async for piece in response.iter_bytes(_PIECE):
+                    *lines, rest = (rest + piece).split(b"\n")
+                    for line in filter(bytes.strip, lines):
+                        yield read_item(line)
+        except openai.OpenAIError as error:
+            raise _translate(error) from None
+        except (httpx2.TransportError, TimeoutError, OSError) as error:
+            about = f"batch API ({type(error).__name__})"
+            raise SystemUnavailable("a file of results broke off", system="model", about=about) from None
+        if rest.strip():
+            yield read_item(rest)
 
 
-def read_item(line: str) -> BatchItem:
+def read_item(line: bytes | str) -> BatchItem:
     """One line as an item; what is no item has no `custom_id` and says why in its reply."""
     try:
         item = json.loads(line, strict=False)
@@ -132,16 +149,22 @@ def read_item(line: str) -> BatchItem:
     if not isinstance(name, str):
         return BatchItem(None, Reply("http_error", 0.0, "a line of the provider's file names no request"))
     if not isinstance(response, dict):
-        code = str((error or {}).get("code") or "no response")
+        code = str(_within(error, "code") or "no response")[:_CODE]
         return BatchItem(name, Reply("http_error", 0.0, f"not answered: {code}", retryable=True))
-    status = int(response.get("status_code") or 0)
+    told = response.get("status_code")
+    status = told if isinstance(told, int) else 0
     if status == 200:
         return BatchItem(name, read_completion(response.get("body"), status, 0.0, response.get("request_id")))
-    inner: Any = (response.get("body") or {}).get("error") or {}
-    detail = f"{status} {inner.get('code') or inner.get('type') or ''}".strip()
+    inner = _within(response.get("body"), "error")
+    detail = f"{status} {str(_within(inner, 'code') or _within(inner, 'type') or '')[:_CODE]}".strip()
     return BatchItem(
         name, Reply("http_error", 0.0, detail, status, retryable=status >= 500 or status in (408, 409, 429))
     )
+
+
+def _within(value: Any, name: str) -> Any:
+    """A field of what should be an object; None if it is none."""
+    return value.get(name) if isinstance(value, dict) else None
 
 
 def _state(batch: Any) -> BatchState:

@@ -130,15 +130,20 @@ def read_completion(body: Any, status: int, latency: float, request_id: str | No
         latency,
         status=status,
         text=text,
-        refusal=message.get("refusal"),
-        finish_reason=choice.get("finish_reason"),
-        model=body.get("model"),
-        request_id=request_id or body.get("id"),
+        refusal=_word(message.get("refusal")),
+        finish_reason=_word(choice.get("finish_reason")),
+        model=_word(body.get("model")),
+        request_id=_word(request_id) or _word(body.get("id")),
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         tokens_cached=min(cached, tokens_in),
         usage_reported=tokens_in > 0,
     )
+
+
+def _word(value: Any) -> str | None:
+    """What should be text, None if the vendor gave something else."""
+    return value if isinstance(value, str) else None
 
 
 def _tokens(value: Any) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
+from include.errors import ContractBroken
 from include.ledger.database import transaction
 from include.models import Manifest
 from include.staging import read_chunks
@@ -25,10 +26,13 @@ class Balance:
     repeated: int = 0
     unstaged: int = 0
     examples: tuple[str, ...] = ()
+    unread: str | None = None
 
     @property
     def problem(self) -> str | None:
         """What does not add up, in words, or None."""
+        if self.unread:
+            return f"the rows cannot be counted: {self.unread}"
         found = (
             (self.missing, "rows have no outcome"),
             (self.unknown, "outcomes belong to no input row"),
@@ -42,13 +46,21 @@ class Balance:
 def compare(engine: Engine, run_id: str, raw: Manifest | None) -> Balance:
     """Hold the rows of dataset `raw`, and those rejected while extracting, against the run's outcomes.
 
-    Row ids pass through memory one chunk at a time. Without `raw` only the outcomes are counted.
+    Row ids pass through memory one chunk at a time. Without `raw`, or without its file, only the outcomes are counted.
     """
     with transaction(engine) as connection:
         counts = connection.execute(text(_COUNTS), {"run": run_id}).all()
-        ended: dict[str, int] = {str(outcome): int(count) for outcome, count in counts}
-        if raw is None:
-            return Balance(sum(ended.values()), ended)
+    ended: dict[str, int] = {str(outcome): int(count) for outcome, count in counts}
+    if raw is None:
+        return Balance(sum(ended.values()), ended)
+    try:
+        return _compare(engine, run_id, raw, ended)
+    except ContractBroken as error:
+        return Balance(int(raw.facts.get("input_rows", raw.rows)), ended, unread=str(error))
+
+
+def _compare(engine: Engine, run_id: str, raw: Manifest, ended: dict[str, int]) -> Balance:
+    with transaction(engine) as connection:
         connection.execute(text("CREATE TEMP TABLE expected (row_id text) ON COMMIT DROP"))
         _copy_row_ids(connection, raw)
         connection.execute(text(_REJECTED), {"run": run_id})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 
+from include.connections import ModelEndpoint
 from include.enrich.batch_client import BatchClient, read_item
 from include.enrich.enrich import begin, enrich
 from include.errors import ConfigurationError, SystemUnavailable
@@ -225,9 +227,62 @@ def test_a_line_that_is_no_item_says_so(line: str) -> None:
     assert "provider's file" in item.reply.detail
 
 
-def test_an_endpoint_without_batches_is_named(sandbox: Sandbox) -> None:
-    from include.connections import ModelEndpoint
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"custom_id": "a", "error": "lost"}',
+        '{"custom_id": "a", "response": 7, "error": [1]}',
+        '{"custom_id": "a", "response": {"status_code": "many", "body": []}}',
+        '{"custom_id": "a", "response": {"status_code": 500, "body": {"error": "broken"}}}',
+        '{"custom_id": "a", "response": {"status_code": 200, "body": {"choices": [{"message": []}]}}}',
+    ],
+)
+def test_an_item_with_nonsense_inside_is_a_failed_item(line: str) -> None:
+    item = read_item(line)
+    assert item.custom_id == "a"
+    assert item.reply.outcome == "http_error"
 
+
+def test_names_that_are_no_text_are_left_out() -> None:
+    answer = {"id": 1, "model": [], "choices": [{"message": {"content": "x", "refusal": {}}, "finish_reason": 3}]}
+    line = {"custom_id": "a", "response": {"status_code": 200, "request_id": 5, "body": answer}}
+    reply = read_item(json.dumps(line)).reply
+    assert (reply.outcome, reply.text) == ("answered", "x")
+    assert (reply.refusal, reply.finish_reason, reply.model, reply.request_id) == (None, None, None, None)
+
+
+def test_a_line_ends_at_a_line_feed_and_at_nothing_else(sandbox: Sandbox, tmp_path: Path) -> None:
+    odd = "a\u2028b\u0085c\x0bd\u2029e"
+    file = tmp_path / "lines.jsonl"
+    first = json.dumps({"custom_id": odd, "error": {"code": "x" * 200_000}}, ensure_ascii=False)
+    file.write_bytes(first.encode() + b'\r\n\n{"custom_id": "last"}')
+
+    async def main() -> list[str | None]:
+        async with BatchClient(ModelEndpoint(sandbox.endpoints.model_url, sandbox.endpoints.model_key)) as client:
+            return [item.custom_id async for item in client.lines(await client.upload(file))]
+
+    assert asyncio.run(main()) == [odd, "last"]
+
+
+def test_a_file_that_breaks_off_is_fetched_again_later() -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{"custom_id": "a"}\n{"cust')
+        await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        async with await asyncio.start_server(cut, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with BatchClient(ModelEndpoint(f"http://127.0.0.1:{port}/v1", "k")) as client:
+                async for item in client.lines("file-1"):
+                    assert item.custom_id == "a"
+
+    with pytest.raises(SystemUnavailable, match="broke off"):
+        asyncio.run(main())
+
+
+def test_an_endpoint_without_batches_is_named(sandbox: Sandbox) -> None:
     async def main(url: str) -> None:
         async with BatchClient(ModelEndpoint(url, sandbox.endpoints.model_key)) as client:
             await client.retrieve("batch_unknown")
@@ -237,8 +292,6 @@ def test_an_endpoint_without_batches_is_named(sandbox: Sandbox) -> None:
 
 
 def test_a_provider_that_is_away_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    from include.connections import ModelEndpoint
-
     monkeypatch.setattr("include.enrich.batch_client.wait_seconds", lambda *_: 0.0)
 
     async def main() -> None:

@@ -124,7 +124,7 @@ def test_a_row_that_died_in_two_runs_counts_once(make_night: MakeNight, ledger: 
     ],
 )
 def test_every_filter_that_is_given_must_match(
-    make_night: MakeNight, ledger: Ledger, chosen: dict[str, str], count: int
+    make_night: MakeNight, ledger: Ledger, chosen: dict[str, Any], count: int
 ) -> None:
     night, rows = make_night(), rows_of(4)
     die(night, {rows[0]: "refused", rows[1]: "refused", rows[2]: "empty_output"})

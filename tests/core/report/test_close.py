@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import select, text
 
 from include.errors import CountsDoNotAddUp
 from include.ledger import tables
+from include.ledger.record import find_manifest
 from include.ledger.verify import verify
 from include.models import Outcome
 from include.night import Night
@@ -68,6 +70,27 @@ def test_a_row_without_an_outcome_fails_the_run(night: Night, ledger: Ledger) ->
     assert run_row(night).status == "failed"
     assert "1 not finished" in night.path("report.txt").read_text()
     assert verify(ledger.service).holds
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda file: file.unlink(), "the staged file is gone"),
+        (lambda file: file.write_bytes(bytes(file.stat().st_size)), "the staged file is damaged"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-9]), "the staged file is damaged"),
+    ],
+)
+def test_rows_whose_file_is_gone_or_damaged_cannot_be_counted(
+    night: Night, spoil: Callable[[Path], Any], said: str
+) -> None:
+    manifest = find_manifest(night.ledger, night.run_id, "raw")
+    assert manifest is not None
+    spoil(Path(manifest.uri))
+    with pytest.raises(CountsDoNotAddUp, match=f"the rows cannot be counted: .*{said}"):
+        close(night)
+    row = run_row(night)
+    assert (row.status, row.counts["shadowed"]) == ("failed", 7)
+    assert said in night.path("report.txt").read_text()
 
 
 def test_an_outcome_of_no_input_row_fails_the_run(night: Night) -> None:
