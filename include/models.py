@@ -109,7 +109,11 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """A row set aside, with every reason and where it came from; `record` holds no clear personal value."""
+    """A row set aside, with every reason and where it came from; `record` is masked when it is kept.
+
+    `expectations` are the ids of those it failed, none for a row that could not be read; `owner` is who can mend it at
+    the source.
+    """
 
     row_id: str
     row_key: str | None
@@ -117,6 +121,8 @@ class RejectedRow:
     reasons: tuple[str, ...]
     record: Record
     counts_as_input: bool = True
+    expectations: tuple[str, ...] = ()
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,10 @@ def record_outcomes(connection: Connection, run_id: str, outcomes: Iterable[RowO
 def quarantine(connection: Connection, night: Run, stage: str, rejected: Iterable[RejectedRow]) -> int:
     """Set rows aside with every reason, personal values as tokens, and give input rows their outcome."""
     rows = list(rejected)
-    names = ("run_id", "use_case", "row_id", "row_key", "source", "stage", "reasons", "record", "counts_as_input")
+    names = (
+        *("run_id", "use_case", "row_id", "row_key", "source", "stage", "reasons", "record", "counts_as_input"),
+        *("interval_start", "interval_end", "expectations", "owner"),
+    )
     hidden, secret = night.case.personal, night.settings.token_secret
     values = (
         (
@@ -196,10 +199,14 @@ def quarantine(connection: Connection, night: Run, stage: str, rejected: Iterabl
             list(row.reasons),
             mask(row.record, hidden, secret),
             row.counts_as_input,
+            night.interval.start,
+            night.interval.end,
+            list(row.expectations),
+            row.owner,
         )
         for row in rows
     )
-    update_columns = ("reasons", "record", "stage")
+    update_columns = ("reasons", "record", "stage", "expectations", "owner")
     merge_rows(connection, tables.quarantine, names, values, key=("run_id", "row_id"), update=update_columns)
     outcomes = (
         RowOutcome(row.row_id, row.row_key, Outcome.QUARANTINED, stage, row.reasons[0], {"source": row.source})

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Double,
     FetchedValue,
     Integer,
     MetaData,
@@ -60,6 +61,7 @@ run = _table(
     progress=JSONB,
     started_at=_TIME,
     finished_at=_TIME,
+    totals=JSONB,
 )
 manifest = _table(
     "manifest",
@@ -116,6 +118,9 @@ quality_result = _table(
     observed=Text,
     examples=ARRAY(Text),
     recorded_at=_TIME,
+    stage=Text,
+    handling=Text,
+    unit=Text,
 )
 quarantine = _table(
     "quarantine",
@@ -131,6 +136,36 @@ quarantine = _table(
     record=JSONB,
     counts_as_input=Boolean,
     status=Text,
+    recorded_at=_TIME,
+    **_WHEN,
+    expectations=ARRAY(Text),
+    owner=Text,
+    history=JSONB,
+)
+column_profile = _table(
+    "column_profile",
+    "run_id column_name",
+    run_id=Text,
+    column_name=Text,
+    type=Text,
+    rows=BigInteger,
+    nulls=BigInteger,
+    profile=JSONB,
+    recorded_at=_TIME,
+)
+drift_result = _table(
+    "drift_result",
+    "run_id signal column_name",
+    run_id=Text,
+    signal=Text,
+    column_name=Text,
+    statistic=Text,
+    value=Double,
+    expected=Double,
+    threshold=Double,
+    verdict=Text,
+    nights=Integer,
+    detail=Text,
     recorded_at=_TIME,
 )
 prompt = _table(

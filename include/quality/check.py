@@ -157,9 +157,8 @@ def _split(night: Night, batch: pa.RecordBatch, reasons: dict[int, list[Expectat
 def _reject(row: Record, failed: Sequence[Expectation]) -> RejectedRow:
     source = "; ".join(f"{name} {place}" for name, place in json.loads(row["lineage"] or "{}").items())
     record = {name: value for name, value in row.items() if name not in _IDENTITY}
-    return RejectedRow(
-        row["row_id"], row["row_key"], source, tuple(f"not met: {e.meaning} ({e.id})" for e in failed), record
-    )
+    reasons, ids = tuple(f"not met: {e.meaning} ({e.id})" for e in failed), tuple(e.id for e in failed)
+    return RejectedRow(row["row_id"], row["row_key"], source, reasons, record, expectations=ids)
 
 
 def _record_results(night: Night, tallies: Iterable[_Tally], rows: int) -> None:

@@ -19,7 +19,10 @@ from include.sources.rejections import STAGE
 from include.sources.shape import raw_schema
 from include.staging import StagedWriter, read_chunks
 
-_QUARANTINE = ("use_case", "row_id", "row_key", "source", "stage", "reasons", "record", "counts_as_input", "status")
+_QUARANTINE = (
+    *("use_case", "row_id", "row_key", "source", "stage", "reasons", "record", "counts_as_input", "status"),
+    *("interval_start", "interval_end", "expectations", "owner", "history"),
+)
 _OUTCOME = ("row_id", "row_key", "outcome", "stage", "reason", "lineage", "inference_key")
 
 

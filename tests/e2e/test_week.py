@@ -248,6 +248,34 @@ def test_a_night_through_the_batch_api_waits_without_a_worker_and_pays_half(week
     assert week.query(half) == [(True,)]
 
 
+def test_dead_letters_are_sent_again_from_their_dag_and_only_they_are_paid(week: Week) -> None:
+    start, end = (moment - timedelta(days=1) for moment in last_interval(None))
+    model = week.endpoints["model_url"].removesuffix("/v1")
+    refusals = {"seed": 3, "rates": {"refusal": 0.2}}
+    requests.post(f"{model}/sandbox/faults", json=refusals, timeout=30).raise_for_status()
+    chosen = {"mode": "auto", "model": "sandbox-large"}  # which has no answers yet
+    died = week.api.trigger(DAG, "refused", start, end, start + timedelta(minutes=3), chosen)
+    assert week.wait(died) == "success"
+    open_letters = (
+        "SELECT count(DISTINCT row_id), count(DISTINCT inference_key) FROM nightledger.dead_letter "
+        f"WHERE status = 'open' AND use_case = '{DAG}'"
+    )
+    letters, questions = week.query(open_letters)[0]
+    assert letters > 10
+    requests.post(f"{model}/sandbox/faults", json={"seed": 3, "rates": {}}, timeout=30).raise_for_status()
+    billed = len(week.billed())
+    week.api.pause("dead_letters", False)
+    for again in range(2):  # the second finds nothing to do
+        form = {"dag_run_id": f"replay-{again}", "logical_date": None, "conf": {"cause": "refused"}}
+        week.api.call("POST", "/dags/dead_letters/dagRuns", form)
+        assert week.wait(f"replay-{again}", "dead_letters") == "success"
+        assert len(week.billed()) - billed == questions
+    assert week.query(open_letters) == [(0, 0)]
+    said = "/dags/dead_letters/dagRuns/replay-0/taskInstances/replay/xcomEntries/return_value"
+    (night,) = json.loads(week.api.call("GET", said)["value"])
+    assert (night["rows"], night["died_again"], night["status"]) == (letters, 0, "succeeded")
+
+
 def test_a_written_value_is_explained_back_to_its_source(week: Week) -> None:
     (lead,) = week.query("SELECT external_id FROM nightledger.outbox WHERE status = 'written' LIMIT 1")[0]
     text = week.cli("explain", DAG, lead).stdout

@@ -1,0 +1,51 @@
+-- What people act on: quarantine with a history, drift against earlier nights, and sums that pages read.
+
+ALTER TABLE run ADD COLUMN totals jsonb NOT NULL DEFAULT '{}';
+CREATE INDEX run_by_interval ON run (interval_start DESC, use_case, attempt DESC);
+CREATE INDEX run_by_reference ON run (external_ref);
+
+ALTER TABLE quality_result ADD COLUMN stage text NOT NULL DEFAULT 'check' CHECK (stage IN ('check', 'answers'));
+ALTER TABLE quality_result ADD COLUMN handling text NOT NULL DEFAULT 'keep' CHECK (handling IN ('quarantine', 'keep'));
+ALTER TABLE quality_result ADD COLUMN unit text NOT NULL DEFAULT '';
+
+ALTER TABLE quarantine ADD COLUMN interval_start timestamptz;
+ALTER TABLE quarantine ADD COLUMN interval_end timestamptz;
+UPDATE quarantine q SET interval_start = r.interval_start, interval_end = r.interval_end
+  FROM run r WHERE r.run_id = q.run_id;
+ALTER TABLE quarantine ALTER COLUMN interval_start SET NOT NULL;
+ALTER TABLE quarantine ALTER COLUMN interval_end SET NOT NULL;
+ALTER TABLE quarantine ADD COLUMN expectations text[] NOT NULL DEFAULT '{}';
+ALTER TABLE quarantine ADD COLUMN owner text NOT NULL DEFAULT '';
+ALTER TABLE quarantine ADD COLUMN history jsonb NOT NULL DEFAULT '[]';
+CREATE INDEX quarantine_by_use_case ON quarantine (use_case, quarantine_id DESC);
+CREATE INDEX quarantine_by_night ON quarantine (use_case, interval_start, quarantine_id);
+CREATE INDEX quarantine_open ON quarantine (use_case, quarantine_id DESC) WHERE status = 'open';
+CREATE INDEX quarantine_by_key ON quarantine (row_key);
+
+-- One column of a night as it came in, without any value of a personal one; later nights are held against it.
+CREATE TABLE column_profile (
+    run_id       text NOT NULL REFERENCES run,
+    column_name  text NOT NULL,
+    type         text NOT NULL,
+    rows         bigint NOT NULL,
+    nulls        bigint NOT NULL,
+    profile      jsonb NOT NULL,
+    recorded_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (run_id, column_name)
+);
+
+CREATE TABLE drift_result (
+    run_id       text NOT NULL REFERENCES run,
+    signal       text NOT NULL CHECK (signal IN ('schema', 'volume', 'null_share', 'category_share', 'distribution',
+                                                 'freshness')),
+    column_name  text NOT NULL DEFAULT '',
+    statistic    text NOT NULL,
+    value        double precision,
+    expected     double precision,
+    threshold    double precision,
+    verdict      text NOT NULL CHECK (verdict IN ('steady', 'drifted', 'no history', 'could not run')),
+    nights       integer NOT NULL,
+    detail       text NOT NULL DEFAULT '',
+    recorded_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (run_id, signal, column_name)
+);
