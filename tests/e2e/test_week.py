@@ -272,7 +272,7 @@ def test_dead_letters_are_sent_again_from_their_dag_and_only_they_are_paid(week:
         assert len(week.billed()) - billed == questions
     assert week.query(open_letters) == [(0, 0)]
     said = "/dags/dead_letters/dagRuns/replay-0/taskInstances/replay/xcomEntries/return_value"
-    (night,) = json.loads(week.api.call("GET", said)["value"])
+    (night,) = week.api.call("GET", said)["value"]
     assert (night["rows"], night["died_again"], night["status"]) == (letters, 0, "succeeded")
 
 
