@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 
 from include.sandbox.config import Endpoints, SandboxConfig
@@ -97,9 +98,19 @@ class World:
         found = requests.get(f"{self.endpoints.model_root}/sandbox/billed?detail=1", timeout=10).json()
         return list(found["requests"])
 
+    def _kill_server(self) -> None:
+        first = int((self.server.folder / "postmaster.pid").read_text().splitlines()[0])
+        server = psutil.Process(first)
+        sessions = server.children(recursive=True)
+        server.kill()
+        psutil.wait_procs([server, *sessions], timeout=30)  # sessions end by themselves when they notice
+
     def restart_ledger(self) -> None:
-        """Kill the database server, as power loss does, and start it again."""
-        postgres.stop(self.server.folder)
+        """Stop the database server, in order or with kill -9 as an accident does, and start it again."""
+        if self.chance.random() < 0.5:
+            postgres.stop(self.server.folder)
+        else:
+            self._kill_server()
         time.sleep(self.chance.uniform(0.0, 1.0))
         postgres.start(self.server.folder)
 
