@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -112,9 +113,9 @@ def two_dags(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
-    folder = tmp_path_factory.mktemp("week")
-    folder.parent.chmod(0o755)
+def week() -> Iterator[Week]:
+    folder = Path(tempfile.mkdtemp(prefix="nightledger-week-"))
+    folder.chmod(0o755)  # the database server has its own account where tests run as root
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "NIGHTLEDGER"))}
     environment = {
         **kept,
@@ -135,6 +136,7 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
     assert [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"] == []
     owned = [p for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]
     assert owned == []
+    shutil.rmtree(folder)
 
 
 def enrich_process(week: Week, run_id: str) -> psutil.Process:
