@@ -13,8 +13,8 @@ from typing import Any
 from include.models import Record
 from include.use_case import Column, Kind
 
-_ABSENT_TEXT = frozenset({"", "-", "--", "\u2013", "\u2014", "n/a", "N/A", "#N/A", "null", "NULL", "(null)", "\\N"})
-_ABSENT = frozenset({"na", "nan", "none", "nil", "null", "n/a", "#n/a", "(null)", "?", "unknown"})
+ABSENT_TEXT = frozenset({"", "-", "--", "\u2013", "\u2014", "n/a", "N/A", "#N/A", "null", "NULL", "(null)", "\\N"})
+ABSENT = frozenset({"na", "nan", "none", "nil", "null", "n/a", "#n/a", "(null)", "?", "unknown"})
 _TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 _GROUPED = re.compile(r"([+-]?[1-9]\d{0,2})((?:([,' \u00a0\u202f])\d{3})(?:\3\d{3})*)(\.\d+)?", re.ASCII)
 _EUROPEAN = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:\.\d{3})+,\d+|(?:\.\d{3}){2,})", re.ASCII)
@@ -37,7 +37,7 @@ def read_value(raw: Any, kind: Kind) -> Any:
     if not isinstance(raw, (str, int, float)):
         raise ValueError("a nested value")
     text = clean_text(str(raw).lower() if isinstance(raw, bool) else str(raw))
-    if text in _ABSENT_TEXT or (kind != "text" and text.lower() in _ABSENT):
+    if text in ABSENT_TEXT or (kind != "text" and text.lower() in ABSENT):
         return None
     return _READERS[kind](text)
 
