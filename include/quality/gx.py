@@ -70,7 +70,7 @@ class Prepared:
 
 
 @functools.cache
-def _library() -> tuple[Any, Callable[[pd.DataFrame], Any]]:
+def load_library() -> tuple[Any, Callable[[pd.DataFrame], Any]]:
     """The library's expectations, and what makes its validator for a frame; imported once per process."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
@@ -90,7 +90,7 @@ def _library() -> tuple[Any, Callable[[pd.DataFrame], Any]]:
 
 def prepare(expectation: Expectation, history: History) -> Prepared:
     """Build an expectation; one that cannot be built says why, and never passes."""
-    types, _ = _library()
+    types, _ = load_library()
     kind = getattr(types, expectation.type, None)
     if kind is None:
         near = difflib.get_close_matches(expectation.type, [name for name in dir(types) if name[:6] == "Expect"], 1)
@@ -121,7 +121,7 @@ def _reach(expectation: Expectation, kind: Any) -> Reach:
 def judge(prepared: Prepared, table: pa.Table, history: History) -> Evaluated:
     """Run one expectation on a table that holds its columns; one that raises is reported as not run."""
     expectation = prepared.expectation
-    _, validator = _library()
+    _, validator = load_library()
     try:
         frame = _to_frame(table)
         if expectation.derive is not None:
