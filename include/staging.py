@@ -122,12 +122,12 @@ class StagedWriter:
 
 def read_schema(manifest: Manifest) -> pa.Schema:
     """The columns and types of a staged dataset; raises ContractBroken if the file is gone or damaged."""
-    with _opened(manifest) as file:
+    with opened(manifest) as file:
         return file.schema_arrow
 
 
 @contextmanager
-def _opened(manifest: Manifest) -> Iterator[pq.ParquetFile]:
+def opened(manifest: Manifest) -> Iterator[pq.ParquetFile]:
     """The staged file; what is wrong with it, also while it is read, is said in the pipeline's words."""
     try:
         with UPath(manifest.uri).open("rb") as handle:
@@ -155,7 +155,7 @@ def read_chunks(
 ) -> Iterator[pa.RecordBatch]:
     """Record batches of at most `rows` rows; raises ContractBroken if the file is gone or is not the one described."""
     first, count = part_of(manifest)
-    with _opened(manifest) as file:
+    with opened(manifest) as file:
         if file.metadata.num_rows != manifest.rows:
             raise _broken(manifest, f"holds {file.metadata.num_rows} rows, its manifest says {manifest.rows}")
         groups, before = _row_groups(file, first, count)

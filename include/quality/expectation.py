@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from include.models import Interval
+from include.quality.history import History
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Derive = Callable[["pd.DataFrame", Interval], "pd.Series[Any]"]
+Bounds = Callable[[History], Mapping[str, Any]]
 DERIVED = "derived"
 
 
@@ -19,13 +21,17 @@ DERIVED = "derived"
 class Expectation:
     """One expectation of a suite.
 
-    `type` is the class's name in `great_expectations.expectations`, `arguments` are its arguments. `columns` are the
-    staged columns that it needs; with `derive`, a Series computed from them is the column called `derived`.
+    `type` is the class's name in `great_expectations.expectations`, `arguments` are its arguments; `bounds` adds those
+    that depend on the interval or on earlier nights. `columns` are the staged columns that it needs; with `derive`, a
+    Series computed from them is the column called `derived`. `meaning` is a sentence for people, `unit` what a row or
+    the observed value is counted in.
 
     All failing rows of a row-wise expectation are found. `rows` says whether they are set aside or go on. It succeeds
-    when at least the share `at_least` of all rows passes. `whole` runs it once over the whole dataset instead of in
-    chunks, which uniqueness and everything about the table need. A critical one that fails, or cannot be run, stops
-    the night before the model; warning and info are reported.
+    when at least the share `at_least` of all rows passes (the library's own `mostly`, a share of the values present, is
+    refused). Below `least_rows` rows it is not judged: a distribution of five rows says nothing. Uniqueness and
+    everything about the table run once over the whole dataset, the rest in chunks; `whole` asks for the former where
+    `derive` must see all rows. A critical one that fails, or cannot be run, stops the night before the model; warning
+    and info are reported.
     """
 
     id: str
@@ -38,3 +44,6 @@ class Expectation:
     at_least: float = 1.0
     whole: bool = False
     derive: Derive | None = None
+    bounds: Bounds | None = None
+    unit: str = "rows"
+    least_rows: int = 0

@@ -1,93 +1,200 @@
 """Great Expectations on pandas; the only file that imports it, inside the function that needs it.
 
-Failing rows come back as positions: the complete list at about the cost of a summary, where the documented way (key
-columns and a query) takes thirty times as long. The frame's index must be 0..n-1, else positions name wrong rows.
+Its validator is given its pandas engine directly. Through data source, asset and batch, every frame would be hashed
+twice for a fingerprint that nobody reads, which costs more than the checks. Failing rows come back as positions: the
+complete list at about the cost of a summary, where the documented way (key columns and a query) takes thirty times as
+long. The frame's index must be 0..n-1, else positions name wrong rows.
 """
 
 from __future__ import annotations
 
+import builtins
+import difflib
 import functools
 import logging
 import os
-from collections.abc import Sequence
+import re
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from include.models import Interval
 from include.quality.expectation import DERIVED, Expectation
+from include.quality.history import History
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 _POSITIONS = {
     "result_format": "COMPLETE",
     "return_unexpected_index_query": False,
     "exclude_unexpected_values": True,
 }
+_OTHER_ROWS_MATTER = {
+    *("ExpectColumnValuesToBeUnique", "ExpectCompoundColumnsToBeUnique", "ExpectColumnValueZScoresToBeLessThan"),
+    *("ExpectColumnValuesToBeIncreasing", "ExpectColumnValuesToBeDecreasing"),
+}
+_TYPES_OF_COLUMNS = {"ExpectColumnValuesToBeOfType", "ExpectColumnValuesToBeInTypeList"}
+Reach = Literal["types", "row", "table"]
+"""What an expectation must see in one piece: the columns' types, one row, or all rows."""
+_EXACT_AS_FLOAT = 2**53
+_TEXT = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What one expectation found in one frame; `positions` are the failing rows, counted from 0."""
+    """What one expectation found in one frame; `positions` are the failing rows, counted from 0.
 
-    expectation: Expectation
+    `missing` counts rows without a value, which no row-wise type but the null checks judges. `about_rows` is false
+    where the verdict is one on the table, so that no row can be named.
+    """
+
     success: bool
     positions: Sequence[int] = field(default=(), repr=False)
     observed: str | None = None
+    missing: int = 0
+    about_rows: bool = False
+    could_not_run: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An expectation as the library takes it, built once."""
+
+    expectation: Expectation
+    configuration: Any = None
+    reach: Reach = "row"
+    expected: str = ""
     could_not_run: str | None = None
 
 
 @functools.cache
-def _library() -> tuple[Any, Any, Any]:
-    """Great Expectations, its expectations and one in-memory asset; imported once per process."""
+def load_library() -> tuple[Any, Callable[[pd.DataFrame], Any]]:
+    """The library's expectations, and what makes its validator for a frame; imported once per process."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
     from great_expectations import expectations as types
+    from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
+    from great_expectations.validator.validator import Validator
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    asset = context.data_sources.add_pandas("staged").add_dataframe_asset("rows")
-    return gx, types, asset.add_batch_definition_whole_dataframe("all")
+
+    def validator(frame: pd.DataFrame) -> Any:
+        return Validator(execution_engine=PandasExecutionEngine(batch_data_dict={"rows": frame}), data_context=context)
+
+    return types, validator
 
 
-def evaluate(frame: pd.DataFrame, expectations: Sequence[Expectation], interval: Interval) -> list[Evaluated]:
-    """Run expectations on a frame; one that raises is reported as not run, and never as passed."""
-    gx, types, definition = _library()
-    rows = frame.reset_index(drop=True)
-    built: list[Any] = []
-    broken: list[Evaluated] = []
-    for expectation in expectations:
-        try:
-            built.append(_build(types, rows, expectation, interval))
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            broken.append(Evaluated(expectation, False, could_not_run=f"{type(error).__name__}: {error}"[:300]))
-    if not built:
-        return broken
-    suite = gx.ExpectationSuite(name="suite", expectations=built)
-    batch = definition.get_batch(batch_parameters={"dataframe": rows})
-    found = batch.validate(suite, result_format=_POSITIONS)
-    by_id = {expectation.id: expectation for expectation in expectations}
-    return broken + [_read(by_id[result.expectation_config.meta["id"]], result) for result in found.results]
+def prepare(expectation: Expectation, history: History) -> Prepared:
+    """Build an expectation; one that cannot be built says why, and never passes."""
+    types, _ = load_library()
+    kind = getattr(types, expectation.type, None)
+    if kind is None:
+        near = difflib.get_close_matches(expectation.type, [name for name in dir(types) if name[:6] == "Expect"], 1)
+        return Prepared(expectation, could_not_run=f"no type {expectation.type!r}" + (f"; {near[0]}?" if near else ""))
+    if "mostly" in expectation.arguments:
+        return Prepared(expectation, could_not_run="`mostly` is a share of values; say `at_least`, a share of all rows")
+    try:
+        bounds = dict(expectation.bounds(history)) if expectation.bounds else {}
+        arguments = {**expectation.arguments, **bounds}
+        if expectation.derive is not None:
+            arguments = {key: DERIVED if value == DERIVED else value for key, value in arguments.items()}
+        configuration = kind(**arguments, meta={"id": expectation.id}).configuration
+    except Exception as error:
+        return Prepared(expectation, could_not_run=_in_words(error, expectation))
+    expected = ", ".join(f"{key} {value}" for key, value in bounds.items() if key != "column")
+    return Prepared(expectation, configuration, _reach(expectation, kind), expected)
 
 
-def _build(types: Any, rows: pd.DataFrame, expectation: Expectation, interval: Interval) -> Any:
-    arguments = dict(expectation.arguments)
-    if expectation.derive is not None:
-        name = f"{DERIVED}_{expectation.id}"
-        rows[name] = expectation.derive(rows, interval)
-        arguments = {key: name if value == DERIVED else value for key, value in arguments.items()}
-    return getattr(types, expectation.type)(**arguments, meta={"id": expectation.id})
+def _reach(expectation: Expectation, kind: Any) -> Reach:
+    ancestors = {ancestor.__name__ for ancestor in kind.__mro__}
+    if expectation.type in _TYPES_OF_COLUMNS:
+        return "types"
+    row_wise = ancestors & {"ColumnMapExpectation", "ColumnPairMapExpectation", "MulticolumnMapExpectation"}
+    whole = expectation.whole or not row_wise or expectation.type in _OTHER_ROWS_MATTER
+    return "table" if whole else "row"
 
 
-def _read(expectation: Expectation, result: Any) -> Evaluated:
+def judge(prepared: Prepared, table: pa.Table, history: History) -> Evaluated:
+    """Run one expectation on a table that holds its columns; one that raises is reported as not run."""
+    expectation = prepared.expectation
+    _, validator = load_library()
+    try:
+        frame = _to_frame(table)
+        if expectation.derive is not None:
+            frame[DERIVED] = _derived(expectation, frame, history)
+        (found,) = validator(frame).graph_validate(
+            configurations=[prepared.configuration], runtime_configuration={"result_format": dict(_POSITIONS)}
+        )
+    except Exception as error:
+        return Evaluated(False, could_not_run=_in_words(error, expectation))
+    return _read(prepared, found)
+
+
+def _to_frame(table: pa.Table) -> pd.DataFrame:
+    """The table as pandas; whole numbers that a float would round keep a type that does not."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    frame = table.to_pandas()
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_integer(column.type) and column.null_count:
+            ends = pc.min_max(column).as_py()
+            if max(abs(ends["min"] or 0), abs(ends["max"] or 0)) > _EXACT_AS_FLOAT:
+                frame[name] = pd.array(column.to_pylist(), dtype="Int64")
+    return frame
+
+
+def _derived(expectation: Expectation, frame: pd.DataFrame, history: History) -> Any:
+    """The derived column, one value a row; where it is a flag, unknown is not true."""
+    import pandas as pd
+
+    given: Any = expectation.derive
+    derived = given(frame, history.interval)
+    if len(derived) != len(frame):
+        raise _WrongLengthError(len(derived), len(frame))
+    if not isinstance(derived, pd.Series):
+        derived = pd.Series(derived, index=frame.index)
+    if not derived.index.equals(frame.index) and not derived.index.sort_values().equals(frame.index):
+        raise _WrongLengthError(int(frame.index.isin(derived.index).sum()), len(frame))
+    if derived.hasnans and pd.api.types.infer_dtype(derived, skipna=True) == "boolean":
+        return derived.astype("boolean").fillna(False).astype(bool)
+    return derived
+
+
+class _WrongLengthError(ValueError):
+    """`derive` did not give one value for each row."""
+
+    def __str__(self) -> str:
+        return f"gave values for {self.args[0]:,} of {self.args[1]:,} rows"
+
+
+def _read(prepared: Prepared, result: Any) -> Evaluated:
     raised = _exception(result.exception_info or {})
     if raised:
-        return Evaluated(expectation, False, could_not_run=raised[:300])
+        return Evaluated(False, could_not_run=_without_values(raised, prepared.expectation)[:_TEXT])
     details = result.result or {}
-    observed = details.get("observed_value")
-    positions = details.get("unexpected_index_list") or ()
-    return Evaluated(expectation, bool(result.success), positions, None if observed is None else str(observed)[:300])
+    if "unexpected_count" in details:
+        missing = int(details.get("missing_count") or 0) if prepared.expectation.derive is None else 0
+        positions = details.get("unexpected_index_list") or ()
+        return Evaluated(bool(result.success), positions, missing=missing, about_rows=True)
+    observed = _observed(details)
+    if observed is not None and prepared.expected:
+        observed = f"{observed} ({prepared.expected})"
+    return Evaluated(bool(result.success), observed=None if observed is None else observed[:_TEXT])
+
+
+def _observed(details: Any) -> str | None:
+    """The observed value in words; of columns that do not match, only those."""
+    mismatched = (details.get("details") or {}).get("mismatched")
+    if isinstance(mismatched, dict):
+        return "; ".join(f"{what}: {', '.join(map(str, names))}" for what, names in mismatched.items())
+    value = details.get("observed_value")
+    return None if value is None else str(value)
 
 
 def _exception(info: Any) -> str | None:
@@ -96,3 +203,30 @@ def _exception(info: Any) -> str | None:
         return str(info.get("exception_message"))
     nested = [value for value in info.values() if isinstance(value, dict) and value.get("raised_exception")]
     return str(nested[0].get("exception_message")) if nested else None
+
+
+def _in_words(error: Exception, expectation: Expectation) -> str:
+    """What was raised and where; what a declared function says is left out, since it may quote a row."""
+    declared = [function.__code__ for function in (expectation.derive, expectation.bounds) if function is not None]
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if frame.f_code in declared:
+            return f"`{frame.f_code.co_name}` raised {type(error).__name__} in line {line} of its file"
+    if isinstance(error, _WrongLengthError):
+        return f"`{getattr(expectation.derive, '__name__', 'derive')}` {error}"
+    return f"{type(error).__name__}: {_without_values(str(error), expectation)}"[:_TEXT]
+
+
+def _without_values(message: str, expectation: Expectation) -> str:
+    """A message without what it quotes, unless that names a column, an argument or a type: it may be a row's."""
+    named = {
+        *expectation.columns,
+        *expectation.arguments,
+        DERIVED,
+        *dir(builtins),
+        *("<", ">", "<=", ">=", "Timestamp"),
+    }
+
+    def known(match: re.Match[str]) -> str:
+        return match.group(0) if match.group(2) in named else "'...'"
+
+    return re.sub(r"""(['"])(.*?)\1""", known, message, flags=re.DOTALL)

@@ -1,0 +1,171 @@
+"""Hold a dataset against a suite: every failing row of every expectation, in memory that does not grow with the rows.
+
+Row-wise expectations run in large chunks, each on only its own columns: the library copies whatever else a frame holds.
+What needs all rows at once runs once, one expectation after the other, on its columns alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from include.errors import ConfigurationError
+from include.models import Manifest
+from include.quality.expectation import Expectation
+from include.quality.gx import Evaluated, Prepared, judge, prepare
+from include.quality.history import History
+from include.staging import read_chunks, read_schema
+
+CHUNK_ROWS = 262_144
+"""Rows judged at once; each chunk costs every expectation about 7 ms, whatever its size."""
+
+
+@dataclass
+class Finding:
+    """One expectation over the whole dataset; `failing` are positions in it, ascending."""
+
+    expectation: Expectation
+    rows: int
+    failing: array[int] = field(default_factory=lambda: array("I"), repr=False)
+    missing: int = 0
+    observed: str | None = None
+    could_not_run: str | None = None
+    _about_table: bool = False
+    _table_holds: bool = True
+
+    def add(self, found: Evaluated, start: int = 0) -> None:
+        """Take in what was found in the chunk that begins at row `start`."""
+        self.could_not_run = self.could_not_run or found.could_not_run
+        self.missing += found.missing
+        if found.about_rows:
+            self.failing.extend(start + at for at in found.positions)
+        else:
+            self._about_table, self._table_holds = True, self._table_holds and found.success
+            self.observed = found.observed or self.observed
+
+    @property
+    def judged(self) -> bool:
+        """Whether there were rows enough."""
+        return self.rows >= self.expectation.least_rows
+
+    @property
+    def share(self) -> float:
+        """The share of all rows that pass."""
+        return 1 - len(self.failing) / max(self.rows, 1)
+
+    @property
+    def success(self) -> bool:
+        """Whether the expectation is met; one that could not be run is not."""
+        if self.could_not_run:
+            return False
+        if not self.judged:
+            return True
+        return self._table_holds if self._about_table else self.share >= self.expectation.at_least
+
+    @property
+    def seen(self) -> str | None:
+        """What is worth knowing beside the verdict: the value observed, or that there was little to judge."""
+        if self.could_not_run:
+            return None
+        if not self.judged:
+            return f"not judged: {self.rows:,} rows, fewer than {self.expectation.least_rows:,}"
+        if self._about_table or not self.missing:
+            return self.observed
+        return "no row has a value" if self.missing >= self.rows else f"{self.missing:,} rows have no value"
+
+    def in_words(self) -> str:
+        """What was found, in words and numbers."""
+        if self.could_not_run:
+            return f"could not run: {self.could_not_run}"
+        if self._about_table:
+            return f"found {self.observed}"
+        return f"{self.share:.1%} of rows pass, {self.expectation.at_least:.1%} needed"
+
+    def within(self, start: int, count: int) -> array[int]:
+        """Failing positions among the `count` rows from `start`, counted from there."""
+        first, end = bisect_left(self.failing, start), bisect_left(self.failing, start + count)
+        return array("I", (at - start for at in self.failing[first:end]))
+
+
+def examine(data: Manifest, suite: Sequence[Expectation], history: History) -> list[Finding]:
+    """Judge a staged dataset; returns one finding per expectation, in the suite's order.
+
+    Raises ConfigurationError when two expectations share an id, and ContractBroken when the file is gone or damaged.
+    """
+    twice = [name for name, count in Counter(expectation.id for expectation in suite).items() if count > 1]
+    if twice:
+        raise ConfigurationError(f"two expectations are called {', '.join(twice)}", about="expectations")
+    findings = [Finding(expectation, data.rows) for expectation in suite]
+    ready = [(finding, built) for finding in findings if (built := _ready(finding, data, suite, history)) is not None]
+    empty = read_schema(data).empty_table()
+    for finding, built in ready:
+        if built.reach == "types":
+            finding.add(judge(built, empty.select(_columns(built.expectation)), history))
+        elif built.reach == "table":
+            finding.add(judge(built, _whole(data, built.expectation, empty), history))
+    _judge_rows(data, [(finding, built) for finding, built in ready if built.reach == "row"], history)
+    return findings
+
+
+def _ready(finding: Finding, data: Manifest, suite: Sequence[Expectation], history: History) -> Prepared | None:
+    """The expectation, built; None where it is not judged, with the reason on the finding."""
+    expectation = finding.expectation
+    finding.could_not_run = _missing_column(expectation, data.columns)
+    if finding.could_not_run or not finding.judged:
+        return None
+    built = prepare(expectation, history)
+    finding.could_not_run = built.could_not_run
+    if not finding.could_not_run and built.reach == "row" and not data.rows and not _counts_rows(suite):
+        finding.could_not_run = "there are no rows, and no expectation says how many there must be"
+    return None if finding.could_not_run else built
+
+
+def _missing_column(expectation: Expectation, existing: Iterable[str]) -> str | None:
+    """A column that was not staged, named with the closest that exists."""
+    names = list(existing)
+    for name in expectation.columns:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            return f"column {name!r} is missing" + (f"; renamed to {near[0]!r}?" if near else "")
+    return None
+
+
+def _counts_rows(suite: Sequence[Expectation]) -> bool:
+    return any(expectation.type.startswith("ExpectTableRowCount") for expectation in suite)
+
+
+def _columns(expectation: Expectation) -> list[str]:
+    return list(dict.fromkeys(expectation.columns))
+
+
+def _whole(data: Manifest, expectation: Expectation, empty: pa.Table) -> pa.Table:
+    """All rows of the columns that an expectation needs; for one that names none, the columns without rows."""
+    names = _columns(expectation)
+    if not names:
+        return empty
+    batches = list(read_chunks(data, rows=CHUNK_ROWS, columns=names))
+    return pa.Table.from_batches(batches).select(names) if batches else empty.select(names)
+
+
+def _judge_rows(data: Manifest, ready: Sequence[tuple[Finding, Prepared]], history: History) -> None:
+    needed = sorted({name for _, built in ready for name in built.expectation.columns})
+    if not needed:
+        return
+    for start, batch in numbered(read_chunks(data, rows=CHUNK_ROWS, columns=needed)):
+        chunk = pa.Table.from_batches([batch])
+        for finding, built in ready:
+            finding.add(judge(built, chunk.select(_columns(built.expectation)), history), start)
+
+
+def numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Each batch with the position of its first row."""
+    start = 0
+    for batch in batches:
+        yield start, batch
+        start += batch.num_rows
