@@ -145,10 +145,14 @@ def _columns(expectation: Expectation) -> list[str]:
 
 
 def _whole(data: Manifest, expectation: Expectation, empty: pa.Table) -> pa.Table:
-    """All rows of the columns that an expectation needs; for one that names none, the columns without rows."""
+    """All rows of the columns that an expectation needs.
+
+    One that names none is about the columns, which are there without rows, or about the number of rows.
+    """
     names = _columns(expectation)
     if not names:
-        return empty
+        about_columns = expectation.type.startswith("ExpectTableColumn")
+        return empty if about_columns else pa.table({"row": pa.repeat(True, data.rows)})
     batches = list(read_chunks(data, rows=CHUNK_ROWS, columns=names))
     return pa.Table.from_batches(batches).select(names) if batches else empty.select(names)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -55,13 +55,15 @@ class Line:
 class FileRows:
     """A file's rows as a staged dataset, the type of each column, and how many records could not be read.
 
-    `renamed` are columns of the file that are staged under another name, since Nightledger has one of the same.
+    `renamed` are columns of the file that are staged under another name, since Nightledger has one of the same. `mixed`
+    are columns that are text because of a few values, with the first such place.
     """
 
     rows: Manifest
     types: Mapping[str, str]
     unreadable: int
     renamed: Mapping[str, str]
+    mixed: Mapping[str, str] = field(default_factory=dict)
 
 
 def stage_file(
@@ -99,8 +101,8 @@ def _stage_text(
         known = ", ".join(sorted(DELIMITED | LINES | PARQUET))
         raise ConfigurationError(f"is of no kind that can be read; known: {known}", about=source.name)
     read = partial(_read_json, source) if quoted else partial(_read_delimited, source, expected)
-    kinds = _find_kinds(read(), quoted)
-    kinds = {name: declared.get(name, kind) for name, kind in kinds.items()}
+    narrowed, mixed = _find_kinds(source, read(), quoted)
+    kinds = {name: declared.get(name, kind) for name, kind in narrowed.items()}
     _require_key(source, key, kinds)
     names = _staged_names(kinds)
     schema = _schema(names, {name: ARROW[kind] for name, kind in kinds.items()})
@@ -119,7 +121,7 @@ def _stage_text(
             ]
             writer.write_table(pa.Table.from_arrays([*_identity(places, keys), *columns], schema=schema))
     types = {name: str(kind) for name, kind in kinds.items()}
-    return FileRows(writer.manifest("file", "raw"), types, unreadable, _changed(names))
+    return FileRows(writer.manifest("file", "raw"), types, unreadable, _changed(names), mixed)
 
 
 def _read_delimited(source: Path, expected: Collection[str]) -> Iterator[Line]:
@@ -155,10 +157,13 @@ def _chunks(lines: Iterator[Line]) -> Iterator[list[Line]]:
         yield chunk
 
 
-def _find_kinds(lines: Iterator[Line], quoted: bool) -> dict[str, Kind]:
-    """The narrowest type of each column, in the order in which the columns come; text for one without values."""
+def _find_kinds(source: Path, lines: Iterator[Line], quoted: bool) -> tuple[dict[str, Kind], dict[str, str]]:
+    """The narrowest type of each column, in the order in which the columns come, and what made columns text.
+
+    A column without values is text.
+    """
     possible: dict[str, list[Kind]] = {}
-    filled = set[str]()
+    filled, mixed = set[str](), dict[str, str]()
     for chunk in _chunks(lines):
         rows = [line.row for line in chunk]
         for row in rows:
@@ -167,15 +172,22 @@ def _find_kinds(lines: Iterator[Line], quoted: bool) -> dict[str, Kind]:
         for name, kinds in possible.items():
             values = [row.get(name) for row in rows]
             texts = _without_absent(_as_texts(values))
-            if texts.null_count < len(texts):
-                filled.add(name)
-                text = quoted and any(isinstance(value, str) for value in values)  # in JSON, "7" is no number
-                kinds[:] = [kind for kind in kinds if not (text and kind in _UNQUOTED) and _all_match(texts, kind)]
-    return {name: kinds[0] if kinds and name in filled else "text" for name, kinds in possible.items()}
+            if not kinds or texts.null_count == len(texts):
+                continue
+            filled.add(name)
+            text = quoted and any(isinstance(value, str) for value in values)  # in JSON, "7" is no number
+            allowed = [kind for kind in kinds if not (text and kind in _UNQUOTED)]
+            matches = {kind: pc.match_substring_regex(texts, _PATTERNS[kind]) for kind in allowed}
+            kinds[:] = [kind for kind, match in matches.items() if pc.all(match).as_py()]
+            if not kinds and (most := _most(matches)):
+                place = chunk[pc.index(matches[most], False).as_py()].place
+                mixed[name] = f"{source.name}:{place} is no {most}"
+    return {name: kinds[0] if kinds and name in filled else "text" for name, kinds in possible.items()}, mixed
 
 
-def _all_match(texts: pa.Array, kind: Kind) -> bool:
-    return bool(pc.all(pc.match_substring_regex(texts, _PATTERNS[kind])).as_py())
+def _most(matches: Mapping[Kind, pa.Array]) -> Kind | None:
+    """The narrowest type that most values have."""
+    return next((kind for kind, match in matches.items() if pc.mean(match).as_py() > 0.5), None)
 
 
 def _as_texts(values: Sequence[Any]) -> pa.Array:

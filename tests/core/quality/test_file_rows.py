@@ -173,3 +173,9 @@ def test_messy_files_of_others_are_read_or_refused_in_words(tmp_path: Path) -> N
         staged += found.rows.rows > 0
         assert pq.read_metadata(tmp_path / f"{number}.parquet").num_rows == found.rows.rows
     assert staged > len(files) / 2
+
+
+def test_what_made_a_column_text_is_said(stage: Stage) -> None:
+    found, _ = stage("amount,name\n1,a\n2,7\nmany,b\n4,c\n")
+    assert found.types == {"amount": "text", "name": "text"}
+    assert found.mixed == {"amount": "rows.csv:4 is no integer"}

@@ -1,0 +1,61 @@
+"""`check`: hold a file against expectations, without Airflow and without a ledger."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TextIO
+
+from include.errors import ConfigurationError
+from include.models import Interval
+from include.quality.check_file import FileCheck, check_file, load_suite
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "check", help="hold a file against expectations; exit code 1 if a critical or warning one is not met"
+    )
+    parser.add_argument("--input", required=True, type=Path, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet")
+    parser.add_argument(
+        "--expectations", required=True, metavar="MODULE", help="with EXPECTATIONS: a dotted name or a .py file"
+    )
+    parser.add_argument("--key", metavar="COLUMNS", help="what names a row, separated by commas (default: its line)")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="an HTML page")
+    parser.add_argument("--failures", type=Path, metavar="FILE", help="a CSV line for every failing row")
+    parser.add_argument("--from", dest="start", metavar="ISO", help="start of the interval, for rules that ask for it")
+    parser.add_argument("--to", dest="end", metavar="ISO", help="its end (default: the day that ended last, UTC)")
+    parser.set_defaults(command=run)
+
+
+def run(given: argparse.Namespace, out: TextIO) -> int:
+    """Exit code 0 when all can be read and every critical and warning expectation is met, else 1."""
+    interval = _interval(given.start, given.end)
+    key = [name.strip() for name in (given.key or "").split(",") if name.strip()]
+    checked = check_file(given.input, load_suite(given.expectations), interval, key=key, failures=given.failures)
+    out.writelines(_tell(checked))
+    for what, place in (("Report", given.report), ("Failing rows", given.failures)):
+        if place is not None:
+            out.write(f"{what}: {place}\n")
+    return 0 if checked.holds else 1
+
+
+def _interval(start: str | None, end: str | None) -> Interval:
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    try:
+        return Interval.parse(start or (midnight - timedelta(days=1)).isoformat(), end or midnight.isoformat())
+    except ValueError as error:
+        raise ConfigurationError(f"needs times in ISO 8601: {error}", about="--from and --to") from error
+
+
+def _tell(checked: FileCheck) -> Iterator[str]:
+    found = checked.found
+    yield f"{checked.source}: {found.rows.rows:,} rows, {len(found.types)} columns\n"
+    if checked.unreadable:
+        yield f"  FAILED  critical  {checked.unreadable:>9,}  records or values cannot be read\n"
+    for one in checked.findings:
+        verdict = "passed" if one.success else "FAILED" if one.expectation.severity != "info" else "noted "
+        yield f"  {verdict}  {one.expectation.severity:8}  {len(one.failing):>9,}  {one.expectation.meaning}"
+        yield (f": {one.in_words()}" if not one.success else "") + "\n"

@@ -1,0 +1,152 @@
+"""`check` on files, as a person types it: verdicts, exit codes, every failing row, and what bad input gets."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from include.cli import main
+
+SUITE = """
+from include.quality.expectation import DERIVED, Expectation
+
+COLUMNS = {"amount": "number"}
+
+
+def _shipped_later(rows, interval):
+    return rows["shipped"].isna() | (rows["shipped"] >= rows["ordered"])
+
+
+EXPECTATIONS = (
+    Expectation("rows", "ExpectTableRowCountToBeBetween", (), "critical", "There are rows", {"min_value": 1}),
+    Expectation("id", "ExpectColumnValuesToBeUnique", ("id",), "critical", "No order twice", {"column": "id"}),
+    Expectation(
+        "amount", "ExpectColumnValuesToBeBetween", ("amount",), "warning", "Amounts are above 0",
+        {"column": "amount", "min_value": 0},
+    ),
+    Expectation(
+        "later", "ExpectColumnValuesToBeInSet", ("ordered", "shipped"), "info", "Shipped after it was ordered",
+        {"column": DERIVED, "value_set": [True]}, derive=_shipped_later,
+    ),
+)
+"""
+GOOD = "id,amount,ordered,shipped\n1,5,2026-01-01,2026-01-02\n2,0,2026-01-01,\n"
+BAD = GOOD + "2,-3,2026-01-03,2026-01-02\n3,many,2026-01-01,\n4\n=1+1,7,2026-01-01,2026-01-01\n"
+
+Check = Callable[..., tuple[int, str, list[dict[str, str]]]]
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Check:
+    def run(
+        content: str, *arguments: str, suite: str = SUITE, name: str = "orders.csv"
+    ) -> tuple[int, str, list[dict[str, str]]]:
+        (tmp_path / name).write_text(content, encoding="utf-8")
+        (tmp_path / "suite.py").write_text(suite, encoding="utf-8")
+        out, failures = io.StringIO(), tmp_path / "failures.csv"
+        files = ["--input", str(tmp_path / name), "--expectations", str(tmp_path / "suite.py")]
+        code = main(["check", *files, "--failures", str(failures), *arguments], out)
+        lines = list(csv.DictReader(failures.open(encoding="utf-8"))) if failures.exists() else []
+        return code, out.getvalue(), lines
+
+    return run
+
+
+def test_a_good_file_passes(check: Check) -> None:
+    code, said, lines = check(GOOD)
+    assert (code, lines) == (0, [])
+    assert "2 rows, 4 columns" in said
+    assert said.count("passed") == 4
+
+
+def test_every_failing_row_of_every_expectation_is_in_the_csv(check: Check) -> None:
+    code, said, lines = check(BAD, "--key", "id")
+    assert code == 1
+    assert [(line["expectation"], line["row"], line["key"]) for line in lines] == [
+        ("readable", "orders.csv:6", ""),
+        ("readable", "orders.csv:5", ""),
+        ("id", "orders.csv:3", "2"),
+        ("id", "orders.csv:4", "2"),
+        ("amount", "orders.csv:4", "2"),
+        ("later", "orders.csv:4", "2"),
+    ]
+    assert [line["found"] for line in lines[:2]] == ["has 1 fields, the header has 4", "is no number"]
+    assert "FAILED  critical          2  records or values cannot be read" in said
+    assert "noted   info              1  Shipped after it was ordered" in said
+
+
+def test_no_cell_is_a_formula(check: Check) -> None:
+    negative = SUITE.replace('"min_value": 0', '"min_value": 100')
+    _, _, lines = check(BAD, "--key", "id", suite=negative)
+    assert {line["key"] for line in lines if line["row"] == "orders.csv:7"} == {"'=1+1"}
+
+
+@pytest.mark.parametrize("name", ["orders.jsonl", "orders.parquet"])
+def test_other_kinds_of_files_give_the_same_verdict(check: Check, tmp_path: Path, name: str) -> None:
+    (tmp_path / "text.csv").write_text(GOOD.replace("2,0,", "2,-1,"))
+    table = pyarrow.csv.read_csv(tmp_path / "text.csv")
+    if name.endswith("parquet"):
+        pq.write_table(table, tmp_path / "given.parquet")
+        (tmp_path / "suite.py").write_text(SUITE, encoding="utf-8")
+        out = io.StringIO()
+        files = ["--input", str(tmp_path / "given.parquet"), "--expectations", str(tmp_path / "suite.py")]
+        code, said = main(["check", *files], out), out.getvalue()
+    else:
+        lines = [
+            '{"id": 1, "amount": 5, "ordered": "2026-01-01", "shipped": "2026-01-02"}',
+            '{"id": 2, "amount": -1, "ordered": "2026-01-01"}',
+        ]
+        code, said, _ = check("\n".join(lines), name=name)
+    assert code == 1
+    assert "FAILED  warning           1  Amounts are above 0" in said
+    assert said.count("passed") == 3
+
+
+def test_a_rule_that_cannot_run_never_passes_and_says_why(check: Check) -> None:
+    undeclared = SUITE.replace('"amount": "number"', "")
+    more = "".join(f"{number},{number},2026-01-01,\n" for number in range(3, 9))
+    code, said, lines = check(GOOD.replace("5,2026", "lots,2026") + more, suite=undeclared)
+    assert code == 1
+    assert "could not run" in said
+    assert "'amount' is text, since orders.csv:2 is no integer" in said
+    assert [line["expectation"] for line in lines] == ["amount"]
+    code, said, _ = check(GOOD.replace("amount", "amounts"), suite=undeclared)
+    assert "column 'amount' is missing; renamed to 'amounts'?" in said
+    assert code == 1
+
+
+def test_a_file_without_rows_does_not_pass(check: Check) -> None:
+    code, said, _ = check("id,amount,ordered,shipped\n")
+    assert code == 1
+    assert "There are rows: found 0" in said
+
+
+@pytest.mark.parametrize(
+    ("suite", "said"),
+    [
+        ("import nothing_of_this_name", "ModuleNotFoundError"),
+        ("EXPECTATIONS = 7", "has no list EXPECTATIONS"),
+        ("def", "SyntaxError"),
+        (SUITE.replace('"later"', '"id"'), "two expectations are called id"),
+    ],
+)
+def test_a_suite_that_is_none_is_named(check: Check, capsys: pytest.CaptureFixture[str], suite: str, said: str) -> None:
+    assert check(GOOD, suite=suite)[0] == 2
+    assert said in capsys.readouterr().err
+
+
+def test_what_cannot_be_read_or_written_is_named(
+    check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(GOOD, "--key", "order_id")[0] == 2
+    assert "no 'order_id'" in capsys.readouterr().err
+    assert check(GOOD, "--failures", str(tmp_path / "none" / "f.csv"))[0] == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert check(GOOD, "--from", "yesterday")[0] == 2
+    assert "ISO 8601" in capsys.readouterr().err
