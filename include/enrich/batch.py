@@ -29,7 +29,7 @@ from include.enrich.engine import OVER_CEILING, Ending, Settled, bill
 from include.enrich.journal import Closed, Entry
 from include.enrich.parse import parse_reply
 from include.enrich.plan import Item, Question, group, hold_to_input, is_empty
-from include.enrich.prices import BATCH_SHARE, Price, assume_price
+from include.enrich.prices import Price, assume_price
 from include.errors import SystemUnavailable
 from include.ledger import audit, budget, claims, tables
 from include.ledger.audit import Answer, Intent, Result
@@ -215,9 +215,7 @@ class Batching:
         return Closed(result, answer, row["cost_reserved"])
 
     def _price(self) -> Price:
-        live = assume_price(self.answering.pins.model)
-        half = {name: getattr(live, name) * BATCH_SHARE for name in ("input", "cached_input", "output")}
-        return replace(live, dated=f"{live.dated} batch", **half)
+        return assume_price(self.answering.pins.model).batched()
 
     # Planning
 

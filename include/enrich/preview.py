@@ -13,7 +13,7 @@ from include.enrich.answering import CHUNK_ROWS, take
 from include.enrich.plan import Item, context_size, estimate_tokens, group, is_empty, make_item, pin
 from include.enrich.preview_capacity import Load, find_minutes, name_limit
 from include.enrich.preview_usage import BYTES_PER_TOKEN, Usage, find_usage
-from include.enrich.prices import BATCH_SHARE, assume_price
+from include.enrich.prices import assume_price
 from include.enrich.prompt import Prompt, load_prompt
 from include.errors import ConfigurationError
 from include.ledger import audit
@@ -136,7 +136,10 @@ def _estimate(night: Night, good: Manifest, count: _Count, usage: Usage) -> Prev
     guess = fmean(count.answers) if count.answers else night.case.model.max_output_tokens / 2
     calls = round(count.asked * usage.calls)
     tokens_in, tokens_out = usage.tokens_in(count.asked, count.size), usage.tokens_out(count.asked, guess)
-    cost = assume_price(night.model_name).cost(tokens_in, tokens_out, round(tokens_in * usage.cached))
+    price = assume_price(night.model_name)
+    cost = (price.batched() if night.engine == "batch" else price).cost(
+        tokens_in, tokens_out, round(tokens_in * usage.cached)
+    )
     rows, raw = part_of(good)[1], _find_raw(night)
     rows_read = int(raw.facts["input_rows"]) if raw else rows
     answered = rows - count.dead
@@ -151,7 +154,7 @@ def _estimate(night: Night, good: Manifest, count: _Count, usage: Usage) -> Prev
         calls=calls,
         tokens_in=tokens_in,
         tokens_out=tokens_out,
-        cost=cost * (BATCH_SHARE if night.engine == "batch" else 1),
+        cost=cost,
         loads=_find_loads(night, raw, calls, tokens_in + tokens_out, answered),
     )
 

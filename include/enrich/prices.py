@@ -13,9 +13,11 @@ from include.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 _MILLION = Decimal(1_000_000)
+_AMOUNTS = ("input", "cached_input", "output")
 _TABLE = Path(__file__).with_name("prices.toml")
-BATCH_SHARE = Decimal("0.5")
-"""What a call through the batch API costs of the price of a live one: https://platform.openai.com/docs/guides/batch"""
+_BATCH_SHARE = Decimal("0.5")
+"""What a call through the batch API costs of the price of a live one, where the table says nothing else:
+https://platform.openai.com/docs/guides/batch"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,12 @@ class Price:
     output: Decimal
     source: str
     assumed: bool = False
+    batch_share: Decimal = _BATCH_SHARE
+
+    def batched(self) -> Price:
+        """The price through the batch API, and named so."""
+        amounts = {name: getattr(self, name) * self.batch_share for name in _AMOUNTS}
+        return replace(self, dated=f"{self.dated} batch", **amounts)
 
     def cost(self, tokens_in: int, tokens_out: int, tokens_cached: int = 0) -> Decimal:
         """US dollars for one call; `tokens_cached` are those of `tokens_in` that the provider had cached."""
@@ -53,8 +61,9 @@ def find_price(model: str, day: date | None = None, table: Path = _TABLE) -> Pri
             action="Add it to include/enrich/prices.toml",
         )
     entry = max(current, key=lambda e: str(e["dated"]))
-    money = {name: Decimal(entry[name]) for name in ("input", "cached_input", "output")}
-    return Price(model, entry["dated"], money["input"], money["cached_input"], money["output"], entry["source"])
+    fresh, cached, out = (Decimal(entry[name]) for name in _AMOUNTS)
+    share = Decimal(entry.get("batch_share", _BATCH_SHARE))
+    return Price(model, entry["dated"], fresh, cached, out, entry["source"], batch_share=share)
 
 
 def assume_price(model: str, day: date | None = None, table: Path = _TABLE) -> Price:

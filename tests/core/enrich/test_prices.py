@@ -50,3 +50,12 @@ def test_an_unknown_model_counts_at_the_dearest_price_and_says_so() -> None:
 
 def test_more_cached_tokens_than_tokens_never_make_a_negative_cost() -> None:
     assert find_price("sandbox-small").cost(10, 0, tokens_cached=1000) >= 0
+
+
+def test_a_batch_costs_the_share_that_the_table_says_and_a_half_without(tmp_path: Path) -> None:
+    half = find_price("sandbox-small").batched()
+    assert (half.cost(1_000_000, 0), half.dated) == (Decimal("0.075"), "2026-01-01 batch")
+    table = tmp_path / "prices.toml"
+    entry = 'model = "m"\ndated = "2026-01-01"\ninput = "1"\ncached_input = "1"\noutput = "2"\nsource = "s"\n'
+    table.write_text(f'[[price]]\n{entry}batch_share = "0.75"\n', encoding="utf-8")
+    assert find_price("m", table=table).batched().cost(1_000_000, 1_000_000) == Decimal("2.25")
