@@ -149,6 +149,7 @@ def _interval(given: argparse.Namespace) -> Interval:
 def _stage(night: Night, stage: str) -> Manifest | Record:
     from include.enrich.enrich import enrich
     from include.gate.gate import gate
+    from include.quality.answers import check_answers
     from include.quality.check import check
     from include.report.close import close
     from include.sinks.write import write
@@ -165,6 +166,8 @@ def _stage(night: Night, stage: str) -> Manifest | Record:
         raise ConfigurationError(
             f"dataset {NEEDS[stage]!r} is missing", about=night.run_id, action="Run the stage before"
         )
+    if stage == "gate":
+        check_answers(night, given)
     return run_stage[stage](night, given)
 
 

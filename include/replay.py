@@ -74,12 +74,15 @@ def _replay(night: Night, selection: Selection, origin: str, actor: str) -> Reco
 def _run_stages(night: Night, origin: str, rows: set[str]) -> None:
     from include.enrich.enrich import enrich
     from include.gate.gate import gate
+    from include.quality.answers import check_answers
     from include.quality.check import check
     from include.sinks.write import write
 
     raw = _stage_rows(night, origin)
     good = _hold_to(night, check(night, raw), raw.facts.get("reused_from"), rows)
-    write(night, gate(night, enrich(night, good)))
+    enriched = enrich(night, good)
+    check_answers(night, enriched)
+    write(night, gate(night, enriched))
 
 
 def _stage_rows(night: Night, origin: str) -> Manifest:

@@ -28,6 +28,8 @@ EVENT_TYPES = frozenset(
         "file.archived",
         "check.completed",
         "check.stopped",
+        "answers.completed",
+        "answers.stopped",
         "enrich.planned",
         "enrich.completed",
         "enrich.failed_over",

@@ -19,7 +19,7 @@ from include.night import Night
 from include.quality.examine import Finding, examine, numbered
 from include.quality.expectation import Expectation
 from include.quality.failures import read_failures, write_failures
-from include.quality.history import read_history
+from include.quality.usual import read_history
 from include.staging import StagedWriter, read_chunks, read_rows, read_schema
 
 EXAMPLES = 5

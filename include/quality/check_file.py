@@ -22,7 +22,7 @@ from include.quality.examine import Finding, examine
 from include.quality.expectation import Expectation
 from include.quality.failures import read_failures, write_failures
 from include.quality.file_rows import FileRows, stage_file
-from include.quality.history import History
+from include.quality.usual import History
 from include.report.cells import harmless
 from include.use_case import Kind
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from include.models import Interval
-from include.quality.history import History
+from include.quality.usual import History
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from include.quality.expectation import DERIVED, Expectation
-from include.quality.history import History
+from include.quality.usual import History
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,13 +31,13 @@ _POSITIONS = {
     "return_unexpected_index_query": False,
     "exclude_unexpected_values": True,
 }
+_UNIQUE = {"ExpectColumnValuesToBeUnique", "ExpectCompoundColumnsToBeUnique"}
 _OTHER_ROWS_MATTER = {
-    *("ExpectColumnValuesToBeUnique", "ExpectCompoundColumnsToBeUnique", "ExpectColumnValueZScoresToBeLessThan"),
-    *("ExpectColumnValuesToBeIncreasing", "ExpectColumnValuesToBeDecreasing"),
+    *("ExpectColumnValueZScoresToBeLessThan", "ExpectColumnValuesToBeIncreasing", "ExpectColumnValuesToBeDecreasing"),
 }
 _TYPES_OF_COLUMNS = {"ExpectColumnValuesToBeOfType", "ExpectColumnValuesToBeInTypeList"}
-Reach = Literal["types", "row", "table"]
-"""What an expectation must see in one piece: the columns' types, one row, or all rows."""
+Reach = Literal["types", "count", "row", "equals", "table"]
+"""What must be seen in one piece: the columns' types, how many rows there are, one row, equal rows, or all rows."""
 _EXACT_AS_FLOAT = 2**53
 _TEXT = 300
 
@@ -113,6 +113,10 @@ def _reach(expectation: Expectation, kind: Any) -> Reach:
     ancestors = {ancestor.__name__ for ancestor in kind.__mro__}
     if expectation.type in _TYPES_OF_COLUMNS:
         return "types"
+    if expectation.type.startswith("ExpectTableRowCount"):
+        return "count"
+    if expectation.type in _UNIQUE and not expectation.whole:
+        return "equals"
     row_wise = ancestors & {"ColumnMapExpectation", "ColumnPairMapExpectation", "MulticolumnMapExpectation"}
     whole = expectation.whole or not row_wise or expectation.type in _OTHER_ROWS_MATTER
     return "table" if whole else "row"
@@ -130,8 +134,30 @@ def judge(prepared: Prepared, table: pa.Table, history: History) -> Evaluated:
             configurations=[prepared.configuration], runtime_configuration={"result_format": dict(_POSITIONS)}
         )
     except Exception as error:
-        return Evaluated(False, could_not_run=_in_words(error, expectation))
+        return not_run(prepared, error)
     return _read(prepared, found)
+
+
+def not_run(prepared: Prepared, error: Exception) -> Evaluated:
+    """The verdict where something was raised instead."""
+    return Evaluated(False, could_not_run=_in_words(error, prepared.expectation))
+
+
+def hashes(prepared: Prepared, table: pa.Table, history: History) -> pa.Array:
+    """Of what a uniqueness expectation is about, a hash per row: equal where values are, null where there is none.
+
+    Raises TypeError for values that have none, such as lists, and whatever `derive` raises.
+    """
+    import pyarrow as pa
+
+    given = prepared.configuration.kwargs
+    names = given["column_list"] if "column_list" in given else [given["column"]]
+    frame = _to_frame(table)
+    if prepared.expectation.derive is not None:
+        frame[DERIVED] = _derived(prepared.expectation, frame, history)
+    columns = [frame[name].astype(object).where(frame[name].notna(), None).tolist() for name in names]
+    values = columns[0] if len(columns) == 1 else zip(*columns, strict=True)
+    return pa.array([None if value is None else hash(value) for value in values], pa.int64())
 
 
 def _to_frame(table: pa.Table) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from include.report.html import as_html
 from include.report.text import as_text
 
 log = logging.getLogger(__name__)
+_LAST_WORDS = ("check.stopped", "check.completed", "enrich.planned", "answers.stopped", "answers.completed")
 
 
 def close(night: Night, *, failed: Mapping[str, str] | None = None, truth: Mapping[str, str] | None = None) -> Record:
@@ -54,16 +55,16 @@ def close(night: Night, *, failed: Mapping[str, str] | None = None, truth: Mappi
 
 
 def _is_stopped(night: Night) -> bool:
-    """Whether the latest word of the check on this run is that it must stop."""
+    """Whether the latest word of the checks on this run is that it must stop."""
     event = tables.event.c
     query = (
         select(event.type)
-        .where(event.stream == night.run_id, event.type.in_(["check.stopped", "check.completed", "enrich.planned"]))
+        .where(event.stream == night.run_id, event.type.in_(_LAST_WORDS))
         .order_by(event.seq.desc())
         .limit(1)
     )
     with transaction(night.ledger) as connection:
-        return connection.scalar(query) == "check.stopped"
+        return connection.scalar(query) in ("check.stopped", "answers.stopped")
 
 
 def _render(night: Night, truth: Mapping[str, str] | None) -> Record:

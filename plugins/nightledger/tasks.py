@@ -35,7 +35,10 @@ def plan(case: UseCase, good: Any) -> XComArg:
 
 
 def gate(case: UseCase, good: Any, enriched: Any) -> XComArg:
-    """Put the shards together, then decide per row: write, review, or record only; returns dataset `approved`."""
+    """Put the shards together, check the answers as a whole, then decide per row: write, review, or record only.
+
+    Returns dataset `approved`.
+    """
     return _gate(case.name, good, enriched)
 
 
@@ -98,10 +101,13 @@ def _gate(use_case: str, good: dict[str, Any], enriched: Any) -> dict[str, Any]:
     from include.enrich.shards import merge
     from include.gate.gate import gate as run_stage
     from include.models import Manifest
+    from include.quality.answers import check_answers
 
     with airflow_errors():
         night, parts = resume(good), [Manifest.from_json(part) for part in enriched]
-        return run_stage(night, merge(night, Manifest.from_json(good), parts)).to_json()
+        whole = merge(night, Manifest.from_json(good), parts)
+        check_answers(night, whole)
+        return run_stage(night, whole).to_json()
 
 
 @task(task_id="write")

@@ -1,4 +1,7 @@
-"""What leads must satisfy before a model sees them. Shares are of all rows of the night."""
+"""What leads must satisfy before a model sees them, and its answers before anything is written.
+
+Shares are of all rows of the night.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
 from include.quality.expectation import DERIVED, Expectation
+from include.quality.usual import newest_within, usual_rows
+from include.use_cases.crm_lead_scoring.spec import SPEC
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +20,14 @@ STAGES = [
     *("subscriber", "lead", "marketingqualifiedlead", "salesqualifiedlead"),
     *("opportunity", "customer", "evangelist", "other"),
 ]
+TYPES = {
+    "lead_id": ("str", "text"),
+    "modified_at": ("Timestamp", "times"),
+    "page_views": ("int64", "whole numbers"),
+    "employees": ("int64", "whole numbers"),
+    "annual_revenue": ("float64", "numbers"),
+    "size_known_at": ("Timestamp", "times"),
+}
 STALE_AFTER = timedelta(days=730)
 
 
@@ -36,6 +49,28 @@ def _size_fresh(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     return known | rows["company_id"].isna()
 
 
+def _company_exists(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    """Whether anything was joined for the company's id; rows without one do not count."""
+    joined = rows["company_name"].notna() | rows["company_domain"].notna() | rows["company_modified_at"].notna()
+    return joined | rows["company_id"].isna()
+
+
+def _revenue_plausible(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    return ~(rows["annual_revenue"] > rows["employees"].clip(lower=1) * 50e6)
+
+
+def _tier_fits(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    """Whether the tier is the one that the score stands for; rows without an answer do not count."""
+    score = rows["score"]
+    meant = (score >= 40).map({True: "warm", False: "cold"}).where(score < 70, "hot")
+    return (rows["tier"] == meant) | score.isna() | rows["tier"].isna()
+
+
+def _share_of_tier(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    """The share of the night's answers that have the row's tier."""
+    return rows["tier"].map(rows["tier"].value_counts(normalize=True))
+
+
 EXPECTATIONS = (
     Expectation(
         "rows_arrived",
@@ -44,7 +79,7 @@ EXPECTATIONS = (
         "critical",
         "The night brought between 1 and 5,000,000 leads",
         {"min_value": 1, "max_value": 5_000_000},
-        whole=True,
+        unit="leads",
     ),
     Expectation(
         "lead_id_present",
@@ -54,6 +89,7 @@ EXPECTATIONS = (
         "Every lead has an id",
         {"column": "lead_id"},
         rows="quarantine",
+        unit="leads",
     ),
     Expectation(
         "lead_id_unique",
@@ -63,7 +99,7 @@ EXPECTATIONS = (
         "No lead appears twice in a night",
         {"column": "lead_id"},
         rows="quarantine",
-        whole=True,
+        unit="leads",
     ),
     Expectation(
         "modified_in_interval",
@@ -74,6 +110,7 @@ EXPECTATIONS = (
         {"column": DERIVED, "value_set": [True]},
         rows="quarantine",
         derive=_modified_within,
+        unit="leads",
     ),
     Expectation(
         "email_present",
@@ -84,6 +121,7 @@ EXPECTATIONS = (
         {"column": "email"},
         rows="quarantine",
         at_least=0.8,
+        unit="leads",
     ),
     Expectation(
         "email_format",
@@ -94,6 +132,7 @@ EXPECTATIONS = (
         {"column": "email", "regex": r"^[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+$"},
         rows="quarantine",
         at_least=0.95,
+        unit="leads",
     ),
     Expectation(
         "email_unique",
@@ -104,8 +143,8 @@ EXPECTATIONS = (
         {"column": DERIVED},
         rows="quarantine",
         at_least=0.95,
-        whole=True,
         derive=_lower_email,
+        unit="leads",
     ),
     Expectation(
         "job_title_length",
@@ -116,6 +155,7 @@ EXPECTATIONS = (
         {"column": "job_title", "max_value": 300},
         rows="quarantine",
         at_least=0.98,
+        unit="leads",
     ),
     Expectation(
         "job_title_printable",
@@ -126,6 +166,7 @@ EXPECTATIONS = (
         {"column": "job_title", "regex": r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"},
         rows="quarantine",
         at_least=0.98,
+        unit="leads",
     ),
     Expectation(
         "lifecycle_known",
@@ -136,6 +177,7 @@ EXPECTATIONS = (
         {"column": "lifecycle_stage", "value_set": STAGES},
         rows="quarantine",
         at_least=0.95,
+        unit="leads",
     ),
     Expectation(
         "page_views_range",
@@ -146,6 +188,7 @@ EXPECTATIONS = (
         {"column": "page_views", "min_value": 0, "max_value": 1_000_000},
         rows="quarantine",
         at_least=0.95,
+        unit="leads",
     ),
     Expectation(
         "activity_not_in_future",
@@ -157,16 +200,18 @@ EXPECTATIONS = (
         rows="quarantine",
         at_least=0.95,
         derive=_not_in_future,
+        unit="leads",
     ),
     Expectation(
         "revenue_not_negative",
         "ExpectColumnValuesToBeBetween",
         ("annual_revenue",),
         "warning",
-        "The company's revenue is not negative",
-        {"column": "annual_revenue", "min_value": 0},
+        "The company's revenue is not negative, and at most ten trillion US dollars",
+        {"column": "annual_revenue", "min_value": 0, "max_value": 1e13},
         rows="quarantine",
         at_least=0.95,
+        unit="leads",
     ),
     Expectation(
         "founded_year_range",
@@ -176,6 +221,7 @@ EXPECTATIONS = (
         "The company was founded between 1500 and 2100",
         {"column": "founded_year", "min_value": 1500, "max_value": 2100},
         at_least=0.98,
+        unit="leads",
     ),
     Expectation(
         "company_known",
@@ -185,6 +231,7 @@ EXPECTATIONS = (
         "The lead's company is known; at least 70 % of the night must be",
         {"column": "company_name"},
         at_least=0.7,
+        unit="leads",
     ),
     Expectation(
         "industry_complete",
@@ -194,6 +241,7 @@ EXPECTATIONS = (
         "The industry is known; 40 % without it stop scoring",
         {"column": "industry"},
         at_least=0.6,
+        unit="leads",
     ),
     Expectation(
         "company_size_fresh",
@@ -204,5 +252,178 @@ EXPECTATIONS = (
         {"column": DERIVED, "value_set": [True]},
         at_least=0.75,
         derive=_size_fresh,
+        unit="leads",
+    ),
+    Expectation(
+        "columns_present",
+        "ExpectTableColumnsToMatchSet",
+        (),
+        "critical",
+        "Every column that is checked or shown to the model was staged",
+        {"column_set": [*SPEC.model_sees, *SPEC.personal, *TYPES], "exact_match": False},
+        unit="columns",
+    ),
+    *(
+        Expectation(
+            f"{column}_type",
+            "ExpectColumnValuesToBeOfType",
+            (column,),
+            "critical",
+            f"Column {column} holds {words}",
+            {"column": column, "type_": kind},
+            unit="type",
+        )
+        for column, (kind, words) in TYPES.items()
+    ),
+    Expectation(
+        "rows_as_usual",
+        "ExpectTableRowCountToBeBetween",
+        (),
+        "warning",
+        "The night brought between half and twice the leads that this weekday's nights bring",
+        bounds=usual_rows(0.5, 2.0),
+        unit="leads",
+    ),
+    Expectation(
+        "source_fresh",
+        "ExpectColumnMaxToBeBetween",
+        ("modified_at",),
+        "warning",
+        "The newest change is at most 12 hours older than the end of the night",
+        bounds=newest_within("modified_at", timedelta(hours=12)),
+        unit="time",
+    ),
+    Expectation(
+        "company_exists",
+        "ExpectColumnValuesToBeInSet",
+        ("company_id", "company_name", "company_domain", "company_modified_at"),
+        "warning",
+        "The company that the lead names exists in the CRM",
+        {"column": DERIVED, "value_set": [True]},
+        at_least=0.95,
+        derive=_company_exists,
+        unit="leads",
+    ),
+    Expectation(
+        "revenue_per_employee",
+        "ExpectColumnValuesToBeInSet",
+        ("annual_revenue", "employees"),
+        "info",
+        "The company's revenue is at most 50 million US dollars per employee",
+        {"column": DERIVED, "value_set": [True]},
+        at_least=0.98,
+        derive=_revenue_plausible,
+        unit="leads",
+    ),
+)
+
+ENOUGH = 200
+"""Answers below which their distribution says nothing."""
+
+ANSWER_EXPECTATIONS = (
+    Expectation(
+        "answers_arrived",
+        "ExpectTableRowCountToBeBetween",
+        (),
+        "info",
+        "At least one lead was to be asked",
+        {"min_value": 1},
+        unit="leads",
+    ),
+    Expectation(
+        "score_present",
+        "ExpectColumnValuesToNotBeNull",
+        ("score",),
+        "warning",
+        "The lead has a score; at least 90 % of those asked must",
+        {"column": "score"},
+        at_least=0.9,
+        unit="leads",
+    ),
+    Expectation(
+        "answers_refused",
+        "ExpectColumnValuesToNotBeInSet",
+        ("ending",),
+        "critical",
+        "The model did not refuse; half of a night refused stops it",
+        {"column": "ending", "value_set": ["refused"]},
+        at_least=0.5,
+        unit="leads",
+        least_rows=ENOUGH,
+    ),
+    Expectation(
+        "answers_usable",
+        "ExpectColumnValuesToBeInSet",
+        ("ending",),
+        "warning",
+        "The lead has an answer or waits for the next night, and is no dead letter; at least 95 % must",
+        {"column": "ending", "value_set": ["answered", "fallback", "deferred"]},
+        at_least=0.95,
+        unit="leads",
+    ),
+    Expectation(
+        "answers_by_model",
+        "ExpectColumnValuesToNotBeInSet",
+        ("ending",),
+        "warning",
+        "The model answered and not the fallback rule; at least 90 % of the night must come from the model",
+        {"column": "ending", "value_set": ["fallback"]},
+        at_least=0.9,
+        unit="leads",
+    ),
+    Expectation(
+        "score_mean",
+        "ExpectColumnMeanToBeBetween",
+        ("score",),
+        "critical",
+        "The mean score lies between 5 and 95",
+        {"column": "score", "min_value": 5, "max_value": 95},
+        unit="points",
+        least_rows=ENOUGH,
+    ),
+    Expectation(
+        "score_quantiles",
+        "ExpectColumnQuantileValuesToBeBetween",
+        ("score",),
+        "warning",
+        "A tenth of the scores lies below 60, half between 10 and 90, a tenth above 40",
+        {
+            "column": "score",
+            "quantile_ranges": {"quantiles": [0.1, 0.5, 0.9], "value_ranges": [[0, 60], [10, 90], [40, 100]]},
+        },
+        unit="points",
+        least_rows=ENOUGH,
+    ),
+    Expectation(
+        "tier_balance",
+        "ExpectColumnMaxToBeBetween",
+        ("tier",),
+        "critical",
+        "No tier has more than 95 % of the night's answers",
+        {"column": DERIVED, "max_value": 0.95},
+        derive=_share_of_tier,
+        unit="share of answers",
+        least_rows=ENOUGH,
+    ),
+    Expectation(
+        "tier_fits_score",
+        "ExpectColumnValuesToBeInSet",
+        ("score", "tier"),
+        "warning",
+        "The tier is the one that the score stands for: hot from 70, warm from 40",
+        {"column": DERIVED, "value_set": [True]},
+        at_least=0.95,
+        derive=_tier_fits,
+        unit="leads",
+    ),
+    Expectation(
+        "confidence_median",
+        "ExpectColumnMedianToBeBetween",
+        ("confidence",),
+        "warning",
+        "Half of the answers are at least 50 % certain",
+        {"column": "confidence", "min_value": 0.5, "max_value": 1},
+        unit="share",
+        least_rows=ENOUGH,
     ),
 )

@@ -120,7 +120,7 @@ def ours() -> Callable[[Path], Failing]:
     from include.quality.expectation import DERIVED, Expectation
     from include.quality.failures import write_failures
     from include.quality.gx import load_library
-    from include.quality.history import History
+    from include.quality.usual import History
 
     load_library()
 
