@@ -5,6 +5,7 @@ What drifted is a warning on the report; it never stops a night. docs/adr/0016 s
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections import Counter
@@ -175,15 +176,15 @@ def _volume(tonight: PastNight, past: Sequence[PastNight], declared: Drift, limi
 def _column(
     column: ColumnProfile, tonight: PastNight, past: Sequence[PastNight], declared: Drift, *, fresh: bool
 ) -> Iterator[Finding]:
-    measures: list[tuple[Signal, str, Callable[[ColumnProfile, _Usual, Drift], _Measured], _Comparable]]
-    measures = [("null_share", "share of rows", _null_share, _any)]
+    signals: list[Signal] = ["null_share"]
     if column.kind == "category" or _was_category(column, past):
-        measures.append(("category_share", "share of rows", _category_share, _category))
+        signals.append("category_share")
     if column.kind in ("number", "time"):
-        measures.append(("distribution", "population stability index", _distribution, _histogram))
+        signals.append("distribution")
     if fresh and column.kind == "time":
-        measures.append(("freshness", "hours since the newest", _freshness, _time))
-    for signal, statistic, compute, comparable in measures:
+        signals.append("freshness")
+    for signal in signals:
+        statistic, compute, comparable = _OF_COLUMNS[signal]
         if not tonight.rows:
             yield Finding(signal, column.name, statistic, "could not run", detail="the night has no rows")
             continue
@@ -195,13 +196,16 @@ def _column(
         if usual is None:
             yield Finding(signal, column.name, statistic, "no history", nights=len(nights))
             continue
-        yield _judge(
-            signal,
-            column.name,
-            statistic,
-            usual,
-            lambda c=compute, u=usual: c(column, u, declared),  # type: ignore[misc]
-        )
+        yield _judge(signal, column.name, statistic, usual, functools.partial(compute, column, usual, declared))
+
+
+def compared_nights(
+    signal: Signal, column: ColumnProfile, start: datetime, past: Sequence[PastNight], declared: Drift
+) -> Sequence[PastNight]:
+    """The earlier nights that a column's signal is held against; none when there are too few."""
+    comparable = _OF_COLUMNS[signal][2]
+    usual = _usual([night for night in past if _compares(column, night, comparable)], start, declared)
+    return usual.nights if usual else ()
 
 
 def _judge(signal: Signal, column: str, statistic: str, usual: _Usual, compute: Callable[[], _Measured]) -> Finding:
@@ -215,9 +219,6 @@ def _judge(signal: Signal, column: str, statistic: str, usual: _Usual, compute: 
     return Finding(
         signal, column, statistic, verdict, found.value, found.expected, found.threshold, nights, found.detail
     )
-
-
-_Comparable = Callable[[ColumnProfile, ColumnProfile], bool]
 
 
 def _any(now: ColumnProfile, was: ColumnProfile) -> bool:
@@ -278,7 +279,7 @@ def _category_share(column: ColumnProfile, usual: _Usual, declared: Drift) -> _M
     if column.kind != "category":
         most = max(int(was.profile["distinct"]) for was in before)
         return _Measured(1.0, 0.0, declared.category_share, True, f"free text now; at most {most} values before")
-    now, was, each = _aligned(column, before)
+    now, was, each = aligned_counts(column, before)
     rows, rows_before = now.total(), was.total()
     value = max(now | was, key=lambda name: (abs(now[name] / rows - was[name] / rows_before), name))
     share, expected = now[value] / rows, was[value] / rows_before
@@ -291,7 +292,7 @@ def _category_share(column: ColumnProfile, usual: _Usual, declared: Drift) -> _M
     return _Measured(share, expected, allowed, abs(share - expected) > allowed, f"value {value!r}")
 
 
-def _aligned(
+def aligned_counts(
     now: ColumnProfile, before: Sequence[ColumnProfile]
 ) -> tuple[Counter[str], Counter[str], list[Counter[str]]]:
     """Counts per value tonight, before, and per night; what some night only holds among its others joins them."""
@@ -379,3 +380,13 @@ def _normal(chance: float) -> float:
     from scipy.special import ndtri
 
     return float(-ndtri(chance / 2))
+
+
+_Comparable = Callable[[ColumnProfile, ColumnProfile], bool]
+_Compute = Callable[[ColumnProfile, _Usual, Drift], _Measured]
+_OF_COLUMNS: dict[Signal, tuple[str, _Compute, _Comparable]] = {
+    "null_share": ("share of rows", _null_share, _any),
+    "category_share": ("share of rows", _category_share, _category),
+    "distribution": ("population stability index", _distribution, _histogram),
+    "freshness": ("hours since the newest", _freshness, _time),
+}
