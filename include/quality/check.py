@@ -16,6 +16,7 @@ from include.ledger.database import merge_rows, transaction
 from include.ledger.record import RowOutcome, quarantine, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, Record, RejectedRow
 from include.night import Night
+from include.quality.drift import watch_drift
 from include.quality.examine import Finding, examine, numbered
 from include.quality.expectation import Expectation
 from include.quality.failures import read_failures, write_failures
@@ -32,6 +33,7 @@ def check(night: Night, raw: Manifest) -> Manifest:
     Dataset `failures` names the failing rows of every expectation, also of those whose rows go on. Raises QualityStop
     when a critical expectation fails; the bad rows are in quarantine and the others deferred then. Safe to run again.
     """
+    watch_drift(night, raw)
     suite: Sequence[Expectation] = night.case.module("expectations").EXPECTATIONS
     findings = examine(raw, suite, read_history(night.ledger, night.case.name, night.interval))
     failures = write_failures(night.path("failures.parquet"), night.run_id, raw, findings, "failures")
