@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from include.errors import QualityStop
 from include.ledger import tables
 from include.ledger.database import merge_rows, transaction
+from include.ledger.quarantine import find_released
 from include.ledger.record import RowOutcome, quarantine, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, Record, RejectedRow
 from include.night import Night
@@ -21,6 +22,7 @@ from include.quality.examine import Finding, examine, numbered
 from include.quality.expectation import Expectation
 from include.quality.failures import read_failures, write_failures
 from include.quality.usual import read_history
+from include.sources.owners import Owners
 from include.staging import StagedWriter, read_chunks, read_rows, read_schema
 
 EXAMPLES = 5
@@ -52,6 +54,7 @@ def check(night: Night, raw: Manifest) -> Manifest:
 def _split(night: Night, raw: Manifest, findings: Sequence[Finding]) -> Manifest:
     """Good rows to dataset `good`, bad ones to quarantine, with every reason in the suite's order."""
     size, quarantined = night.settings.chunk_rows, 0
+    released = find_released(night.ledger, night.case.name, night.interval)
     setting_aside = [one for one in findings if one.expectation.rows == "quarantine"]
     with StagedWriter(night.path("good.parquet"), read_schema(raw)) as writer:
         for start, batch in numbered(read_chunks(raw, rows=size)):
@@ -59,9 +62,10 @@ def _split(night: Night, raw: Manifest, findings: Sequence[Finding]) -> Manifest
             for finding in setting_aside:
                 for at in finding.within(start, batch.num_rows):
                     reasons[at].append(finding.expectation)
-            _set_aside(night, batch, reasons)
-            quarantined += len(reasons)
-            keep = pa.array([at not in reasons for at in range(batch.num_rows)], pa.bool_())
+            bad = let_through(batch, reasons, released)
+            _set_aside(night, batch, bad)
+            quarantined += len(bad)
+            keep = pa.array([at not in bad for at in range(batch.num_rows)], pa.bool_())
             writer.write_table(pa.Table.from_batches([batch]).filter(keep))
     facts = {"rows_in": raw.rows, "quarantined": quarantined, "expectations": len(findings)}
     return writer.manifest(night.run_id, "good", facts)
@@ -70,16 +74,33 @@ def _split(night: Night, raw: Manifest, findings: Sequence[Finding]) -> Manifest
 def _set_aside(night: Night, batch: pa.RecordBatch, reasons: dict[int, list[Expectation]]) -> None:
     if reasons:
         bad = batch.take(pa.array(sorted(reasons), pa.int64())).to_pylist()
-        rejected = [_reject(row, reasons[at]) for row, at in zip(bad, sorted(reasons), strict=True)]
+        owners = Owners.of(night)
+        rejected = [_reject(row, reasons[at], owners) for row, at in zip(bad, sorted(reasons), strict=True)]
         with transaction(night.ledger) as connection:
             quarantine(connection, night, "check", rejected)
 
 
-def _reject(row: Record, failed: Sequence[Expectation]) -> RejectedRow:
+def let_through(
+    batch: pa.RecordBatch, reasons: dict[int, list[Expectation]], released: Mapping[str, frozenset[str]]
+) -> dict[int, list[Expectation]]:
+    """The bad rows of a chunk without those that a person let past all they failed; past critical ones nobody can."""
+    if not released:
+        return reasons
+    ids = batch.column("row_id")
+
+    def held(at: int, failed: list[Expectation]) -> bool:
+        passable = released.get(ids[at].as_py(), frozenset())
+        return any(e.severity == "critical" or e.id not in passable for e in failed)
+
+    return {at: failed for at, failed in reasons.items() if held(at, failed)}
+
+
+def _reject(row: Record, failed: Sequence[Expectation], owners: Owners) -> RejectedRow:
     source = "; ".join(f"{name} {place}" for name, place in json.loads(row["lineage"] or "{}").items())
     record = {name: value for name, value in row.items() if name not in _IDENTITY}
     reasons, ids = tuple(f"not met: {e.meaning} ({e.id})" for e in failed), tuple(e.id for e in failed)
-    return RejectedRow(row["row_id"], row["row_key"], source, reasons, record, expectations=ids)
+    owner = owners.of_columns(failed[0].columns, record)
+    return RejectedRow(row["row_id"], row["row_key"], source, reasons, record, expectations=ids, owner=owner)
 
 
 def record_results(night: Night, findings: Iterable[Finding], failures: Manifest, stage: str) -> None:
@@ -110,6 +131,7 @@ def _stop(night: Night, good: Manifest, failed: Sequence[Finding]) -> None:
         outcomes: Iterator[RowOutcome] = (
             RowOutcome(row["row_id"], row["row_key"], Outcome.DEFERRED, "check", reason, json.loads(row["lineage"]))
             for row in read_rows(good, rows=night.settings.chunk_rows, columns=_IDENTITY)
+            if night.decides_on(row["row_id"])
         )
         record_outcomes(connection, night.run_id, outcomes)
         stopped: dict[str, Any] = {"failed": ids, "deferred": good.rows}
