@@ -38,6 +38,7 @@ EVENT_TYPES = frozenset(
         "chain.anchored",
         "dead_letter.replayed",
         "dead_letter.dismissed",
+        "personal.viewed",
     }
 )
 
