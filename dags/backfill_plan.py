@@ -1,8 +1,8 @@
 """
 ### Work out what a range of nights would cost
 
-Started by the page *Backfill*. Every night of the range is rehearsed in a transaction that is rolled back: rows, answers
-to reuse, calls, tokens, cost and time at the limits. Nothing is asked, paid or written.
+Started by the page *Backfill*. Every night of the range is rehearsed in a transaction that is rolled back: rows,
+answers to reuse, calls, tokens, cost and time at the limits. Nothing is asked, paid or written.
 
 **Safe to re-run**: a plan is worked out anew. **Owner**: data-platform. **If it fails**: the plan's page says why.
 """

@@ -168,8 +168,8 @@ SELECT run_id, expectation, stage, severity, meaning, columns, handling, thresho
   FROM nightledger.quality_result WHERE run_id = ANY(:runs)"""
 
 _OWNERS = """
-SELECT owner AS name, count(*) AS open FROM nightledger.quarantine
- WHERE use_case = :use_case AND status = 'open' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20"""
+SELECT owner AS name, sum(rows)::bigint AS open FROM nightledger.quarantine_count
+ WHERE use_case = :use_case AND status = 'open' GROUP BY 1 HAVING sum(rows) > 0 ORDER BY 2 DESC, 1 LIMIT 20"""
 
 _DRIFT = """
 SELECT signal, column_name AS column, statistic, value, expected, threshold, nights, detail

@@ -172,6 +172,8 @@ SELECT expectation, stage, severity, meaning, success, could_not_run, unexpected
 
 _EXPECTATIONS = "SELECT count(*) AS count FROM nightledger.quality_result WHERE run_id = :run"
 
-_QUARANTINE = "SELECT status AS name, count(*) AS count FROM nightledger.quarantine WHERE run_id = :run GROUP BY 1"
+_QUARANTINE = """
+SELECT status AS name, sum(rows)::bigint AS count FROM nightledger.quarantine_count
+ WHERE run_id = :run GROUP BY 1 HAVING sum(rows) > 0 ORDER BY 2 DESC"""
 
 _DEAD = "SELECT status AS name, count(*) AS count FROM nightledger.dead_letter WHERE run_id = :run GROUP BY 1"

@@ -1,4 +1,4 @@
-"""Who is looking, and at which use cases: a use case is seen and changed by whom Airflow lets see and change its DAG."""
+"""Who is looking, and at which use cases: one is seen and changed by whom Airflow lets see and change its DAG."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import secrets
+from typing import Any
 from uuid import uuid4
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -12,7 +14,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from include.errors import ConfigurationError, LedgerOutdated, LedgerUnavailable, NightledgerError
-from nightledger.ui.rendering import render
+from nightledger.ui.headers import POLICY
+from nightledger.ui.lazy import Receive, Scope, Send
+from nightledger.ui.rendering import STATIC, render
 
 log = logging.getLogger(__name__)
 TITLES = {
@@ -35,7 +39,30 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(AnyHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(NightledgerError, _failed)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_middleware(_CatchAll)
+
+
+class _CatchAll:
+    """The last net, below the one of the web framework, which would let the error through to Airflow's own app."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; answer for it if it fails before it has answered."""
+        started = False
+
+        async def noted(message: Any) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            if started or scope["type"] != "http":
+                raise
+            await _unexpected(Request(scope, receive), error)(scope, receive, send)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -58,7 +85,7 @@ async def _failed(request: Request, error: Exception) -> Response:
     return _answer(request, 404 if missing else 400, str(error))
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
+def _unexpected(request: Request, error: Exception) -> Response:
     number = uuid4().hex[:12]
     log.error("page %s failed, number %s", request.url.path, number, exc_info=error)
     return _answer(request, 500, f"It is in the api-server's log under number {number}.")
@@ -69,6 +96,9 @@ def _answer(request: Request, status: int, words: str, headers: dict[str, str] |
     if request.scope["path"].removeprefix(request.scope.get("root_path", "")).startswith("/api"):
         return JSONResponse({"title": title, "detail": words}, status, headers)
     login = get_auth_manager().get_url_login(next_url=str(request.url)) if status == 401 else ""
-    page = render(request, "failure.html.j2", None, status=status, title=title, words=words, login=login)
-    page.headers.update(headers or {})
+    nonce, sheet = secrets.token_urlsafe(16), (STATIC / "style.css").read_text(encoding="utf-8")
+    values = {"title": title, "words": words, "login": login, "nonce": nonce, "sheet": sheet}
+    page = render(request, "failure.html.j2", None, http=status, **values)
+    policy = POLICY.replace("style-src 'self'", f"style-src 'nonce-{nonce}'")  # the sheet itself is behind the login
+    page.headers.update({"Content-Security-Policy": policy, **(headers or {})})
     return page

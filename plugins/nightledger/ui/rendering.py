@@ -57,7 +57,7 @@ def _environment() -> Environment:
     return environment
 
 
-def render(request: Request, template: str, viewer: Viewer | None, *, status: int = 200, **values: Any) -> HTMLResponse:
+def render(request: Request, template: str, viewer: Viewer | None, *, http: int = 200, **values: Any) -> HTMLResponse:
     """A page; forms in it carry the viewer's token."""
     base = request.scope.get("root_path", "")
     page = _environment().get_template(template)
@@ -70,7 +70,7 @@ def render(request: Request, template: str, viewer: Viewer | None, *, status: in
         token=token_for(viewer.user_id, nonce_of(request)) if viewer else "",
         **values,
     )
-    answer = HTMLResponse(content, status)
+    answer = HTMLResponse(content, http)
     if viewer:
         keep_nonce(request, answer)
     return answer

@@ -153,12 +153,9 @@ def settle(request: Request, viewer: Viewer, ledger: Ledger, chosen: Filter, act
 
 def as_query(chosen: Filter) -> dict[str, Any]:
     """A filter as values of an address."""
-    query = {name: value for name, value in chosen.filters().items() if name != "numbers"}
-    return {
-        **query,
-        "status": chosen.status or "all",
-        **{name: query[name].date() for name in ("start", "end") if name in query},
-    }
+    days = {name: moment.date() if moment else None for name, moment in (("start", chosen.start), ("end", chosen.end))}
+    names = ("use_case", "expectation", "owner", "row_key", "run_id")
+    return {**{name: getattr(chosen, name) for name in names}, "status": chosen.status or "all", **days}
 
 
 def _midnight(day: date | None) -> datetime | None:
