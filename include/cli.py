@@ -14,7 +14,7 @@ from typing import TextIO
 
 from sqlalchemy import Engine
 
-from include.commands import dead_letters, enrich_file, plan
+from include.commands import dead_letters, enrich_file, plan, quarantine
 from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError, NightledgerError
 from include.ledger import door
@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
     enrich_file.add(commands)
     dead_letters.add(commands)
+    quarantine.add(commands)
     plan.add(commands)
 
     report = commands.add_parser("report", help="print the morning report of a run")

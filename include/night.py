@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """One run in progress: what is asked, its interval and options, and the ways to reach everything else."""
+    """One run in progress: what is asked, its interval and options, and the ways to reach everything else.
+
+    `only` are the ids of the rows that a replay decides on; None: all rows.
+    """
 
     case: Enrichment
     interval: Interval
@@ -30,6 +33,11 @@ class Run:
     ledger: Engine
     connections: Connections
     settings: Settings
+    only: frozenset[str] | None = None
+
+    def decides_on(self, row_id: str) -> bool:
+        """Whether the row is one that this run decides on; the others keep what a finished run gave them."""
+        return self.only is None or row_id in self.only
 
     def system(self, name: str) -> System:
         """An entry of the registry; raises ConfigurationError if there is none."""

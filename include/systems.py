@@ -42,7 +42,8 @@ class System:
 
     `first_byte_seconds` is how long a call may stay silent (default: `timeout_seconds`). The budgets are ceilings in
     US dollars for everything that uses this entry. `batch_*` are the limits of the provider's batch API: requests of
-    one batch, tokens that may wait in it at once, and how often it is asked whether a batch is done.
+    one batch, tokens that may wait in it at once, and how often it is asked whether a batch is done. `owner` is the
+    team that can mend what the system holds.
     """
 
     name: str
@@ -65,6 +66,7 @@ class System:
     batch_rows: int = 100
     max_search_results: int = 10_000
     context_tokens: Mapping[str, int] = field(default_factory=dict)
+    owner: str = ""
 
 
 def read_systems(path: Path) -> dict[str, System]:

@@ -50,7 +50,7 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     elif given.action == "dismiss":
         if not given.reason:
             raise ConfigurationError("needs a --reason, which is kept", about="dead-letters dismiss")
-        out.write(f"{dismiss(engine, selection, _actor(), given.reason)} letters dismissed\n")
+        out.write(f"{dismiss(engine, selection, actor(), given.reason)} letters dismissed\n")
     else:
         groups = list_groups(engine, selection, given.status)
         for group in groups:
@@ -61,7 +61,7 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
 
 
 def _replay(connections: Connections, selection: Selection, out: TextIO) -> int:
-    done = replay(connections, Settings.read(), selection, _actor())
+    done = replay(connections, Settings.read(), selection, actor())
     for night in done:
         out.write(json.dumps(night, default=str) + "\n")
     total = {name: sum(night[name] for night in done) for name in ("rows", "died_again", "left_open")}
@@ -71,7 +71,7 @@ def _replay(connections: Connections, selection: Selection, out: TextIO) -> int:
     return 1 if bad else 0
 
 
-def _actor() -> str:
+def actor() -> str:
     """Who is at the command line; a container may run under a number that has no name."""
     try:
         return getpass.getuser()
@@ -82,10 +82,11 @@ def _actor() -> str:
 def select(given: dict[str, Any]) -> Selection:
     """A selection from named values; raises ConfigurationError for a time that is none."""
     chosen = {name: given.get(name) or None for name in ("use_case", "cause", "system", "stage")}
-    return Selection(**chosen, start=_time(given.get("start")), end=_time(given.get("end")))
+    return Selection(**chosen, start=read_time(given.get("start")), end=read_time(given.get("end")))
 
 
-def _time(text: str | None) -> datetime | None:
+def read_time(text: str | None) -> datetime | None:
+    """A time in ISO 8601, UTC if it names no zone; raises ConfigurationError for what is none."""
     if not text:
         return None
     try:

@@ -38,7 +38,13 @@ EVENT_TYPES = frozenset(
         "chain.anchored",
         "dead_letter.replayed",
         "dead_letter.dismissed",
+<<<<<<< HEAD
         "personal.viewed",
+=======
+        "quarantine.replayed",
+        "quarantine.dismissed",
+        "quarantine.fixed",
+>>>>>>> 7d3b97e085a5b997d312858d271546a9a5a639aa
     }
 )
 
@@ -136,11 +142,16 @@ def record_event(connection: Connection, stream: str, kind: str, details: Record
 
 def record_manifest(engine: Engine, manifest: Manifest) -> None:
     """Make a staged dataset exist; a later one of the same name replaces it."""
+    with transaction(engine) as connection:
+        put_manifest(connection, manifest)
+
+
+def put_manifest(connection: Connection, manifest: Manifest) -> None:
+    """`record_manifest` in the caller's transaction."""
     values = {**manifest.to_json(), "columns": dict(manifest.columns), "facts": dict(manifest.facts)}
     new = insert(tables.manifest).values(values)
     changed = {name: new.excluded[name] for name in values if name not in ("run_id", "dataset")}
-    with transaction(engine) as connection:
-        connection.execute(new.on_conflict_do_update(index_elements=["run_id", "dataset"], set_=changed))
+    connection.execute(new.on_conflict_do_update(index_elements=["run_id", "dataset"], set_=changed))
 
 
 def find_manifest(engine: Engine, run_id: str, dataset: str) -> Manifest | None:
@@ -182,8 +193,11 @@ def record_outcomes(connection: Connection, run_id: str, outcomes: Iterable[RowO
 
 
 def quarantine(connection: Connection, night: Run, stage: str, rejected: Iterable[RejectedRow]) -> int:
-    """Set rows aside with every reason, personal values as tokens, and give input rows their outcome."""
-    rows = list(rejected)
+    """Set rows aside with every reason, personal values as tokens, and give input rows their outcome.
+
+    Rows that the run does not decide on are left as they are.
+    """
+    rows = [row for row in rejected if night.decides_on(row.row_id)]
     names = (
         *("run_id", "use_case", "row_id", "row_key", "source", "stage", "reasons", "record", "counts_as_input"),
         *("interval_start", "interval_end", "expectations", "owner"),

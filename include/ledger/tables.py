@@ -141,6 +141,18 @@ quarantine = _table(
     expectations=ARRAY(Text),
     owner=Text,
     history=JSONB,
+    released=ARRAY(Text),
+)
+quarantine_count = _table(
+    "quarantine_count",
+    "run_id status owner expectations",
+    run_id=Text,
+    status=Text,
+    owner=Text,
+    expectations=ARRAY(Text),
+    use_case=Text,
+    **_WHEN,
+    rows=BigInteger,
 )
 column_profile = _table(
     "column_profile",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -14,11 +14,13 @@ import pyarrow as pa
 from include.errors import QualityStop
 from include.ledger import tables
 from include.ledger.database import merge_rows, transaction
+from include.ledger.quarantine import find_released
 from include.ledger.record import RowOutcome, quarantine, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, Record, RejectedRow
 from include.night import Night
 from include.quality.expectation import Expectation
 from include.quality.gx import Evaluated, evaluate
+from include.sources.owners import Owners
 from include.staging import StagedWriter, read_chunks, read_rows, read_schema
 
 EXAMPLES = 5
@@ -69,12 +71,13 @@ def check(night: Night, raw: Manifest) -> Manifest:
     tallies = {expectation.id: _Tally(expectation) for expectation in expectations}
     runnable = [e for e in expectations if _columns_exist(tallies[e.id], raw)]
     whole = _check_whole(night, raw, [e for e in runnable if e.whole], tallies)
+    released = find_released(night.ledger, night.case.name, night.interval)
     quarantined = 0
     with StagedWriter(night.path("good.parquet"), read_schema(raw)) as writer:
         chunked = [e for e in runnable if not e.whole]
         for start, batch in _numbered(read_chunks(raw, rows=night.settings.chunk_rows)):
             reasons = _check_chunk(night, batch, start, chunked, tallies, whole)
-            quarantined += _split(night, batch, reasons, writer)
+            quarantined += _split(night, batch, let_through(batch, reasons, released), writer)
     facts = {"rows_in": raw.rows, "quarantined": quarantined, "expectations": len(expectations)}
     good = writer.manifest(night.run_id, "good", facts)
     _record_results(night, tallies.values(), raw.rows)
@@ -146,7 +149,8 @@ def _split(night: Night, batch: pa.RecordBatch, reasons: dict[int, list[Expectat
     """Good rows of a chunk to the dataset, bad ones to quarantine; returns how many were bad."""
     if reasons:
         bad = batch.take(pa.array(sorted(reasons), pa.int64())).to_pylist()
-        rejected = [_reject(row, reasons[at]) for row, at in zip(bad, sorted(reasons), strict=True)]
+        owners = Owners.of(night)
+        rejected = [_reject(row, reasons[at], owners) for row, at in zip(bad, sorted(reasons), strict=True)]
         with transaction(night.ledger) as connection:
             quarantine(connection, night, "check", rejected)
     keep = pa.array([at not in reasons for at in range(batch.num_rows)], pa.bool_())
@@ -154,11 +158,27 @@ def _split(night: Night, batch: pa.RecordBatch, reasons: dict[int, list[Expectat
     return len(reasons)
 
 
-def _reject(row: Record, failed: Sequence[Expectation]) -> RejectedRow:
+def let_through(
+    batch: pa.RecordBatch, reasons: dict[int, list[Expectation]], released: Mapping[str, frozenset[str]]
+) -> dict[int, list[Expectation]]:
+    """The bad rows of a chunk without those that a person let past all they failed; past critical ones nobody can."""
+    if not released:
+        return reasons
+    ids = batch.column("row_id")
+
+    def held(at: int, failed: list[Expectation]) -> bool:
+        passable = released.get(ids[at].as_py(), frozenset())
+        return any(e.severity == "critical" or e.id not in passable for e in failed)
+
+    return {at: failed for at, failed in reasons.items() if held(at, failed)}
+
+
+def _reject(row: Record, failed: Sequence[Expectation], owners: Owners) -> RejectedRow:
     source = "; ".join(f"{name} {place}" for name, place in json.loads(row["lineage"] or "{}").items())
     record = {name: value for name, value in row.items() if name not in _IDENTITY}
     reasons, ids = tuple(f"not met: {e.meaning} ({e.id})" for e in failed), tuple(e.id for e in failed)
-    return RejectedRow(row["row_id"], row["row_key"], source, reasons, record, expectations=ids)
+    owner = owners.of_columns(failed[0].columns, record)
+    return RejectedRow(row["row_id"], row["row_key"], source, reasons, record, expectations=ids, owner=owner)
 
 
 def _record_results(night: Night, tallies: Iterable[_Tally], rows: int) -> None:
@@ -186,6 +206,7 @@ def _stop(night: Night, good: Manifest, failed: Sequence[_Tally], rows: int) -> 
         outcomes: Iterator[RowOutcome] = (
             RowOutcome(row["row_id"], row["row_key"], Outcome.DEFERRED, "check", reason, json.loads(row["lineage"]))
             for row in read_rows(good, rows=night.settings.chunk_rows, columns=_IDENTITY)
+            if night.decides_on(row["row_id"])
         )
         record_outcomes(connection, night.run_id, outcomes)
         stopped: dict[str, Any] = {"failed": [t.expectation.id for t in failed], "deferred": good.rows}

@@ -12,10 +12,13 @@ from include.ledger import tables
 from include.ledger.closing import close_run
 from include.ledger.database import transaction
 from include.ledger.dead_letters import settle
+from include.ledger.quarantine import Filter
+from include.ledger.quarantine_replays import settle as settle_quarantine
 from include.ledger.record import find_manifest
 from include.models import Record
 from include.night import Night
 from include.report.balance import compare
+from include.report.cleanup import write_cleanup
 from include.report.facts import collect
 from include.report.html import as_html
 from include.report.text import as_text
@@ -43,8 +46,10 @@ def close(night: Night, *, failed: Mapping[str, str] | None = None, truth: Mappi
     with transaction(night.ledger) as connection:
         size = {"rows_in": balance.rows_in, "not_finished": balance.missing}
         settle(connection, night)
+        settle_quarantine(connection, night)
         close_run(connection, night.run_id, status, balance.counts, **size, detail="; ".join(reasons) or None)
     summary = {"run_id": night.run_id, "status": status, "counts": balance.counts, **_render(night, truth)}
+    summary["cleanup"] = _list_cleanup(night)
     log.info("%s closed as %s: %s. Report: %s", night.run_id, status, balance.counts, summary["report"])
     if broken:
         raise CountsDoNotAddUp(
@@ -64,6 +69,12 @@ def _is_stopped(night: Night) -> bool:
     )
     with transaction(night.ledger) as connection:
         return connection.scalar(query) == "check.stopped"
+
+
+def _list_cleanup(night: Night) -> dict[str, tuple[str, str]]:
+    """What each owner of a source is to mend, beside the staged data."""
+    waiting = Filter(run_id=night.run_id, status="waiting")
+    return write_cleanup(night.ledger, night.settings, waiting, night.path("report.txt").parent)
 
 
 def _render(night: Night, truth: Mapping[str, str] | None) -> Record:

@@ -74,10 +74,22 @@ class CrmReader:
             last = self._check_order(items, last)
             self.pages += 1
             self.rows += len(items)
-            yield self._page(items)
+            yield self._page(items, f"{self.source.object} page {self.pages}")
             left = None if left is None else left - len(items)
             if not answer.get("paging"):
                 return
+
+    def read_ids(self, numbers: Sequence[str]) -> Iterator[Page]:
+        """Pages of the records with these ids as they are now; ids that are not there are left out."""
+        for start in range(0, len(numbers), self.system.batch_rows):
+            asked = numbers[start : start + self.system.batch_rows]
+            body = {"properties": [c.source_name for c in self.columns], "inputs": [{"id": one} for one in asked]}
+            path = f"/crm/v3/objects/{self.source.object}/batch/read"
+            answer = self.client.call("POST", path, body, accept=(200, 207)).body
+            items = _results(answer, self.system, self.source.object, _is_object)
+            self.pages += 1
+            self.rows += len(items)
+            yield self._page(items, f"{self.source.object} read anew, page {self.pages}")
 
     def _search(self, interval: Interval, last: int, size: int) -> Any:
         modified = self.source.modified.source_name
@@ -108,12 +120,12 @@ class CrmReader:
             last = number
         return last
 
-    def _page(self, items: list[Record]) -> Page:
+    def _page(self, items: list[Record], name: str) -> Page:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         rows: list[Record] = []
         rejected: list[RejectedRow] = []
         for number, item in enumerate(items, 1):
-            place = f"{self.source.object} page {self.pages} row {number}"
+            place = f"{name} row {number}"
             raw = {self.source.key.source_name: item["id"], **_present(item["properties"])}
             record, reasons = read_columns(raw, self.columns, personal=self.personal)
             self._advance(record[self.source.modified.name])
@@ -121,7 +133,8 @@ class CrmReader:
             key = str(record[self.source.key.name] or item["id"])
             if reasons:
                 kept = _as_text(raw, self.columns)
-                rejected.append(RejectedRow(row_id, key, f"{self.system.name}: {place}", tuple(reasons), kept))
+                where, owner = f"{self.system.name}: {place}", self.system.owner
+                rejected.append(RejectedRow(row_id, key, where, tuple(reasons), kept, owner=owner))
             else:
                 lineage = {self.system.name: place, "retrieved_at": now}
                 rows.append({"row_id": row_id, "row_key": key, "lineage": lineage, **record})
@@ -168,7 +181,8 @@ class CrmReader:
             if reasons:
                 place = f"{self.system.name}/{related.object}/{item['id']}"
                 kept = _as_text(raw, related.columns)
-                yield RejectedRow(place, str(item["id"]), place, tuple(reasons), kept, counts_as_input=False)
+                why, owner = tuple(reasons), self.system.owner
+                yield RejectedRow(place, str(item["id"]), place, why, kept, counts_as_input=False, owner=owner)
 
 
 def _check_properties(client: RestClient, system: System, kind: str, columns: Iterable[Column]) -> None:

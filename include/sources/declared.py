@@ -41,11 +41,13 @@ def stage_drop(
     into: Path,
     set_aside: Callable[[RejectedRow], None],
     personal: Collection[str] = (),
+    owner: str = "",
 ) -> DropFacts:
     """Write the records of the file at `local`, called `name` at its source, to Parquet with `key` and `line`.
 
-    Bad records go to `set_aside` with every reason; of records with the same key the first good one counts. Memory does
-    not grow with the file. Raises ContractBroken for an empty file or one that lacks a declared column.
+    Bad records go to `set_aside` with every reason and the file's `owner`; of records with the same key the first good
+    one counts. Memory does not grow with the file. Raises ContractBroken for an empty file or one that lacks a declared
+    column.
     """
     encoding = find_encoding(local)
     declared = [column.source_name for column in drop.columns]
@@ -54,7 +56,7 @@ def stage_drop(
     if layout is None:
         raise _broken(drop, name, "empty file")
     _check_header(drop, name, layout)
-    reader = _Reader(drop, name, layout, encoding, set(personal))
+    reader = _Reader(drop, name, layout, encoding, set(personal), owner)
     rejected = 0
     with (
         closing(_FirstLines()) as first_lines,
@@ -99,8 +101,15 @@ class _Reader:
     """Turns a record of one file into a staged row, or says why not."""
 
     def __init__(
-        self, drop: FileDrop, name: str, layout: Layout, encoding: Encoding, personal: Collection[str]
+        self,
+        drop: FileDrop,
+        name: str,
+        layout: Layout,
+        encoding: Encoding,
+        personal: Collection[str],
+        owner: str,
     ) -> None:
+        self._owner = owner
         self._drop, self._name, self._header = drop, name, layout.header
         self._doubtful = not encoding.clean
         self._codec = encoding.codec
@@ -135,7 +144,7 @@ class _Reader:
             raw = dict(zip(self._header, found.fields, strict=True))
             record = {drop.prefix + column.name: raw[column.source_name][:_SHOWN] for column in drop.columns}
         key = row.get("key") if self._may_show else None
-        return RejectedRow(place, key, place, tuple(reasons), record, counts_as_input=False)
+        return RejectedRow(place, key, place, tuple(reasons), record, counts_as_input=False, owner=self._owner)
 
 
 class _FirstLines:

@@ -6,7 +6,7 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 from include.errors import ConfigurationError
 from include.ledger.database import transaction
 from include.ledger.record import find_manifest, finished_snapshot, note_progress, record_event, record_manifest
-from include.models import Manifest, Record
+from include.models import Manifest, Record, RejectedRow
 from include.night import Night
 from include.rest import RestClient
 from include.sources.archive import archive
@@ -47,13 +47,13 @@ def extract(night: Night) -> Manifest:
     if not night.options.re_extract:
         own = find_manifest(night.ledger, night.run_id, DATASET)
         if own and own.facts.get("limit") == night.options.limit and is_intact(own, columns):
-            archive(night, _files(own))
+            archive(night, files_of(own))
             return own
         earlier = finished_snapshot(night.ledger, night.case.name, night.interval)
         if earlier and is_intact(earlier, columns):
             return reuse(night, earlier)
     manifest = read_sources(night)
-    archive(night, _files(manifest))
+    archive(night, files_of(manifest))
     return manifest
 
 
@@ -67,7 +67,8 @@ def _refuse_future(night: Night) -> None:
         )
 
 
-def _files(manifest: Manifest) -> list[Fetched]:
+def files_of(manifest: Manifest) -> list[Fetched]:
+    """The files that a raw dataset was made of."""
     return [Fetched.from_json(fact) for fact in manifest.facts.get("files", ())]
 
 
@@ -77,7 +78,7 @@ def read_sources(night: Night) -> Manifest:
     rejections = Rejections(night)
     with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
         drops = [
-            _read_drop(night, drop, Path(folder) / str(at), rejections) for at, drop in enumerate(night.case.drops)
+            read_drop(night, drop, Path(folder) / str(at), rejections.add) for at, drop in enumerate(night.case.drops)
         ]
         drops_done = time.monotonic()
         entry = night.system(night.case.source.system)
@@ -92,7 +93,9 @@ def read_sources(night: Night) -> Manifest:
     return _record(night, writer.manifest(night.run_id, DATASET, facts))
 
 
-def _read_drop(night: Night, drop: FileDrop, work: Path, rejections: Rejections) -> tuple[DropJoin, Record | None]:
+def read_drop(
+    night: Night, drop: FileDrop, work: Path, set_aside: Callable[[RejectedRow], None]
+) -> tuple[DropJoin, Record | None]:
     """Fetch and stage one drop in the local folder `work`; the facts are None where no file came and none must."""
     work.mkdir()
     with open_drop(night, drop.system) as sftp:
@@ -101,7 +104,8 @@ def _read_drop(night: Night, drop: FileDrop, work: Path, rejections: Rejections)
         log.warning("%s: no file for %s, its columns stay empty", drop.system, drop.prefix)
         return DropJoin(drop, "", None), None
     staged = work / "staged.parquet"
-    found = stage_drop(drop, work / "file", fetched.name, staged, rejections.add, night.case.personal)
+    owner, personal = night.system(drop.system).owner, night.case.personal
+    found = stage_drop(drop, work / "file", fetched.name, staged, set_aside, personal, owner)
     (work / "file").unlink()
     return DropJoin(drop, fetched.name, staged), {**fetched.to_json(), **asdict(found)}
 

@@ -39,6 +39,7 @@ def reuse(night: Night, earlier: Manifest) -> Manifest:
     """
     limit = night.options.limit
     facts = {**earlier.facts, "reused_from": earlier.run_id, "limit": limit, "calls": 0, "retries": 0, "pages": 0}
+    facts = {name: fact for name, fact in facts.items() if name not in ("read_anew", "delivered_again")}
     if limit is None or limit >= earlier.facts["input_rows"]:
         manifest, copied = replace(earlier, run_id=night.run_id, facts=facts), True
     else:

@@ -1,0 +1,221 @@
+"""What is to be mended at the sources: for each owner one list for a spreadsheet and one page.
+
+They name rows by their keys and columns, and show no value of a personal column.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy import Engine, Row, select
+from upath import UPath
+
+from include.ledger import tables
+from include.ledger.database import transaction
+from include.ledger.quarantine import MOST_LISTED, Filter, page_query
+from include.models import Record
+from include.report import wording
+from include.settings import Settings
+from include.sources.owners import Origin, Owners
+from include.systems import System, read_systems
+from include.use_case import load, names
+
+NOBODY = "no owner in the registry"
+SHOWN = 200
+"""Rows of one page for one expectation; the list for a spreadsheet holds all."""
+_MEANS_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+_READABLE = "Can be read"
+
+
+class Task(NamedTuple):
+    """One thing to mend: a row, the columns of it as they are called at the source, what is expected, what to do."""
+
+    use_case: str
+    night: str
+    system: str
+    object: str
+    row_key: str
+    place: str
+    columns: str
+    expected: str
+    todo: str
+
+
+@dataclass
+class _Group:
+    """Tasks of one owner for one expectation; the first ones are kept for the page."""
+
+    expected: str
+    rows: int = 0
+    shown: list[Task] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """An expectation as the run had it on record."""
+
+    type: str
+    columns: Sequence[str]
+    meaning: str
+
+
+def write_cleanup(
+    engine: Engine, settings: Settings, chosen: Filter, folder: Path | UPath
+) -> dict[str, tuple[str, str]]:
+    """Write `cleanup-<owner>.csv` and `.html` for each owner of the chosen rows; returns their places by owner.
+
+    The CSV is UTF-8 with a byte order mark, without which Excel takes it for Latin-1; every field is quoted, and one
+    that a spreadsheet would take for a formula starts with an apostrophe
+    (https://owasp.org/www-community/attacks/CSV_Injection). Memory does not grow with the rows. Nothing is written
+    where nothing is chosen.
+    """
+    reader = _Reader(engine, read_systems(settings.systems_file))
+    groups: dict[str, dict[str, _Group]] = {}
+    places: dict[str, tuple[str, str]] = {}
+    with ExitStack() as files:
+        lists: dict[str, Any] = {}
+        for owner, task in reader.tasks(chosen):
+            if owner not in lists:
+                csv_place, html_place = (folder / f"cleanup-{_slug(owner)}.{kind}" for kind in ("csv", "html"))
+                places[owner] = (str(csv_place), str(html_place))
+                handle = files.enter_context(csv_place.open("w", encoding="utf-8-sig", newline=""))
+                lists[owner] = _start_list(handle)
+            lists[owner].writerow([harmless(cell) for cell in task])
+            group = groups.setdefault(owner, {}).setdefault(task.expected, _Group(task.expected))
+            group.rows += 1
+            if len(group.shown) < SHOWN:
+                group.shown.append(task)
+    for owner, found in groups.items():
+        page = _page(owner, sorted(found.values(), key=lambda one: -one.rows))
+        (folder / f"cleanup-{_slug(owner)}.html").write_text(page, encoding="utf-8")
+    return places
+
+
+def harmless(cell: str) -> str:
+    """The cell as no spreadsheet takes it for a formula, and without control characters."""
+    text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "\ufffd", cell)
+    return f"'{text}" if text.startswith(_MEANS_FORMULA) or text.lstrip().startswith(_MEANS_FORMULA) else text
+
+
+def _start_list(handle: TextIO) -> Any:
+    writer = csv.writer(handle, quoting=csv.QUOTE_ALL)
+    writer.writerow(name.replace("_", " ") for name in Task._fields)
+    return writer
+
+
+def _slug(owner: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", owner.lower()).strip("-") or "unnamed"
+
+
+class _Reader:
+    """Reads entries page by page, and each run's expectations and each use case's columns once."""
+
+    def __init__(self, engine: Engine, systems: Mapping[str, System]) -> None:
+        self._engine, self._systems, self._known = engine, systems, names()
+        self._expected: dict[str, dict[str, _Expected]] = {}
+        self._owners: dict[str, Owners] = {}
+
+    def tasks(self, chosen: Filter) -> Iterator[tuple[str, Task]]:
+        """Every task with its owner: one for each row and reason."""
+        after = None
+        while True:
+            query = page_query(chosen, after, MOST_LISTED).add_columns(tables.quarantine.c.record)
+            with transaction(self._engine) as connection:
+                rows = connection.execute(query).all()
+            for row in rows:
+                yield from self._of_row(row)
+            if len(rows) < MOST_LISTED:
+                return
+            after = rows[-1].quarantine_id
+
+    def _of_row(self, row: Row[Any]) -> Iterator[tuple[str, Task]]:
+        owners = self._owners_of(row.use_case)
+        system, kind, _ = (*row.row_id.split("/", 2), "", "")[:3]
+        for at, reason in enumerate(row.reasons):
+            expected = self._expectations(row.run_id).get(row.expectations[at]) if row.stage == "check" else None
+            if expected is None:
+                column, _, problem = reason.partition(": ")
+                origin, owner = Origin(system, kind.partition(":")[0], column if problem else ""), row.owner
+                meaning = f"{_READABLE}: {problem or reason}"
+            else:
+                origins = [owners.origin_of(one, row.record) for one in expected.columns] if owners else []
+                origin = origins[0] if origins else Origin(system, kind, ", ".join(expected.columns))
+                same = (one.name for one in origins if one.system == origin.system and one.name)
+                origin = origin._replace(name=", ".join(dict.fromkeys(same)) or origin.name)
+                owner = owners.of_system(origin.system) if owners else row.owner
+                meaning = expected.meaning
+            yield owner or NOBODY, _task(row, origin, meaning, expected)
+
+    def _owners_of(self, use_case: str) -> Owners | None:
+        """None for a use case that is not there any more."""
+        if use_case in self._known and use_case not in self._owners:
+            self._owners[use_case] = Owners.read(load(use_case), self._systems)
+        return self._owners.get(use_case)
+
+    def _expectations(self, run_id: str) -> Mapping[str, _Expected]:
+        if run_id not in self._expected:
+            r = tables.quality_result.c
+            query = select(r.expectation, r.type, r.columns, r.meaning).where(r.run_id == run_id)
+            with transaction(self._engine) as connection:
+                found = connection.execute(query).all()
+            self._expected[run_id] = {name: _Expected(*more) for name, *more in found}
+        return self._expected[run_id]
+
+
+def _task(row: Row[Any], origin: Origin, meaning: str, expected: _Expected | None) -> Task:
+    where = next((p for p in row.source.split("; ") if p.startswith((f"{origin.system} ", f"{origin.system}/"))), "")
+    place = where[len(origin.system) + 1 :] or row.source
+    night = f"{row.interval_start:%Y-%m-%d}"
+    key = row.row_key or row.row_id
+    return Task(
+        row.use_case,
+        night,
+        origin.system,
+        origin.object,
+        key,
+        place,
+        origin.name,
+        meaning,
+        _todo(row, origin, expected),
+    )
+
+
+def _todo(row: Row[Any], origin: Origin, expected: _Expected | None) -> str:
+    """What to do at the source, in words."""
+    what = origin.name or "the row"
+    if not row.counts_as_input and row.row_id.startswith(f"{origin.system}/") and ":" in row.row_id:
+        return f"Correct {what} and deliver the file again"
+    if expected is not None and expected.type == "ExpectColumnValuesToBeUnique":
+        return f"Decide which row with this {what} is right; correct or remove the others"
+    if expected is not None and expected.type == "ExpectColumnValuesToNotBeNull":
+        return f"Fill in {what}"
+    return f"Correct {what}"
+
+
+def _page(owner: str, groups: Sequence[_Group]) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=wording.number, plural=wording.plural)
+    tasks = [task for group in groups for task in group.shown]
+    facts: Record = {
+        "owner": owner,
+        "groups": groups,
+        "total": sum(group.rows for group in groups),
+        "nights": sorted({task.night for task in tasks}),
+        "list": f"cleanup-{_slug(owner)}.csv",
+        "written": datetime.now().astimezone(),
+    }
+    return environment.get_template("cleanup.html.j2").render(facts)

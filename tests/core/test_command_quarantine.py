@@ -1,0 +1,403 @@
+"""`quarantine` on whole nights: rows mended at their source are replayed, written once, and nothing else is touched."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from sqlalchemy import text
+
+from include.cli import main
+from include.connections import EnvironmentConnections
+from include.ledger.quarantine import Filter
+from include.ledger.quarantine_replays import Selection
+from include.ledger.verify import verify
+from include.models import Record
+from include.quarantine_replay import replay_quarantined
+from include.sandbox.config import SandboxConfig
+from include.sandbox.process import running_sandbox
+from include.settings import ROOT, Settings
+from include.use_cases.crm_lead_scoring import expectations, spec
+from tests.core.conftest import Ledger
+from tests.core.enrich.test_enrich import rows
+from tests.core.test_command_dead_letters import END, environment, last_outcomes, run_night
+from tests.core.test_whole_night import Sandbox
+
+__all__ = ["environment"]
+
+LEADS = 200
+MEND = {
+    "email": lambda number: f"lead{number}@example.com",
+    "hs_analytics_num_page_views": lambda number: 12,
+    "lifecyclestage": lambda number: "lead",
+    "jobtitle": lambda number: "Buyer",
+    "notes_last_updated": lambda number: (END - timedelta(days=9)).isoformat(),
+}
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    config = SandboxConfig(
+        state=tmp_path_factory.mktemp("sandbox"),
+        anchor=END,
+        days=2,
+        leads_per_day=LEADS,
+        crm_latency_ms=0,
+        model_latency_ms=10,
+        model_jitter_ms=0,
+        crm_requests_per_10s=10_000,
+    )
+    with running_sandbox(config) as endpoints:
+        yield Sandbox(endpoints)
+
+
+@pytest.fixture
+def quarantine(environment: dict[str, str]) -> Command:
+    """`quarantine` as a person types it; returns the exit code and what it printed."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        out = io.StringIO()
+        return main(["quarantine", *arguments], out), out.getvalue()
+
+    return run
+
+
+def waiting(ledger: Ledger, where: str = "counts_as_input") -> dict[str, Any]:
+    """Row id -> entry of every row that waits; a row waits once."""
+    columns = "row_id, row_key, quarantine_id, expectations, owner, run_id, reasons"
+    found = rows(ledger, f"SELECT {columns} FROM quarantine WHERE status IN ('open', 'fixed') AND {where}")
+    assert len({row.row_id for row in found}) == len(found)
+    return {row.row_id: row for row in found}
+
+
+def set_at_source(sandbox: Sandbox, row_id: str, **properties: Any) -> None:
+    """Change a record in the CRM, as its owner would."""
+    e = sandbox.endpoints
+    url = f"{e.crm_url}/crm/v3/objects/{row_id.removeprefix('crm/')}"
+    given = {"headers": {"Authorization": f"Bearer {e.crm_token}"}, "json": {"properties": properties}}
+    requests.patch(url, timeout=10, **given).raise_for_status()
+
+
+def mend(sandbox: Sandbox, *row_ids: str) -> None:
+    for row_id in row_ids:
+        set_at_source(sandbox, row_id, **{name: make(row_id.rpartition("/")[2]) for name, make in MEND.items()})
+
+
+def done_of(said: str) -> Record:
+    (found,) = [json.loads(line) for line in said.splitlines()[:-1]]
+    return dict(found)
+
+
+def count_is_kept(ledger: Ledger) -> bool:
+    """Whether the sums that pages read are those of the rows."""
+    by = "run_id, status, owner, expectations"
+    kept = rows(ledger, f"SELECT {by}, rows FROM quarantine_count WHERE rows <> 0 ORDER BY 1, 2, 3, 4")
+    return bool(kept) and kept == rows(
+        ledger, f"SELECT {by}, count(*) FROM quarantine GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+    )
+
+
+def untouched(before: dict[str, str], after: dict[str, str], chosen: Collection[str]) -> bool:
+    """Whether rows that were not chosen ended as before; what was written then is unchanged now."""
+    others = before.keys() - set(chosen)
+    kept = {row: "unchanged" if before[row] == "written" else before[row] for row in others}
+    return kept == {row: after[row] for row in others}
+
+
+def history(ledger: Ledger, row_id: str) -> list[list[str]]:
+    """The states an entry went through, for each run of the row's night."""
+    query = f"SELECT history FROM quarantine WHERE row_id = '{row_id}' ORDER BY quarantine_id"
+    return [[line["state"] for line in lines] for (lines,) in rows(ledger, query)]
+
+
+def test_rows_mended_in_the_crm_are_read_anew_and_written_once(
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger
+) -> None:
+    night = run_night()
+    bad = waiting(ledger)
+    assert len(bad) == night["counts"]["quarantined"] > 8
+    assert {row.owner for row in bad.values()} == {"revenue-operations"}
+    mended, left = sorted(bad)[:4], sorted(bad)[4:]
+    mend(sandbox, *mended)
+    numbers = [str(bad[row].quarantine_id) for row in mended]
+    assert quarantine("fixed", *numbers, "--reason", "corrected by sales") == (0, "4 rows marked as fixed\n")
+    before, asked, written = last_outcomes(ledger), sandbox.billed()["calls"], sandbox.written()
+
+    code, said = quarantine("replay", "--status", "waiting", *numbers)
+    done = done_of(said)
+    assert (code, done["rows"], done["passed"], done["status"]) == (0, 4, 4, "succeeded")
+    assert sandbox.billed()["calls"] - asked == 4
+    after = last_outcomes(ledger)
+    assert sum(done["counts"].values()) == len(after) == LEADS
+    assert {after[row] for row in mended} <= {"written", "in_review"}
+    assert sandbox.written() - written == sum(after[row] == "written" for row in mended) > 0
+    kept = {row: "unchanged" if outcome == "written" else outcome for row, outcome in before.items()}
+    assert {row: after[row] for row in after if row not in mended} == {
+        row: kept[row] for row in kept if row not in mended
+    }
+
+    still = waiting(ledger)
+    assert sorted(still) == left
+    assert {row.run_id for row in still.values()} == {done["run_id"]}
+    assert history(ledger, mended[0]) == [["fixed", "begun", "passed"]]
+    assert history(ledger, left[0])[0] == ["moved"] or history(ledger, left[0])[0] == ["quarantined_again"]
+    assert count_is_kept(ledger)
+    assert verify(ledger.owner).holds
+
+    asked, written = sandbox.billed()["calls"], sandbox.written()
+    assert quarantine("replay", *numbers)[1].startswith("0 rows of 0 nights")
+    again = run_night()  # an ordinary run keeps what was mended
+    assert again["counts"]["quarantined"] == len(left)
+    assert (sandbox.billed()["calls"], sandbox.written()) == (asked, written)
+    assert sorted(waiting(ledger)) == left
+
+
+def test_a_row_that_fails_again_waits_in_its_new_run_with_its_new_reasons(
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger
+) -> None:
+    run_night()
+    bad = waiting(ledger, "'page_views_range' = ANY(expectations)")
+    row = sorted(bad)[0]
+    set_at_source(sandbox, row, hs_analytics_num_page_views=3, lifecyclestage="nonsense")
+    code, said = quarantine("replay", str(bad[row].quarantine_id), "--read-anew")
+    done = done_of(said)
+    assert (code, done["rows"], done["passed"], done["again"]) == (1, 1, 0, 1)
+    assert history(ledger, row) == [["begun", "quarantined_again"], []]
+    assert waiting(ledger)[row].expectations == ["lifecycle_known"]
+    set_at_source(sandbox, row, hs_analytics_num_page_views="many")
+    assert done_of(quarantine("replay", "--key", row.rpartition("/")[2], "--read-anew")[1])["again"] == 1
+    assert waiting(ledger)[row].expectations == []  # it cannot even be read now
+    shown = json.loads(quarantine("show", str(waiting(ledger)[row].quarantine_id))[1])
+    assert (shown["stage"], len(shown["same_row"])) == ("extract", 2)
+    assert shown["record"]["email"].startswith("token:")
+    assert quarantine("replay", "--key", row.rpartition("/")[2])[1].startswith("0 rows of 0 nights")
+    mend(sandbox, row)
+    done = done_of(quarantine("replay", "--key", row.rpartition("/")[2], "--read-anew")[1])
+    assert (done["passed"], sum(done["counts"].values())) == (1, LEADS)
+    assert row not in waiting(ledger)
+    assert count_is_kept(ledger)
+
+
+def test_what_is_gone_at_the_source_waits_on_and_says_why(
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger
+) -> None:
+    run_night()
+    row = sorted(waiting(ledger))[0]
+    with ledger.owner.begin() as connection:  # as if the CRM had forgotten it
+        for table in ("quarantine", "outcome"):
+            connection.execute(text(f"UPDATE {table} SET row_id = 'crm/contacts/987654321' WHERE row_id = '{row}'"))
+    number = str(waiting(ledger)["crm/contacts/987654321"].quarantine_id)
+    out = quarantine("replay", number, "--read-anew")
+    assert out[0] == 1
+    assert "still wait" in out[1]
+
+
+def test_a_changed_expectation_lets_rows_through_without_reading_them(
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_night()
+    bad = waiting(ledger, "expectations = '{page_views_range}'")
+    others = waiting(ledger).keys() - bad.keys()
+    assert bad
+    wider = tuple(
+        replace(e, arguments={**e.arguments, "min_value": -(10**9), "max_value": 10**12})
+        if e.id == "page_views_range"
+        else replace(e, arguments={**e.arguments, "max_value": 3})
+        if e.id == "job_title_length"
+        else e
+        for e in expectations.EXPECTATIONS
+    )
+    monkeypatch.setattr(expectations, "EXPECTATIONS", wider)
+    before, asked = last_outcomes(ledger), sandbox.billed()["calls"]
+    code, said = quarantine("replay", "--expectation", "page_views_range")
+    done = done_of(said)
+    assert (code, done["passed"]) == (1, 0)  # they fail the other one now
+    assert {tuple(row.expectations) for row in waiting(ledger).values() if row.row_id in bad} == {("job_title_length",)}
+    monkeypatch.setattr(expectations, "EXPECTATIONS", tuple(e for e in wider if e.id != "job_title_length"))
+    code, said = quarantine("replay", "--expectation", "job_title_length")
+    assert (code, done_of(said)["passed"]) == (0, len(bad))
+    assert sandbox.billed()["calls"] - asked == len(bad)
+    after = last_outcomes(ledger)
+    assert untouched(before, after, bad)
+    assert waiting(ledger).keys() == others
+
+
+def test_a_release_lets_rows_pass_on_record_and_holds_in_later_runs(
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_night()
+    bad = waiting(ledger, "expectations = '{lifecycle_known}'")
+    assert bad
+    assert quarantine("replay", "--release", "lifecycle_known", "--reason", "fine")[0] == 2
+    assert quarantine("replay", "--release", "lifecycle_known", "--expectation", "lifecycle_known")[0] == 2
+    for wrong in ("email_present", "nonsense"):
+        assert quarantine("replay", "--release", wrong, "--reason", "fine", "--owner", "revenue-operations")[0] == 2
+    said = capsys.readouterr().err
+    assert all(word in said for word in ("filter", "reason", "critical", "no expectation 'nonsense'"))
+    code, said = quarantine(
+        "replay", "--expectation", "lifecycle_known", "--release", "lifecycle_known", "--reason", "a new stage"
+    )
+    assert (code, done_of(said)["passed"]) == (0, len(bad))
+    ended = last_outcomes(ledger)
+    assert {ended[row] for row in bad} <= {"written", "in_review"}
+    ((kept,),) = rows(ledger, f"SELECT history -> -2 FROM quarantine WHERE row_id = '{min(bad)}'")
+    assert (kept["released"], kept["reason"]) == (["lifecycle_known"], "a new stage")
+    asked, written = sandbox.billed()["calls"], sandbox.written()
+    run_night()
+    assert (sandbox.billed()["calls"], sandbox.written()) == (asked, written)
+    ended = last_outcomes(ledger)
+    assert {ended[row] for row in bad} <= {"unchanged", "in_review"}
+    set_at_source(sandbox, min(bad), lifecyclestage="worse")  # the release was of the row as it was
+    assert waiting(ledger).keys().isdisjoint(bad)
+
+
+def test_dismissed_rows_stay_so_when_the_night_runs_again(
+    quarantine: Command, ledger: Ledger, capsys: pytest.CaptureFixture[str], sandbox: Sandbox
+) -> None:
+    run_night()
+    bad = waiting(ledger, "'email_format' = ANY(expectations)")
+    assert bad
+    assert quarantine("dismiss", "--expectation", "email_format")[0] == 2
+    assert quarantine("dismiss", "--reason", "spam")[0] == 2
+    said = capsys.readouterr().err
+    assert "reason" in said
+    assert "filter" in said
+    with ThreadPoolExecutor(2) as pool:
+        chosen = ("dismiss", "--expectation", "email_format", "--reason", "spam")
+        said = sorted(out for _, out in pool.map(lambda _: quarantine(*chosen), range(2)))
+    assert said == sorted(["0 rows dismissed\n", f"{len(bad)} rows dismissed\n"])
+    rest = waiting(ledger).keys()
+    run_night()
+    assert waiting(ledger).keys() == rest
+    listed = quarantine("list", "--status", "dismissed", "--expectation", "email_format")[1]
+    assert f"{2 * len(bad)} rows" in listed
+    assert quarantine("list")[1].splitlines()[-3].startswith(f"{len(rest)} rows")
+    events = rows(ledger, "SELECT actor, details FROM event WHERE type = 'quarantine.dismissed'")
+    assert [(details["rows"], details["reason"]) for _, details in events] == [(len(bad), "spam")]
+    assert count_is_kept(ledger)
+
+
+def test_a_replay_killed_half_way_is_taken_up_and_pays_only_what_was_in_flight_twice(
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger, environment: dict[str, str]
+) -> None:
+    run_night()
+    bad = sorted(waiting(ledger))
+    mend(sandbox, *bad)
+    before, written = sandbox.billed()["calls"], sandbox.written()
+    slow = {**os.environ, **environment, "NIGHTLEDGER_CONCURRENCY": "2"}
+    command = [sys.executable, "-W", "ignore", "-m", "include.cli", "quarantine", "replay", "--read-anew"]
+    with subprocess.Popen(command, env=slow, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        while sandbox.billed()["calls"] < before + 5:
+            assert run.poll() is None
+            time.sleep(0.005)
+        run.kill()
+    assert waiting(ledger) == {}
+    code, said = quarantine("replay")
+    done = done_of(said)
+    assert (code, done["rows"], done["passed"]) == (0, len(bad), len(bad))
+    assert done["run_id"].endswith("-2")
+    assert len(bad) <= sandbox.billed()["calls"] - before <= len(bad) + 2
+    ended = last_outcomes(ledger)
+    assert sandbox.written() - written == sum(outcome == "written" for outcome in ended.values())
+    assert set(ended.values()) <= {"written", "unchanged", "in_review"}
+    assert verify(ledger.owner).holds
+    assert count_is_kept(ledger)
+
+
+def test_two_replays_at_once_do_it_once(
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger, environment: dict[str, str]
+) -> None:
+    run_night()
+    bad = sorted(waiting(ledger))
+    mend(sandbox, *bad)
+    asked = sandbox.billed()["calls"]
+
+    def one(actor: str) -> list[Record]:
+        chosen = Selection(Filter(use_case=spec.SPEC.name), read_anew=True)
+        return replay_quarantined(EnvironmentConnections(environment), Settings.read(environment), chosen, actor)
+
+    with ThreadPoolExecutor(2) as pool:
+        done = [night for nights in pool.map(one, ("Kim", "Alex")) for night in nights]
+    assert [night["rows"] for night in done] == [len(bad)]
+    assert sandbox.billed()["calls"] - asked == len(bad)
+    assert rows(ledger, "SELECT count(*) FROM run WHERE external_ref LIKE 'quarantine/%%'") == [(1,)]
+
+
+def test_a_night_that_was_stopped_runs_whole_once_its_rows_are_mended(
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict = tuple(
+        replace(e, severity="critical", at_least=1.0) if e.id == "lifecycle_known" else e
+        for e in expectations.EXPECTATIONS
+    )
+    monkeypatch.setattr(expectations, "EXPECTATIONS", strict)
+    end, out = END, io.StringIO()
+    when = ["--from", (end - timedelta(days=1)).isoformat(), "--to", end.isoformat()]
+    assert main(["run", "all", spec.SPEC.name, *when, "--mode", "auto"], out) == 2
+    assert main(["run", "close", spec.SPEC.name, *when], out) == 0
+    bad = sorted(waiting(ledger, "'lifecycle_known' = ANY(expectations)"))
+    code, said = quarantine("replay", "--expectation", "lifecycle_known")
+    assert (code, done_of(said)["status"], done_of(said)["again"]) == (1, "stopped", len(bad))
+    assert sandbox.billed()["calls"] == 0
+    mend(sandbox, *bad)
+    code, said = quarantine("replay", "--expectation", "lifecycle_known", "--read-anew")
+    done = done_of(said)
+    assert (code, done["status"], done["passed"]) == (0, "succeeded", len(bad))
+    assert sum(done["counts"].values()) == LEADS
+    assert done["counts"]["written"] > LEADS / 2
+
+
+def test_a_file_delivered_again_is_read_for_the_rows_that_use_it(
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger
+) -> None:
+    run_night()
+    lines = waiting(ledger, "NOT counts_as_input")
+    assert {row.owner for row in lines.values()} == {"partner-data"}
+    assert [row.reasons for row in lines.values()] == []
+
+
+def test_owners_get_their_lists_at_close_and_on_demand(
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger, tmp_path: Path
+) -> None:
+    night = run_night()
+    ((listed, page),) = night["cleanup"].values()
+    content = Path(listed).read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf")
+    lines = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+    reasons = rows(ledger, "SELECT row_key, unnest(expectations) FROM quarantine")
+    assert sorted(line["row key"] for line in lines) == sorted(key for key, _ in reasons)
+    assert {line["system"] for line in lines} == {"crm"}
+    html = Path(page).read_text(encoding="utf-8")
+    assert "http" not in html
+    emails = [str(row) for (row,) in rows(ledger, "SELECT 1 WHERE FALSE")]
+    assert not emails
+    assert quarantine("export", "--into", str(tmp_path / "out"), "--expectation", "email_present")[0] == 0
+    (only,) = (tmp_path / "out").glob("*.csv")
+    assert len(only.read_text(encoding="utf-8-sig").splitlines()) - 1 == len(
+        waiting(ledger, "'email_present' = ANY(expectations)")
+    )
+    assert quarantine("export")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(("show",), "number"), (("show", "7"), "no such"), (("list", "--from", "now"), "ISO 8601")]
+)
+def test_what_is_asked_wrongly_is_said(
+    quarantine: Command, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert quarantine(*arguments)[0] == 2
+    assert said in capsys.readouterr().err
