@@ -195,6 +195,30 @@ class Enrichment:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """How far a night may lie from those before it until the report calls it drifted; that never stops a night.
+
+    A night is held against at most `nights` earlier ones: against those of its weekday once `same_weekday` of them
+    exist, else against all once there are `min_nights`. What may change: `volume`, as a share of the usual rows;
+    `null_share` and `category_share`, as shares of all rows (0.05 is five percentage points); `distribution`, as a
+    population stability index (no unit); `freshness_hours`, by which the newest time may be older than in any of those
+    nights, for the source's own time of change and the columns `fresh`. Few rows widen a threshold: pure chance crosses
+    it with at most the probability `chance`, per column and night.
+    """
+
+    nights: int = 35
+    min_nights: int = 7
+    same_weekday: int = 3
+    volume: float = 0.5
+    null_share: float = 0.05
+    category_share: float = 0.1
+    distribution: float = 0.2
+    freshness_hours: float = 12.0
+    fresh: tuple[str, ...] = ()
+    chance: float = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
 class CrmSink:
     """Where answers are written: staged key -> object id, output field -> property."""
 
@@ -232,6 +256,7 @@ class UseCase(Enrichment):
     confidence_threshold: float
     sink: CrmSink
     warehouse: WarehouseSink | None
+    drift: Drift = Drift()
 
 
 def load(name: str) -> UseCase:

@@ -18,6 +18,7 @@ from include.ledger.quarantine import find_released
 from include.ledger.record import RowOutcome, quarantine, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, Record, RejectedRow
 from include.night import Night
+from include.quality.drift import watch_drift
 from include.quality.expectation import Expectation
 from include.quality.gx import Evaluated, evaluate
 from include.sources.owners import Owners
@@ -67,6 +68,7 @@ def check(night: Night, raw: Manifest) -> Manifest:
     Raises QualityStop when a critical expectation fails; the bad rows are in quarantine and the others deferred then.
     Safe to run again.
     """
+    watch_drift(night, raw)
     expectations: Sequence[Expectation] = night.case.module("expectations").EXPECTATIONS
     tallies = {expectation.id: _Tally(expectation) for expectation in expectations}
     runnable = [e for e in expectations if _columns_exist(tallies[e.id], raw)]

@@ -21,13 +21,17 @@ from include.report.balance import compare
 from include.report.cleanup import write_cleanup
 from include.report.facts import collect
 from include.report.html import as_html
+from include.report.quality_facts import collect_quality
+from include.report.quality_html import as_html as quality_as_html
+from include.report.quality_json import as_json as quality_as_json
 from include.report.text import as_text
+from include.report.totals import record_totals
 
 log = logging.getLogger(__name__)
 
 
 def close(night: Night, *, failed: Mapping[str, str] | None = None, truth: Mapping[str, str] | None = None) -> Record:
-    """Set the run's status and counts, anchor its chain, and write `report.txt` and `report.html`.
+    """Set the run's status and counts, anchor its chain, and write `report.*` and `quality.*`.
 
     `failed` names tasks that did not succeed, with a short reason; `truth` (row key -> label) adds the comparison with
     what became of the rows. The status is `stopped` if a critical expectation ended the run, `failed` if a task failed
@@ -48,6 +52,7 @@ def close(night: Night, *, failed: Mapping[str, str] | None = None, truth: Mappi
         settle(connection, night)
         settle_quarantine(connection, night)
         close_run(connection, night.run_id, status, balance.counts, **size, detail="; ".join(reasons) or None)
+        record_totals(connection, night.run_id, balance.rows_in)
     summary = {"run_id": night.run_id, "status": status, "counts": balance.counts, **_render(night, truth)}
     summary["cleanup"] = _list_cleanup(night)
     log.info("%s closed as %s: %s. Report: %s", night.run_id, status, balance.counts, summary["report"])
@@ -78,11 +83,13 @@ def _list_cleanup(night: Night) -> dict[str, tuple[str, str]]:
 
 
 def _render(night: Night, truth: Mapping[str, str] | None) -> Record:
-    facts = collect(night.ledger, night.run_id, truth)
+    facts, quality = collect(night.ledger, night.run_id, truth), collect_quality(night.ledger, night.run_id)
     places = {}
     for name, file, content in (
         ("report", "report.html", as_html(facts)),
         ("report_text", "report.txt", as_text(facts) + "\n"),
+        ("quality", "quality.html", quality_as_html(quality)),
+        ("quality_json", "quality.json", quality_as_json(quality) + "\n"),
     ):
         place = night.path(file)
         place.write_text(content, encoding="utf-8")

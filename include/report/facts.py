@@ -61,6 +61,7 @@ def collect(engine: Engine, run_id: str, truth: Mapping[str, str] | None = None)
             dead_letters=tuple(DeadLetters(**row) for row in found.rows(_DEAD)),
             open_letters=OpenLetters(**found.rows(_OPEN)[0]),
             previous=_previous(found),
+            drifted=tuple(row["name"] for row in found.rows(_DRIFTED)),
             agreement=_agreement(found, truth) if truth else None,
         )
 
@@ -185,6 +186,13 @@ SELECT expectation AS name, severity, meaning, success, could_not_run, rows_chec
        unexpected_count AS failing, threshold, observed, examples[1:5] AS examples
   FROM nightledger.quality_result WHERE run_id = :run
  ORDER BY success, array_position(ARRAY['critical', 'warning', 'info'], severity), unexpected_count DESC, expectation"""
+
+_DRIFTED = """
+SELECT replace(signal, '_', ' ') || CASE column_name WHEN '' THEN '' ELSE ' of ' || column_name END AS name
+  FROM nightledger.drift_result
+ WHERE run_id = :run AND verdict = 'drifted'
+   AND recorded_at = (SELECT max(recorded_at) FROM nightledger.drift_result WHERE run_id = :run)
+ ORDER BY signal, column_name"""
 
 _QUARANTINE = """
 SELECT reason AS name, count(*) AS count, (array_agg(row_id ORDER BY row_id))[1:5] AS examples

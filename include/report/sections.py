@@ -227,7 +227,10 @@ class Previous:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything the report shows; sections of stages that were never reached are empty."""
+    """Everything the report shows; sections of stages that were never reached are empty.
+
+    `drifted` names signals of the data that lie away from earlier nights, e.g. `distribution of annual_revenue`.
+    """
 
     header: Header
     rows: Rows
@@ -242,4 +245,5 @@ class Facts:
     dead_letters: tuple[DeadLetters, ...]
     open_letters: OpenLetters
     previous: Previous | None
+    drifted: tuple[str, ...] = ()
     agreement: Agreement | None = None

@@ -9,6 +9,7 @@ from include.report.sections import Facts
 from include.report.wording import (
     attention,
     change,
+    drifted,
     endings,
     equation,
     milliseconds,
@@ -70,6 +71,7 @@ def _input(facts: Facts) -> Iterator[str]:
             told = f"could not run: {check.could_not_run}" if check.could_not_run else found
             lines.append(f"{check.severity:<9}{check.meaning} ({told}){_examples(check.examples)}")
         yield from _section(f"Expectations: {passed} of {len(facts.expectations)} hold", lines, always=True)
+        yield f"  data quality in full: quality.html; drifted: {drifted(facts.drifted) or 'nothing'}"[:WIDTH]
     for title, found_here in (
         ("Quarantine by reason", facts.quarantine),
         ("Rejected lines of files", facts.rejected_lines),

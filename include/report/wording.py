@@ -137,6 +137,8 @@ def attention(facts: Facts) -> Iterator[str]:
     if facts.rows.not_finished > 0:
         yield f"{plural(facts.rows.not_finished, 'row')} not finished; a retry of the run finishes them"
     yield from _failed_checks(facts)
+    if facts.drifted:
+        yield f"Drifted against earlier nights: {drifted(facts.drifted)}"
     if header.status == "stopped" and header.detail:
         yield header.detail
     if lost := counts.get(Outcome.DEAD_LETTER, 0):
@@ -154,6 +156,12 @@ def open_letters(facts: Facts) -> Iterator[str]:
     if oldest:
         yield f"{plural(rows, 'row')} of {plural(nights, 'night')}, the oldest since {oldest:%Y-%m-%d %H:%M} UTC"
         yield "send them again with DAG `dead_letters` or `python -m include.cli dead-letters replay`"
+
+
+def drifted(signals: tuple[str, ...], most: int = 4) -> str:
+    """The signals that drifted, in one line."""
+    rest = f" and {len(signals) - most} more" if len(signals) > most else ""
+    return ", ".join(signals[:most]) + rest
 
 
 def _failed_checks(facts: Facts) -> Iterator[str]:

@@ -1,0 +1,17 @@
+"""Where the rows behind a number are: paths of the pages in Airflow, from the root of its server."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+PAGES = "/nightledger"
+
+
+def quarantine_page(use_case: str, **chosen: str) -> str:
+    """The quarantine, narrowed to a use case and what else is chosen: `run_id`, `expectation`, `owner`, `status`."""
+    return f"{PAGES}/quarantine?{urlencode({'use_case': use_case, **chosen})}"
+
+
+def run_page(run_id: str) -> str:
+    """The page of one run."""
+    return f"{PAGES}/runs/{quote(run_id, safe='')}"
