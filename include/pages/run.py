@@ -50,6 +50,7 @@ class Failing:
     could_not_run: str | None
     failing: int
     checked: int
+    handling: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ SELECT at, name, actor, said FROM (
 
 _FAILING = """
 SELECT expectation, stage, severity, meaning, success, could_not_run, unexpected_count AS failing,
-       rows_checked AS checked
+       rows_checked AS checked, handling
   FROM nightledger.quality_result
  WHERE run_id = :run AND (NOT success OR unexpected_count > 0)
  ORDER BY success, array_position(ARRAY['critical', 'warning', 'info'], severity), unexpected_count DESC, expectation

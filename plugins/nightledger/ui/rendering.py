@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -31,6 +32,7 @@ PAGES = (
 _WORDS = ("number", "money", "percent", "duration", "plural", "milliseconds")
 
 
+_HASH = re.compile("hash|sha256|digest")
 Point = tuple[float, float]
 
 
@@ -124,8 +126,9 @@ def segment(value: str) -> str:
 
 
 def pairs(said: Mapping[str, Any], most: int = 8) -> Iterable[tuple[str, str]]:
-    """The plain numbers and words of a record; lists and records inside it are left out."""
-    plain = [(k.replace("_", " "), v) for k, v in said.items() if isinstance(v, (int, float, str)) and v != ""]
+    """The plain numbers and words of a record; lists, records and hashes in it are left out."""
+    wanted = {k: v for k, v in said.items() if isinstance(v, (int, float, str)) and v != "" and not _HASH.search(k)}
+    plain = [(k.replace("_", " "), v) for k, v in wanted.items()]
     for name, value in plain[:most]:
         text = f"{value:,}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
         yield name, text if len(text) <= 60 else text[:57] + "..."

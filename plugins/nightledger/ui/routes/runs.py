@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Request
@@ -17,7 +18,8 @@ from nightledger.ui.rendering import render, segment
 from nightledger.ui.routes.asking import Ledger, RunId, settings
 
 router = APIRouter()
-REPORTS = {"morning": "report.html", "quality": "quality.html"}
+_FILE = re.compile(r"(report|quality|cleanup-[a-z0-9-]{1,80})\.(html|json|csv)")
+_TYPES = {"html": "text/html", "json": "application/json", "csv": "text/csv"}
 _MOST_BYTES = 20_000_000
 _RATE = Rate(30, 60)
 
@@ -27,19 +29,19 @@ def run(request: Request, viewer: Reader, ledger: Ledger, run_id: RunId) -> HTML
     """A run from its first step to its last."""
     require_run(viewer, ledger, run_id)
     found = show_run(ledger, run_id)
-    folder = _folder(found.night.use_case, run_id)
-    reports = [name for name, file in REPORTS.items() if folder.joinpath(file).exists()]
-    return render(request, "run.html.j2", viewer, page=found, reports=reports)
+    files = _list_files(_folder(found.night.use_case, run_id))
+    return render(request, "run.html.j2", viewer, page=found, files=files)
 
 
 @router.get("/runs/{run_id}/reports/{name}")
-def report(viewer: Reader, ledger: Ledger, run_id: RunId, name: str) -> Response:
-    """A report as it was written at the end of the run; it may run and load nothing."""
+def report(viewer: Reader, ledger: Ledger, run_id: RunId, name: Annotated[str, Path(max_length=120)]) -> Response:
+    """A report or a list for an owner, as written at the end of the run; it may run and load nothing."""
     use_case = require_run(viewer, ledger, run_id)
-    if name not in REPORTS:
-        raise HTTPException(404, f"There is no such report; known: {', '.join(REPORTS)}.")
+    known = _FILE.fullmatch(name)
+    if known is None:
+        raise HTTPException(404, "There is no such report.")
     _RATE.take(viewer.user_id)
-    file = _folder(use_case, run_id).joinpath(REPORTS[name])
+    file = _folder(use_case, run_id).joinpath(name)
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise HTTPException(413, f"The report is larger than {_MOST_BYTES:,} bytes; it lies in the run's folder.")
@@ -48,7 +50,10 @@ def report(viewer: Reader, ledger: Ledger, run_id: RunId, name: str) -> Response
         raise HTTPException(404, "The report is gone, or was never written; the run's page has the figures.") from error
     except OSError as error:
         raise HTTPException(503, "The storage of the reports cannot be read.") from error
-    return HTMLResponse(content, headers={"Content-Security-Policy": REPORT_POLICY})
+    headers = {"Content-Security-Policy": REPORT_POLICY}
+    if known[2] != "html":
+        headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return Response(content, media_type=_TYPES[known[2]], headers=headers)
 
 
 @router.get("/of/{dag_id}/{dag_run_id:path}")
@@ -75,6 +80,14 @@ def require_run(viewer: Viewer, ledger: Engine, run_id: str) -> str:
         words = f"There is no run {run_id} in the ledger. It was purged, never opened, or it is not yours to see."
         raise HTTPException(404, words)
     return use_case
+
+
+def _list_files(folder: UPath) -> list[str]:
+    """Names of the run's reports and lists; none when its folder is gone or cannot be reached."""
+    try:
+        return sorted(file.name for file in folder.iterdir() if _FILE.fullmatch(file.name))
+    except OSError:
+        return []
 
 
 def _folder(use_case: str, run_id: str) -> UPath:
