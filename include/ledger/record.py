@@ -38,13 +38,10 @@ EVENT_TYPES = frozenset(
         "chain.anchored",
         "dead_letter.replayed",
         "dead_letter.dismissed",
-<<<<<<< HEAD
         "personal.viewed",
-=======
         "quarantine.replayed",
         "quarantine.dismissed",
         "quarantine.fixed",
->>>>>>> 7d3b97e085a5b997d312858d271546a9a5a639aa
     }
 )
 
