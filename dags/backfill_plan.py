@@ -16,7 +16,7 @@ from nightledger.backfill_plan import form, work_out
     dag_id="backfill_plan",
     schedule=None,
     catchup=False,
-    max_active_runs=2,
+    max_active_runs=1,
     is_paused_upon_creation=False,
     default_args={"owner": "data-platform"},
     params=form(),

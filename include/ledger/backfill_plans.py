@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -36,6 +36,11 @@ class Plan:
     actor: str
     recorded_at: datetime
     updated_at: datetime
+
+    @property
+    def last_night(self) -> date:
+        """The day on which the last night begins (UTC)."""
+        return (self.interval.end - timedelta(days=1)).astimezone(UTC).date()
 
     @property
     def is_over(self) -> bool:

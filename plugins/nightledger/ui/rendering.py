@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +55,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update({name: getattr(wording, name) for name in _WORDS})
-    environment.filters.update(bar=bar, spark=spark, moment=moment, segment=segment, pairs=pairs)
+    environment.filters.update(bar=bar, spark=spark, moment=moment, dollars=dollars, segment=segment, pairs=pairs)
     environment.globals.update(pages=PAGES, outcomes={str(key): name for key, name in wording.OUTCOMES.items()})
     return environment
 
@@ -118,6 +119,15 @@ def moment(value: datetime | str | None) -> str:
         return "-"
     time = datetime.fromisoformat(value) if isinstance(value, str) else value
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def dollars(value: Any) -> str:
+    """US dollars out of JSON; a dash for what is no amount."""
+    try:
+        amount = Decimal(str(value))
+    except ArithmeticError:
+        return "-"
+    return wording.money(amount) if amount.is_finite() else "-"
 
 
 def segment(value: str) -> str:
