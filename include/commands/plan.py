@@ -10,7 +10,7 @@ from typing import TextIO
 from include.connections import EnvironmentConnections
 from include.enrich.preview import Preview, as_record
 from include.enrich.preview_capacity import name_limit
-from include.enrich.preview_span import Room, add_up, cut, find_rooms, preview_interval
+from include.enrich.preview_span import Room, add_up, cut, find_problems, find_rooms, preview_interval
 from include.errors import ConfigurationError
 from include.ledger import door
 from include.models import Interval, Record, RunKey, RunOptions
@@ -77,7 +77,7 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
             out.flush()
     whole = Run(case, nights[0], "plan", options, ledger, connections, settings)
     rooms = find_rooms(whole, found)
-    problems = list(_find_problems(whole, nights, found, rooms, given.window))
+    problems = list(find_problems(whole, nights, found, rooms, given.window))
     if given.json:
         out.write(json.dumps(_as_json(nights, found, rooms, problems)) + "\n")
     else:
@@ -94,35 +94,6 @@ def _span(given: argparse.Namespace) -> Interval:
         return Interval.parse(given.start, given.end)
     except ValueError as error:
         raise ConfigurationError(f"needs times in ISO 8601: {error}", about="--from and --to") from error
-
-
-def _find_problems(
-    whole: Run, nights: Sequence[Interval], found: Sequence[Preview], rooms: Sequence[Room], window: float | None
-) -> Iterator[str]:
-    """Every night that would stop, every window and every ceiling that would not hold, with what to do."""
-    named = [(f"the night of {night.start:%Y-%m-%d}", one) for night, one in zip(nights, found, strict=True)]
-    yield from (f"{name} would stop: {one.problem}" for name, one in named if one.problem)
-    if window is not None:
-        yield from _exceed("all nights together", add_up(found), window, whole.engine)
-    elif whole.engine == "live":
-        for name, one in named:
-            yield from _exceed(name, one, whole.case.window_hours, whole.engine)
-    for room in rooms:
-        if not room.is_kept:
-            yield (
-                f"{room.expected:.4f} USD with {room.used:.4f} used pass the ceiling {room.ceiling} of `{room.scope}`; "
-                "raise it with the owner, or plan fewer nights: what passes it would be deferred"
-            )
-
-
-def _exceed(name: str, one: Preview, hours: float, engine: str) -> Iterator[str]:
-    minutes = sum(one.minutes.values())
-    if minutes > hours * 60:
-        other = "ask live" if engine == "batch" else "raise that limit in the registry, or use --engine batch"
-        yield (
-            f"{name}: {minutes:,.1f} minutes, mostly {one.slowest}, do not fit {hours:,.1f} hours; widen the window, "
-            f"or {other}"
-        )
 
 
 def _line(cells: Sequence[str]) -> str:

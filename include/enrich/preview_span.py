@@ -92,3 +92,32 @@ def find_rooms(run: Run, nights: Sequence[Preview]) -> list[Room]:
         )
         for scope, ceiling in budget.ceilings(run, run.system(run.case.model.system)).items()
     ]
+
+
+def find_problems(
+    whole: Run, nights: Sequence[Interval], found: Sequence[Preview], rooms: Sequence[Room], window: float | None = None
+) -> Iterator[str]:
+    """Every night that would stop, every window and every ceiling that would not hold, with what to do."""
+    named = [(f"the night of {night.start:%Y-%m-%d}", one) for night, one in zip(nights, found, strict=True)]
+    yield from (f"{name} would stop: {one.problem}" for name, one in named if one.problem)
+    if window is not None:
+        yield from _exceed("all nights together", add_up(found), window, whole.engine)
+    elif whole.engine == "live":
+        for name, one in named:
+            yield from _exceed(name, one, whole.case.window_hours, whole.engine)
+    for room in rooms:
+        if not room.is_kept:
+            yield (
+                f"{room.expected:.4f} USD with {room.used:.4f} used pass the ceiling {room.ceiling} of `{room.scope}`; "
+                "raise it with the owner, or plan fewer nights: what passes it would be deferred"
+            )
+
+
+def _exceed(name: str, one: Preview, hours: float, engine: str) -> Iterator[str]:
+    minutes = sum(one.minutes.values())
+    if minutes > hours * 60:
+        other = "ask live" if engine == "batch" else "raise that limit in the registry, or use --engine batch"
+        yield (
+            f"{name}: {minutes:,.1f} minutes, mostly {one.slowest}, do not fit {hours:,.1f} hours; widen the window, "
+            f"or {other}"
+        )

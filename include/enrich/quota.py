@@ -335,6 +335,21 @@ class Quota:
 
     # Levels
 
+    def levels(self, now: float) -> list[tuple[Window, Kind, int, float]]:
+        """Every limit with what is left of it now, by the vendor's own word where it is on that very limit."""
+        found = []
+        for index, window in enumerate(self.windows):
+            for kind in KINDS:
+                limit = getattr(window, kind)
+                if limit is not None:
+                    left = self._level(kind, index, now)
+                    known = self.vendor.get(kind)
+                    if left == float("inf") and known is not None:
+                        self._refill(known, now)
+                        left = known["level"]
+                    found.append((window, kind, limit, min(max(left, 0.0), float(limit))))
+        return found
+
     def _room(self, now: float) -> list[float]:
         """Requests and tokens that fit every limit now."""
         return [

@@ -40,6 +40,7 @@ EVENT_TYPES = frozenset(
         "chain.anchored",
         "dead_letter.replayed",
         "dead_letter.dismissed",
+        "personal.viewed",
         "quarantine.replayed",
         "quarantine.dismissed",
         "quarantine.fixed",

@@ -383,3 +383,18 @@ batch_job = _table(
     recorded_at=_TIME,
     updated_at=_TIME,
 )
+backfill_plan = _table(
+    "backfill_plan",
+    "plan_id",
+    plan_id=Uuid,
+    use_case=Text,
+    **_WHEN,
+    options=JSONB,
+    status=Text,
+    detail=Text,
+    nights=JSONB,
+    sums=JSONB,
+    actor=Text,
+    recorded_at=_TIME,
+    updated_at=_TIME,
+)

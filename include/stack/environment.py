@@ -37,9 +37,18 @@ def read_environment(root: Path = ROOT) -> dict[str, str]:
 
 
 def airflow_settings(
-    home: Home, server: Server, secrets: Mapping[str, str], port: int, parallelism: int, dags: str = ""
+    home: Home,
+    server: Server,
+    secrets: Mapping[str, str],
+    port: int,
+    parallelism: int,
+    dags: str = "",
+    users: str = "",
 ) -> dict[str, str]:
-    """Airflow's configuration for one small machine; `dags` is another folder of DAG files than the project's."""
+    """Airflow's configuration for one small machine; `dags` is another folder of DAG files than the project's.
+
+    `users` are logins beside `admin`, as Airflow's simple auth manager reads them: `ann:viewer,bob:op`.
+    """
     database = server.url("airflow", "airflow", secrets["airflow"])
     sections = {
         "CORE": {
@@ -50,7 +59,7 @@ def airflow_settings(
             "PARALLELISM": str(parallelism),
             "FERNET_KEY": secrets["fernet"],
             "EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-            "SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "SIMPLE_AUTH_MANAGER_USERS": ",".join(filter(None, ["admin:admin", users])),
             "SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.password_file),
         },
         "DATABASE": {"SQL_ALCHEMY_CONN": database, "SQL_ALCHEMY_CONN_ASYNC": database},

@@ -68,7 +68,8 @@ def open_secrets(home: Home) -> dict[str, str]:
     if made:
         known |= made
         write_private(path, json.dumps(known, indent=1))
-    write_private(home.password_file, json.dumps({"admin": known["admin"]}))
+    others = json.loads(home.password_file.read_text(encoding="utf-8")) if home.password_file.exists() else {}
+    write_private(home.password_file, json.dumps({**others, "admin": known["admin"]}))
     return known
 
 

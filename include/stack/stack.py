@@ -74,7 +74,8 @@ def up(say: Say, data: Path | None = None) -> Stack:
         postgres.prepare(server, secrets, suffix)
         port = _airflow_port(home, given)
         parallelism, dags = int(given.get("NIGHTLEDGER_PARALLELISM", "4")), given.get("NIGHTLEDGER_DAGS", "")
-        airflow = airflow_settings(home, server, secrets, port, parallelism, dags)
+        users = given.get("NIGHTLEDGER_USERS", "")
+        airflow = airflow_settings(home, server, secrets, port, parallelism, dags, users)
         environment = children_environment(home, given, airflow, secrets)
         environment = _of_data_set(home, suffix) | environment
         connections = ledger_connections(server, secrets, suffix)

@@ -100,3 +100,23 @@ CREATE TABLE drift_result (
     recorded_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (run_id, signal, column_name)
 );
+
+CREATE INDEX dead_letter_by_use_case ON dead_letter (use_case, dead_letter_id DESC);
+
+-- What a range of nights would cost, worked out night by night after somebody asked for it on the page.
+CREATE TABLE backfill_plan (
+    plan_id         uuid PRIMARY KEY,
+    use_case        text NOT NULL,
+    interval_start  timestamptz NOT NULL,
+    interval_end    timestamptz NOT NULL,
+    options         jsonb NOT NULL,
+    status          text NOT NULL DEFAULT 'asked' CHECK (status IN ('asked', 'running', 'done', 'failed')),
+    detail          text,
+    nights          jsonb NOT NULL DEFAULT '[]',
+    sums            jsonb NOT NULL DEFAULT '{}',
+    actor           text NOT NULL,
+    recorded_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CHECK (interval_start < interval_end)
+);
+CREATE INDEX backfill_plan_by_use_case ON backfill_plan (use_case, recorded_at DESC);

@@ -1,0 +1,39 @@
+"""Read the ledger for a page: one snapshot, read only, and never for long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy.exc import DataError
+
+from include.errors import ConfigurationError, LedgerUnavailable
+from include.ledger.database import transaction
+
+PAGE_ROWS = 50
+SECONDS = 5
+"""A statement of a page that takes longer is ended, so that pages cannot hold up nights."""
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A read-only transaction; raises LedgerUnavailable when the ledger cannot be reached or takes too long.
+
+    Text that PostgreSQL cannot hold (a null character from an address) is a ConfigurationError.
+    """
+    try:
+        with transaction(engine) as connection:
+            connection.execute(text(f"SET LOCAL statement_timeout = '{SECONDS}s'; SET TRANSACTION READ ONLY"))
+            yield connection
+    except DataError as error:
+        raise ConfigurationError("a value cannot be looked up", system="ledger", about="the address") from error
+    except LedgerUnavailable as error:
+        action = "Nothing is lost; the nights go on or retry by themselves. Check connection `nightledger_db`"
+        raise LedgerUnavailable(error.problem, system="ledger", action=action) from error
+
+
+def rows(connection: Connection, query: str, **values: Any) -> list[RowMapping]:
+    """The rows of a query with named parameters."""
+    return list(connection.execute(text(query), values).mappings())

@@ -1,0 +1,1 @@
+"""The pages of the night: a FastAPI app that Airflow's api-server mounts under `/nightledger`."""

@@ -1,0 +1,52 @@
+"""The app: its routes, each behind Airflow's login, and what all answers have in common."""
+
+from __future__ import annotations
+
+from fastapi import Depends, FastAPI
+from fastapi.responses import FileResponse, RedirectResponse
+
+from include import __version__
+from nightledger.ui import failures
+from nightledger.ui.access import get_viewer
+from nightledger.ui.headers import SafeHeaders
+from nightledger.ui.rendering import STATIC
+from nightledger.ui.routes import api, backfill, dead_letters, nights, quality, quarantine, runs, systems
+from nightledger.ui.store import Store
+
+_FILES = {"style.css": "text/css", "frame.js": "text/javascript"}
+
+
+def create_app(store: Store | None = None) -> FastAPI:
+    """The app with all routes; `store` is where the ledger comes from, by default Airflow's connection."""
+    app = FastAPI(
+        title="Nightledger",
+        version=__version__,
+        description="Nights, runs, quality, quarantine, dead letters, backfills and systems, as the user may see them.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(get_viewer)],
+    )
+    app.state.store = store or Store()
+    for module in (nights, runs, quality, quarantine, dead_letters, backfill, systems):
+        app.include_router(module.router, include_in_schema=False)
+    app.include_router(api.router)
+    app.add_api_route("/", _home, include_in_schema=False)
+    app.add_api_route("/static/{name}", _static, include_in_schema=False)
+    app.add_api_route("/api/openapi.json", lambda: app.openapi(), include_in_schema=False)
+    failures.install(app)
+    app.add_middleware(SafeHeaders)
+    return app
+
+
+def _home() -> RedirectResponse:
+    return RedirectResponse("nights", 307)
+
+
+def _static(name: str) -> FileResponse:
+    if name not in _FILES:
+        from fastapi import HTTPException
+
+        raise HTTPException(404, "There is no such file.")
+    headers = {"Cache-Control": "private, max-age=86400"}
+    return FileResponse(STATIC / name, media_type=_FILES[name], headers=headers)

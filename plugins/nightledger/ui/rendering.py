@@ -1,0 +1,150 @@
+"""Pages out of templates: escaped, with the forms' token, and with numbers as people read them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from include.report import wording
+from nightledger.ui.access import Viewer
+from nightledger.ui.csrf import keep_nonce, nonce_of, token_for
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+PAGES = (
+    ("nights", "Nights"),
+    ("quality", "Data quality"),
+    ("quarantine", "Quarantine"),
+    ("dead-letters", "Dead letters"),
+    ("backfill", "Backfill"),
+    ("systems", "Systems"),
+)
+_WORDS = ("number", "money", "percent", "duration", "plural", "milliseconds")
+
+
+_HASH = re.compile("hash|sha256|digest")
+Point = tuple[float, float]
+
+
+class Part(NamedTuple):
+    """A piece of a bar, in percent of its width."""
+
+    key: str
+    x: float
+    width: float
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update({name: getattr(wording, name) for name in _WORDS})
+    environment.filters.update(bar=bar, spark=spark, moment=moment, dollars=dollars, segment=segment, pairs=pairs)
+    environment.globals.update(pages=PAGES, outcomes={str(key): name for key, name in wording.OUTCOMES.items()})
+    return environment
+
+
+def render(request: Request, template: str, viewer: Viewer | None, *, http: int = 200, **values: Any) -> HTMLResponse:
+    """A page; forms in it carry the viewer's token."""
+    base = request.scope.get("root_path", "")
+    page = _environment().get_template(template)
+    content = page.render(
+        base=base,
+        airflow=base.removesuffix("/nightledger"),
+        style=f"{base}/static/{asset('style.css')}",
+        script=f"{base}/static/{asset('frame.js')}",
+        viewer=viewer,
+        token=token_for(viewer.user_id, nonce_of(request)) if viewer else "",
+        **values,
+    )
+    answer = HTMLResponse(content, http)
+    if viewer:
+        keep_nonce(request, answer)
+    return answer
+
+
+@cache
+def asset(name: str) -> str:
+    """A file's name with what it holds, so that browsers may keep it: `style.css?v=1a2b3c4d`."""
+    return f"{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
+
+
+def bar(counts: Mapping[str, int]) -> list[Part]:
+    """Outcomes as pieces of one bar, in the order in which they are shown everywhere."""
+    total = sum(counts.values())
+    parts, x = list[Part](), 0.0
+    for key in wording.OUTCOMES:
+        count = counts.get(str(key), 0)
+        if count and total:
+            width = count * 100 / total
+            parts.append(Part(str(key), round(x, 2), round(width, 2)))
+            x += width
+    return parts
+
+
+def spark(
+    shares: Sequence[float | None], width: float = 120.0, height: float = 24.0
+) -> list[list[tuple[float, float]]]:
+    """Lines of a small chart, from 0 at the bottom to the largest share at the top; a gap where nothing is known."""
+    most = max((share for share in shares if share), default=0.0) or 1.0
+    step = width / max(len(shares) - 1, 1)
+    lines: list[list[Point]] = [[]]
+    for at, share in enumerate(shares):
+        if share is None:
+            lines.append([])
+        else:
+            lines[-1].append((round(at * step, 1), round(height - 1 - share / most * (height - 2), 1)))
+    return [line for line in lines if line]
+
+
+def moment(value: datetime | str | None) -> str:
+    """A time in UTC to the minute, a dash for none."""
+    if value is None:
+        return "-"
+    time = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def dollars(value: Any) -> str:
+    """US dollars out of JSON; a dash for what is no amount."""
+    try:
+        amount = Decimal(str(value))
+    except ArithmeticError:
+        return "-"
+    return wording.money(amount) if amount.is_finite() else "-"
+
+
+def segment(value: str) -> str:
+    """A value as one part of a path."""
+    return quote(value, safe="")
+
+
+def pairs(said: Mapping[str, Any], most: int = 8) -> Iterable[tuple[str, str]]:
+    """The plain numbers and words of a record; lists, records and hashes in it are left out."""
+    wanted = {k: v for k, v in said.items() if isinstance(v, (int, float, str)) and v != "" and not _HASH.search(k)}
+    plain = [(k.replace("_", " "), v) for k, v in wanted.items()]
+    for name, value in plain[:most]:
+        text = f"{value:,}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+        yield name, text if len(text) <= 60 else text[:57] + "..."
+
+
+def address(path: str, **query: Any) -> str:
+    """A path with those query values that are given."""
+    given = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"{path}?{urlencode(given)}" if given else path

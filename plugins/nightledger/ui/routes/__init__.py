@@ -1,0 +1,1 @@
+"""One module per page: read what was asked, look it up, show it."""

@@ -1,0 +1,30 @@
+"""The calendar of nights."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from include.pages.nights import DAYS, MOST_DAYS, find_nights
+from nightledger.ui.access import Reader
+from nightledger.ui.rendering import render
+from nightledger.ui.routes.asking import Day, Ledger, Name, use_cases_of
+
+router = APIRouter()
+Days = Annotated[int, Query(ge=1, le=MOST_DAYS, description="Days on one page.")]
+
+
+@router.get("/nights")
+def nights(
+    request: Request, viewer: Reader, ledger: Ledger, use_case: Name = None, before: Day = None, days: Days = DAYS
+) -> HTMLResponse:
+    """Use cases by date; of one use case alone, with more about each night."""
+    known = use_cases_of(viewer)
+    chosen = [viewer.require_read(use_case)] if use_case else known
+    calendar = find_nights(ledger, chosen, before, days)
+    single = chosen[0] if len(chosen) == 1 else None
+    return render(
+        request, "nights.html.j2", viewer, calendar=calendar, known=known, chosen=use_case, single=single, days=days
+    )

@@ -1,0 +1,162 @@
+"""Rows set aside: filter them, look at one, and settle them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any
+
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from include.ledger.quarantine import STATUSES, Filter, count_by, dismiss, list_rows, mark_fixed, show
+from include.pages.personal import view_values
+from include.pages.reading import PAGE_ROWS
+from include.use_case import load
+from nightledger.ui.access import Actor, Reader, Viewer, require_change
+from nightledger.ui.operations import start_operation
+from nightledger.ui.rates import Rate
+from nightledger.ui.rendering import address, render
+from nightledger.ui.routes.asking import (
+    LARGEST,
+    After,
+    Ledger,
+    Name,
+    Number,
+    Said,
+    choose,
+    need_reason,
+    one_of,
+    use_cases_of,
+)
+
+router = APIRouter()
+ACTIONS = ("fixed", "dismiss", "replay")
+_LOOKS = Rate(60, 3600)
+
+
+def read_filter(
+    viewer: Reader,
+    use_case: Name = None,
+    status: Name = "waiting",
+    expectation: Name = None,
+    owner: Name = None,
+    row_key: Name = None,
+    run_id: Annotated[str | None, Query(max_length=300)] = None,
+    start: Annotated[date | None, Query(description="Nights from this day on (UTC).")] = None,
+    end: Annotated[date | None, Query(description="Nights before this day (UTC).")] = None,
+) -> Filter:
+    """What is asked for, always within one use case that the viewer may see."""
+    one_of(status, ("waiting", "all", *STATUSES), "status")
+    return Filter(
+        use_case=choose(viewer, use_case),
+        status=None if status in ("all", "") else status,
+        expectation=expectation or None,
+        owner=owner or None,
+        row_key=row_key or None,
+        run_id=run_id or None,
+        start=_midnight(start),
+        end=_midnight(end),
+    )
+
+
+Chosen = Annotated[Filter, Depends(read_filter)]
+
+
+@router.get("/quarantine")
+def quarantine(
+    request: Request, viewer: Reader, ledger: Ledger, chosen: Chosen, after: After = None, said: Said = None
+) -> HTMLResponse:
+    """Rows that match, newest first, with how many there are by expectation and owner."""
+    rows = list_rows(ledger, chosen, after, PAGE_ROWS)
+    filters = as_query(chosen)
+    older = address("quarantine", **filters, after=rows[-1].number) if len(rows) == PAGE_ROWS else None
+    return render(
+        request,
+        "quarantine.html.j2",
+        viewer,
+        rows=rows,
+        counts=count_by(ledger, chosen),
+        filters=filters,
+        statuses=("waiting", "all", *STATUSES),
+        known=use_cases_of(viewer),
+        older=older,
+        first=after is None,
+        may_change=chosen.use_case in viewer.editable,
+        said=said,
+    )
+
+
+@router.get("/quarantine/{number}")
+def entry(request: Request, viewer: Reader, ledger: Ledger, number: Number, said: Said = None) -> HTMLResponse:
+    """One row with every reason, its masked record and its history."""
+    return _entry(request, viewer, show(ledger, number), said=said)
+
+
+@router.post("/quarantine/{number}/values")
+def values(request: Request, user: GetUserDep, viewer: Actor, ledger: Ledger, number: Number) -> HTMLResponse:
+    """The same page with the row's personal values; who looks is on record before anything is read."""
+    found = show(ledger, number)
+    use_case = require_change(request, user, viewer, viewer.require_edit(found["use_case"]))
+    _LOOKS.take(viewer.user_id)
+    clear = view_values(ledger, use_case, found["run_id"], found["row_id"], viewer.name)
+    return _entry(request, viewer, found, values=clear)
+
+
+def _entry(
+    request: Request, viewer: Viewer, found: dict[str, Any], said: str | None = None, values: Any = None
+) -> HTMLResponse:
+    use_case = viewer.require_read(found["use_case"])
+    return render(
+        request,
+        "quarantined.html.j2",
+        viewer,
+        row=found,
+        personal=load(use_case).personal,
+        values=values,
+        may_change=use_case in viewer.editable,
+        said=said,
+    )
+
+
+@router.post("/quarantine/changes")
+def change(
+    request: Request,
+    user: GetUserDep,
+    viewer: Actor,
+    ledger: Ledger,
+    use_case: Annotated[str, Form(max_length=200)],
+    action: Annotated[str, Form(max_length=20)],
+    number: Annotated[list[Annotated[int, Query(ge=1, le=LARGEST)]], Form(max_length=1000)],
+    reason: Annotated[str, Form(max_length=1000)] = "",
+) -> Response:
+    """Mark rows as fixed at the source, let them go, or replay them by their DAG."""
+    require_change(request, user, viewer, use_case)
+    one_of(action, ACTIONS, "action")
+    said = settle(request, viewer, ledger, Filter(use_case=use_case, numbers=tuple(number)), action, reason)
+    base = request.scope.get("root_path", "")
+    if len(number) == 1:
+        return RedirectResponse(address(f"{base}/quarantine/{number[0]}", said=said), 303)
+    return RedirectResponse(address(f"{base}/quarantine", use_case=use_case, said=said), 303)
+
+
+def settle(request: Request, viewer: Viewer, ledger: Ledger, chosen: Filter, action: str, reason: str) -> str:
+    """Do what is asked with chosen rows of one use case; returns what was done, in one word."""
+    if action == "replay":
+        conf = {"use_case": chosen.use_case, "numbers": list(chosen.numbers)}
+        start_operation(request, viewer, "quarantine", conf)
+        return "replay"
+    act = mark_fixed if action == "fixed" else dismiss
+    act(ledger, chosen, viewer.name, need_reason(reason))
+    return "fixed" if action == "fixed" else "dismissed"
+
+
+def as_query(chosen: Filter) -> dict[str, Any]:
+    """A filter as values of an address."""
+    days = {name: moment.date() if moment else None for name, moment in (("start", chosen.start), ("end", chosen.end))}
+    names = ("use_case", "expectation", "owner", "row_key", "run_id")
+    return {**{name: getattr(chosen, name) for name in names}, "status": chosen.status or "all", **days}
+
+
+def _midnight(day: date | None) -> datetime | None:
+    return datetime.combine(day, time(), UTC) if day else None

@@ -1,0 +1,95 @@
+"""One run, its reports, and the way from an Airflow run to it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from sqlalchemy import Engine
+from upath import UPath
+
+from include.pages.run import find_run_of, find_use_case, show_run
+from nightledger.ui.access import Reader, Viewer
+from nightledger.ui.headers import REPORT_POLICY
+from nightledger.ui.rates import Rate
+from nightledger.ui.rendering import render, segment
+from nightledger.ui.routes.asking import Ledger, RunId, settings
+
+router = APIRouter()
+_FILE = re.compile(r"(report|quality|cleanup-[a-z0-9-]{1,80})\.(html|json|csv)")
+_TYPES = {"html": "text/html", "json": "application/json", "csv": "text/csv"}
+_MOST_BYTES = 20_000_000
+_RATE = Rate(30, 60)
+
+
+@router.get("/runs/{run_id}")
+def run(request: Request, viewer: Reader, ledger: Ledger, run_id: RunId) -> HTMLResponse:
+    """A run from its first step to its last."""
+    require_run(viewer, ledger, run_id)
+    found = show_run(ledger, run_id)
+    files = _list_files(_folder(found.night.use_case, run_id))
+    return render(request, "run.html.j2", viewer, page=found, files=files)
+
+
+@router.get("/runs/{run_id}/reports/{name}")
+def report(viewer: Reader, ledger: Ledger, run_id: RunId, name: Annotated[str, Path(max_length=120)]) -> Response:
+    """A report or a list for an owner, as written at the end of the run; it may run and load nothing."""
+    use_case = require_run(viewer, ledger, run_id)
+    known = _FILE.fullmatch(name)
+    if known is None:
+        raise HTTPException(404, "There is no such report.")
+    _RATE.take(viewer.user_id)
+    file = _folder(use_case, run_id).joinpath(name)
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise HTTPException(413, f"The report is larger than {_MOST_BYTES:,} bytes; it lies in the run's folder.")
+        content = file.read_bytes()
+    except FileNotFoundError as error:
+        raise HTTPException(404, "The report is gone, or was never written; the run's page has the figures.") from error
+    except OSError as error:
+        raise HTTPException(503, "The storage of the reports cannot be read.") from error
+    headers = {"Content-Security-Policy": REPORT_POLICY}
+    if known[2] != "html":
+        headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return Response(content, media_type=_TYPES[known[2]], headers=headers)
+
+
+@router.get("/of/{dag_id}/{dag_run_id:path}")
+def of_dag_run(
+    request: Request,
+    viewer: Reader,
+    ledger: Ledger,
+    dag_id: Annotated[str, Path(max_length=250)],
+    dag_run_id: Annotated[str, Path(max_length=250)],
+) -> Response:
+    """From a DAG run to its run in the ledger; a tab of Airflow's own page opens this."""
+    viewer.require_read(dag_id)
+    run_id = find_run_of(ledger, f"{dag_id}/{dag_run_id}")
+    if run_id is None:
+        return render(request, "no_run.html.j2", viewer, dag_id=dag_id, dag_run_id=dag_run_id)
+    require_run(viewer, ledger, run_id)
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/runs/{segment(run_id)}", 303)
+
+
+def require_run(viewer: Viewer, ledger: Engine, run_id: str) -> str:
+    """The use case of a run that exists and that the viewer may see; else 404, and nothing is told of others' runs."""
+    use_case = find_use_case(ledger, run_id)
+    if use_case is None or use_case not in viewer.readable:
+        words = f"There is no run {run_id} in the ledger. It was purged, never opened, or it is not yours to see."
+        raise HTTPException(404, words)
+    return use_case
+
+
+def _list_files(folder: UPath) -> list[str]:
+    """Names of the run's reports and lists; none when its folder is gone or cannot be reached."""
+    try:
+        return sorted(file.name for file in folder.iterdir() if _FILE.fullmatch(file.name))
+    except OSError:
+        return []
+
+
+def _folder(use_case: str, run_id: str) -> UPath:
+    """Where a run of the ledger keeps its files; both names come from the ledger, not from the address."""
+    return UPath(settings().staging).joinpath(use_case, run_id)

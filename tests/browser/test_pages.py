@@ -1,0 +1,301 @@
+"""The pages in a real browser, on a real Airflow with real runs in it: what a data engineer does with them in a day.
+
+One stack for the module, started as a user would start it, in a state folder of its own. The tests follow each other.
+Screenshots are kept in the state folder, or where NIGHTLEDGER_SCREENSHOTS says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+
+from include.settings import ROOT
+from include.stack import processes
+from include.stack.api import AirflowApi
+from include.stack.home import open_home, open_secrets
+from include.stack.night import last_interval
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+DAG = "crm_lead_scoring"
+CHROMIUM = "/usr/bin/chromium"
+LONG = 90_000
+
+
+@dataclass
+class Site:
+    """A running stack as a browser sees it; `foreign` are requests that would have left the machine."""
+
+    base: str
+    passwords: dict[str, str]
+    shots: Path
+    environment: dict[str, str]
+    browser: Browser
+    foreign: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def context(self, scheme: Any = "light", width: int = 1280) -> BrowserContext:
+        """A browser that has never been here; every request of its is looked at."""
+        context = self.browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 860})
+        context.set_default_timeout(20_000)
+        context.route("**/*", self._guard)
+        return context
+
+    def _guard(self, route: Route) -> None:
+        host = urlsplit(route.request.url).hostname
+        if host in ("127.0.0.1", None):
+            route.continue_()
+        else:
+            self.foreign.append(route.request.url)
+            route.abort()
+
+    def log_in(self, context: BrowserContext, user: str) -> Page:
+        """Through Airflow's own login page, as a person does."""
+        page = context.new_page()
+        page.on("console", lambda said: self._note(page, said.type, said.text))
+        page.goto(f"{self.base}/auth/login?next={self.base}/nightledger/nights")
+        page.fill("input[name=username]", user)
+        page.fill("input[name=password]", self.passwords[user])
+        page.click("button[type=submit]")
+        page.wait_for_url("**/nightledger/nights", wait_until="load")
+        return page
+
+    def _note(self, page: Page, kind: str, words: str) -> None:
+        refused = "Failed to load resource" in words and "(" in words  # a status that a test asked for
+        if "/nightledger/" in page.url and kind == "error" and not refused:
+            self.complaints.append(f"{page.url}: {words}")
+
+    def keep(self, page: Page, name: str) -> None:
+        """A screenshot of the whole page; no page is wider than its window."""
+        page.screenshot(path=self.shots / f"{name}.png", full_page=True)
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{name} is {wide} pixels too wide"
+
+    def query(self, statement: str) -> list[Any]:
+        """Rows of the ledger, as superuser."""
+        socket = json.loads(self.environment["AIRFLOW_CONN_NIGHTLEDGER_DB"])["host"]
+        with psycopg.connect(dbname="nightledger", user="postgres", host=socket, autocommit=True) as connection:
+            return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("pages")
+    folder.parent.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "NIGHTLEDGER"))}
+    environment = {
+        **kept,
+        "NIGHTLEDGER_HOME": str(folder),
+        "NIGHTLEDGER_AIRFLOW_PORT": "18490",
+        "NIGHTLEDGER_USERS": "viewer:viewer,editor:user",
+    }
+    stack = [sys.executable, "-W", "ignore", "-m", "include.stack"]
+    first = f"{last_interval(None)[0]:%Y-%m-%d}"
+    command = [*stack, "night", "--date", first]
+    up = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        assert up.returncode == 0, up.stdout + up.stderr
+        with opened(folder, environment) as found:
+            yield found
+    finally:
+        subprocess.run([*stack, "down"], env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+
+
+class opened:
+    """A site of a stack that is up, with its browser."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder, self.environment = folder, environment
+
+    def __enter__(self) -> Site:
+        home = open_home({"NIGHTLEDGER_HOME": str(self.folder)})
+        server, scheduler = processes.find(home, "api-server"), processes.find(home, "scheduler")
+        assert server is not None
+        assert scheduler is not None
+        process = scheduler.process()
+        assert process is not None
+        shots = Path(os.environ.get("NIGHTLEDGER_SCREENSHOTS") or self.folder / "screenshots")
+        shots.mkdir(parents=True, exist_ok=True)
+        api = AirflowApi(f"http://127.0.0.1:{server.port}", "admin", open_secrets(home)["admin"])
+        api.pause(DAG, False)
+        self.playwright = sync_playwright().start()
+        browser = self.playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        passwords = json.loads(home.password_file.read_text(encoding="utf-8"))
+        return Site(f"http://127.0.0.1:{server.port}", passwords, shots, process.environ(), browser)
+
+    def __exit__(self, *_: object) -> None:
+        self.playwright.stop()
+
+
+@pytest.fixture(scope="module")
+def engineer(site: Site) -> Iterator[Page]:
+    """A data engineer who may change things, logged in for the whole day."""
+    context = site.context()
+    yield site.log_in(context, "editor")
+    context.close()
+
+
+def newest_run(site: Site) -> str:
+    return str(site.query("SELECT run_id FROM nightledger.run ORDER BY started_at DESC LIMIT 1")[0][0])
+
+
+def test_last_night_is_seen_at_a_glance_and_its_run_adds_up(site: Site, engineer: Page) -> None:
+    expect(engineer.get_by_role("heading", name="Nights", level=1)).to_be_visible()
+    site.keep(engineer, "nights-light")
+    engineer.locator("tbody a").first.click()
+    expect(engineer.get_by_text("adds up")).to_be_visible()
+    expect(engineer.get_by_role("heading", name="Steps")).to_be_visible()
+    site.keep(engineer, "run-light")
+
+
+def test_the_reports_open_and_lead_to_the_failing_rows(site: Site, engineer: Page) -> None:
+    engineer.get_by_role("link", name="Morning report").click()
+    expect(engineer.get_by_role("heading", level=1)).to_contain_text("All right")
+    engineer.go_back()
+    engineer.get_by_role("link", name="Quality report").click()
+    expect(engineer.get_by_role("heading", level=1)).to_be_visible()
+    site.keep(engineer, "quality-report-light")
+    engineer.locator("a[href*='/nightledger/quarantine']").first.click()
+    expect(engineer.get_by_role("heading", name="Quarantine", level=1)).to_be_visible()
+    expect(engineer.locator("input[name=number]").first).to_be_visible()
+    site.keep(engineer, "failing-rows-light")
+
+
+def test_personal_values_are_shown_once_it_is_on_record_who_looks(site: Site, engineer: Page) -> None:
+    found = "SELECT quarantine_id, row_id FROM nightledger.quarantine WHERE stage = 'check' ORDER BY 1 LIMIT 1"
+    number, row_id = site.query(found)[0]
+    engineer.goto(f"{site.base}/nightledger/quarantine/{number}")
+    expect(engineer.get_by_text("Personal values as tokens")).to_be_visible()
+    assert site.query("SELECT 1 FROM nightledger.event WHERE type = 'personal.viewed'") == []
+    engineer.get_by_role("button", name="Show email").click()
+    expect(engineer.get_by_text("that you looked is on record")).to_be_visible()
+    said = site.query("SELECT actor, details ->> 'row_id' FROM nightledger.event WHERE type = 'personal.viewed'")
+    assert said == [("editor", row_id)]
+    site.keep(engineer, "personal-values-light")
+
+
+def test_a_row_is_dismissed_with_a_reason_that_is_kept(site: Site, engineer: Page) -> None:
+    engineer.goto(f"{site.base}/nightledger/quarantine?use_case={DAG}&status=open")
+    before = site.query("SELECT count(*) FROM nightledger.quarantine WHERE status = 'dismissed'")
+    engineer.locator("input[name=number]").first.check()
+    engineer.get_by_role("button", name="Dismiss").click()
+    expect(engineer.get_by_text("Say why")).to_be_visible()
+    engineer.go_back()
+    engineer.locator("input[name=number]").first.check()
+    engineer.fill("input[name=reason]", "The <b>lead</b> left; =SUM(1)")
+    engineer.get_by_role("button", name="Dismiss").click()
+    expect(engineer.get_by_role("status")).to_contain_text("Dismissed")
+    expect(engineer.get_by_text("The <b>lead</b> left; =SUM(1)")).to_be_visible()
+    assert before == [(0,)]
+    assert site.query("SELECT count(*) FROM nightledger.quarantine WHERE status = 'dismissed'") == [(1,)]
+
+
+def test_a_backfill_of_two_nights_is_planned_started_and_seen_to_its_end(site: Site, engineer: Page) -> None:
+    newest = last_interval(None)[0].date()
+    first, last = newest.fromordinal(newest.toordinal() - 2), newest.fromordinal(newest.toordinal() - 1)
+    engineer.goto(f"{site.base}/nightledger/backfill")
+    engineer.fill("input[name=first]", str(first))
+    engineer.fill("input[name=last]", str(last))
+    engineer.select_option("select[name=mode]", "auto")
+    engineer.get_by_role("button", name="Work out the plan").click()
+    expect(engineer.get_by_text("Expected cost")).to_be_visible(timeout=LONG)
+    site.keep(engineer, "plan-light")
+    assert len(engineer.locator("section[aria-labelledby=nights] tbody tr").all()) == 2
+    engineer.fill("input[name=name]", "two_nights")
+    engineer.get_by_role("button", name="Start the backfill").click()
+    expect(engineer.get_by_role("heading", level=1)).to_contain_text("of crm_lead_scoring")
+    expect(engineer.get_by_role("heading", name="Nights")).to_be_visible()
+    engineer.get_by_role("button", name="Pause").click()
+    expect(engineer.get_by_text("Paused")).to_be_visible()
+    engineer.get_by_role("button", name="Go on").click()
+    wait_until(lambda: engineer.locator("tbody").get_by_text("succeeded").count() == 2, engineer)
+    site.keep(engineer, "backfill-light")
+    done = "SELECT count(*) FROM nightledger.run WHERE options ->> 'backfill' = 'two_nights' AND status = 'succeeded'"
+    assert site.query(done) == [(2,)]
+    assert site.query("SELECT count(*) FROM nightledger.budget WHERE scope LIKE 'backfill/%/two_nights'") == [(1,)]
+
+
+def wait_until(seen: Callable[[], bool], page: Page) -> None:
+    deadline = time.monotonic() + LONG / 1000
+    while not seen():
+        assert time.monotonic() < deadline, page.locator("main").inner_text()
+        time.sleep(1)
+        page.reload()
+
+
+def test_who_may_only_read_is_refused_every_change(site: Site) -> None:
+    context = site.context()
+    page = site.log_in(context, "viewer")
+    page.goto(f"{site.base}/nightledger/quarantine")
+    expect(page.get_by_role("heading", name="Rows")).to_be_visible()
+    assert page.locator("input[name=number]").count() == 0
+    page.goto(f"{site.base}/nightledger/backfill")
+    expect(page.get_by_text("not start a backfill")).to_be_visible()
+    token = page.request.get(f"{site.base}/nightledger/nights")  # the page's cookies, and none of its forms
+    assert token.ok
+    answer = page.request.post(
+        f"{site.base}/nightledger/quarantine/changes",
+        form={"use_case": DAG, "action": "dismiss", "number": "2", "reason": "mine"},
+        headers={"Origin": site.base},
+    )
+    assert answer.status == 403
+    site.keep(page, "viewer-light")
+    context.close()
+
+
+def test_pages_open_inside_airflow_and_lead_out_of_their_frame(site: Site) -> None:
+    context = site.context(width=1400)
+    page = site.log_in(context, "admin")
+    page.goto(f"{site.base}/plugin/nightledger-nights")
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading", name="Nights", level=1)).to_be_visible()
+    frame.locator("tbody a").first.click()
+    expect(frame.get_by_role("heading", name="Steps")).to_be_visible()
+    page.screenshot(path=site.shots / "inside-airflow.png")
+    frame.get_by_role("link", name="Run in Airflow").click()
+    page.wait_for_url(f"**/dags/{DAG}/runs/**")
+    page.goto(f"{page.url.split('?')[0].rstrip('/')}/plugin/nightledger-dag_run")
+    expect(page.frame_locator("iframe").get_by_role("heading", name="Steps")).to_be_visible()
+    context.close()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("dark", 1280), ("light", 390), ("dark", 390)])
+def test_every_page_is_readable_in_both_schemes_and_on_a_phone(site: Site, scheme: str, width: int) -> None:
+    context = site.context(scheme, width)
+    page = site.log_in(context, "editor")
+    run = newest_run(site)
+    for path in (
+        "nights",
+        f"runs/{run}",
+        "quality",
+        "quarantine",
+        "quarantine/2",
+        "dead-letters",
+        "backfill",
+        "systems",
+    ):
+        answer = page.goto(f"{site.base}/nightledger/{path}")
+        assert answer is not None
+        assert answer.status == 200
+        assert page.locator("h1").count() == 1
+        assert page.locator("main").count() == 1
+        assert page.locator("table:not(:has(caption))").count() == 0
+        assert page.locator("input:visible:not([aria-label]):not(label input)").count() == 0
+        site.keep(page, f"{path.replace('/', '-').replace(run, 'run')}-{scheme}-{width}")
+    context.close()
+
+
+def test_nothing_left_the_machine_and_no_page_broke_its_own_policy(site: Site) -> None:
+    assert site.foreign == []
+    assert site.complaints == []
