@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -139,8 +140,8 @@ class _Reader:
     def _of_row(self, row: Row[Any]) -> Iterator[tuple[str, Task]]:
         owners = self._owners_of(row.use_case)
         system, kind, _ = (*row.row_id.split("/", 2), "", "")[:3]
-        for at, reason in enumerate(row.reasons):
-            expected = self._expectations(row.run_id).get(row.expectations[at]) if row.stage == "check" else None
+        for reason, name in zip_longest(row.reasons, row.expectations):  # what was set aside long ago names none
+            expected = self._expectations(row.run_id).get(name) if row.stage == "check" else None
             if expected is None:
                 column, _, problem = reason.partition(": ")
                 origin, owner = Origin(system, kind.partition(":")[0], column if problem else ""), row.owner
