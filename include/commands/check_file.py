@@ -36,10 +36,21 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     key = [name.strip() for name in (given.key or "").split(",") if name.strip()]
     checked = check_file(given.input, load_suite(given.expectations), interval, key=key, failures=given.failures)
     out.writelines(_tell(checked))
+    if given.report is not None:
+        _write_report(given.report, checked, interval, given.failures)
     for what, place in (("Report", given.report), ("Failing rows", given.failures)):
         if place is not None:
             out.write(f"{what}: {place}\n")
     return 0 if checked.holds else 1
+
+
+def _write_report(place: Path, checked: FileCheck, interval: Interval, failures: Path | None) -> None:
+    from include.report.file_quality import as_html
+
+    try:
+        place.write_text(as_html(checked, interval, failures), encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"cannot be written ({error.strerror})", about=str(place)) from error
 
 
 def _interval(start: str | None, end: str | None) -> Interval:

@@ -17,15 +17,7 @@ _JOINERS = "\u200c\u200d"  # emoji and several scripts need them
 
 def as_html(facts: QualityFacts) -> str:
     """The report as a page; everything that is not markup of the template or a chart is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update({name: getattr(wording, name) for name in ("number", "percent", "plural")})
-    environment.filters.update(cell=cell, states=quality_text.states)
+    environment = page_environment()
     drawn = facts.drawings[: charts.MOST_DRAWN]
     return environment.get_template(
         "quality.html.j2"
@@ -43,6 +35,20 @@ def as_html(facts: QualityFacts) -> str:
         reasons=facts.reasons[:MOST_REASONS],
         reasons_left=len(facts.reasons) - MOST_REASONS,
     )
+
+
+def page_environment() -> Environment:
+    """Templates of reports on data quality, with the filters that they use; everything is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update({name: getattr(wording, name) for name in ("number", "percent", "plural")})
+    environment.filters.update(cell=cell, states=quality_text.states)
+    return environment
 
 
 def cell(value: str, most: int = CELL_CHARS) -> str:

@@ -150,3 +150,28 @@ def test_what_cannot_be_read_or_written_is_named(
     assert "cannot be written" in capsys.readouterr().err
     assert check(GOOD, "--from", "yesterday")[0] == 2
     assert "ISO 8601" in capsys.readouterr().err
+
+
+def test_the_page_says_what_was_found_and_escapes_what_comes_from_outside(check: Check, tmp_path: Path) -> None:
+    page, hostile = tmp_path / "report.html", "<script>alert(1)</script>"
+    suite = SUITE.replace("No order twice", hostile)
+    code, said, _ = check(BAD.replace("shipped", f"shipped,{hostile}", 1), "--report", str(page), suite=suite)
+    assert (code, f"Report: {page}" in said) == (1, True)
+    text = page.read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "default-src 'none'" in text
+    assert "of 4 expectations failed" in text
+    code, _, _ = check(BAD, "--report", str(page), "--key", "id")
+    text = page.read_text(encoding="utf-8")
+    assert "3 of 4 expectations failed" in text
+    assert "orders.csv:3, orders.csv:4" in text
+    assert "2 records or values cannot be read" in text
+    assert not [word for word in ("http://", "https://", "src=", "@import") if word in text]
+
+
+def test_a_page_that_cannot_be_written_is_named(
+    check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(GOOD, "--report", str(tmp_path / "none" / "r.html"))[0] == 2
+    assert "cannot be written" in capsys.readouterr().err
