@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, func, select
 
 from include.connections import Connections
 from include.enrich.prompt import load_prompt
+from include.ledger.database import transaction
 from include.ledger.record import finished_snapshot, open_run
 from include.models import Manifest, RunKey, RunOptions
 from include.night import Night
@@ -45,6 +46,9 @@ def rehearsal(
 ) -> Iterator[Night]:
     """A night for the block; whatever its stages record or stage is gone afterwards. Nothing is sent to a sink."""
     case = load(key.use_case)
+    with transaction(engine) as connection:  # made before, so that the rehearsal does not hold its lock
+        for days in (0, 7):
+            connection.execute(select(func.nightledger.ensure_inference_month(func.current_date() + days)))
     with engine.connect() as connection, tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
         outer = connection.begin()
         try:

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine
 
 from include.connections import Connections
 from include.enrich.preview import COUNTS, Preview, preview
 from include.enrich.preview_capacity import merge
 from include.errors import LedgerUnavailable, NightledgerError
 from include.ledger import budget
-from include.ledger.database import transaction
 from include.models import Interval, RunKey, RunOptions
 from include.night import Run
 from include.rehearse import good_rows, rehearsal
@@ -54,9 +53,6 @@ def preview_interval(
     """
     if key.interval.end > datetime.now(UTC):
         return Preview(problem="the interval is not over yet, so its rows are not known")
-    with transaction(engine) as connection:  # made now, so that the rehearsal does not hold its lock
-        for days in (0, 7):
-            connection.execute(select(func.nightledger.ensure_inference_month(func.current_date() + days)))
     try:
         with rehearsal(engine, key, options, connections, settings) as night:
             return preview(night, good_rows(night), seen)

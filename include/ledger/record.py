@@ -28,6 +28,7 @@ EVENT_TYPES = frozenset(
         "file.archived",
         "check.completed",
         "check.stopped",
+        "quality.assessed",
         "answers.completed",
         "answers.stopped",
         "enrich.planned",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-_ACTIVE = ("=", "+", "-", "@", "\t", "\r", "\n")
+import re
+
+_MEANS_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def harmless(cell: str) -> str:
-    """The cell, with an apostrophe before it where a spreadsheet would otherwise run it.
+    """The cell as no spreadsheet takes it for a formula, and without control characters.
 
     After https://owasp.org/www-community/attacks/CSV_Injection; quotes are the csv module's part.
     """
-    return f"'{cell}" if cell.startswith(_ACTIVE) else cell
+    text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "\ufffd", cell)
+    return f"'{text}" if text.startswith(_MEANS_FORMULA) or text.lstrip().startswith(_MEANS_FORMULA) else text

@@ -24,6 +24,7 @@ from include.ledger.database import transaction
 from include.ledger.quarantine import MOST_LISTED, Filter, page_query
 from include.models import Record
 from include.report import wording
+from include.report.cells import harmless
 from include.settings import Settings
 from include.sources.owners import Origin, Owners
 from include.systems import System, read_systems
@@ -32,7 +33,6 @@ from include.use_case import load, names
 NOBODY = "no owner in the registry"
 SHOWN = 200
 """Rows of one page for one expectation; the list for a spreadsheet holds all."""
-_MEANS_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _READABLE = "Can be read"
 
 
@@ -98,12 +98,6 @@ def write_cleanup(
         page = _page(owner, sorted(found.values(), key=lambda one: -one.rows))
         (folder / f"cleanup-{_slug(owner)}.html").write_text(page, encoding="utf-8")
     return places
-
-
-def harmless(cell: str) -> str:
-    """The cell as no spreadsheet takes it for a formula, and without control characters."""
-    text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "\ufffd", cell)
-    return f"'{text}" if text.startswith(_MEANS_FORMULA) or text.lstrip().startswith(_MEANS_FORMULA) else text
 
 
 def _start_list(handle: TextIO) -> Any:

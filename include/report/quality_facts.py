@@ -205,28 +205,33 @@ def collect_quality(engine: Engine, run_id: str) -> QualityFacts:
     """Read what is stored of a run's data quality, from one snapshot; raises ConfigurationError without such a run."""
     with transaction(engine) as connection:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-        read = _Reader(connection, run_id)
-        found = read.dicts(_RUN)
-        if not found:
-            raise ConfigurationError("no such run", system="ledger", about=run_id)
-        run = QualityRun(**found[0])
-        nights = tuple(Brought(**row) for row in read.dicts(_NIGHTS, nights=NIGHTS))
-        drift = tuple(DriftFact(**row) for row in read.dicts(_DRIFT))
-        columns = read_profiles(connection, run_id)
-        held = _expectations(read, [night.run_id for night in nights])
-        return QualityFacts(
-            run=run,
-            rows=_rows(read),
-            rejected_lines=read.dicts(_LINES)[0]["lines"],
-            nights=nights,
-            expectations=held,
-            drift=drift,
-            drawings=tuple(_drawings(read, run, columns, drift)),
-            worst=_worst(held, columns, drift),
-            reasons=tuple(Reason(**row) for row in _with_states(read.dicts(_REASONS))),
-            owners=tuple(OwnerLoad(**row) for row in _with_states(read.dicts(_OWNERS))),
-            failures=tuple(FailureSet(**row) for row in read.dicts(_FAILURES)),
-        )
+        return read_quality(connection, run_id)
+
+
+def read_quality(connection: Connection, run_id: str) -> QualityFacts:
+    """The same within a transaction of the caller's."""
+    read = _Reader(connection, run_id)
+    found = read.dicts(_RUN)
+    if not found:
+        raise ConfigurationError("no such run", system="ledger", about=run_id)
+    run = QualityRun(**found[0])
+    nights = tuple(Brought(**row) for row in read.dicts(_NIGHTS, nights=NIGHTS))
+    drift = tuple(DriftFact(**row) for row in read.dicts(_DRIFT))
+    columns = read_profiles(connection, run_id)
+    held = _expectations(read, [night.run_id for night in nights])
+    return QualityFacts(
+        run=run,
+        rows=_rows(read),
+        rejected_lines=read.dicts(_LINES)[0]["lines"],
+        nights=nights,
+        expectations=held,
+        drift=drift,
+        drawings=tuple(_drawings(read, run, columns, drift)),
+        worst=_worst(held, columns, drift),
+        reasons=tuple(Reason(**row) for row in _with_states(read.dicts(_REASONS))),
+        owners=tuple(OwnerLoad(**row) for row in _with_states(read.dicts(_OWNERS))),
+        failures=tuple(FailureSet(**row) for row in read.dicts(_FAILURES)),
+    )
 
 
 class _Reader:

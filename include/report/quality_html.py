@@ -15,14 +15,18 @@ CELL_CHARS = 400
 _JOINERS = "\u200c\u200d"  # emoji and several scripts need them
 
 
-def as_html(facts: QualityFacts) -> str:
-    """The report as a page; everything that is not markup of the template or a chart is escaped."""
+def as_html(facts: QualityFacts, *, linked: bool = True) -> str:
+    """The report as a page; everything that is not markup of the template or a chart is escaped.
+
+    Without `linked` it leads to no page in Airflow, for what the ledger does not keep.
+    """
     environment = page_environment()
     drawn = facts.drawings[: charts.MOST_DRAWN]
     return environment.get_template(
         "quality.html.j2"
     ).render(
         facts=facts,
+        linked=linked,
         text=quality_text,
         links=links,
         spark=lambda one: Markup(charts.spark(one.trend, one.needed)),  # noqa: S704 - charts escape what they quote
