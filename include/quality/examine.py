@@ -104,42 +104,54 @@ def examine(data: Manifest, suite: Sequence[Expectation], history: History) -> l
         raise ConfigurationError(f"two expectations are called {', '.join(twice)}", about="expectations")
     findings = [Finding(expectation, data.rows) for expectation in suite]
     ready = [(finding, built) for finding in findings if (built := _ready(finding, data, suite, history)) is not None]
-    empty = read_schema(data).empty_table()
-    for finding, built in ready:
-        names = _columns(built.expectation)
-        if built.reach == "types":
-            finding.add(judge(built, empty.select(names), history))
-        elif built.reach == "count":
-            finding.add(judge(built, pa.table({"row": pa.nulls(data.rows, pa.bool_())}), history))
-        elif built.reach == "table":
-            finding.add(judge(built, _read(data, names) if names else empty, history))
-        elif built.reach == "equals":
-            _judge_equals(data, finding, built, history)
-    _judge_rows(data, [(finding, built) for finding, built in ready if built.reach == "row"], history)
+    row_wise = [(finding, built) for finding, built in ready if not _judge_whole(data, finding, built, history)]
+    _judge_rows(data, row_wise, history)
     return findings
+
+
+def _judge_whole(data: Manifest, finding: Finding, built: Prepared, history: History) -> bool:
+    """Judge what must be seen in one piece; False where each row is to be judged by itself."""
+    names, empty = _columns(built.expectation), read_schema(data).empty_table()
+    if built.reach == "row":
+        return False
+    if built.reach == "equals":
+        _judge_equals(data, finding, built, history)
+        return True
+    if built.reach == "count":
+        seen = pa.table({"row": pa.nulls(data.rows, pa.bool_())})
+    elif built.reach == "types":
+        seen = empty.select(names)
+    else:
+        seen = _read(data, names) if names else empty
+    found = judge(built, seen, history)
+    if built.reach == "types" and found.about_rows:
+        return False  # a column of objects: each value has a type of its own
+    finding.add(found)
+    return True
 
 
 def _ready(finding: Finding, data: Manifest, suite: Sequence[Expectation], history: History) -> Prepared | None:
     """The expectation, built; None where it is not judged, with the reason on the finding."""
     expectation = finding.expectation
-    finding.could_not_run = _missing_column(expectation, data.columns)
+    finding.could_not_run = _column_problem(expectation, data.columns)
     if finding.could_not_run or not finding.judged:
         return None
     built = prepare(expectation, history)
     finding.could_not_run = built.could_not_run
-    if not finding.could_not_run and built.reach == "row" and not data.rows and not _counts_rows(suite):
+    if not finding.could_not_run and built.reach in ("row", "equals") and not data.rows and not _counts_rows(suite):
         finding.could_not_run = "there are no rows, and no expectation says how many there must be"
     return None if finding.could_not_run else built
 
 
-def _missing_column(expectation: Expectation, existing: Iterable[str]) -> str | None:
-    """A column that was not staged, named with the closest that exists."""
+def _column_problem(expectation: Expectation, existing: Iterable[str]) -> str | None:
+    """A column that was not staged, named with the closest that exists; or that none was named."""
     names = list(existing)
     for name in expectation.columns:
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
             return f"column {name!r} is missing" + (f"; renamed to {near[0]!r}?" if near else "")
-    return None
+    about_table = expectation.columns or expectation.type.startswith("ExpectTable")
+    return None if about_table else "`columns` names none, so nothing would be judged"
 
 
 def _counts_rows(suite: Sequence[Expectation]) -> bool:

@@ -244,13 +244,8 @@ def _in_words(error: Exception, expectation: Expectation) -> str:
 
 def _without_values(message: str, expectation: Expectation) -> str:
     """A message without what it quotes, unless that names a column, an argument or a type: it may be a row's."""
-    named = {
-        *expectation.columns,
-        *expectation.arguments,
-        DERIVED,
-        *dir(builtins),
-        *("<", ">", "<=", ">=", "Timestamp"),
-    }
+    declared = {value for value in expectation.arguments.values() if isinstance(value, str)}
+    named = {*expectation.columns, *expectation.arguments, *declared, *dir(builtins), "Timestamp", "<", ">", "<=", ">="}
 
     def known(match: re.Match[str]) -> str:
         return match.group(0) if match.group(2) in named else "'...'"
