@@ -199,6 +199,7 @@ def test_types_of_columns_do_not_depend_on_what_is_missing(tmp_path: Path) -> No
 @pytest.mark.parametrize("chunk_rows", [3, 10_000])
 def test_equal_rows_are_found_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_rows: int) -> None:
     monkeypatch.setattr(engine, "CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr(engine, "KEY_ROWS", chunk_rows)
     rows: list[Record] = [{"a": at % 37, "b": None if at % 5 == 0 else "x", "c": [at % 41]} for at in range(60)]
     types = {"a": pa.int64(), "b": pa.string(), "c": pa.list_(pa.int64())}
     suite = [

@@ -36,7 +36,7 @@ def data(tmp_path: Path) -> Manifest:
 def held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HELD_ROWS", request.param)
     monkeypatch.setattr(module, "GROUP_ROWS", 64)
-    monkeypatch.setattr(module, "CHUNK_ROWS", 90)
+    monkeypatch.setattr(module, "KEY_ROWS", 90)
 
 
 FOUND = {"b": range(0, ROWS, 3), "a": range(ROWS), "c": range(0), "d": range(990, 1_000), "e": range(1)}
