@@ -95,13 +95,11 @@ def prepare(expectation: Expectation, history: History) -> Prepared:
     if kind is None:
         near = difflib.get_close_matches(expectation.type, [name for name in dir(types) if name[:6] == "Expect"], 1)
         return Prepared(expectation, could_not_run=f"no type {expectation.type!r}" + (f"; {near[0]}?" if near else ""))
-    if "mostly" in expectation.arguments:
-        return Prepared(expectation, could_not_run="`mostly` is a share of values; say `at_least`, a share of all rows")
     try:
         bounds = dict(expectation.bounds(history)) if expectation.bounds else {}
         arguments = {**expectation.arguments, **bounds}
-        if expectation.derive is not None:
-            arguments = {key: DERIVED if value == DERIVED else value for key, value in arguments.items()}
+        if "mostly" in arguments:
+            return Prepared(expectation, could_not_run="`mostly` is a share of values; say `at_least`, one of all rows")
         configuration = kind(**arguments, meta={"id": expectation.id}).configuration
     except Exception as error:
         return Prepared(expectation, could_not_run=_in_words(error, expectation))

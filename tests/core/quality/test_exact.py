@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +22,7 @@ from include.ledger.record import find_manifest
 from include.models import Manifest, Record
 from include.night import Night
 from include.quality.check import check
+from include.quality.expectation import DERIVED, Expectation
 from include.quality.failures import read_failures
 from include.sources.extract import raw_schema
 from include.staging import StagedWriter
@@ -247,3 +250,26 @@ def test_a_company_that_nobody_knows_and_a_revenue_without_people_are_named(
         for name in ("company_exists", "revenue_per_employee", "revenue_not_negative")
     }
     assert found == {"company_exists": [4], "revenue_per_employee": [6, 7], "revenue_not_negative": [7]}
+
+
+def test_a_critical_expectation_that_cannot_run_stops_the_night_and_says_why(
+    make_night: MakeNight, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plausible(rows: Any, interval: Any) -> Any:
+        raise ZeroDivisionError(str(rows["email"][0]))
+
+    flag = {"column": DERIVED, "value_set": [True]}
+    kind = "ExpectColumnValuesToBeInSet"
+    suite = (
+        Expectation("broken", kind, ("email",), "critical", "The address is plausible", flag, derive=plausible),
+        Expectation("counted", "ExpectTableRowCountToBeBetween", (), "critical", "Rows came", {"min_value": 1}),
+    )
+    module = SimpleNamespace(EXPECTATIONS=suite)
+    monkeypatch.setitem(sys.modules, "include.use_cases.crm_lead_scoring.expectations", module)
+    night = make_night()
+    with pytest.raises(QualityStop, match="plausible: could not run: `plausible` raised ZeroDivisionError in line"):
+        check(night, stage(night, [good_row(1, night)]))
+    ((success, reason),) = ask(ledger, "SELECT success, could_not_run FROM quality_result WHERE expectation = 'broken'")
+    assert success is False
+    assert "example.com" not in reason
+    assert ask(ledger, "SELECT outcome, count(*) FROM outcome GROUP BY 1") == [("deferred", 1)]
