@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from upath import UPath
 
 from include.models import Manifest
-from include.quality.examine import CHUNK_ROWS, Finding, numbered
+from include.quality.examine import KEY_ROWS, Finding, numbered
 from include.staging import StagedWriter, opened, read_chunks
 
 FAILURES = pa.schema(
@@ -88,7 +88,7 @@ def _groups(failed: Sequence[Finding]) -> Iterator[list[Finding]]:
 
 def _scan(data: Manifest, findings: Sequence[Finding]) -> Iterator[list[pa.Table]]:
     """For each chunk of the dataset the failing rows of each finding."""
-    for start, batch in numbered(read_chunks(data, rows=CHUNK_ROWS, columns=("row_id", "row_key"))):
+    for start, batch in numbered(read_chunks(data, rows=KEY_ROWS, columns=("row_id", "row_key"))):
         keys = pa.Table.from_batches([batch])
         yield [_failing(keys, start, finding) for finding in findings]
 

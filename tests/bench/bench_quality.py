@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SIDES = ("polars, by hand", "GX as documented", "GX positions", "nightledger")
 OURS = "nightledger"
 SIZES = (10_000, 100_000, 1_000_000)
+COLUMNS = ("     rows", "            side", "seconds", "CPU s", "of polars", "peak MB", "import s", "failing keys")
 MOST_SECONDS, MOST_MB = 3.0, 900.0
 """Bars for ours at a million rows."""
 
@@ -33,8 +34,8 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=2)
     given = parser.parse_args()
     missed: list[str] = []
-    print("|      rows | side             | seconds | of polars | peak MB | import s | failing keys |")
-    print("|-----------|------------------|---------|-----------|---------|----------|--------------|", flush=True)
+    print("| " + " | ".join(COLUMNS) + " |")
+    print("|" + "|".join("-" * (len(name) + 2) for name in COLUMNS) + "|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for rows in given.rows:
             path = Path(folder) / f"{rows}.parquet"
@@ -64,10 +65,11 @@ def _print(rows: int, measured: dict[str, Any]) -> None:
     floor = measured[SIDES[0]]["seconds"]
     for side, one in measured.items():
         keys = sum(found[0] for found in one["found"].values() if len(found) == 2)
+        seconds = f"{one['seconds']:.2f}", f"{one['cpu']:.2f}", f"{one['seconds'] / floor:.1f}"
+        cells = (f"{rows:,}", side, *seconds, f"{one['peak']:.0f}", f"{one['import']:.1f}", f"{keys:,}")
+        widths = map(len, COLUMNS)
         print(
-            f"| {rows:9,} | {side:16} | {one['seconds']:7.2f} | {one['seconds'] / floor:9.1f} | {one['peak']:7.0f} "
-            f"| {one['import']:8.1f} | {keys:12,} |",
-            flush=True,
+            "| " + " | ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)) + " |", flush=True
         )
 
 

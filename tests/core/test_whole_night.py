@@ -27,6 +27,7 @@ from include.ledger.dead_letters import Selection, begin_replay, dismiss, list_g
 from include.ledger.verify import verify
 from include.models import Interval, Manifest, Mode, Record, ReInfer, RunOptions
 from include.night import Night
+from include.quality.answers import check_answers
 from include.quality.check import check
 from include.replay import replay
 from include.report.close import close
@@ -108,7 +109,9 @@ def night_of(sandbox: Sandbox, make_night: Callable[..., Night], warehouse_url: 
 
 def run(night: Night) -> Record:
     """All stages in order; what the last one says."""
-    write(night, gate(night, enrich(night, check(night, extract(night)))))
+    enriched = enrich(night, check(night, extract(night)))
+    check_answers(night, enriched)
+    write(night, gate(night, enriched))
     return close(night)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -16,9 +18,12 @@ import pytest
 from sqlalchemy import text
 
 from include.errors import QualityStop
+from include.ledger.record import find_manifest
 from include.models import Manifest, Record
 from include.night import Night
 from include.quality.check import check
+from include.quality.expectation import DERIVED, Expectation
+from include.quality.failures import read_failures
 from include.sources.extract import raw_schema
 from include.staging import StagedWriter
 from include.use_case import load
@@ -206,3 +211,65 @@ def test_a_lead_that_appears_twice_is_found_across_chunks(make_night: MakeNight,
     with pytest.raises(QualityStop, match="twice"):
         check(night, stage(night, rows))
     assert quarantined(ledger) == {"crm/contacts/3": {"lead_id_unique"}, "crm/contacts/55": {"lead_id_unique"}}
+
+
+def test_the_failing_rows_of_every_expectation_are_kept_also_of_rows_that_go_on(
+    make_night: MakeNight, ledger: Ledger
+) -> None:
+    night = make_night(settings={"chunk_rows": 13})
+    rows = [good_row(number, night) for number in range(100)]
+    for number in (7, 70):
+        rows[number]["founded_year"] = 1200
+    for number in (3, 60, 99):
+        rows[number]["page_views"] = -1
+    good = check(night, stage(night, rows))
+    failures = find_manifest(night.ledger, night.run_id, "failures")
+    assert failures is not None
+    assert [row.row_key for row in read_failures(failures, "founded_year_range")] == ["7", "70"]
+    assert [row.position for row in read_failures(failures, "page_views_range", 1, 1)] == [60]
+    assert good.rows == 97
+    kept = "SELECT handling, unit, unexpected_count, examples FROM quality_result WHERE expectation = "
+    assert ask(ledger, kept + "'founded_year_range'") == [("keep", "leads", 2, ["crm/contacts/7", "crm/contacts/70"])]
+    assert ask(ledger, kept + "'page_views_range'")[0][:3] == ("quarantine", "leads", 3)
+
+
+def test_a_company_that_nobody_knows_and_a_revenue_without_people_are_named(
+    make_night: MakeNight, ledger: Ledger
+) -> None:
+    night = make_night()
+    rows = [good_row(number, night) for number in range(50)]
+    rows[4] |= {"company_name": None}
+    rows[5] |= {"company_name": None, "company_id": None}
+    rows[6] |= {"annual_revenue": 9e12, "employees": 1}
+    rows[7] |= {"annual_revenue": float("inf")}
+    check(night, stage(night, rows))
+    failures = find_manifest(night.ledger, night.run_id, "failures")
+    assert failures is not None
+    found = {
+        name: [row.position for row in read_failures(failures, name)]
+        for name in ("company_exists", "revenue_per_employee", "revenue_not_negative")
+    }
+    assert found == {"company_exists": [4], "revenue_per_employee": [6, 7], "revenue_not_negative": [7]}
+
+
+def test_a_critical_expectation_that_cannot_run_stops_the_night_and_says_why(
+    make_night: MakeNight, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plausible(rows: Any, interval: Any) -> Any:
+        raise ZeroDivisionError(str(rows["email"][0]))
+
+    flag = {"column": DERIVED, "value_set": [True]}
+    kind = "ExpectColumnValuesToBeInSet"
+    suite = (
+        Expectation("broken", kind, ("email",), "critical", "The address is plausible", flag, derive=plausible),
+        Expectation("counted", "ExpectTableRowCountToBeBetween", (), "critical", "Rows came", {"min_value": 1}),
+    )
+    module = SimpleNamespace(EXPECTATIONS=suite)
+    monkeypatch.setitem(sys.modules, "include.use_cases.crm_lead_scoring.expectations", module)
+    night = make_night()
+    with pytest.raises(QualityStop, match="plausible: could not run: `plausible` raised ZeroDivisionError in line"):
+        check(night, stage(night, [good_row(1, night)]))
+    ((success, reason),) = ask(ledger, "SELECT success, could_not_run FROM quality_result WHERE expectation = 'broken'")
+    assert success is False
+    assert "example.com" not in reason
+    assert ask(ledger, "SELECT outcome, count(*) FROM outcome GROUP BY 1") == [("deferred", 1)]

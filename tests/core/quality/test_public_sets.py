@@ -29,6 +29,7 @@ Convert = Mapping[str, tuple[pa.DataType, Callable[[str], Any]]]
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "CHUNK_ROWS", 700)
+    monkeypatch.setattr(engine, "KEY_ROWS", 700)
 
 
 def read(name: str, convert: Convert | None = None, **how: Any) -> tuple[list[Record], dict[str, pa.DataType]]:
