@@ -25,7 +25,7 @@ from include.night import Night
 from include.rest import RestClient
 from include.sources.archive import archive
 from include.sources.crm import CrmReader
-from include.sources.extract import DATASET, files_of, read_drop
+from include.sources.extract import DATASET, files_of, gather, read_drop
 from include.sources.join import DropJoin, derive
 from include.sources.rejections import STAGE
 from include.sources.shape import raw_schema
@@ -113,7 +113,7 @@ def _first_read(night: Night, base: Manifest, begun: Sequence[Begun]) -> dict[st
     A row uses a related record, or a line of a file, by the column that it is joined on.
     """
     source = night.case.source
-    wanted = {one.row_id: _modified(one.record.get(source.modified.name)) for one in begun if one.counts_as_input}
+    wanted = {one.row_id: _modified(one.modified) for one in begun if one.counts_as_input}
     used = list(_uses(night, [one for one in begun if not one.counts_as_input]))
     columns = ["row_id", source.modified.name, *{column for column, _, _ in used}]
     for row in read_rows(base, rows=night.settings.chunk_rows, columns=columns):
@@ -136,7 +136,7 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _modified(text: Any) -> datetime | None:
+def _modified(text: str | None) -> datetime | None:
     """The time as the quarantine keeps it; None if it could not be read then either."""
     try:
         found: datetime | None = read_value(text, "datetime")
@@ -156,16 +156,15 @@ def _read_records(
     if numbers:
         reader.check_contract()
     with StagedWriter(UPath(anew.path), schema) as writer:
-        for page in reader.read_ids(numbers):
-            anew.rejected += [_as_first_read(row, source.modified.name, modified) for row in page.rejected]
+        for rows in gather(reader.read_ids(numbers), night.settings.chunk_rows, anew.rejected.append):
             for join in joins:
-                join.join(page.rows)
-            for row in page.rows:
+                join.join(rows)
+            for row in rows:
                 row[source.modified.name] = modified[row["row_id"]] or row[source.modified.name]
-            derive(page.rows, night.case.derived, night.interval.end)
-            for row in page.rows:
-                writer.append({**row, "lineage": json.dumps(row["lineage"], ensure_ascii=False)})
-            anew.rows |= {row["row_id"] for row in page.rows}
+            derive(rows, night.case.derived, night.interval.end)
+            writer.extend({**row, "lineage": json.dumps(row["lineage"], ensure_ascii=False)} for row in rows)
+            anew.rows |= {row["row_id"] for row in rows}
+    anew.rejected = [_as_first_read(row, source.modified.name, modified) for row in anew.rejected]
     found = anew.rows | {row.row_id for row in anew.rejected}
     anew.not_tried |= dict.fromkeys(modified.keys() - found, GONE)
     anew.facts |= {"calls": client.calls, "retries": client.retries, "pages": reader.pages}

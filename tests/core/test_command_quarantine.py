@@ -322,6 +322,28 @@ def test_a_replay_killed_half_way_is_taken_up_and_pays_only_what_was_in_flight_t
     assert count_is_kept(ledger)
 
 
+def test_a_replay_killed_while_it_reads_anew_reads_once_more(
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_night()
+    row = min(waiting(ledger, "'page_views_range' = ANY(expectations)"))
+    set_at_source(sandbox, row, hs_analytics_num_page_views=1.5)  # which is no whole number
+    arguments = ("replay", "--key", row.rpartition("/")[2], "--read-anew")
+
+    def killed(*given: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr("include.sources.anew.put_manifest", killed)
+        assert quarantine(*arguments)[0] == 3
+    assert row not in waiting(ledger)
+    mend(sandbox, row)
+    code, said = quarantine(*arguments)
+    done = done_of(said)
+    assert (code, done["passed"], done["run_id"][-2:], sum(done["counts"].values())) == (0, 1, "-2", LEADS)
+    assert history(ledger, row) == [["begun", "passed"]]
+
+
 def test_two_replays_at_once_do_it_once(
     quarantine: Command, sandbox: Sandbox, ledger: Ledger, environment: dict[str, str]
 ) -> None:

@@ -328,7 +328,8 @@ def test_no_query_of_a_page_reads_the_whole_quarantine(crowded: Night) -> None:
     with crowded.ledger.connect() as connection:
         for chosen in filters:
             for after in (None, 100_000):
-                assert "Seq Scan on quarantine" not in plan(connection, page_query(chosen, after, 50)), chosen
+                few = count_by(crowded.ledger, chosen).rows <= 5_000
+                assert "Seq Scan on quarantine" not in plan(connection, page_query(chosen, after, 50, few=few)), chosen
             assert "Seq Scan on quarantine " not in plan(connection, count_query(chosen)), chosen
         control = select(tables.quarantine.c.row_id).where(tables.quarantine.c.source == "anywhere")
         assert "Seq Scan on quarantine " in plan(connection, control)
