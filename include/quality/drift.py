@@ -139,10 +139,10 @@ def _schema(tonight: PastNight, past: Sequence[PastNight]) -> Iterator[Finding]:
         yield Finding("schema", "", "columns", "no history", len(tonight.columns))
         return
     was, now = past[0].columns, tonight.columns
-    changes = [("added", name, f"new: {now[name].type}") for name in now if name not in was]
-    changes += [("removed", name, f"gone: was {was[name].type}") for name in was if name not in now]
+    changes = [("added", name, f"is new ({now[name].type})") for name in now if name not in was]
+    changes += [("removed", name, f"is gone (was {was[name].type})") for name in was if name not in now]
     changes += [
-        ("retyped", name, f"{now[name].type}, was {was[name].type}")
+        ("retyped", name, f"is {now[name].type} (was {was[name].type})")
         for name in now
         if name in was and now[name].type != was[name].type
     ]
