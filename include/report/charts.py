@@ -36,7 +36,7 @@ def spark(trend: Sequence[Point], needed: float | None) -> str:
     shares = [point.failing_share or 0.0 for point in trend]
     allowed = None if needed is None else 1 - needed
     most = max(shares, default=0.0)
-    top = max(allowed if allowed and allowed <= 2 * most else most, 1e-9)
+    top = max(most, allowed if allowed and allowed <= 2 * most else 0.0, 1e-9)
     bars = []
     for at, (point, share) in enumerate(zip(trend, shares, strict=True)):
         tall = max(share / top * (_TALL - 2), 1.5)

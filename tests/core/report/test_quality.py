@@ -259,6 +259,9 @@ def test_a_small_chart_says_in_words_what_it_shows() -> None:
     assert 'aria-label="Failing share of 3 nights: 0.00% to 9.00%, tonight 9.00%; did not hold in 2"' in drawn
     assert [drawn.count(f'class="{kind}"') for kind in ("fine", "off", "bad", "limit")] == [1, 1, 1, 1]
     assert "no night on record" in spark([], None)
+    for needed in (None, 1.0, 0.99, 0.95, 0.5):
+        tops = [float(y) for y in re.findall(r' y1?="([-\d.]+)"', spark(trend, needed))]
+        assert 0 <= min(tops) <= max(tops) < 29
 
 
 def test_findings_and_facts_have_the_same_fields() -> None:
