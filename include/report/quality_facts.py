@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -335,7 +335,8 @@ def _compared(fact: DriftFact, column: ColumnProfile, past: Sequence[PastNight])
     if not before or (fact.signal == "category_share" and column.kind != "category"):
         return None
     if fact.signal == "category_share":
-        now, was, _ = aligned_counts(column, before)
+        now, *each = aligned_counts([column, *before])
+        was = sum(each, Counter[str]())
         most = [name for name, _ in (now + was).most_common(MOST_BARS) if name != OTHERS]
         rest = {*now, *was} - set(most)
         labels = [*most, *([OTHERS] if rest else [])]
@@ -356,7 +357,15 @@ def _shares(counts: Sequence[float]) -> tuple[float, ...]:
 
 def _bins(column: ColumnProfile) -> list[str]:
     edges = column.profile["edges"]
-    return [*(f"≤ {edge:,.6g}" for edge in edges), f"> {edges[-1]:,.6g}"] if edges else ["all"]
+    return [*(f"≤ {_compact(edge)}" for edge in edges), f"> {_compact(edges[-1])}"] if edges else ["all"]
+
+
+def _compact(value: float) -> str:
+    """A number in four digits, with a letter from a hundred thousand on."""
+    for above, unit, letter in ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e5, 1e3, "k")):
+        if above <= abs(value) < 1e15:
+            return f"{value / unit:.4g} {letter}"
+    return f"{value:.4g}"
 
 
 def _ages() -> list[str]:

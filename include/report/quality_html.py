@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -20,29 +21,31 @@ def as_html(facts: QualityFacts, *, linked: bool = True) -> str:
 
     Without `linked` it leads to no page in Airflow, for what the ledger does not keep.
     """
-    environment = page_environment()
     drawn = facts.drawings[: charts.MOST_DRAWN]
-    return environment.get_template(
-        "quality.html.j2"
-    ).render(
-        facts=facts,
-        linked=linked,
-        text=quality_text,
-        links=links,
-        spark=lambda one: Markup(charts.spark(one.trend, one.needed)),  # noqa: S704 - charts escape what they quote
-        equation=wording.equation(facts.rows),
-        endings=wording.endings(facts.rows),
-        attention=list(quality_text.attention(facts)),
-        nights_chart=Markup(charts.nights_chart(facts.nights)) if len(facts.nights) > 1 else "",  # noqa: S704
-        drawings=[(one, Markup(charts.drift_chart(one))) for one in drawn],  # noqa: S704
-        undrawn=len(facts.drawings) - len(drawn),
-        reasons=facts.reasons[:MOST_REASONS],
-        reasons_left=len(facts.reasons) - MOST_REASONS,
+    return (
+        page_environment()
+        .get_template("quality.html.j2")
+        .render(
+            facts=facts,
+            linked=linked,
+            text=quality_text,
+            links=links,
+            spark=lambda one: Markup(charts.spark(one.trend, one.needed)),  # noqa: S704 - charts escape what they quote
+            equation=wording.equation(facts.rows),
+            endings=wording.endings(facts.rows),
+            attention=list(quality_text.attention(facts)),
+            nights_chart=Markup(charts.nights_chart(facts.nights)) if len(facts.nights) > 1 else "",  # noqa: S704
+            drawings=[(one, Markup(charts.drift_chart(one))) for one in drawn],  # noqa: S704
+            undrawn=len(facts.drawings) - len(drawn),
+            reasons=facts.reasons[:MOST_REASONS],
+            reasons_left=len(facts.reasons) - MOST_REASONS,
+        )
     )
 
 
+@functools.cache
 def page_environment() -> Environment:
-    """Templates of reports on data quality, with the filters that they use; everything is escaped."""
+    """Templates of reports on data quality, compiled once per process: that takes longer than to fill them."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

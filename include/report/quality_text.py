@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from include.models import Outcome
 from include.report.quality_facts import DriftFact, Held, QualityFacts
 from include.report.wording import number, percent, plural
 
@@ -29,7 +28,7 @@ def verdict(facts: QualityFacts) -> str:
         return "Not checked"
     failed = sum(not one.success for one in facts.expectations)
     if not failed and not facts.drifted:
-        return f"All {plural(len(facts.expectations), 'expectation')} hold"
+        return "All expectations hold"
     drifted = f", {plural(len(facts.drifted), 'signal')} drifted" if facts.drifted else ""
     return f"{number(failed)} of {plural(len(facts.expectations), 'expectation')} failed{drifted}"
 
@@ -69,7 +68,7 @@ def handled(one: Held) -> str:
     if not one.failing:
         return "-"
     if one.handling == "keep":
-        return "kept, they went on"
+        return "kept, not set aside"
     return f"set aside: {states(one.states)}" if one.states else "set aside"
 
 
@@ -82,7 +81,7 @@ def drift_sentence(fact: DriftFact) -> str:
     """What drifted, and how far."""
     what = f"{fact.column}: {SIGNALS[fact.signal]}" if fact.column else SIGNALS[fact.signal].capitalize()
     if fact.signal == "schema":
-        return f"{what}, {fact.detail}"
+        return f"Column {fact.column} {fact.detail}"
     return f"{what} drifted: {measured(fact)}"
 
 
@@ -104,12 +103,5 @@ def figure(signal: str, value: float | None) -> str:
     if signal in ("null_share", "category_share"):
         return percent(value)
     if signal == "distribution":
-        return f"{value:.3f}"
+        return f"PSI {value:.2f}"
     return f"{value:,.1f} h" if signal == "freshness" else f"{value:,.0f}"
-
-
-def ended(facts: QualityFacts) -> str:
-    """What went on after the check."""
-    set_aside = facts.rows.counts.get(Outcome.QUARANTINED, 0)
-    left = (facts.rows.rows_in or 0) - set_aside
-    return f"{plural(set_aside, 'row')} set aside, {number(left)} went on"
