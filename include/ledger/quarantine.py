@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, select, text, update
 
 from include.errors import ConfigurationError
 from include.ledger import tables
@@ -25,6 +25,7 @@ STATUSES = ("open", "fixed", "replayed", "dismissed")
 UNREADABLE = "could not be read"
 """Stands for an expectation where a row failed none, because it could not be read."""
 MOST_LISTED = 1_000
+_FEW = 5_000
 WAITING = ("open", "fixed")
 LOCK = "nightledger/quarantine"
 
@@ -117,17 +118,40 @@ _LISTED = (
 def list_rows(engine: Engine, chosen: Filter, after: int | None = None, limit: int = 50) -> list[QuarantinedRow]:
     """At most `limit` (and 1,000) entries, newest first; `after` is the number of the last one already seen."""
     with transaction(engine) as connection:
-        found = connection.execute(page_query(chosen, after, limit)).all()
+        found = read_page(connection, chosen, after, limit)
     return [_listed(row) for row in found]
 
 
-def page_query(chosen: Filter, after: int | None, limit: int) -> Any:
-    """The query of `list_rows`: one page by number, so that page 1,000 costs what page 1 does."""
-    q = tables.quarantine.c
-    query = select(*(q[name] for name in _LISTED)).where(chosen.condition())
-    if after is not None:
-        query = query.where(q.quarantine_id < after)
-    return query.order_by(q.quarantine_id.desc()).limit(max(1, min(limit, MOST_LISTED)))
+def read_page(
+    connection: Connection, chosen: Filter, after: int | None, limit: int, *more: ColumnElement[Any]
+) -> Sequence[Row[Any]]:
+    """The page's rows, with these columns too; the counts say first whether few match, or none."""
+    few = chosen.row_key is not None or bool(chosen.numbers)
+    if not few:
+        matching = sum(int(row[-1]) for row in connection.execute(count_query(chosen)))
+        if not matching:
+            return []
+        few = matching <= _FEW
+    return connection.execute(page_query(chosen, after, limit, *more, few=few)).all()
+
+
+def page_query(
+    chosen: Filter, after: int | None, limit: int, *more: ColumnElement[Any], few: bool = False
+) -> Select[Any]:
+    """The query of `list_rows`: one page by number, so that page 1,000 costs what page 1 does.
+
+    Where `few` entries match they are found first and sorted then; PostgreSQL would walk down all numbers in the hope
+    to meet them.
+    """
+    q, most = tables.quarantine.c, max(1, min(limit, MOST_LISTED))
+    query = select(*(q[name] for name in _LISTED), *more).order_by(q.quarantine_id.desc()).limit(most)
+    wanted = and_(chosen.condition(), *([q.quarantine_id < after] if after is not None else []))
+    if not few:
+        return query.where(wanted)
+    found = select(q.quarantine_id).where(wanted).cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
+    page = select(found.c.quarantine_id).order_by(found.c.quarantine_id.desc()).limit(most)
+    ids = page.cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
+    return query.where(q.quarantine_id.in_(select(ids.c.quarantine_id)))
 
 
 def count_by(engine: Engine, chosen: Filter) -> Counts:

@@ -135,11 +135,11 @@ def copy_entries(
     """Give the run the entries of run `source` of these stages, and rows that could not be read their outcome.
 
     Rows in `skip`, and lines whose id starts as one of `files`, are left out; what is there already stays. A row in
-    `not_tried` was chosen and could not be replayed, for the reason given, and waits again.
+    `not_tried` was chosen and could not be replayed, for the reason given, and is open again.
     """
     given = {**_of(run), "source": source, "stages": list(stages), "skip": list(skip), "files": list(files)}
     given |= {"left": list(not_tried), "line": to_json([entry("not_tried", "nightledger", run_id=run.run_id)])}
-    given |= {"why": to_json(dict(not_tried))}
+    given |= {"why": to_json(dict(not_tried)), "carried": _carried(run)}
     connection.execute(text(_COPY), given)
     connection.execute(text(_COPY_OUTCOMES), given)
 
@@ -156,8 +156,7 @@ def settle(connection: Connection, run: Run) -> None:
     read, replay = bool(raw) and not raw.get("reused_from"), "read_anew" in raw
     given = _of(run)
     kept = ["dismissed"] if read else ["dismissed", "fixed"]
-    line = to_json([entry("carried", "nightledger", run_id=run.run_id)])
-    connection.execute(text(_INHERIT), {**given, "kept": kept, "line": line})
+    connection.execute(text(_INHERIT), {**given, "kept": kept, "line": _carried(run)})
     line = to_json(entry("", "nightledger", run_id=run.run_id))
     given |= {"line": line, "replay": replay, "again": raw.get("delivered_again", [])}
     ended = connection.execute(text(_SETTLE), {**given, "whole": read and raw.get("limit") is None})
@@ -171,6 +170,10 @@ def _raw_facts(connection: Connection, run: Run) -> Record:
     m = tables.manifest.c
     facts = connection.scalar(select(m.facts).where(m.run_id == run.run_id, m.dataset == "raw"))
     return dict(facts or {})
+
+
+def _carried(run: Run) -> str:
+    return to_json([entry("carried", "nightledger", run_id=run.run_id)])
 
 
 def _of(run: Run) -> Record:
@@ -188,10 +191,14 @@ def _to_replay(selection: Selection) -> ColumnElement[bool]:
 
 
 def _to_begin(selection: Selection) -> ColumnElement[bool]:
-    """Chosen entries that wait and can be replayed: without a row in the staged data only if they are read anew."""
+    """Chosen entries that wait and can be replayed.
+
+    A row that is not in the staged data can only be read anew. A line of a file, or a record that is only looked up,
+    is read again when it is marked as fixed: before that its source has nothing new.
+    """
     q = tables.quarantine.c
-    staged = and_(q.stage == "check", q.counts_as_input)
-    able = or_(literal(selection.read_anew), q.status == "fixed", staged)
+    here = and_(q.counts_as_input, or_(literal(selection.read_anew), q.stage == "check"))
+    able = or_(q.status == "fixed", here)
     return and_(selection.chosen.condition(), q.status.in_(WAITING), able)
 
 
@@ -211,9 +218,11 @@ INSERT INTO quarantine (run_id, use_case, row_id, row_key, source, stage, reason
        interval_start, interval_end, expectations, owner, released, status, history)
 SELECT :run, s.use_case, s.row_id, s.row_key, s.source, s.stage, s.reasons, s.record, s.counts_as_input,
        s.interval_start, s.interval_end, s.expectations, s.owner, e.released,
-       CASE WHEN e.status = 'replayed' THEN coalesce(e.history -> -1 ->> 'was', 'open') ELSE e.status END,
+       CASE WHEN s.row_id = ANY(:left) THEN 'open'
+            WHEN e.status = 'replayed' THEN coalesce(e.history -> -1 ->> 'was', 'open') ELSE e.status END,
        CASE WHEN s.row_id = ANY(:left) THEN (e.history - -1) || jsonb_build_array(
-                jsonb_set(cast(:line AS jsonb) -> 0, '{{why}}', cast(:why AS jsonb) -> s.row_id)) ELSE e.history END
+                jsonb_set(cast(:line AS jsonb) -> 0, '{{why}}', cast(:why AS jsonb) -> s.row_id))
+            ELSE e.history || cast(:carried AS jsonb) END
   FROM quarantine s JOIN ({_LATEST}) e USING (row_id)
  WHERE s.run_id = :source AND s.stage = ANY(:stages) AND s.row_id <> ALL(:skip)
    AND NOT EXISTS (SELECT FROM unnest(cast(:files AS text[])) file WHERE starts_with(s.row_id, file))

@@ -20,7 +20,7 @@ from upath import UPath
 
 from include.ledger import tables
 from include.ledger.database import transaction
-from include.ledger.quarantine import MOST_LISTED, Filter, page_query
+from include.ledger.quarantine import MOST_LISTED, Filter, read_page
 from include.models import Record
 from include.report import wording
 from include.settings import Settings
@@ -127,9 +127,8 @@ class _Reader:
         """Every task with its owner: one for each row and reason."""
         after = None
         while True:
-            query = page_query(chosen, after, MOST_LISTED).add_columns(tables.quarantine.c.record)
             with transaction(self._engine) as connection:
-                rows = connection.execute(query).all()
+                rows = read_page(connection, chosen, after, MOST_LISTED, tables.quarantine.c.record)
             for row in rows:
                 yield from self._of_row(row)
             if len(rows) < MOST_LISTED:

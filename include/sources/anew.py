@@ -157,7 +157,7 @@ def _read_records(
         reader.check_contract()
     with StagedWriter(UPath(anew.path), schema) as writer:
         for page in reader.read_ids(numbers):
-            anew.rejected += page.rejected
+            anew.rejected += [_as_first_read(row, source.modified.name, modified) for row in page.rejected]
             for join in joins:
                 join.join(page.rows)
             for row in page.rows:
@@ -169,6 +169,12 @@ def _read_records(
     found = anew.rows | {row.row_id for row in anew.rejected}
     anew.not_tried |= dict.fromkeys(modified.keys() - found, GONE)
     anew.facts |= {"calls": client.calls, "retries": client.retries, "pages": reader.pages}
+
+
+def _as_first_read(row: RejectedRow, column: str, modified: Mapping[str, datetime | None]) -> RejectedRow:
+    """A row set aside keeps the change that brought it in too, or it could never come back into its night."""
+    first = modified.get(row.row_id)
+    return replace(row, record={**row.record, column: first.isoformat()}) if first else row
 
 
 def _merge(night: Night, base: Manifest, anew: _Anew) -> Manifest:

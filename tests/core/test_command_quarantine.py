@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import requests
 from sqlalchemy import text
@@ -30,6 +32,7 @@ from include.quarantine_replay import replay_quarantined
 from include.sandbox.config import SandboxConfig
 from include.sandbox.process import running_sandbox
 from include.settings import ROOT, Settings
+from include.sources.values import join_key
 from include.use_cases.crm_lead_scoring import expectations, spec
 from tests.core.conftest import Ledger
 from tests.core.enrich.test_enrich import rows
@@ -131,13 +134,15 @@ def test_rows_mended_in_the_crm_are_read_anew_and_written_once(
     bad = waiting(ledger)
     assert len(bad) == night["counts"]["quarantined"] > 8
     assert {row.owner for row in bad.values()} == {"revenue-operations"}
-    mended, left = sorted(bad)[:4], sorted(bad)[4:]
+    pairs = waiting(ledger, "'email_unique' = ANY(expectations)")  # one mended frees the other
+    mended = sorted(bad.keys() - pairs.keys())[:4]
+    left = sorted(bad.keys() - set(mended))
     mend(sandbox, *mended)
     numbers = [str(bad[row].quarantine_id) for row in mended]
     assert quarantine("fixed", *numbers, "--reason", "corrected by sales") == (0, "4 rows marked as fixed\n")
     before, asked, written = last_outcomes(ledger), sandbox.billed()["calls"], sandbox.written()
 
-    code, said = quarantine("replay", "--status", "waiting", *numbers)
+    code, said = quarantine("replay", *numbers)
     done = done_of(said)
     assert (code, done["rows"], done["passed"], done["status"]) == (0, 4, 4, "succeeded")
     assert sandbox.billed()["calls"] - asked == 4
@@ -145,16 +150,13 @@ def test_rows_mended_in_the_crm_are_read_anew_and_written_once(
     assert sum(done["counts"].values()) == len(after) == LEADS
     assert {after[row] for row in mended} <= {"written", "in_review"}
     assert sandbox.written() - written == sum(after[row] == "written" for row in mended) > 0
-    kept = {row: "unchanged" if outcome == "written" else outcome for row, outcome in before.items()}
-    assert {row: after[row] for row in after if row not in mended} == {
-        row: kept[row] for row in kept if row not in mended
-    }
+    assert untouched(before, after, mended)
 
     still = waiting(ledger)
     assert sorted(still) == left
     assert {row.run_id for row in still.values()} == {done["run_id"]}
     assert history(ledger, mended[0]) == [["fixed", "begun", "passed"]]
-    assert history(ledger, left[0])[0] == ["moved"] or history(ledger, left[0])[0] == ["quarantined_again"]
+    assert history(ledger, left[0]) == [["moved"], ["carried"]]
     assert count_is_kept(ledger)
     assert verify(ledger.owner).holds
 
@@ -178,7 +180,7 @@ def test_a_row_that_fails_again_waits_in_its_new_run_with_its_new_reasons(
     assert (code, done["rows"], done["passed"], done["again"]) == (1, 1, 0, 1)
     assert history(ledger, row) == [["begun", "quarantined_again"], []]
     assert waiting(ledger)[row].expectations == ["lifecycle_known"]
-    set_at_source(sandbox, row, hs_analytics_num_page_views="many")
+    set_at_source(sandbox, row, hs_analytics_num_page_views=1.5)
     assert done_of(quarantine("replay", "--key", row.rpartition("/")[2], "--read-anew")[1])["again"] == 1
     assert waiting(ledger)[row].expectations == []  # it cannot even be read now
     shown = json.loads(quarantine("show", str(waiting(ledger)[row].quarantine_id))[1])
@@ -228,6 +230,8 @@ def test_a_changed_expectation_lets_rows_through_without_reading_them(
     assert (code, done["passed"]) == (1, 0)  # they fail the other one now
     assert {tuple(row.expectations) for row in waiting(ledger).values() if row.row_id in bad} == {("job_title_length",)}
     monkeypatch.setattr(expectations, "EXPECTATIONS", tuple(e for e in wider if e.id != "job_title_length"))
+    bad = waiting(ledger, "'job_title_length' = ANY(expectations)")
+    others = waiting(ledger).keys() - bad.keys()
     code, said = quarantine("replay", "--expectation", "job_title_length")
     assert (code, done_of(said)["passed"]) == (0, len(bad))
     assert sandbox.billed()["calls"] - asked == len(bad)
@@ -285,7 +289,7 @@ def test_dismissed_rows_stay_so_when_the_night_runs_again(
     assert waiting(ledger).keys() == rest
     listed = quarantine("list", "--status", "dismissed", "--expectation", "email_format")[1]
     assert f"{2 * len(bad)} rows" in listed
-    assert quarantine("list")[1].splitlines()[-3].startswith(f"{len(rest)} rows")
+    assert f"open {len(rest) + len(waiting(ledger, 'NOT counts_as_input'))}" in quarantine("list")[1]
     events = rows(ledger, "SELECT actor, details FROM event WHERE type = 'quarantine.dismissed'")
     assert [(details["rows"], details["reason"]) for _, details in events] == [(len(bad), "spam")]
     assert count_is_kept(ledger)
@@ -362,34 +366,85 @@ def test_a_night_that_was_stopped_runs_whole_once_its_rows_are_mended(
 
 
 def test_a_file_delivered_again_is_read_for_the_rows_that_use_it(
-    quarantine: Command, sandbox: Sandbox, ledger: Ledger
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger, environment: dict[str, str]
 ) -> None:
     run_night()
     lines = waiting(ledger, "NOT counts_as_input")
     assert {row.owner for row in lines.values()} == {"partner-data"}
-    assert [row.reasons for row in lines.values()] == []
+    ((line, key),) = [(row.row_id, row.row_key) for row in lines.values() if "firm_employees" in row.reasons[0]]
+    users = users_of(ledger, key)
+    assert len(users) > 0
+    assert quarantine("replay", "--owner", "partner-data", "--read-anew")[1].startswith("0 rows of 0 nights")
+    claim = ("fixed", "--owner", "partner-data", "--reason", "the vendor says so")
+    assert quarantine(*claim)[1] == f"{len(lines)} rows marked as fixed\n"
+    asked = sandbox.billed()["calls"]
+    code, said = quarantine("replay", "--owner", "partner-data")
+    assert (code, done_of(said)["left_open"], done_of(said)["passed"]) == (1, len(lines), 0)
+    assert sandbox.billed()["calls"] == asked
+    shown = json.loads(quarantine("show", str(waiting(ledger, "NOT counts_as_input")[line].quarantine_id))[1])
+    assert (shown["status"], shown["history"][-1]["why"]) == ("open", "the file was not delivered again")
+
+    deliver_again(environment, lambda content: content.replace("50-100", "75"))
+    before = last_outcomes(ledger)
+    quarantine(*claim)
+    code, said = quarantine("replay", "--owner", "partner-data")
+    done = done_of(said)
+    assert (code, done["passed"], done["again"], done["left_open"]) == (1, 1, len(lines) - 1, 0)
+    assert sum(done["counts"].values()) == LEADS
+    assert sandbox.billed()["calls"] - asked == len(users & {r for r in before if before[r] != "quarantined"})
+    after = last_outcomes(ledger)
+    assert untouched(before, after, users)
+    assert {after[row] for row in users if before[row] == "unchanged"} <= {"written", "in_review", "unchanged"}
+    assert waiting(ledger, "NOT counts_as_input").keys() == lines.keys() - {line}
+    assert count_is_kept(ledger)
+
+
+def users_of(ledger: Ledger, domain: str) -> set[str]:
+    """Rows of the night whose company has that domain."""
+    (((uri,)),) = rows(ledger, "SELECT uri FROM manifest WHERE dataset = 'raw' LIMIT 1")
+    found = pq.read_table(uri, columns=["row_id", "company_domain"]).to_pylist()
+    return {row["row_id"] for row in found if join_key(row["company_domain"]) == domain}
+
+
+def deliver_again(environment: dict[str, str], correct: Callable[[str], str]) -> None:
+    """Put the night's file, corrected, where the vendor drops it."""
+    with EnvironmentConnections(environment).sftp("sftp_default") as sftp:
+        (name,) = [name for name in sftp.listdir("archive") if name.endswith("2026-11-19.csv")]
+        with sftp.open(f"archive/{name}", "rb") as archived:
+            content = archived.read().decode("latin-1")
+        corrected = correct(content)
+        assert corrected != content
+        sent = corrected.encode("latin-1")
+        for place, data in ((name, sent), (f"{name}.sha256", f"{hashlib.sha256(sent).hexdigest()}  {name}".encode())):
+            with sftp.open(f"drop/{place}", "wb") as dropped:
+                dropped.write(data)
 
 
 def test_owners_get_their_lists_at_close_and_on_demand(
     quarantine: Command, sandbox: Sandbox, ledger: Ledger, tmp_path: Path
 ) -> None:
     night = run_night()
-    ((listed, page),) = night["cleanup"].values()
-    content = Path(listed).read_bytes()
-    assert content.startswith(b"\xef\xbb\xbf")
-    lines = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+    assert night["cleanup"].keys() == {"revenue-operations", "partner-data"}
+    listed, page = (Path(place) for place in night["cleanup"]["revenue-operations"])
+    assert listed.read_bytes().startswith(b"\xef\xbb\xbf")
+    lines = list(csv.DictReader(io.StringIO(listed.read_text(encoding="utf-8-sig"))))
     reasons = rows(ledger, "SELECT row_key, unnest(expectations) FROM quarantine")
     assert sorted(line["row key"] for line in lines) == sorted(key for key, _ in reasons)
-    assert {line["system"] for line in lines} == {"crm"}
-    html = Path(page).read_text(encoding="utf-8")
-    assert "http" not in html
-    emails = [str(row) for (row,) in rows(ledger, "SELECT 1 WHERE FALSE")]
-    assert not emails
-    assert quarantine("export", "--into", str(tmp_path / "out"), "--expectation", "email_present")[0] == 0
-    (only,) = (tmp_path / "out").glob("*.csv")
-    assert len(only.read_text(encoding="utf-8-sig").splitlines()) - 1 == len(
-        waiting(ledger, "'email_present' = ANY(expectations)")
-    )
+    assert {(line["system"], line["object"]) for line in lines} == {("crm", "contacts")}
+    assert {"email", "hs_analytics_num_page_views", "lifecyclestage"} <= {line["columns"] for line in lines}
+    assert all(value for line in lines for value in line.values())
+    both = listed.read_text(encoding="utf-8-sig") + page.read_text(encoding="utf-8")
+    assert "://" not in both
+    ((uri,),) = rows(ledger, "SELECT uri FROM manifest WHERE dataset = 'raw'")
+    people = pq.read_table(uri, columns=["email", "phone"]).to_pylist()
+    assert not [value for row in people for value in row.values() if value and len(value) > 5 and value in both]
+    vendor = Path(night["cleanup"]["partner-data"][0]).read_text(encoding="utf-8-sig")
+    assert "deliver the file again" in vendor
+    out = tmp_path / "out"
+    assert quarantine("export", "--into", str(out), "--expectation", "email_present")[0] == 0
+    (only,) = out.glob("*.csv")
+    missing = waiting(ledger, "'email_present' = ANY(expectations)")
+    assert len(only.read_text(encoding="utf-8-sig").splitlines()) - 1 == len(missing) > 0
     assert quarantine("export")[0] == 2
 
 
