@@ -22,7 +22,7 @@ from include.ledger.database import merge_rows, transaction
 from include.models import Manifest
 from include.night import Night
 from include.quality.history import PastNight, keep_profiles, read_history
-from include.quality.profile import MOST_DISTINCT, ColumnProfile, profile
+from include.quality.profile import MOST_DISTINCT, MOST_VALUES, ColumnProfile, profile
 from include.use_case import Drift
 
 Signal = Literal["schema", "volume", "null_share", "category_share", "distribution", "freshness"]
@@ -139,10 +139,10 @@ def _schema(tonight: PastNight, past: Sequence[PastNight]) -> Iterator[Finding]:
         yield Finding("schema", "", "columns", "no history", len(tonight.columns))
         return
     was, now = past[0].columns, tonight.columns
-    changes = [("added", name, f"new: {now[name].type}") for name in now if name not in was]
-    changes += [("removed", name, f"gone: was {was[name].type}") for name in was if name not in now]
+    changes = [("added", name, f"is new ({now[name].type})") for name in now if name not in was]
+    changes += [("removed", name, f"is gone (was {was[name].type})") for name in was if name not in now]
     changes += [
-        ("retyped", name, f"{now[name].type}, was {was[name].type}")
+        ("retyped", name, f"is {now[name].type} (was {was[name].type})")
         for name in now
         if name in was and now[name].type != was[name].type
     ]
@@ -176,6 +176,8 @@ def _volume(tonight: PastNight, past: Sequence[PastNight], declared: Drift, limi
 def _column(
     column: ColumnProfile, tonight: PastNight, past: Sequence[PastNight], declared: Drift, *, fresh: bool
 ) -> Iterator[Finding]:
+    if unread := column.profile.get("unread"):
+        yield Finding("distribution", column.name, "", "could not run", detail=str(unread))
     signals: list[Signal] = ["null_share"]
     if column.kind == "category" or _was_category(column, past):
         signals.append("category_share")
@@ -295,10 +297,13 @@ def _category_share(column: ColumnProfile, usual: _Usual, declared: Drift) -> _M
 def aligned_counts(
     now: ColumnProfile, before: Sequence[ColumnProfile]
 ) -> tuple[Counter[str], Counter[str], list[Counter[str]]]:
-    """Counts per value tonight, before, and per night; what some night only holds among its others joins them."""
+    """Counts per value tonight, before, and per night; what may be among the others of some night joins them.
+
+    A value that a night does not name was rare there, unless that night had more values than are named.
+    """
     nights = [(dict(one.profile["values"]), int(one.profile["others"])) for one in (now, *before)]
     named = {value for values, _ in nights for value in values}
-    named = {value for value in named if all(value in values or not others for values, others in nights)}
+    named = {value for value in named if all(value in values or len(values) < MOST_VALUES for values, _ in nights)}
     counted = []
     for values, others in nights:
         counts = Counter({value: count for value, count in values.items() if value in named})

@@ -6,6 +6,7 @@ so that nights compare bin by bin.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections import Counter
@@ -27,9 +28,11 @@ CHUNK_ROWS = 65_536
 BINS = 20
 MOST_VALUES, MOST_DISTINCT, FEW_DISTINCT = 50, 200, 20
 VALUE_CHARS = 80
+RARE = 3
 SAMPLE = 50_000
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 AGE_DAYS = (0, 1, 7, 30, 90, 365, 730, 1825)
+_UNREADABLE = (pa.ArrowException, ArithmeticError, ValueError)
 IDENTITY = frozenset({"row_id", "row_key", "lineage"})
 
 
@@ -263,7 +266,7 @@ class _Column:
             return
         try:
             self.nulls += self.gathering.add(array.drop_null())
-        except pa.ArrowException as error:
+        except _UNREADABLE as error:
             self.unread = f"{type(error).__name__}: the values cannot be read as {self.type}"
 
     def result(self) -> ColumnProfile:
@@ -318,8 +321,9 @@ def _own_edges(raw: Manifest, names: Sequence[str]) -> dict[str, list[float]]:
     samples = {name: _Sample() for name in names}
     for batch in read_chunks(raw, rows=CHUNK_ROWS, columns=list(names)):
         for name, sample in samples.items():
-            values = _floats(batch.column(name).drop_null())
-            sample.add(values[np.isfinite(values)])
+            with contextlib.suppress(*_UNREADABLE):  # the column itself says so when it is profiled
+                values = _floats(batch.column(name).drop_null())
+                sample.add(values[np.isfinite(values)])
     found = {}
     for name, sample in samples.items():
         at = sample.quantiles([step / BINS for step in range(BINS + 1)])
@@ -355,9 +359,13 @@ def _finite(value: float) -> float | None:
 
 
 def _frequent(counts: Counter[str]) -> Record:
-    """The most frequent values, cut to VALUE_CHARS characters, and how often all others occurred."""
+    """The most frequent values, cut to VALUE_CHARS characters, and how often all others occurred.
+
+    A value of fewer than RARE rows counts among the others: what is rare may tell whose row it is.
+    """
     shown: Counter[str] = Counter()
     for value, count in counts.most_common(MOST_VALUES):
         shown[value if len(value) <= VALUE_CHARS else value[: VALUE_CHARS - 1] + "…"] += count
-    values = [[value, count] for value, count in shown.most_common()]
-    return {"values": values, "others": counts.total() - shown.total(), "distinct": len(counts)}
+    values = [[value, count] for value, count in shown.most_common() if count >= RARE]
+    others = counts.total() - sum(count for _, count in values)
+    return {"values": values, "others": others, "distinct": len(counts)}

@@ -1,7 +1,7 @@
 """Charts as SVG that follows the page: its colours are the page's variables, its text the page's font.
 
 Altair describes them and vl-convert draws them, without a browser and without a network: about 0.9 s for the first of a
-process (imports and its engine), 25 ms for each further one. The small ones in tables are drawn here, in microseconds.
+process (imports and its engine), 30 ms for each further one. The small ones in tables are drawn here, in microseconds.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from include.report.quality_facts import Brought, Compared, Course, Point
+from include.report.quality_facts import MOST_BARS, Brought, Compared, Course, Point
 
 MOST_DRAWN = 12
-WIDTH, HEIGHT = 520, 150
+WIDE, NARROW, HEIGHT = 780, 350, 150
 # Colours that occur nowhere else; each is replaced by the page's own, which differ by scheme.
 _INK, _SOFT, _LINE, _USUAL, _TONIGHT, _BAD = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208"
 _OF_PAGE = {
@@ -35,7 +35,8 @@ def spark(trend: Sequence[Point], needed: float | None) -> str:
     """
     shares = [point.failing_share or 0.0 for point in trend]
     allowed = None if needed is None else 1 - needed
-    top = max([*shares, min(allowed or 0.0, 2 * max(shares, default=0.0)), 1e-9])
+    most = max(shares, default=0.0)
+    top = max(most, allowed if allowed and allowed <= 2 * most else 0.0, 1e-9)
     bars = []
     for at, (point, share) in enumerate(zip(trend, shares, strict=True)):
         tall = max(share / top * (_TALL - 2), 1.5)
@@ -46,7 +47,7 @@ def spark(trend: Sequence[Point], needed: float | None) -> str:
             f'width="{_BAR}" height="{tall:.1f}"/>'
         )
     wide = max(len(trend) * (_BAR + _GAP), 12)
-    if allowed and allowed <= top:
+    if allowed and allowed <= 2 * most:
         y = _TALL - allowed / top * (_TALL - 2)
         bars.append(f'<line class="limit" x1="0" x2="{wide}" y1="{y:.1f}" y2="{y:.1f}"/>')
     title = escape(_trend_in_words(trend, shares))
@@ -77,11 +78,11 @@ def nights_chart(nights: Sequence[Brought]) -> str:
     import altair as alt
 
     chart = (
-        _chart(values)
+        _chart(values, WIDE)
         .mark_bar()
         .encode(
             x=_nights_axis(alt),
-            y=alt.Y("rows:Q", title="rows"),
+            y=alt.Y("rows:Q", title="rows", axis=alt.Axis(tickCount=4)),
             color=_two_colours(alt, ("went on", "set aside"), (_USUAL, _BAD)),
             order="order:Q",
         )
@@ -105,11 +106,12 @@ def _compared(drawing: Compared) -> str:
         for when, shares in (("usual", drawing.usual), ("tonight", drawing.tonight))
         for label, share in zip(labels, shares, strict=True)
     ]
+    axis = alt.Axis(labelAngle=-40, labelLimit=110, labelOverlap="greedy" if len(labels) > MOST_BARS + 1 else False)
     chart = (
         _chart(values)
         .mark_bar()
         .encode(
-            x=alt.X("bin:N", sort=None, title=_short(drawing.unit, 40), axis=alt.Axis(labelAngle=-40, labelLimit=110)),
+            x=alt.X("bin:N", sort=None, title=_short(drawing.unit, 40), axis=axis),
             xOffset=alt.XOffset("when:N", sort=["usual", "tonight"]),
             y=alt.Y("share:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=4)),
             color=_two_colours(alt, ("usual", "tonight"), (_USUAL, _TONIGHT)),
@@ -149,11 +151,11 @@ def _course(drawing: Course) -> str:
     return _svg(alt.layer(*layers), name, said)
 
 
-def _chart(values: list[dict[str, Any]]) -> Any:
+def _chart(values: list[dict[str, Any]], width: int = NARROW) -> Any:
     import altair
 
     alt: Any = altair
-    return alt.Chart(alt.Data(values=values), width=WIDTH, height=HEIGHT)
+    return alt.Chart(alt.Data(values=values), width=width, height=HEIGHT)
 
 
 def _nights_axis(alt: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,27 @@ class Step(NamedTuple):
 
 def as_html(facts: Facts) -> str:
     """The report as a page; everything that is not markup of the template is escaped."""
+    return (
+        _environment()
+        .get_template("morning.html.j2")
+        .render(
+            facts=facts,
+            verdict=wording.verdict(facts),
+            tone=wording.tone(facts),
+            took=wording.took(facts),
+            equation=wording.equation(facts.rows),
+            endings=wording.endings(facts.rows),
+            attention=list(wording.attention(facts)),
+            open_letters=list(wording.open_letters(facts)),
+            flow=_flow(facts),
+            change=wording.change,
+        )
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Templates, compiled once per process."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -34,18 +56,7 @@ def as_html(facts: Facts) -> str:
     environment.filters.update(
         {name: getattr(wording, name) for name in ("number", "money", "percent", "milliseconds", "plural", "tallies")}
     )
-    return environment.get_template("morning.html.j2").render(
-        facts=facts,
-        verdict=wording.verdict(facts),
-        tone=wording.tone(facts),
-        took=wording.took(facts),
-        equation=wording.equation(facts.rows),
-        endings=wording.endings(facts.rows),
-        attention=list(wording.attention(facts)),
-        open_letters=list(wording.open_letters(facts)),
-        flow=_flow(facts),
-        change=wording.change,
-    )
+    return environment
 
 
 def _flow(facts: Facts) -> list[Step]:

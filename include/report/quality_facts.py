@@ -351,7 +351,15 @@ def _shares(counts: Sequence[float]) -> tuple[float, ...]:
 
 def _bins(column: ColumnProfile) -> list[str]:
     edges = column.profile["edges"]
-    return [*(f"≤ {edge:,.6g}" for edge in edges), f"> {edges[-1]:,.6g}"] if edges else ["all"]
+    return [*(f"≤ {_compact(edge)}" for edge in edges), f"> {_compact(edges[-1])}"] if edges else ["all"]
+
+
+def _compact(value: float) -> str:
+    """A number in four digits, with a letter from a hundred thousand on."""
+    for above, unit, letter in ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e5, 1e3, "k")):
+        if above <= abs(value) < 1e15:
+            return f"{value / unit:.4g} {letter}"
+    return f"{value:.4g}"
 
 
 def _ages() -> list[str]:

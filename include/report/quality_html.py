@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -17,6 +18,30 @@ _JOINERS = "\u200c\u200d"  # emoji and several scripts need them
 
 def as_html(facts: QualityFacts) -> str:
     """The report as a page; everything that is not markup of the template or a chart is escaped."""
+    drawn = facts.drawings[: charts.MOST_DRAWN]
+    return (
+        _environment()
+        .get_template("quality.html.j2")
+        .render(
+            facts=facts,
+            text=quality_text,
+            links=links,
+            spark=lambda one: Markup(charts.spark(one.trend, one.needed)),  # noqa: S704 - charts escape what they quote
+            equation=wording.equation(facts.rows),
+            endings=wording.endings(facts.rows),
+            attention=list(quality_text.attention(facts)),
+            nights_chart=Markup(charts.nights_chart(facts.nights)) if len(facts.nights) > 1 else "",  # noqa: S704
+            drawings=[(one, Markup(charts.drift_chart(one))) for one in drawn],  # noqa: S704
+            undrawn=len(facts.drawings) - len(drawn),
+            reasons=facts.reasons[:MOST_REASONS],
+            reasons_left=len(facts.reasons) - MOST_REASONS,
+        )
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Templates, compiled once per process: that takes longer than to fill them."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -26,23 +51,7 @@ def as_html(facts: QualityFacts) -> str:
     )
     environment.filters.update({name: getattr(wording, name) for name in ("number", "percent", "plural")})
     environment.filters.update(cell=cell, states=quality_text.states)
-    drawn = facts.drawings[: charts.MOST_DRAWN]
-    return environment.get_template(
-        "quality.html.j2"
-    ).render(
-        facts=facts,
-        text=quality_text,
-        links=links,
-        spark=lambda one: Markup(charts.spark(one.trend, one.needed)),  # noqa: S704 - charts escape what they quote
-        equation=wording.equation(facts.rows),
-        endings=wording.endings(facts.rows),
-        attention=list(quality_text.attention(facts)),
-        nights_chart=Markup(charts.nights_chart(facts.nights)) if len(facts.nights) > 1 else "",  # noqa: S704
-        drawings=[(one, Markup(charts.drift_chart(one))) for one in drawn],  # noqa: S704
-        undrawn=len(facts.drawings) - len(drawn),
-        reasons=facts.reasons[:MOST_REASONS],
-        reasons_left=len(facts.reasons) - MOST_REASONS,
-    )
+    return environment
 
 
 def cell(value: str, most: int = CELL_CHARS) -> str:

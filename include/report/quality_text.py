@@ -29,7 +29,7 @@ def verdict(facts: QualityFacts) -> str:
         return "Not checked"
     failed = sum(not one.success for one in facts.expectations)
     if not failed and not facts.drifted:
-        return f"All {plural(len(facts.expectations), 'expectation')} hold"
+        return "All expectations hold"
     drifted = f", {plural(len(facts.drifted), 'signal')} drifted" if facts.drifted else ""
     return f"{number(failed)} of {plural(len(facts.expectations), 'expectation')} failed{drifted}"
 
@@ -82,7 +82,7 @@ def drift_sentence(fact: DriftFact) -> str:
     """What drifted, and how far."""
     what = f"{fact.column}: {SIGNALS[fact.signal]}" if fact.column else SIGNALS[fact.signal].capitalize()
     if fact.signal == "schema":
-        return f"{what}, {fact.detail}"
+        return f"Column {fact.column} {fact.detail}"
     return f"{what} drifted: {measured(fact)}"
 
 
@@ -104,7 +104,7 @@ def figure(signal: str, value: float | None) -> str:
     if signal in ("null_share", "category_share"):
         return percent(value)
     if signal == "distribution":
-        return f"{value:.3f}"
+        return f"PSI {value:.2f}"
     return f"{value:,.1f} h" if signal == "freshness" else f"{value:,.0f}"
 
 

@@ -176,9 +176,9 @@ def test_new_gone_and_retyped_columns(month: Diary) -> None:
     found = month.look(30, change)
     schema = {f.column: (f.statistic, f.detail) for f in found if f.signal == "schema" and f.column}
     assert schema == {
-        "title": ("added", "new: string"),
-        "job_title": ("removed", "gone: was string"),
-        "page_views": ("retyped", "string, was int64"),
+        "title": ("added", "is new (string)"),
+        "job_title": ("removed", "is gone (was string)"),
+        "page_views": ("retyped", "is string (was int64)"),
     }
     assert {f[1] for f in drifted(found)} == set(schema)
     assert {f.verdict for f in found if f.column in ("title", "page_views") and f.signal != "schema"} == {"no history"}

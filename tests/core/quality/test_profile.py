@@ -17,8 +17,11 @@ from upath import UPath
 
 from include.models import Manifest
 from include.quality import profile as module
+from include.quality.drift import measure
+from include.quality.history import PastNight
 from include.quality.profile import ColumnProfile, profile
 from include.staging import StagedWriter
+from include.use_case import Drift
 
 END = datetime(2026, 11, 21, 2, tzinfo=UTC)
 
@@ -118,6 +121,12 @@ def test_values_are_counted_as_long_as_there_are_few(tmp_path: Path) -> None:
     assert each_its_own.kind == "text"
 
 
+def test_a_rare_value_is_not_kept(tmp_path: Path) -> None:
+    found = one(tmp_path, ["lead"] * 9 + ["the only duchess"] * 2)
+    assert found.profile["values"] == [["lead", 9]]
+    assert (found.profile["others"], found.profile["distinct"]) == (2, 2)
+
+
 def test_long_values_are_cut_and_added_up(tmp_path: Path) -> None:
     found = one(tmp_path, ["x" * 10_000, "x" * 10_001, "y"] * 4)
     assert found.profile["values"] == [["x" * 79 + "…", 8], ["y", 4]]
@@ -148,3 +157,18 @@ def test_ages_are_counted_back_from_the_end_of_the_interval(tmp_path: Path) -> N
 def test_the_identity_of_rows_is_not_profiled(tmp_path: Path) -> None:
     table = pa.table({"row_id": ["a"], "row_key": ["b"], "lineage": ["{}"], "it": [1]})
     assert list(profile(staged(tmp_path, table), END)) == ["it"]
+
+
+def test_a_column_that_cannot_be_read_says_so_and_spoils_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(values: Any) -> Any:
+        raise pa.ArrowNotImplementedError("no such cast")
+
+    monkeypatch.setattr(module, "_floats", refuse)
+    table = pa.table({"odd": [1, 2, 3], "stage": ["lead"] * 3})
+    found = profile(staged(tmp_path, table), END)
+    assert found["odd"].profile["unread"] == "ArrowNotImplementedError: the values cannot be read as int64"
+    assert found["stage"].profile["values"] == [["lead", 3]]
+    findings = measure(PastNight("run", END, 3, found), [], Drift())
+    assert [(f.column, f.verdict) for f in findings if f.signal == "distribution"] == [("odd", "could not run")]

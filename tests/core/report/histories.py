@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from include.ledger import tables
-from include.ledger.database import transaction
+from include.ledger.database import copy_rows, transaction
 from include.ledger.record import quarantine, record_manifest
 from include.models import Interval, Manifest, Outcome, RejectedRow
 from include.night import Night
@@ -124,5 +124,6 @@ def record_result(night: Night, rule: Rule, rows: int, failing: list[str], **oth
         "handling": rule.handling,
         "unit": rule.unit,
     }
-    with night.ledger.begin() as connection:
-        connection.execute(tables.quality_result.insert().values(values | other))
+    row = values | other
+    with transaction(night.ledger) as connection:
+        copy_rows(connection, tables.quality_result, list(row), [list(row.values())])
