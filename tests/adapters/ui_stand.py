@@ -63,6 +63,7 @@ def open_stand(folder: Path, dags: Mapping[str, str]) -> Iterator[Stand]:
         "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db",
+        "LOGGING__LOGGING_LEVEL": "ERROR",
         "API_AUTH__JWT_SECRET": "x" * 64,
         "API__SECRET_KEY": "a secret of this test",
     }
@@ -110,7 +111,7 @@ def _fill(dags: Mapping[str, str]) -> None:
     import_all_models()
     Base.metadata.create_all(settings.engine)
     with settings.Session() as session:
-        for team in sorted(set(dags.values())):
+        for team in sorted({"blue", "red", *dags.values()}):
             bundle = DagBundleModel(name=f"dags-of-{team}")
             bundle.teams.append(Team(name=team))
             session.add(bundle)
