@@ -28,7 +28,7 @@ lint: .venv/.dev ## lint and types
 	$(BIN)/mypy
 
 bench: .venv/.dev ## benchmarks, each against a baseline in the same run
-	@for file in tests/bench/bench_*.py; do echo "== $$file"; PYTHONPATH=. $(BIN)/python -W ignore $$file || exit 1; done
+	@for file in tests/bench/bench_*.py; do echo "== $$file"; PYTHONPATH=.:plugins $(BIN)/python -W ignore $$file || exit 1; done
 
 faults: .venv/.dev ## seeded histories of kills, outages and storms, each checked  [HISTORIES=200] [FIRST=1]
 	NIGHTLEDGER_HISTORIES=$(or $(HISTORIES),200) NIGHTLEDGER_FIRST_HISTORY=$(or $(FIRST),1) $(BIN)/python -m pytest -q tests/faults

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, text
-from sqlalchemy.exc import DataError
 
-from include.errors import ConfigurationError, LedgerUnavailable
+from include.errors import LedgerUnavailable
 from include.ledger.database import transaction
 
 PAGE_ROWS = 50
@@ -19,16 +18,11 @@ SECONDS = 5
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A read-only transaction; raises LedgerUnavailable when the ledger cannot be reached or takes too long.
-
-    Text that PostgreSQL cannot hold (a null character from an address) is a ConfigurationError.
-    """
+    """A read-only transaction; raises LedgerUnavailable when the ledger cannot be reached or takes too long."""
     try:
         with transaction(engine) as connection:
             connection.execute(text(f"SET LOCAL statement_timeout = '{SECONDS}s'; SET TRANSACTION READ ONLY"))
             yield connection
-    except DataError as error:
-        raise ConfigurationError("a value cannot be looked up", system="ledger", about="the address") from error
     except LedgerUnavailable as error:
         action = "Nothing is lost; the nights go on or retry by themselves. Check connection `nightledger_db`"
         raise LedgerUnavailable(error.problem, system="ledger", action=action) from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import Depends, FastAPI
+from typing import Any
+
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, RedirectResponse
 
 from include import __version__
@@ -33,7 +35,7 @@ def create_app(store: Store | None = None) -> FastAPI:
     app.include_router(api.router)
     app.add_api_route("/", _home, include_in_schema=False)
     app.add_api_route("/static/{name}", _static, include_in_schema=False)
-    app.add_api_route("/api/openapi.json", lambda: app.openapi(), include_in_schema=False)
+    app.add_api_route("/api/openapi.json", _describe, include_in_schema=False)
     failures.install(app)
     app.add_middleware(SafeHeaders)
     return app
@@ -43,10 +45,12 @@ def _home() -> RedirectResponse:
     return RedirectResponse("nights", 307)
 
 
+def _describe(request: Request) -> dict[str, Any]:
+    return {**request.app.openapi(), "servers": [{"url": request.scope.get("root_path", "")}]}
+
+
 def _static(name: str) -> FileResponse:
     if name not in _FILES:
-        from fastapi import HTTPException
-
         raise HTTPException(404, "There is no such file.")
     headers = {"Cache-Control": "private, max-age=86400"}
     return FileResponse(STATIC / name, media_type=_FILES[name], headers=headers)

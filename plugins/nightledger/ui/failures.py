@@ -11,6 +11,7 @@ from airflow.api_fastapi.app import get_auth_manager
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from include.errors import ConfigurationError, LedgerOutdated, LedgerUnavailable, NightledgerError
@@ -39,6 +40,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(AnyHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(NightledgerError, _failed)
+    app.add_exception_handler(DataError, _unknowable)
     app.add_middleware(_CatchAll)
 
 
@@ -83,6 +85,11 @@ async def _failed(request: Request, error: Exception) -> Response:
         return _answer(request, 503, str(error), {"Retry-After": "10"})
     missing = isinstance(error, ConfigurationError) and error.problem.startswith("no such")
     return _answer(request, 404 if missing else 400, str(error))
+
+
+async def _unknowable(request: Request, error: Exception) -> Response:
+    """A value that PostgreSQL cannot hold, as text with a null character; it came from the address or a form."""
+    return _answer(request, 400, "A value of the address or form cannot be looked up.")
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from include.report import wording
 from nightledger.ui.access import Viewer
@@ -37,14 +38,6 @@ _HASH = re.compile("hash|sha256|digest")
 Point = tuple[float, float]
 
 
-class Part(NamedTuple):
-    """A piece of a bar, in percent of its width."""
-
-    key: str
-    x: float
-    width: float
-
-
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -55,7 +48,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update({name: getattr(wording, name) for name in _WORDS})
-    environment.filters.update(bar=bar, spark=spark, moment=moment, dollars=dollars, segment=segment, pairs=pairs)
+    environment.filters.update(
+        bar=bar, counted=counted, spark=spark, moment=moment, dollars=dollars, segment=segment, pairs=pairs
+    )
     environment.globals.update(pages=PAGES, outcomes={str(key): name for key, name in wording.OUTCOMES.items()})
     return environment
 
@@ -85,17 +80,23 @@ def asset(name: str) -> str:
     return f"{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
 
 
-def bar(counts: Mapping[str, int]) -> list[Part]:
-    """Outcomes as pieces of one bar, in the order in which they are shown everywhere."""
-    total = sum(counts.values())
-    parts, x = list[Part](), 0.0
+def bar(counts: Mapping[str, int]) -> Markup:
+    """Outcomes as pieces of one bar, in the order in which they are shown everywhere; keys are those of the code."""
+    total, x, pieces = sum(counts.values()), 0.0, list[str]()
     for key in wording.OUTCOMES:
-        count = counts.get(str(key), 0)
-        if count and total:
+        count = counts.get(key, 0)
+        if count:
             width = count * 100 / total
-            parts.append(Part(str(key), round(x, 2), round(width, 2)))
+            pieces.append(f'<rect class="o-{key}" x="{x:.2f}" y="0" width="{width:.2f}" height="8"/>')
             x += width
-    return parts
+    attributes = 'class="meter" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true"'
+    return Markup(f"<svg {attributes}>{''.join(pieces)}</svg>")  # noqa: S704 - numbers and our own names only
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Outcomes in words: `1,500 written, 20 quarantined`."""
+    named = (f"{counts[key]:,} {name}" for key, name in wording.OUTCOMES.items() if counts.get(key))
+    return ", ".join(named) or "no outcomes"
 
 
 def spark(

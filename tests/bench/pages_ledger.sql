@@ -1,0 +1,62 @@
+-- A ledger of many nights, statement by statement; names after a colon are given by the benchmark.
+INSERT INTO nightledger.run (run_id, use_case, interval_start, interval_end, attempt, external_ref, mode, options, model,
+       prompt_version, prompt_hash, contract_hash, code_version, git_sha, status, counts, started_at, finished_at, totals)
+SELECT c.name || '-' || n.night || '-1', c.name, day, day + interval '1 day', 1, c.name || '/night_' || n.night, 'auto', '{}', 'sandbox-small',
+       'v1', 'p', 'c', '0.1.0', 'g', CASE WHEN n.night % 37 = 0 THEN 'failed' ELSE 'succeeded' END,
+       jsonb_build_object('written', 1500, 'in_review', 100, 'quarantined', 60, 'unchanged', 40),
+       day + interval '1 day', day + interval '1 day 20 minutes',
+       jsonb_build_object('rows_in', 1700, 'seconds', 1200.5, 'calls', 300, 'tokens_in', 90000, 'tokens_out', 20000,
+           'cost_usd', '0.1234', 'reused', 900, 'failed_expectations', 2, 'quarantined_open', 60, 'drifted', 1)
+  FROM unnest(CAST(:cases AS text[])) AS c (name), generate_series(1, :nights) AS n (night), LATERAL (SELECT timestamptz '2026-11-20 02:00+00' - n.night * interval '1 day' AS day) d;
+
+CREATE TEMP TABLE chosen ON COMMIT DROP AS
+SELECT run_id, use_case, interval_start, interval_end, row_number() OVER () AS at FROM nightledger.run;
+
+INSERT INTO nightledger.outcome (run_id, row_id, row_key, outcome, stage, lineage)
+SELECT r.run_id, 'crm/contacts/' || s, 'key-' || r.at || '-' || s, 'written', 'write', '{"page": 3}'
+  FROM chosen r, generate_series(1, :outcomes) AS s;
+
+INSERT INTO nightledger.inference_result (inference_id, stream, batch, run_id, outcome, tokens_in, tokens_out, cost,
+       latency_ms, queue_ms, digest)
+SELECT gen_random_uuid(), r.run_id, '00000000-0000-0000-0000-000000000000', r.run_id,
+       CASE WHEN s % 50 = 0 THEN 'timeout' ELSE 'ok' END, 300, 60, 0.0004, 400, 20, 'd'
+  FROM chosen r, generate_series(1, :calls) AS s;
+
+INSERT INTO nightledger.quality_result (run_id, expectation, type, columns, severity, meaning, success, rows_checked,
+       unexpected_count, threshold, handling)
+SELECT r.run_id, 'rule_' || lpad(s::text, 2, '0'), 'expect_x', ARRAY['column_' || s % 9],
+       (ARRAY['critical', 'warning', 'info'])[1 + s % 3], 'Rule ' || s || ' holds for the rows of the night',
+       (r.at + s) % 11 <> 0, 1700, (r.at * s) % 40, 0.98, CASE WHEN s % 2 = 0 THEN 'quarantine' ELSE 'keep' END
+  FROM chosen r, generate_series(1, 20) AS s;
+
+INSERT INTO nightledger.quarantine (run_id, use_case, row_id, row_key, source, stage, reasons, record, counts_as_input,
+       status, interval_start, interval_end, expectations, owner)
+SELECT r.run_id, r.use_case, 'crm/contacts/' || s, 'key-' || r.at || '-' || s, 'crm page 3', 'check',
+       ARRAY['not met: Rule ' || s % 20 || ' holds'], '{"email": "tok_1", "company": "Works"}', true,
+       CASE WHEN (r.at + s) % 3 = 0 THEN 'dismissed' ELSE 'open' END, r.interval_start, r.interval_end,
+       ARRAY['rule_' || lpad((1 + s % 20)::text, 2, '0')], 'team-' || s % 4
+  FROM chosen r, generate_series(1, :bad) AS s ORDER BY r.interval_start;
+
+INSERT INTO nightledger.quarantine_count
+SELECT run_id, status, owner, expectations, use_case, interval_start, interval_end, count(*)
+  FROM nightledger.quarantine GROUP BY 1, 2, 3, 4, 5, 6, 7;
+
+INSERT INTO nightledger.dead_letter (run_id, use_case, interval_start, interval_end, row_id, row_key, stage, cause,
+       detail, record, tries, system)
+SELECT r.run_id, r.use_case, r.interval_start, r.interval_end, 'crm/contacts/' || s, 'key-' || s, 'enrich',
+       (ARRAY['model_unavailable', 'invalid_output', 'refused'])[1 + s % 3], 'no answer', '{"email": "tok_1"}', 5, 'model'
+  FROM chosen r, generate_series(1, :dead) AS s;
+
+INSERT INTO nightledger.event (stream, seq, recorded_at, type, actor, details, prev_hash, hash)
+SELECT r.run_id, s, r.interval_end, CASE WHEN s % 2 = 0 THEN 'audit.sealed' ELSE 'check.completed' END, 'nightledger',
+       '{"rows": 5}', 'p', 'h' FROM chosen r, generate_series(1, :events) AS s;
+
+INSERT INTO nightledger.manifest (run_id, dataset, uri, rows, bytes, sha256, columns, facts)
+SELECT r.run_id, d, 'nowhere', 1700, 100000, 's', '{}', '{"input_rows": 1700}'
+  FROM chosen r, unnest(ARRAY['raw', 'good', 'enriched', 'approved']) AS d;
+
+INSERT INTO nightledger.drift_result (run_id, signal, column_name, statistic, value, expected, threshold, verdict, nights)
+SELECT r.run_id, 'null_share', 'column_' || s, 'share', 0.2, 0.1, 0.15, CASE WHEN s < 3 THEN 'drifted' ELSE 'steady' END, 14
+  FROM chosen r, generate_series(1, 12) AS s;
+
+INSERT INTO nightledger.budget (scope, ceiling, spent) SELECT 'run/' || r.run_id, 5, 0.1 FROM chosen r;
