@@ -407,7 +407,11 @@ def test_a_file_delivered_again_is_read_for_the_rows_that_use_it(
     assert (shown["status"], shown["history"][-1]["why"]) == ("open", "the file was not delivered again")
 
     deliver_again(environment, lambda content: content.replace("50-100", "75"))
-    before = last_outcomes(ledger)
+    other = min(waiting(ledger).keys() - users - waiting(ledger, "'email_unique' = ANY(expectations)").keys())
+    mend(sandbox, other)
+    assert quarantine("replay", str(waiting(ledger)[other].quarantine_id), "--read-anew")[0] == 0
+    assert waiting(ledger, "NOT counts_as_input").keys() == lines.keys()  # nobody has asked for them
+    before, asked = last_outcomes(ledger), sandbox.billed()["calls"]
     quarantine(*claim)
     code, said = quarantine("replay", "--owner", "partner-data")
     done = done_of(said)
