@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import count
+from itertools import count, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -155,12 +155,11 @@ class _Reader:
     def _of_row(self, row: Row[Any]) -> Iterator[tuple[str, Task]]:
         owners = self._owners_of(row.use_case)
         system, kind, _ = (*row.row_id.split("/", 2), "", "")[:3]
-        for at, reason in enumerate(row.reasons):
-            expected = self._expectations(row.run_id).get(row.expectations[at]) if row.stage == "check" else None
+        for reason, name in zip_longest(row.reasons, row.expectations[: len(row.reasons)]):
+            expected = self._expectations(row.run_id).get(name)
             if expected is None:
-                column, _, problem = reason.partition(": ")
-                origin, owner = Origin(system, kind.partition(":")[0], column if problem else ""), row.owner
-                meaning = f"{_READABLE}: {problem or reason}"
+                column, meaning = _read_reason(row.stage, reason)
+                origin, owner = Origin(system, kind.partition(":")[0], column), row.owner
             else:
                 origins = [owners.origin_of(one, row.record) for one in expected.columns] if owners else []
                 origin = origins[0] if origins else Origin(system, kind, ", ".join(expected.columns))
@@ -184,6 +183,14 @@ class _Reader:
                 found = connection.execute(query).all()
             self._expected[run_id] = {name: _Expected(*more) for name, *more in found}
         return self._expected[run_id]
+
+
+def _read_reason(stage: str, reason: str) -> tuple[str, str]:
+    """The column that a reason names, if any, and what is expected; for a row whose expectation is not on record."""
+    column, _, problem = reason.partition(": ")
+    if stage == "check":
+        return "", re.sub(r" \(\w+\)$", "", problem or reason)
+    return (column, f"{_READABLE}: {problem}") if problem else ("", f"{_READABLE}: {reason}")
 
 
 def _task(row: Row[Any], origin: Origin, meaning: str, expected: _Expected | None) -> Task:
