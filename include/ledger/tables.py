@@ -145,13 +145,14 @@ quarantine = _table(
 )
 quarantine_count = _table(
     "quarantine_count",
-    "run_id status owner expectations",
+    "run_id status owner digest",
     run_id=Text,
     status=Text,
     owner=Text,
     expectations=ARRAY(Text),
     use_case=Text,
     **_WHEN,
+    digest=Text,
     rows=BigInteger,
 )
 column_profile = _table(

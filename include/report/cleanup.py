@@ -149,12 +149,11 @@ class _Reader:
     def _of_row(self, row: Row[Any]) -> Iterator[tuple[str, Task]]:
         owners = self._owners_of(row.use_case)
         system, kind, _ = (*row.row_id.split("/", 2), "", "")[:3]
-        for reason, name in zip_longest(row.reasons, row.expectations):  # what was set aside long ago names none
-            expected = self._expectations(row.run_id).get(name) if row.stage == "check" else None
+        for reason, name in zip_longest(row.reasons, row.expectations[: len(row.reasons)]):
+            expected = self._expectations(row.run_id).get(name)
             if expected is None:
-                column, _, problem = reason.partition(": ")
-                origin, owner = Origin(system, kind.partition(":")[0], column if problem else ""), row.owner
-                meaning = f"{_READABLE}: {problem or reason}"
+                column, meaning = _read_reason(row.stage, reason)
+                origin, owner = Origin(system, kind.partition(":")[0], column), row.owner
             else:
                 origins = [owners.origin_of(one, row.record) for one in expected.columns] if owners else []
                 origin = origins[0] if origins else Origin(system, kind, ", ".join(expected.columns))
@@ -178,6 +177,14 @@ class _Reader:
                 found = connection.execute(query).all()
             self._expected[run_id] = {name: _Expected(*more) for name, *more in found}
         return self._expected[run_id]
+
+
+def _read_reason(stage: str, reason: str) -> tuple[str, str]:
+    """The column that a reason names, if any, and what is expected; for a row whose expectation is not on record."""
+    column, _, problem = reason.partition(": ")
+    if stage == "check":
+        return "", re.sub(r" \(\w+\)$", "", problem or reason)
+    return (column, f"{_READABLE}: {problem}") if problem else ("", f"{_READABLE}: {reason}")
 
 
 def _task(row: Row[Any], origin: Origin, meaning: str, expected: _Expected | None) -> Task:

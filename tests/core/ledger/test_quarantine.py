@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
+from include.canonical import digest
 from include.errors import ConfigurationError
 from include.ledger import tables
 from include.ledger.closing import close_run
@@ -121,6 +122,15 @@ def test_entries_are_listed_by_page_and_counted_by_what_they_failed(make_night: 
         assert count_by(engine, chosen).rows == len(numbers), chosen
     with pytest.raises(ConfigurationError, match="waiting, open"):
         Filter(status="opne")
+
+
+def test_a_row_may_fail_any_number_of_expectations(make_night: MakeNight) -> None:
+    night, (row,) = make_night(), rows_of(1)
+    many = [f"expectation_{digest(number)[:40]}" for number in range(300)]
+    set_aside(night, {row: many})
+    assert len(count_by(night.ledger, Filter(expectation=many[-1])).by_expectation) == 300
+    assert dismiss(night.ledger, [1], "Kim", "hopeless") == 1
+    assert counted(night) == {("1", "dismissed"): 1}
 
 
 def test_one_is_shown_with_its_masked_record_and_all_reasons(make_night: MakeNight) -> None:

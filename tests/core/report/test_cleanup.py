@@ -93,6 +93,16 @@ def test_every_reason_goes_to_who_can_mend_it(night: Night, tmp_path: Path) -> N
     assert "3 things" in page
 
 
+def test_an_expectation_that_is_not_on_record_is_said_as_the_row_has_it(night: Night, tmp_path: Path) -> None:
+    old = RejectedRow("crm/contacts/1", "1", "page 1", ("not met: Has a name (name_present)", "spoilt"), {}, owner="x")
+    reject(night, "check", old)
+    (places,) = write(night, tmp_path).values()
+    assert [(task["expected"], task["todo"]) for task in read(places)[0]] == [
+        ("Has a name", "Correct the row"),
+        ("spoilt", "Correct the row"),
+    ]
+
+
 def test_nothing_in_the_lists_runs_or_is_personal(night: Night, tmp_path: Path) -> None:
     hostile = f'=cmd|" /C calc"!A0{ATTACK}'
     reject(night, "check", row(f"{hostile}\n\x00", REVENUE, UNIQUE))

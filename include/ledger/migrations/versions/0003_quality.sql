@@ -34,6 +34,7 @@ CREATE INDEX quarantine_by_expectation ON quarantine USING gin (expectations);
 CREATE INDEX quarantine_released ON quarantine (use_case, interval_start) WHERE released <> '{}';
 
 -- How many rows of a run wait or waited, by what they failed: pages count here and not in millions of rows.
+-- `digest` stands for the expectations in the key: a row may fail more of them than an index holds.
 CREATE TABLE quarantine_count (
     run_id          text NOT NULL REFERENCES run,
     status          text NOT NULL,
@@ -42,8 +43,9 @@ CREATE TABLE quarantine_count (
     use_case        text NOT NULL,
     interval_start  timestamptz NOT NULL,
     interval_end    timestamptz NOT NULL,
+    digest          text NOT NULL,
     rows            bigint NOT NULL,
-    PRIMARY KEY (run_id, status, owner, expectations)
+    PRIMARY KEY (run_id, status, owner, digest)
 );
 CREATE INDEX quarantine_count_by_status ON quarantine_count (status, use_case, interval_start);
 
@@ -51,17 +53,19 @@ CREATE FUNCTION count_quarantine() RETURNS trigger LANGUAGE plpgsql SET search_p
 BEGIN
     IF TG_OP = 'INSERT' THEN
         INSERT INTO quarantine_count AS c
-            (run_id, status, owner, expectations, use_case, interval_start, interval_end, rows)
-        SELECT run_id, status, owner, expectations, use_case, interval_start, interval_end, count(*)
-          FROM fresh GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4
-        ON CONFLICT (run_id, status, owner, expectations) DO UPDATE SET rows = c.rows + excluded.rows;
+            (run_id, status, owner, expectations, use_case, interval_start, interval_end, digest, rows)
+        SELECT run_id, status, owner, expectations, use_case, interval_start, interval_end,
+               md5(array_to_string(expectations, ',')), count(*)
+          FROM fresh GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 8
+        ON CONFLICT (run_id, status, owner, digest) DO UPDATE SET rows = c.rows + excluded.rows;
     ELSE
         INSERT INTO quarantine_count AS c
-            (run_id, status, owner, expectations, use_case, interval_start, interval_end, rows)
-        SELECT run_id, status, owner, expectations, use_case, interval_start, interval_end, sum(one)
+            (run_id, status, owner, expectations, use_case, interval_start, interval_end, digest, rows)
+        SELECT run_id, status, owner, expectations, use_case, interval_start, interval_end,
+               md5(array_to_string(expectations, ',')), sum(one)
           FROM (SELECT f.*, 1 AS one FROM fresh f UNION ALL SELECT s.*, -1 FROM stale s) AS moved
-         GROUP BY 1, 2, 3, 4, 5, 6, 7 HAVING sum(one) <> 0 ORDER BY 1, 2, 3, 4
-        ON CONFLICT (run_id, status, owner, expectations) DO UPDATE SET rows = c.rows + excluded.rows;
+         GROUP BY 1, 2, 3, 4, 5, 6, 7 HAVING sum(one) <> 0 ORDER BY 1, 2, 3, 8
+        ON CONFLICT (run_id, status, owner, digest) DO UPDATE SET rows = c.rows + excluded.rows;
     END IF;
     RETURN NULL;
 END $$;
@@ -70,7 +74,8 @@ CREATE TRIGGER count_inserted AFTER INSERT ON quarantine
 CREATE TRIGGER count_updated AFTER UPDATE ON quarantine
     REFERENCING OLD TABLE AS stale NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION count_quarantine();
 INSERT INTO quarantine_count
-SELECT run_id, status, owner, expectations, use_case, interval_start, interval_end, count(*)
+SELECT run_id, status, owner, expectations, use_case, interval_start, interval_end,
+       md5(array_to_string(expectations, ',')), count(*)
   FROM quarantine GROUP BY 1, 2, 3, 4, 5, 6, 7;
 
 -- One column of a night as it came in, without any value of a personal one; later nights are held against it.
