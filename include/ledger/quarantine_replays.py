@@ -14,10 +14,10 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, literal, or_, se
 
 from include.ledger import tables
 from include.ledger.database import to_json, transaction
-from include.ledger.quarantine import WAITING, Filter, append_history, entry, of_night, stream, take_turns
+from include.ledger.quarantine import WAITING, Filter, append_history, entry, numbered, of_night, stream, take_turns
 from include.ledger.record import record_event
 from include.models import Interval, Record
-from include.night import Run
+from include.night import Night, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,17 @@ class Selection:
 
 
 class Begun(NamedTuple):
-    """An entry under replay; `anew` says that its row is read from the source again."""
+    """An entry under replay; `anew` says that its row is read from the source again.
+
+    `modified` is the change that brought the row in, as its source wrote it.
+    """
 
     number: int
     row_id: str
     row_key: str | None
     counts_as_input: bool
     anew: bool
-    record: Record
+    modified: str | None
 
 
 class Replayed(NamedTuple):
@@ -82,7 +85,7 @@ def run_of(engine: Engine, selection: Selection, use_case: str, interval: Interv
     return (found.run_id, dict(found.options)) if found else None
 
 
-def begin_replay(run: Run, selection: Selection, actor: str) -> list[Begun]:
+def begin_replay(run: Night, selection: Selection, actor: str) -> list[Begun]:
     """Take the chosen entries of the run's night under replay; returns all that are, also those of a killed one.
 
     They count as replayed from now on, and wait again if the run closes without having decided on them.
@@ -106,7 +109,8 @@ def begin_replay(run: Run, selection: Selection, actor: str) -> list[Begun]:
         # A row that is read anew is another row: what it was let past before, it is not let past now.
         other = select(q.c.row_id).where(begun, anew_now)
         connection.execute(update(q).where(night, q.c.row_id.in_(other), q.c.released != []).values(released=[]))
-        columns = (q.c.quarantine_id, q.c.row_id, q.c.row_key, q.c.counts_as_input, anew_now, q.c.record)
+        modified = q.c.record[run.case.source.modified.name].astext
+        columns = (q.c.quarantine_id, q.c.row_id, q.c.row_key, q.c.counts_as_input, anew_now, modified)
         return [Begun(*row) for row in connection.execute(select(*columns).where(begun))]
 
 
@@ -115,7 +119,7 @@ def replayed(run: Run, begun: Sequence[Begun]) -> Replayed:
     q = tables.quarantine.c
     numbers = [one.number for one in begun]
     with transaction(run.ledger) as connection:
-        found = connection.execute(select(q.row_id, q.history[-1]["state"].astext).where(q.quarantine_id.in_(numbers)))
+        found = connection.execute(select(q.row_id, q.history[-1]["state"].astext).where(numbered(numbers)))
         rows: dict[str, str] = dict(map(tuple, found))
     ended = Counter(rows.values())
     passed = ended["passed"] + ended["overtaken"]

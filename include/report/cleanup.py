@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -78,25 +79,20 @@ def write_cleanup(
     where nothing is chosen.
     """
     reader = _Reader(engine, read_systems(settings.systems_file))
-    groups: dict[str, dict[str, _Group]] = {}
-    places: dict[str, tuple[str, str]] = {}
+    sheets: dict[str, _Sheet] = {}
     with ExitStack() as files:
-        lists: dict[str, Any] = {}
         for owner, task in reader.tasks(chosen):
-            if owner not in lists:
-                csv_place, html_place = (folder / f"cleanup-{_slug(owner)}.{kind}" for kind in ("csv", "html"))
-                places[owner] = (str(csv_place), str(html_place))
-                handle = files.enter_context(csv_place.open("w", encoding="utf-8-sig", newline=""))
-                lists[owner] = _start_list(handle)
-            lists[owner].writerow([harmless(cell) for cell in task])
-            group = groups.setdefault(owner, {}).setdefault(task.expected, _Group(task.expected))
-            group.rows += 1
-            if len(group.shown) < SHOWN:
-                group.shown.append(task)
-    for owner, found in groups.items():
-        page = _page(owner, sorted(found.values(), key=lambda one: -one.rows))
-        (folder / f"cleanup-{_slug(owner)}.html").write_text(page, encoding="utf-8")
-    return places
+            if owner not in sheets:
+                stem = _stem(owner, {sheet.stem for sheet in sheets.values()})
+                handle = files.enter_context((folder / f"{stem}.csv").open("w", encoding="utf-8-sig", newline=""))
+                sheets[owner] = _Sheet(stem, handle)
+            sheets[owner].add(task)
+    for owner, sheet in sheets.items():
+        (folder / f"{sheet.stem}.html").write_text(_page(owner, sheet), encoding="utf-8")
+    return {
+        owner: (str(folder / f"{sheet.stem}.csv"), str(folder / f"{sheet.stem}.html"))
+        for owner, sheet in sheets.items()
+    }
 
 
 def harmless(cell: str) -> str:
@@ -105,14 +101,35 @@ def harmless(cell: str) -> str:
     return f"'{text}" if text.startswith(_MEANS_FORMULA) or text.lstrip().startswith(_MEANS_FORMULA) else text
 
 
-def _start_list(handle: TextIO) -> Any:
-    writer = csv.writer(handle, quoting=csv.QUOTE_ALL)
-    writer.writerow(name.replace("_", " ") for name in Task._fields)
-    return writer
+def _stem(owner: str, taken: Collection[str]) -> str:
+    """A file name for an owner that no other owner has."""
+    slug = re.sub(r"[^a-z0-9]+", "-", owner.lower()).strip("-") or "unnamed"
+    names_left = (f"cleanup-{slug}{f'-{number}' if number else ''}" for number in count())
+    return next(name for name in names_left if name not in taken)
 
 
-def _slug(owner: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", owner.lower()).strip("-") or "unnamed"
+class _Sheet:
+    """What one owner gets: every task goes to the list, the first ones of each expectation are kept for the page."""
+
+    def __init__(self, stem: str, handle: TextIO) -> None:
+        self.stem, self.groups = stem, dict[str, _Group]()
+        self._list = csv.writer(handle, quoting=csv.QUOTE_ALL)
+        self._list.writerow(name.replace("_", " ") for name in Task._fields)
+
+    def add(self, task: Task) -> None:
+        self._list.writerow([harmless(cell) for cell in task])
+        name = _without_values(task.expected)
+        group = self.groups.setdefault(name, _Group(name))
+        group.rows += 1
+        if len(group.shown) < SHOWN:
+            group.shown.append(task)
+
+
+def _without_values(expected: str) -> str:
+    """What is expected, the same for every row: what came instead, and numbers of lines, differ."""
+    if not expected.startswith(_READABLE):
+        return expected
+    return re.sub(r"\d+", "\u2026", expected.partition(", got ")[0])
 
 
 class _Reader:
@@ -199,7 +216,7 @@ def _todo(row: Row[Any], origin: Origin, expected: _Expected | None) -> str:
     return f"Correct {what}"
 
 
-def _page(owner: str, groups: Sequence[_Group]) -> str:
+def _page(owner: str, sheet: _Sheet) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -208,13 +225,13 @@ def _page(owner: str, groups: Sequence[_Group]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(number=wording.number, plural=wording.plural)
-    tasks = [task for group in groups for task in group.shown]
+    groups = sorted(sheet.groups.values(), key=lambda group: -group.rows)
     facts: Record = {
         "owner": owner,
         "groups": groups,
         "total": sum(group.rows for group in groups),
-        "nights": sorted({task.night for task in tasks}),
-        "list": f"cleanup-{_slug(owner)}.csv",
+        "nights": sorted({task.night for group in groups for task in group.shown}),
+        "list": f"{sheet.stem}.csv",
         "written": datetime.now().astimezone(),
     }
     return environment.get_template("cleanup.html.j2").render(facts)

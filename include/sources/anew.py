@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from include.night import Night
 from include.rest import RestClient
 from include.sources.archive import archive
 from include.sources.crm import CrmReader
-from include.sources.extract import DATASET, files_of, read_drop
+from include.sources.extract import DATASET, files_of, gather, read_drop
 from include.sources.join import DropJoin, derive
 from include.sources.rejections import STAGE
 from include.sources.shape import raw_schema
@@ -65,7 +65,7 @@ def stage_replay(night: Night, base: Manifest, begun: Sequence[Begun]) -> Staged
     """
     known, chosen = (find_manifest(night.ledger, night.run_id, name) for name in (DATASET, CHOSEN))
     if known and chosen:
-        archive(night, files_of(known))
+        _archive(night, known)
         return Staged(known, frozenset(row["row_id"] for row in read_rows(chosen)))
     with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
         anew = _read_anew(night, base, [one for one in begun if one.anew], Path(folder))
@@ -75,35 +75,50 @@ def stage_replay(night: Night, base: Manifest, begun: Sequence[Begun]) -> Staged
     chosen = _stage_ids(night, rows)
     with transaction(night.ledger) as connection:
         raw = _record(connection, night, base, raw, chosen, anew, begun)
-    archive(night, files_of(raw))
+    _archive(night, raw)
     return Staged(raw, frozenset(rows))
+
+
+def _archive(night: Night, raw: Manifest) -> None:
+    if raw.facts["delivered_again"]:
+        archive(night, files_of(raw))
 
 
 def _read_anew(night: Night, base: Manifest, begun: Sequence[Begun], work: Path) -> _Anew:
     anew = _Anew(work / "anew.parquet")
     if not begun:
         return anew
-    joins = [_fetch(night, base, at, work, anew) for at in range(len(night.case.drops))]
-    for one in begun:
-        line = next((drop for drop in night.case.drops if one.row_id.startswith(f"{drop.system}/")), None)
-        if line and not one.counts_as_input and not any(one.row_id.startswith(file) for file in anew.delivered):
-            anew.not_tried[one.row_id] = SAME_FILE
+    anew.facts["files"] = list(base.facts.get("files", ()))
+    lines = {one.row_id for one in begun if not one.counts_as_input and _is_line(night, one.row_id)}
+    joins = [_fetch(night, at, work, lines, anew) for at in range(len(night.case.drops))]
+    same = [line for line in lines if not line.startswith(tuple(anew.delivered))]
+    anew.not_tried |= dict.fromkeys(same, SAME_FILE)
     modified = _first_read(night, base, [one for one in begun if one.row_id not in anew.not_tried])
     _read_records(night, modified, joins, anew)
     return anew
 
 
-def _fetch(night: Night, base: Manifest, at: int, work: Path, anew: _Anew) -> DropJoin:
-    """The night's file of one drop, as it lies there now; its bad lines count if it is not the one read before."""
+def _is_line(night: Night, row_id: str) -> bool:
+    return row_id.startswith(tuple(f"{drop.system}/" for drop in night.case.drops))
+
+
+def _fetch(night: Night, at: int, work: Path, lines: Collection[str], anew: _Anew) -> DropJoin:
+    """The night's file of one drop as it lies there now, joined to what is read anew.
+
+    It takes the place of the file read before, with its bad lines, when lines of it are replayed; else it stays where
+    it was dropped, for their replay.
+    """
     drop, rejected = night.case.drops[at], list[RejectedRow]()
     join, facts = read_drop(night, drop, work / str(at), rejected.append)
-    if facts is not None:
-        anew.facts.setdefault("files", []).append(facts)
-        before = {file["sha256"] for file in base.facts.get("files", ()) if file["system"] == drop.system}
-        if facts["sha256"] not in before:
-            name = str(facts["path"]).rpartition("/")[2]
-            anew.delivered.append(f"{drop.system}/{name}:")
-            anew.rejected += rejected
+    if facts is None:
+        return join
+    start = f"{drop.system}/{str(facts['path']).rpartition('/')[2]}:"
+    known = [file["sha256"] for file in anew.facts["files"] if file["system"] == drop.system]
+    if facts["sha256"] not in known and any(line.startswith(start) for line in lines):
+        others = [f for f in anew.facts["files"] if (f["system"], f["path"]) != (facts["system"], facts["path"])]
+        anew.facts["files"] = [*others, facts]
+        anew.delivered.append(start)
+        anew.rejected += rejected
     return join
 
 
@@ -113,7 +128,7 @@ def _first_read(night: Night, base: Manifest, begun: Sequence[Begun]) -> dict[st
     A row uses a related record, or a line of a file, by the column that it is joined on.
     """
     source = night.case.source
-    wanted = {one.row_id: _modified(one.record.get(source.modified.name)) for one in begun if one.counts_as_input}
+    wanted = {one.row_id: _modified(one.modified) for one in begun if one.counts_as_input}
     used = list(_uses(night, [one for one in begun if not one.counts_as_input]))
     columns = ["row_id", source.modified.name, *{column for column, _, _ in used}]
     for row in read_rows(base, rows=night.settings.chunk_rows, columns=columns):
@@ -136,7 +151,7 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _modified(text: Any) -> datetime | None:
+def _modified(text: str | None) -> datetime | None:
     """The time as the quarantine keeps it; None if it could not be read then either."""
     try:
         found: datetime | None = read_value(text, "datetime")
@@ -156,16 +171,15 @@ def _read_records(
     if numbers:
         reader.check_contract()
     with StagedWriter(UPath(anew.path), schema) as writer:
-        for page in reader.read_ids(numbers):
-            anew.rejected += [_as_first_read(row, source.modified.name, modified) for row in page.rejected]
+        for rows in gather(reader.read_ids(numbers), night.settings.chunk_rows, anew.rejected.append):
             for join in joins:
-                join.join(page.rows)
-            for row in page.rows:
+                join.join(rows)
+            for row in rows:
                 row[source.modified.name] = modified[row["row_id"]] or row[source.modified.name]
-            derive(page.rows, night.case.derived, night.interval.end)
-            for row in page.rows:
-                writer.append({**row, "lineage": json.dumps(row["lineage"], ensure_ascii=False)})
-            anew.rows |= {row["row_id"] for row in page.rows}
+            derive(rows, night.case.derived, night.interval.end)
+            writer.extend({**row, "lineage": json.dumps(row["lineage"], ensure_ascii=False)} for row in rows)
+            anew.rows |= {row["row_id"] for row in rows}
+    anew.rejected = [_as_first_read(row, source.modified.name, modified) for row in anew.rejected]
     found = anew.rows | {row.row_id for row in anew.rejected}
     anew.not_tried |= dict.fromkeys(modified.keys() - found, GONE)
     anew.facts |= {"calls": client.calls, "retries": client.retries, "pages": reader.pages}

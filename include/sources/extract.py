@@ -115,7 +115,7 @@ def _stage_pages(night: Night, reader: CrmReader, joins: Sequence[DropJoin], rej
     reader.check_contract()
     size = night.settings.chunk_rows
     with StagedWriter(night.path(f"{DATASET}.parquet"), raw_schema(night.case), rows_per_group=size) as writer:
-        for rows in _chunks(reader.read(night.interval, night.options.limit), size, rejections):
+        for rows in gather(reader.read(night.interval, night.options.limit), size, rejections.add):
             for join in joins:
                 join.join(rows)
             derive(rows, night.case.derived, night.interval.end)
@@ -126,12 +126,12 @@ def _stage_pages(night: Night, reader: CrmReader, joins: Sequence[DropJoin], rej
     return writer
 
 
-def _chunks(pages: Iterator[Page], size: int, rejections: Rejections) -> Iterator[list[Record]]:
+def gather(pages: Iterator[Page], size: int, set_aside: Callable[[RejectedRow], None]) -> Iterator[list[Record]]:
     """Rows of the pages in lists of at least `size`, but for the last; rejected rows are passed on as they come."""
     rows: list[Record] = []
     for page in pages:
         for rejected in page.rejected:
-            rejections.add(rejected)
+            set_aside(rejected)
         rows += page.rows
         if len(rows) >= size:
             yield rows

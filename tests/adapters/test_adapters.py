@@ -107,3 +107,19 @@ def test_the_operator_shows_no_row_in_its_template_fields() -> None:
     assert EnrichOperator.template_fields == ("rows",)
     operator = EnrichOperator(task_id="enrich", use_case="crm_lead_scoring", rows={"run_id": "r"})
     assert operator.rows == {"run_id": "r"}
+
+
+def test_the_form_of_the_quarantine_says_what_is_replayed_and_how() -> None:
+    from include.commands.quarantine import read_selection
+    from include.ledger.quarantine import Filter
+    from nightledger.quarantine import form
+
+    params = form()
+    blank = read_selection({name: param.resolve() for name, param in params.items()})
+    assert (blank.chosen, blank.read_anew, blank.release) == (Filter(), False, ())
+    filled = {"numbers": [3, 4], "read_anew": True, "release": ["email_format"], "reason": "fine", "owner": "sales"}
+    for name, value in filled.items():
+        params[name].value = value
+    chosen = read_selection({name: param.resolve() for name, param in params.items()})
+    assert chosen.chosen == Filter(owner="sales", numbers=(3, 4))
+    assert (chosen.read_anew, chosen.release, chosen.reason) == (True, ("email_format",), "fine")

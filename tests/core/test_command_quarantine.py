@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -322,6 +322,28 @@ def test_a_replay_killed_half_way_is_taken_up_and_pays_only_what_was_in_flight_t
     assert count_is_kept(ledger)
 
 
+def test_a_replay_killed_while_it_reads_anew_reads_once_more(
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_night()
+    row = min(waiting(ledger, "'page_views_range' = ANY(expectations)"))
+    set_at_source(sandbox, row, hs_analytics_num_page_views=1.5)  # which is no whole number
+    arguments = ("replay", "--key", row.rpartition("/")[2], "--read-anew")
+
+    def killed(*given: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr("include.sources.anew.put_manifest", killed)
+        assert quarantine(*arguments)[0] == 3
+    assert row not in waiting(ledger)
+    mend(sandbox, row)
+    code, said = quarantine(*arguments)
+    done = done_of(said)
+    assert (code, done["passed"], done["run_id"][-2:], sum(done["counts"].values())) == (0, 1, "-2", LEADS)
+    assert history(ledger, row) == [["begun", "passed"]]
+
+
 def test_two_replays_at_once_do_it_once(
     quarantine: Command, sandbox: Sandbox, ledger: Ledger, environment: dict[str, str]
 ) -> None:
@@ -385,7 +407,11 @@ def test_a_file_delivered_again_is_read_for_the_rows_that_use_it(
     assert (shown["status"], shown["history"][-1]["why"]) == ("open", "the file was not delivered again")
 
     deliver_again(environment, lambda content: content.replace("50-100", "75"))
-    before = last_outcomes(ledger)
+    other = min(waiting(ledger).keys() - users - waiting(ledger, "'email_unique' = ANY(expectations)").keys())
+    mend(sandbox, other)
+    assert quarantine("replay", str(waiting(ledger)[other].quarantine_id), "--read-anew")[0] == 0
+    assert waiting(ledger, "NOT counts_as_input").keys() == lines.keys()  # nobody has asked for them
+    before, asked = last_outcomes(ledger), sandbox.billed()["calls"]
     quarantine(*claim)
     code, said = quarantine("replay", "--owner", "partner-data")
     done = done_of(said)
@@ -397,6 +423,45 @@ def test_a_file_delivered_again_is_read_for_the_rows_that_use_it(
     assert {after[row] for row in users if before[row] == "unchanged"} <= {"written", "in_review", "unchanged"}
     assert waiting(ledger, "NOT counts_as_input").keys() == lines.keys() - {line}
     assert count_is_kept(ledger)
+
+
+def test_a_company_mended_in_the_crm_reaches_the_rows_that_use_it(
+    quarantine: Command, sandbox: Sandbox, ledger: Ledger
+) -> None:
+    company = company_of_the_night(sandbox)
+    set_at_source(sandbox, f"crm/companies/{company}", numberofemployees=1.5)
+    run_night()
+    (entry,) = waiting(ledger, "row_id LIKE 'crm/companies/%%'").values()
+    assert (entry.row_id, entry.row_key, entry.owner) == (f"crm/companies/{company}", company, "revenue-operations")
+    ((uri,),) = rows(ledger, "SELECT uri FROM manifest WHERE dataset = 'raw'")
+    users = {r["row_id"] for r in pq.read_table(uri).to_pylist() if r["company_id"] == company}
+    assert users
+    set_at_source(sandbox, f"crm/companies/{company}", numberofemployees=77)
+    before = last_outcomes(ledger)
+    assert quarantine("fixed", str(entry.quarantine_id), "--reason", "corrected") == (0, "1 rows marked as fixed\n")
+    code, said = quarantine("replay", "--key", company)
+    done = done_of(said)
+    assert (code, done["rows"], done["passed"], sum(done["counts"].values())) == (0, 1, 1, LEADS)
+    assert untouched(before, last_outcomes(ledger), users)
+    ((uri,),) = rows(ledger, f"SELECT uri FROM manifest WHERE dataset = 'raw' AND run_id = '{done['run_id']}'")
+    now = [r for r in pq.read_table(uri).to_pylist() if r["row_id"] in users]
+    assert {r["company_employees"] for r in now} == {77}
+    assert all(END - timedelta(days=1) <= r["modified_at"] < END for r in now)
+
+
+def company_of_the_night(sandbox: Sandbox) -> str:
+    """A company that a lead of the night belongs to."""
+    e, after = sandbox.endpoints, "0"
+    while after:
+        asked = {"limit": "100", "properties": "associatedcompanyid,lastmodifieddate", "after": after}
+        given: dict[str, Any] = {"headers": {"Authorization": f"Bearer {e.crm_token}"}, "params": asked}
+        page = requests.get(f"{e.crm_url}/crm/v3/objects/contacts", timeout=10, **given).json()
+        for item in page["results"]:
+            found, changed = (item["properties"].get(name) for name in ("associatedcompanyid", "lastmodifieddate"))
+            if found and END - timedelta(days=1) <= datetime.fromisoformat(changed) < END and found != "999999999":
+                return str(found)
+        after = page.get("paging", {}).get("next", {}).get("after")
+    raise AssertionError("no lead of the night has a company")
 
 
 def users_of(ledger: Ledger, domain: str) -> set[str]:

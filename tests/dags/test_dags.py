@@ -50,7 +50,7 @@ def nightly(bag: Any) -> list[Any]:
 
 def test_operations_run_only_when_asked(bag: Any) -> None:
     found = [dag for dag in bag.dags.values() if "operations" in dag.tags]
-    assert {dag.dag_id for dag in found} == {"dead_letters", "backfill_plan"}
+    assert {dag.dag_id for dag in found} == {"dead_letters", "quarantine", "backfill_plan"}
     assert all(type(dag.timetable).__name__ == "NullTimetable" for dag in found)
 
 
