@@ -21,13 +21,13 @@ from include.ledger import tables
 from include.ledger.database import merge_rows, transaction
 from include.models import Manifest
 from include.night import Night
+from include.quality.chance import deviations, overdispersion, share_by_chance, stability_index
 from include.quality.history import PastNight, keep_profiles, read_history
 from include.quality.profile import MOST_DISTINCT, MOST_VALUES, ColumnProfile, profile
 from include.use_case import Drift
 
 Signal = Literal["schema", "volume", "null_share", "category_share", "distribution", "freshness"]
 Verdict = Literal["steady", "drifted", "no history", "could not run"]
-PSI_BINS = 10
 OTHERS = "all others"
 
 log = logging.getLogger(__name__)
@@ -64,10 +64,20 @@ class _Usual(NamedTuple):
     """The nights that one column is held against; `mixed` while they are of any weekday.
 
     Mixed nights differ among themselves (a Sunday is no Monday): by what they do so beyond chance, a night may too.
+    `alike` are groups of comparable nights, from which is learnt what chance does: weekdays, or all if mixed.
     """
 
     nights: Sequence[PastNight]
     mixed: bool
+    alike: Sequence[Sequence[PastNight]]
+
+    def columns(self, name: str) -> list[ColumnProfile]:
+        """One column on each of the nights."""
+        return [night.columns[name] for night in self.nights]
+
+    def spread(self, counts: Callable[[PastNight], Sequence[int]]) -> float:
+        """By how much variance exceeds that of independent rows, from each night's counts."""
+        return overdispersion([[counts(night) for night in group] for group in self.alike])
 
 
 def watch_drift(night: Night, raw: Manifest) -> list[Finding]:
@@ -162,7 +172,7 @@ def _volume(tonight: PastNight, past: Sequence[PastNight], declared: Drift, limi
     def compute() -> _Measured:
         before = [night.rows for night in usual.nights]
         expected = median(before)
-        chance = _normal(declared.chance) * math.sqrt(max(expected, 1))
+        chance = deviations(declared.chance) * math.sqrt(max(expected, 1))
         allowed = max(declared.volume * expected, chance)
         if usual.mixed:
             allowed = max(allowed, max(abs(rows - expected) for rows in before) + chance)
@@ -249,67 +259,78 @@ def _was_category(column: ColumnProfile, past: Sequence[PastNight]) -> bool:
     """Whether a text of many different values had clearly few of them on every night before."""
     before = [night.columns[column.name] for night in past if column.name in night.columns]
     few = [was.kind == "category" and was.profile["distinct"] * 2 <= MOST_DISTINCT for was in before]
-    return column.kind == "text" and not column.profile.get("personal") and bool(few) and all(few)
+    many = column.kind == "text" and not column.profile.get("personal") and "distinct" not in column.profile
+    return many and bool(few) and all(few)
 
 
 def _usual(nights: Sequence[PastNight], start: datetime, declared: Drift) -> _Usual | None:
     """The nights of the same weekday once there are enough, else all once there are enough, else None."""
-    same = [night for night in nights if night.start.weekday() == start.weekday()]
+    weekdays = [[night for night in nights if night.start.weekday() == day] for day in range(7)]
+    same = weekdays[start.weekday()]
     if len(same) >= declared.same_weekday:
-        return _Usual(same, mixed=False)
-    return _Usual(nights, mixed=True) if len(nights) >= declared.min_nights else None
+        return _Usual(same, False, [group for group in weekdays if len(group) > 1])
+    return _Usual(nights, True, [nights]) if len(nights) >= declared.min_nights else None
 
 
 def _null_share(column: ColumnProfile, usual: _Usual, declared: Drift) -> _Measured:
-    before = [night.columns[column.name] for night in usual.nights]
+    before = usual.columns(column.name)
     shares = [was.null_share for was in before]
     expected, rows = median(shares), sum(was.rows for was in before)
     pooled = (column.nulls + sum(was.nulls for was in before)) / (column.rows + rows)
-    chance = _proportion(pooled, column.rows, rows, declared.chance)
+
+    def counts(night: PastNight) -> list[int]:
+        was = night.columns[column.name]
+        return [was.nulls, was.rows - was.nulls]
+
+    spread = math.sqrt(usual.spread(counts))
+    chance = spread * share_by_chance(pooled, column.rows, rows, declared.chance)
     allowed = max(declared.null_share, chance)
     if usual.mixed:
-        beyond = (
-            abs(was.null_share - expected) - _proportion(pooled, was.rows, rows, declared.chance) for was in before
-        )
+        own = (spread * share_by_chance(pooled, was.rows, rows, declared.chance) for was in before)
+        beyond = (abs(was.null_share - expected) - by for was, by in zip(before, own, strict=True))
         allowed = max(allowed, max(beyond) + chance)
     return _Measured(column.null_share, expected, allowed, abs(column.null_share - expected) > allowed)
 
 
 def _category_share(column: ColumnProfile, usual: _Usual, declared: Drift) -> _Measured:
     """The largest change of one value's share; values beyond the frequent ones are taken together."""
-    before = [night.columns[column.name] for night in usual.nights]
     if column.kind != "category":
-        most = max(int(was.profile["distinct"]) for was in before)
+        most = max(int(was.profile["distinct"]) for was in usual.columns(column.name))
         return _Measured(1.0, 0.0, declared.category_share, True, f"free text now; at most {most} values before")
-    now, was, each = aligned_counts(column, before)
+    nights = [night for group in usual.alike for night in group]
+    now, *each = aligned_counts([column, *(night.columns[column.name] for night in nights)])
+    by_run = {night.run_id: counts for night, counts in zip(nights, each, strict=True)}
+    names = sorted(set(now).union(*each))
+    spread = math.sqrt(usual.spread(lambda night: [by_run[night.run_id][name] for name in names]))
+    before = [by_run[night.run_id] for night in usual.nights]
+    was = sum(before, Counter[str]())
     rows, rows_before = now.total(), was.total()
-    value = max(now | was, key=lambda name: (abs(now[name] / rows - was[name] / rows_before), name))
+    value = max(names, key=lambda name: (abs(now[name] / rows - was[name] / rows_before), name))
     share, expected = now[value] / rows, was[value] / rows_before
-    pooled = (now[value] + was[value]) / (rows + rows_before)
-    chance = _proportion(pooled, rows, rows_before, declared.chance / len(now | was))
+    pooled, rare = (now[value] + was[value]) / (rows + rows_before), declared.chance / len(names)
+    chance = spread * share_by_chance(pooled, rows, rows_before, rare)
     allowed = max(declared.category_share, chance)
     if usual.mixed:
-        beyond = (_widest(one, was) - _proportion(pooled, one.total(), rows_before, declared.chance) for one in each)
+        own = (spread * share_by_chance(pooled, one.total(), rows_before, rare) for one in before)
+        beyond = (_widest(one, was) - by for one, by in zip(before, own, strict=True))
         allowed = max(allowed, max(beyond) + chance)
     return _Measured(share, expected, allowed, abs(share - expected) > allowed, f"value {value!r}")
 
 
-def aligned_counts(
-    now: ColumnProfile, before: Sequence[ColumnProfile]
-) -> tuple[Counter[str], Counter[str], list[Counter[str]]]:
-    """Counts per value tonight, before, and per night; what may be among the others of some night joins them.
+def aligned_counts(nights: Sequence[ColumnProfile]) -> list[Counter[str]]:
+    """Rows per value of a column on several nights; what may be among the others of some night joins them.
 
     A value that a night does not name was rare there, unless that night had more values than are named.
     """
-    nights = [(dict(one.profile["values"]), int(one.profile["others"])) for one in (now, *before)]
-    named = {value for values, _ in nights for value in values}
-    named = {value for value in named if all(value in values or len(values) < MOST_VALUES for values, _ in nights)}
-    counted = []
-    for values, others in nights:
-        counts = Counter({value: count for value, count in values.items() if value in named})
-        counts[OTHERS] += others + sum(count for value, count in values.items() if value not in named)
-        counted.append(+counts)
-    return counted[0], sum(counted[1:], Counter()), counted[1:]
+    values = [dict(night.profile["values"]) for night in nights]
+    named = {name for one in values for name in one}
+    named = {name for name in named if all(name in one or len(one) < MOST_VALUES for one in values)}
+    found = []
+    for night, one in zip(nights, values, strict=True):
+        counts = Counter({name: count for name, count in one.items() if name in named})
+        counts[OTHERS] += int(night.profile["others"]) + sum(one[name] for name in one if name not in named)
+        found.append(+counts)
+    return found
 
 
 def _widest(one: Counter[str], all_nights: Counter[str]) -> float:
@@ -319,72 +340,24 @@ def _widest(one: Counter[str], all_nights: Counter[str]) -> float:
 
 def _distribution(column: ColumnProfile, usual: _Usual, declared: Drift) -> _Measured:
     """Histograms of tonight and before, on the same edges, by the population stability index."""
-    each = [night.columns[column.name].profile["counts"] for night in usual.nights]
+    each = [was.profile["counts"] for was in usual.columns(column.name)]
     before = [sum(counts) for counts in zip(*each, strict=True)]
-    value, chance = stability_index(column.profile["counts"], before, declared.chance)
-    allowed = max(declared.distribution, chance)
+    spread = usual.spread(lambda night: night.columns[column.name].profile["counts"])
+    value, by_chance = stability_index(column.profile["counts"], before, declared.chance)
+    allowed = max(declared.distribution, spread * by_chance)
     if usual.mixed:
         seen = (stability_index(counts, before, declared.chance) for counts in each)
-        allowed = max(allowed, max(index - by_chance for index, by_chance in seen) + chance)
+        allowed = max(allowed, max(index - spread * own for index, own in seen) + spread * by_chance)
     detail = "infinite values came" if column.profile.get("infinite") else ""
     return _Measured(value, None, allowed, value > allowed, detail)
 
 
-def stability_index(now: Sequence[int], before: Sequence[int], chance: float) -> tuple[float, float]:
-    """The population stability index of two histograms, and what pure chance exceeds with probability `chance`.
-
-    PSI = sum over bins of (p - q) ln(p / q) = KL(p, q) + KL(q, p), with p and q the shares of a bin (N. Siddiqi, Credit
-    Risk Scorecards, 2006; 0.1 is called small and 0.25 large). Bins are joined until each holds a tenth of `before`,
-    and every bin gets half a row more, so that an empty one stays finite. Without a change, PSI is distributed as
-    (1/n + 1/m) x chi-squared with bins - 1 degrees of freedom (B. Yurdakul, Statistical Properties of Population
-    Stability Index, 2018).
-    """
-    import numpy as np
-    from scipy.special import chdtri, rel_entr
-
-    joined = np.asarray(_joined(now, before), dtype="float64")
-    n, m = joined.sum(axis=0)
-    p, q = ((joined + 0.5) / (joined + 0.5).sum(axis=0)).T
-    value = float((rel_entr(p, q) + rel_entr(q, p)).sum())
-    freedom = max(len(joined) - 1, 1)
-    return value, float(chdtri(freedom, chance)) * (1 / n + 1 / m)
-
-
-def _joined(now: Sequence[int], before: Sequence[int]) -> list[tuple[int, int]]:
-    """Neighbouring bins joined until each holds a tenth of `before`; those that were empty before make up one."""
-    least = sum(before) / PSI_BINS
-    bins: list[tuple[int, int]] = []
-    here = was = 0
-    for a, b in zip(now, before, strict=True):
-        here, was = here + (a if b else 0), was + b
-        if was >= least:
-            bins.append((here, was))
-            here = was = 0
-    if was:
-        last = bins.pop()
-        bins.append((last[0] + here, last[1] + was))
-    unseen = sum(a for a, b in zip(now, before, strict=True) if not b)
-    return [*bins, (unseen, 0)] if unseen else bins
-
-
 def _freshness(column: ColumnProfile, usual: _Usual, declared: Drift) -> _Measured:
     """Hours from the newest time to the end of the interval; only older than ever is drift."""
-    ages = [float(night.columns[column.name].profile["newest_age_hours"]) for night in usual.nights]
+    ages = [float(was.profile["newest_age_hours"]) for was in usual.columns(column.name)]
     age, expected = float(column.profile["newest_age_hours"]), median(ages)
     allowed = max(ages) - expected + declared.freshness_hours
     return _Measured(age, expected, allowed, age - expected > allowed)
-
-
-def _proportion(pooled: float, rows: int, rows_before: int, chance: float) -> float:
-    """By how much two shares of one population differ with probability `chance` (normal approximation, two-sided)."""
-    return _normal(chance) * math.sqrt(pooled * (1 - pooled) * (1 / rows + 1 / rows_before))
-
-
-def _normal(chance: float) -> float:
-    """How many standard deviations pure chance exceeds, to either side, with that probability."""
-    from scipy.special import ndtri
-
-    return float(-ndtri(chance / 2))
 
 
 _Comparable = Callable[[ColumnProfile, ColumnProfile], bool]

@@ -41,7 +41,7 @@ class ColumnProfile:
     """One column of one night.
 
     `nulls` counts missing values and NaN. `profile["kind"]` is `number`, `category` (its values are counted), `text`
-    (too many different ones, or personal: lengths only), `time` or `other`; docs/quality_report.md names the rest.
+    (lengths only: personal, or more different values than 20 and a tenth of the rows), `time` or `other`.
     """
 
     name: str
@@ -184,8 +184,10 @@ class _Texts:
         found: Record = {"kind": "text", "personal": self._personal}
         if self._n:
             found |= {"shortest": self._shortest, "longest": self._longest, "mean_length": self._characters / self._n}
-        if self._counts is None or len(self._counts) > max(FEW_DISTINCT, self._n // 2):
+        if self._counts is None:
             return found
+        if len(self._counts) > max(FEW_DISTINCT, self._n // 10):
+            return found | {"distinct": len(self._counts)}
         return found | {"kind": "category"} | _frequent(self._counts)
 
 
@@ -366,6 +368,9 @@ def _frequent(counts: Counter[str]) -> Record:
     shown: Counter[str] = Counter()
     for value, count in counts.most_common(MOST_VALUES):
         shown[value if len(value) <= VALUE_CHARS else value[: VALUE_CHARS - 1] + "…"] += count
-    values = [[value, count] for value, count in shown.most_common() if count >= RARE]
-    others = counts.total() - sum(count for _, count in values)
-    return {"values": values, "others": others, "distinct": len(counts)}
+    kept = {value: count for value, count in shown.most_common() if count >= RARE}
+    return {
+        "values": [[value, count] for value, count in kept.items()],
+        "others": counts.total() - sum(kept.values()),
+        "distinct": len(counts),
+    }

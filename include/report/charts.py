@@ -72,7 +72,7 @@ def nights_chart(nights: Sequence[Brought]) -> str:
         {"night": f"{night.start:%Y-%m-%d}", "rows": count, "what": what, "order": order}
         for night in nights
         for order, (what, count) in enumerate(
-            (("went on", night.rows - night.quarantined), ("set aside", night.quarantined))
+            (("kept", night.rows - night.quarantined), ("set aside", night.quarantined))
         )
     ]
     import altair as alt
@@ -83,7 +83,7 @@ def nights_chart(nights: Sequence[Brought]) -> str:
         .encode(
             x=_nights_axis(alt),
             y=alt.Y("rows:Q", title="rows", axis=alt.Axis(tickCount=4)),
-            color=_two_colours(alt, ("went on", "set aside"), (_USUAL, _BAD)),
+            color=_two_colours(alt, ("kept", "set aside"), (_USUAL, _BAD)),
             order="order:Q",
         )
     )
@@ -142,7 +142,7 @@ def _course(drawing: Course) -> str:
         )
     ]
     for bound in (drawing.low, drawing.high):
-        if bound is not None:
+        if bound:
             rule = _chart([{"bound": bound}])
             layers.append(rule.mark_rule(color=_INK, strokeDash=[4, 3]).encode(y="bound:Q"))
     said = f"Tonight {drawing.values[-1]:,.4g} {drawing.unit}; steady is "
@@ -164,7 +164,7 @@ def _nights_axis(alt: Any) -> Any:
 
 def _two_colours(alt: Any, names: tuple[str, str], colours: tuple[str, str]) -> Any:
     scale = alt.Scale(domain=list(names), range=list(colours))
-    name = "what:N" if names[0] == "went on" else "when:N"
+    name = "what:N" if names[0] == "kept" else "when:N"
     return alt.Color(name, scale=scale, legend=alt.Legend(title=None, orient="top", symbolType="square"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -330,7 +330,8 @@ def _compared(fact: DriftFact, column: ColumnProfile, past: Sequence[PastNight])
     if not before or (fact.signal == "category_share" and column.kind != "category"):
         return None
     if fact.signal == "category_share":
-        now, was, _ = aligned_counts(column, before)
+        now, *each = aligned_counts([column, *before])
+        was = sum(each, Counter[str]())
         most = [name for name, _ in (now + was).most_common(MOST_BARS) if name != OTHERS]
         rest = {*now, *was} - set(most)
         labels = [*most, *([OTHERS] if rest else [])]

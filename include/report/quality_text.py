@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from include.models import Outcome
 from include.report.quality_facts import DriftFact, Held, QualityFacts
 from include.report.wording import number, percent, plural
 
@@ -69,7 +68,7 @@ def handled(one: Held) -> str:
     if not one.failing:
         return "-"
     if one.handling == "keep":
-        return "kept, they went on"
+        return "kept, not set aside"
     return f"set aside: {states(one.states)}" if one.states else "set aside"
 
 
@@ -106,10 +105,3 @@ def figure(signal: str, value: float | None) -> str:
     if signal == "distribution":
         return f"PSI {value:.2f}"
     return f"{value:,.1f} h" if signal == "freshness" else f"{value:,.0f}"
-
-
-def ended(facts: QualityFacts) -> str:
-    """What went on after the check."""
-    set_aside = facts.rows.counts.get(Outcome.QUARANTINED, 0)
-    left = (facts.rows.rows_in or 0) - set_aside
-    return f"{plural(set_aside, 'row')} set aside, {number(left)} went on"

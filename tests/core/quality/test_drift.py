@@ -19,7 +19,8 @@ from include.ledger import tables
 from include.models import RunOptions
 from include.night import Night
 from include.quality import drift
-from include.quality.drift import Finding, measure, stability_index, usual_edges, watch_drift
+from include.quality.chance import overdispersion, stability_index
+from include.quality.drift import Finding, measure, usual_edges, watch_drift
 from include.quality.history import PastNight, read_history, read_profiles
 from include.quality.profile import profile
 from include.staging import StagedWriter
@@ -226,6 +227,38 @@ def test_the_index_is_that_of_its_formula() -> None:
     ]
     assert np.mean([value > limit for value, limit in by_chance]) == pytest.approx(0.05, abs=0.015)
     assert chance < 0.02
+
+
+def test_independent_rows_are_not_overdispersed_and_clusters_are() -> None:
+    random = np.random.default_rng(5)
+    alike = random.multinomial(300, [0.1] * 10, 30)
+    assert overdispersion([alike[:15].tolist(), alike[15:].tolist()]) == pytest.approx(1, abs=0.35)
+    clustered = random.multinomial(30, [0.1] * 10, 30) * 10
+    assert overdispersion([clustered.tolist()]) == pytest.approx(10, rel=0.35)
+    clustered[3] = [300] + [0] * 9
+    assert overdispersion([clustered.tolist()]) == pytest.approx(10, rel=0.35)
+    assert overdispersion([[[5, 0]], [[0, 0], [0, 0]], []]) == 1
+
+
+def clustered(columns: dict[str, Any], random: np.random.Generator, rows: int) -> None:
+    """Five rows or so share a company, and with it a country, a revenue, and whether these are known."""
+    companies = random.integers(0, max(rows // 5, 1), rows)
+    country = [None if random.random() < 0.2 else name for name in random.choice(["DE", "FR", "US", "JP"], rows)]
+    revenue = random.lognormal(14, 2, rows)
+    columns["country"] = [country[at] for at in companies]
+    columns["annual_revenue"] = [float(revenue[at]) for at in companies]
+
+
+@pytest.mark.parametrize("seed", range(11, 14))
+def test_rows_that_come_in_clusters_raise_no_alarm_and_hide_no_shift(seed: int, tmp_path: Path) -> None:
+    diary = Diary(tmp_path, seed)
+    assert not [f for night in diary.live(range(37), clustered) for f in night if f.verdict == "drifted"]
+
+    def shifted(columns: dict[str, Any], random: np.random.Generator, rows: int) -> None:
+        clustered(columns, random, rows)
+        columns["annual_revenue"] = [value * 6 for value in columns["annual_revenue"]]
+
+    assert drifted(diary.look(37, shifted)) == [("distribution", "annual_revenue")]
 
 
 def test_edges_that_no_longer_tell_values_apart_are_renewed(tmp_path: Path) -> None:
