@@ -201,6 +201,18 @@ def test_a_row_is_dismissed_with_a_reason_that_is_kept(site: Site, engineer: Pag
     assert site.query("SELECT count(*) FROM nightledger.quarantine WHERE status = 'dismissed'") == [(1,)]
 
 
+def test_a_row_is_replayed_and_its_history_says_so(site: Site, engineer: Page) -> None:
+    number = site.query(
+        "SELECT min(quarantine_id) FROM nightledger.quarantine WHERE status = 'open' AND stage = 'check'"
+    )
+    engineer.goto(f"{site.base}/nightledger/quarantine/{number[0][0]}")
+    engineer.get_by_role("button", name="Replay").click()
+    expect(engineer.get_by_role("status")).to_contain_text("on its way")
+    wait_until(lambda: engineer.locator("h1 + .lead").get_by_text("replayed").count() > 0, engineer)
+    site.keep(engineer, "replayed-light")
+    assert site.query("SELECT count(*) FROM nightledger.run WHERE external_ref LIKE 'quarantine/%'") == [(1,)]
+
+
 def test_a_backfill_of_two_nights_is_planned_started_and_seen_to_its_end(site: Site, engineer: Page) -> None:
     newest = last_interval(None)[0].date()
     first, last = newest.fromordinal(newest.toordinal() - 2), newest.fromordinal(newest.toordinal() - 1)
