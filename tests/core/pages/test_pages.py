@@ -117,6 +117,9 @@ def test_a_run_adds_up_and_names_its_steps_and_its_airflow_run(ledger: Ledger, m
     assert page.rows.add_up
     assert page.rows.rows_in == 5
     assert page.dag_run == (CASE, "manual__2026")
+    replayed = show_run(ledger.service, make_night(external_ref=f"quarantine/{night.interval.slug}").run_id)
+    assert replayed.dag_run is None
+    assert [one.attempt for one in replayed.attempts] == [2, 1]
     assert find_run_of(ledger.service, f"{CASE}/manual__2026") == night.run_id
     assert [step.name for step in page.steps] == ["run.opened", "check.completed"]
     assert [(one.expectation, one.failing) for one in page.failing] == [("email_format", 3)]
