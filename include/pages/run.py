@@ -79,7 +79,7 @@ class RunPage:
 
     @property
     def dag_run(self) -> tuple[str, str] | None:
-        """The DAG and DAG run that started it; None for a command line, and for a replay, which may touch many nights."""
+        """The DAG and DAG run that started it; None for a command line, and for a replay of any number of nights."""
         starter, _, dag_run_id = self.external_ref.partition("/")
         return (starter, dag_run_id) if dag_run_id and starter not in _NO_DAG else None
 
