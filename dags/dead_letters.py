@@ -20,6 +20,7 @@ from nightledger.dead_letters import form, replay
     schedule=None,
     catchup=False,
     max_active_runs=1,
+    is_paused_upon_creation=False,
     default_args={"owner": "data-platform"},
     params=form(),
     tags=["operations"],

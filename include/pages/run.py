@@ -16,6 +16,8 @@ from include.report.sections import Rows
 
 FAILING = 12
 EVENTS = 60
+_NO_DAG = ("replay", "quarantine")
+"""Starters of runs that are named by their night and not by a DAG run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,9 @@ class RunPage:
 
     @property
     def dag_run(self) -> tuple[str, str] | None:
-        """The DAG and DAG run that started it; None for a command line or a replay of dead letters."""
-        dag_id, slash, dag_run_id = self.external_ref.partition("/")
-        if not slash or not dag_run_id or dag_id in ("cli", "replay"):
-            return None
-        return dag_id, dag_run_id
+        """The DAG and DAG run that started it; None for a command line, and for a replay of any number of nights."""
+        starter, _, dag_run_id = self.external_ref.partition("/")
+        return (starter, dag_run_id) if dag_run_id and starter not in _NO_DAG else None
 
 
 def find_use_case(engine: Engine, run_id: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ def open_stand(folder: Path, dags: Mapping[str, str]) -> Iterator[Stand]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "NIGHTLEDGER"))}
     airflow = {f"AIRFLOW__{name}": value for name, value in settings.items()}
     ours = {"AIRFLOW_HOME": str(folder), "NIGHTLEDGER_HOME": str(folder), "NIGHTLEDGER_TOKEN_SECRET": "test secret"}
+    passwords = dict.fromkeys(USERS, secrets.token_urlsafe())
+    (folder / "passwords.json").write_text(json.dumps(passwords), encoding="utf-8")
     with patch.dict(os.environ, {**kept, **airflow, **ours}, clear=True):
         yield _open(dags)
 

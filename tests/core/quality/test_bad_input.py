@@ -14,7 +14,7 @@ from include.models import Record
 from include.quality import examine as engine
 from include.quality.examine import Finding
 from include.quality.expectation import DERIVED, Expectation
-from include.quality.history import History, newest_within, usual_rows
+from include.quality.usual import History, newest_within, usual_rows
 from tests.core.quality.suites import HISTORY, NIGHT, expect, judged, stage
 
 TRUE = {"column": DERIVED, "value_set": [True]}
