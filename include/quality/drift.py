@@ -22,7 +22,7 @@ from include.ledger.database import merge_rows, transaction
 from include.models import Manifest
 from include.night import Night
 from include.quality.chance import deviations, overdispersion, share_by_chance, stability_index
-from include.quality.history import PastNight, keep_profiles, read_history
+from include.quality.past_nights import PastNight, keep_profiles, read_past_nights
 from include.quality.profile import MOST_DISTINCT, MOST_VALUES, ColumnProfile, profile
 from include.use_case import Drift
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DriftFact:
     """One signal of one column (or of the whole night, column `""`), held against `nights` earlier nights.
 
     Units: rows for volume, shares of 0 to 1 for `null_share` and `category_share`, none for `distribution`, hours for
@@ -80,14 +80,14 @@ class _Usual(NamedTuple):
         return overdispersion([[counts(night) for night in group] for group in self.alike])
 
 
-def watch_drift(night: Night, raw: Manifest) -> list[Finding]:
+def watch_drift(night: Night, raw: Manifest) -> list[DriftFact]:
     """Profile what the night brought, hold it against the nights before, and keep both in the ledger.
 
     Safe to run again. A signal that cannot be measured says so and stops nothing.
     """
     declared = night.case.drift
     with transaction(night.ledger) as connection:
-        past = read_history(connection, night.run_id, declared.nights)
+        past = read_past_nights(connection, night.run_id, declared.nights)
     columns = profile(raw, night.interval.end, personal=night.case.personal, edges=usual_edges(past))
     fresh = {night.case.source.modified.name, *declared.fresh}
     tonight = PastNight(night.run_id, night.interval.start, raw.rows, columns)
@@ -135,7 +135,7 @@ def measure(
     *,
     fresh: Iterable[str] = (),
     limited: bool = False,
-) -> list[Finding]:
+) -> list[DriftFact]:
     """Every signal of a night against earlier ones, newest first; `limited` says that rows were cut on purpose."""
     findings = [*_schema(tonight, past), _volume(tonight, past, declared, limited)]
     for column in tonight.columns.values():
@@ -143,10 +143,10 @@ def measure(
     return findings
 
 
-def _schema(tonight: PastNight, past: Sequence[PastNight]) -> Iterator[Finding]:
+def _schema(tonight: PastNight, past: Sequence[PastNight]) -> Iterator[DriftFact]:
     """Columns against those of the night before: new, gone, or of another type."""
     if not past:
-        yield Finding("schema", "", "columns", "no history", len(tonight.columns))
+        yield DriftFact("schema", "", "columns", "no history", len(tonight.columns))
         return
     was, now = past[0].columns, tonight.columns
     changes = [("added", name, f"is new ({now[name].type})") for name in now if name not in was]
@@ -157,17 +157,17 @@ def _schema(tonight: PastNight, past: Sequence[PastNight]) -> Iterator[Finding]:
         if name in was and now[name].type != was[name].type
     ]
     words = f"{len(changes)} of them changed since the night before" if changes else ""
-    yield Finding("schema", "", "columns", "steady", len(now), len(was), None, 1, words)
+    yield DriftFact("schema", "", "columns", "steady", len(now), len(was), None, 1, words)
     for statistic, name, detail in changes:
-        yield Finding("schema", name, statistic, "drifted", nights=1, detail=detail)
+        yield DriftFact("schema", name, statistic, "drifted", nights=1, detail=detail)
 
 
-def _volume(tonight: PastNight, past: Sequence[PastNight], declared: Drift, limited: bool) -> Finding:
+def _volume(tonight: PastNight, past: Sequence[PastNight], declared: Drift, limited: bool) -> DriftFact:
     if limited:
-        return Finding("volume", "", "rows", "could not run", tonight.rows, detail="the run was limited to some rows")
+        return DriftFact("volume", "", "rows", "could not run", tonight.rows, detail="the run was limited to some rows")
     usual = _usual(past, tonight.start, declared)
     if usual is None:
-        return Finding("volume", "", "rows", "no history", tonight.rows, nights=len(past))
+        return DriftFact("volume", "", "rows", "no history", tonight.rows, nights=len(past))
 
     def compute() -> _Measured:
         before = [night.rows for night in usual.nights]
@@ -185,9 +185,9 @@ def _volume(tonight: PastNight, past: Sequence[PastNight], declared: Drift, limi
 
 def _column(
     column: ColumnProfile, tonight: PastNight, past: Sequence[PastNight], declared: Drift, *, fresh: bool
-) -> Iterator[Finding]:
+) -> Iterator[DriftFact]:
     if unread := column.profile.get("unread"):
-        yield Finding("distribution", column.name, "", "could not run", detail=str(unread))
+        yield DriftFact("distribution", column.name, "", "could not run", detail=str(unread))
     signals: list[Signal] = ["null_share"]
     if column.kind == "category" or _was_category(column, past):
         signals.append("category_share")
@@ -198,15 +198,15 @@ def _column(
     for signal in signals:
         statistic, compute, comparable = _OF_COLUMNS[signal]
         if not tonight.rows:
-            yield Finding(signal, column.name, statistic, "could not run", detail="the night has no rows")
+            yield DriftFact(signal, column.name, statistic, "could not run", detail="the night has no rows")
             continue
         if signal != "null_share" and column.nulls == column.rows:
-            yield Finding(signal, column.name, statistic, "could not run", detail="no row has a value")
+            yield DriftFact(signal, column.name, statistic, "could not run", detail="no row has a value")
             continue
         nights = [night for night in past if _compares(column, night, comparable)]
         usual = _usual(nights, tonight.start, declared)
         if usual is None:
-            yield Finding(signal, column.name, statistic, "no history", nights=len(nights))
+            yield DriftFact(signal, column.name, statistic, "no history", nights=len(nights))
             continue
         yield _judge(signal, column.name, statistic, usual, functools.partial(compute, column, usual, declared))
 
@@ -220,15 +220,15 @@ def compared_nights(
     return usual.nights if usual else ()
 
 
-def _judge(signal: Signal, column: str, statistic: str, usual: _Usual, compute: Callable[[], _Measured]) -> Finding:
+def _judge(signal: Signal, column: str, statistic: str, usual: _Usual, compute: Callable[[], _Measured]) -> DriftFact:
     nights = len(usual.nights)
     try:
         found = compute()
     except (ArithmeticError, ValueError, TypeError, LookupError) as error:
         log.warning("drift of %s %s could not be measured: %s", signal, column, type(error).__name__)
-        return Finding(signal, column, statistic, "could not run", nights=nights, detail=type(error).__name__)
+        return DriftFact(signal, column, statistic, "could not run", nights=nights, detail=type(error).__name__)
     verdict: Verdict = "drifted" if found.drifted else "steady"
-    return Finding(
+    return DriftFact(
         signal, column, statistic, verdict, found.value, found.expected, found.threshold, nights, found.detail
     )
 

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, text
 
 from include.errors import ConfigurationError
 from include.ledger.database import transaction
-from include.quality.drift import OTHERS, Signal, Verdict, aligned_counts, compared_nights
-from include.quality.history import PastNight, read_history, read_profiles
+from include.quality.drift import OTHERS, DriftFact, Signal, aligned_counts, compared_nights
+from include.quality.past_nights import PastNight, read_past_nights, read_profiles
 from include.quality.profile import AGE_DAYS, ColumnProfile
 from include.report.sections import Rows
 from include.use_case import Drift, load, names
@@ -88,21 +88,6 @@ class Held:
     def pass_share(self) -> float | None:
         """Rows that pass as a share of those checked, 0 to 1; None where it could not run or no row was checked."""
         return None if self.could_not_run or not self.checked else 1 - self.failing / self.checked
-
-
-@dataclass(frozen=True, slots=True)
-class DriftFact:
-    """One signal as it was judged when the night was checked; units as `include.quality.drift.Finding` says."""
-
-    signal: Signal
-    column: str
-    statistic: str
-    value: float | None
-    expected: float | None
-    threshold: float | None
-    verdict: Verdict
-    nights: int
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +302,7 @@ def _drawings(
     if not drifted:
         return []
     declared = load(run.use_case).drift if run.use_case in names() else Drift()
-    past = read_history(read.connection, run.run_id, declared.nights)
+    past = read_past_nights(read.connection, run.run_id, declared.nights)
     found: list[Compared | Course | None] = []
     for fact in drifted:
         column = columns.get(fact.column)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from include.report.quality_facts import DriftFact, Held, QualityFacts
+from include.quality.drift import DriftFact
+from include.report.quality_facts import Held, QualityFacts
 from include.report.wording import number, percent, plural
 
 SIGNALS = {
@@ -21,7 +22,9 @@ SIGNALS = {
 def verdict(facts: QualityFacts) -> str:
     """One line: was the data fit?"""
     if facts.run.status == "stopped":
-        return "Not fit: the night was stopped before the model"
+        critical = {one.stage for one in facts.expectations if one.severity == "critical" and not one.success}
+        held_back = critical == {"answers"}
+        return "Not fit: the answers were held back" if held_back else "Not fit: the night was stopped before the model"
     if facts.rows.rows_in is None:
         return "Nothing was extracted"
     if not facts.expectations:

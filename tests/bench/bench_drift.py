@@ -21,7 +21,7 @@ from upath import UPath
 
 from include.models import Manifest
 from include.quality.drift import measure, usual_edges
-from include.quality.history import PastNight
+from include.quality.past_nights import PastNight
 from include.quality.profile import CHUNK_ROWS, profile
 from include.staging import StagedWriter, read_chunks
 from include.use_case import Drift

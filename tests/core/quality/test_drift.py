@@ -20,8 +20,8 @@ from include.models import RunOptions
 from include.night import Night
 from include.quality import drift
 from include.quality.chance import overdispersion, stability_index
-from include.quality.drift import Finding, measure, usual_edges, watch_drift
-from include.quality.history import PastNight, read_history, read_profiles
+from include.quality.drift import DriftFact, measure, usual_edges, watch_drift
+from include.quality.past_nights import PastNight, read_past_nights, read_profiles
 from include.quality.profile import profile
 from include.staging import StagedWriter
 from include.use_case import Drift
@@ -47,7 +47,7 @@ class Diary:
         columns = profile(writer.manifest("r", "raw"), start + timedelta(days=1), personal=("email",), edges=edges)
         return PastNight(f"run-{day}", start, table.num_rows, columns)
 
-    def live(self, days: Iterable[int], change: Change | None = None) -> list[list[Finding]]:
+    def live(self, days: Iterable[int], change: Change | None = None) -> list[list[DriftFact]]:
         """Each of these nights against those before it, and then one of them."""
         found = []
         for day in days:
@@ -56,11 +56,11 @@ class Diary:
             self.past.insert(0, tonight)
         return found
 
-    def look(self, day: int, change: Change | None = None, rows: int | None = None) -> list[Finding]:
+    def look(self, day: int, change: Change | None = None, rows: int | None = None) -> list[DriftFact]:
         return measure(self.night(day, change, rows), self.past, Drift(), fresh=FRESH)
 
 
-def drifted(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+def drifted(findings: Iterable[DriftFact]) -> list[tuple[str, str]]:
     return [(f.signal, f.column) for f in findings if f.verdict == "drifted"]
 
 
@@ -320,7 +320,7 @@ def test_only_whole_finished_nights_before_this_one_are_usual(make_night: MakeNi
     make_night(day=3)
     tonight = lived(make_night, 4)
     with tonight.ledger.connect() as connection:
-        past = read_history(connection, tonight.run_id, 35)
+        past = read_past_nights(connection, tonight.run_id, 35)
     assert [night.run_id for night in past] == [again.run_id]
     assert again.run_id != first.run_id
 

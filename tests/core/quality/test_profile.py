@@ -18,7 +18,7 @@ from upath import UPath
 from include.models import Manifest
 from include.quality import profile as module
 from include.quality.drift import measure
-from include.quality.history import PastNight
+from include.quality.past_nights import PastNight
 from include.quality.profile import ColumnProfile, profile
 from include.staging import StagedWriter
 from include.use_case import Drift

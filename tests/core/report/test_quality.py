@@ -17,7 +17,6 @@ from include.errors import ConfigurationError
 from include.ledger import tables
 from include.models import Outcome
 from include.night import Night
-from include.quality.drift import Finding
 from include.report import quality_facts, quality_html
 from include.report.charts import spark
 from include.report.close import close
@@ -26,8 +25,8 @@ from include.report.quality_html import as_html, cell
 from include.report.quality_json import as_json
 from include.report.quality_text import verdict
 from tests.core.conftest import Ledger, MakeNight
-from tests.core.ledger.nights import ask, end_rows, reject_rows, rows_of, stage_raw
-from tests.core.report.histories import MONDAY, RULES, live, record_result
+from tests.core.ledger.nights import ask, end_rows, reject_rows, rows_of, say, stage_raw
+from tests.core.report.histories import MONDAY, RULES, Rule, live, record_result
 from tests.core.report.test_rendering import Page
 
 ATTACK = '<script>alert("x")</script> {{ 7*7 }} =HYPERLINK("http://evil") \u202eتجربة \x00\x1b 👩‍🚀'
@@ -264,8 +263,16 @@ def test_a_small_chart_says_in_words_what_it_shows() -> None:
         assert 0 <= min(tops) <= max(tops) < 29
 
 
-def test_findings_and_facts_have_the_same_fields() -> None:
-    assert set(quality_facts.DriftFact.__dataclass_fields__) == set(Finding.__dataclass_fields__)
+@pytest.mark.parametrize(("rule", "said"), [(RULES[2], "before the model"), (RULES[8], "answers were held back")])
+def test_a_stopped_night_says_where(make_night: MakeNight, rule: Rule, said: str) -> None:
+    night, rows = make_night(), rows_of(3)
+    stage_raw(night, rows)
+    record_result(night, rule._replace(severity="critical"), 3, rows)
+    say(night, "check.stopped")
+    end_rows(night, dict.fromkeys(rows, Outcome.DEFERRED))
+    assert close(night)["status"] == "stopped"
+    assert said in verdict(facts_of(night))
+    assert 'class="banner bad"' in night.path("quality.html").read_text()
 
 
 def test_many_drifted_columns_are_drawn_up_to_a_limit(history: Night, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,11 +37,11 @@ def read_profiles(connection: Connection, run_id: str) -> dict[str, ColumnProfil
     return {row.column_name: _profile(row) for row in rows}
 
 
-def read_history(connection: Connection, run_id: str, nights: int) -> list[PastNight]:
+def read_past_nights(connection: Connection, run_id: str, nights: int) -> list[PastNight]:
     """The last `nights` nights before a run's, newest first.
 
-    One per interval, its newest attempt that was finished; a night that a critical expectation stopped, or that was
-    cut to a number of rows, says nothing about what is usual and is left out.
+    One per interval of the same length, its newest attempt that was finished. A night that a critical expectation
+    stopped, or that was cut to a number of rows, says nothing about what is usual and is left out.
     """
     runs = connection.execute(text(_NIGHTS), {"run": run_id, "nights": nights}).all()
     columns: dict[str, dict[str, ColumnProfile]] = {run.run_id: {} for run in runs}
@@ -62,6 +62,7 @@ SELECT run_id, interval_start, rows FROM (
       JOIN nightledger.run here ON here.run_id = :run
       JOIN nightledger.manifest m ON m.run_id = p.run_id AND m.dataset = 'raw'
      WHERE p.use_case = here.use_case AND p.interval_start < here.interval_start
+       AND p.interval_end - p.interval_start = here.interval_end - here.interval_start
        AND p.finished_at IS NOT NULL AND p.status <> 'stopped' AND p.options ->> 'limit' IS NULL
        AND EXISTS (SELECT FROM nightledger.column_profile c WHERE c.run_id = p.run_id)
      ORDER BY p.interval_start DESC, p.attempt DESC LIMIT :nights) newest
