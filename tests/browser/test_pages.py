@@ -214,6 +214,7 @@ def test_a_row_is_replayed_and_its_history_says_so(site: Site, engineer: Page) -
     site.keep(engineer, "replayed-light")
     replays = "SELECT status FROM nightledger.run WHERE external_ref LIKE 'quarantine/%'"
     wait_until(lambda: site.query(replays) == [("succeeded",)], engineer)
+    expect(engineer.get_by_text("airflow/page__editor__").first).to_be_visible()
 
 
 def test_a_backfill_of_two_nights_is_planned_started_and_seen_to_its_end(site: Site, engineer: Page) -> None:

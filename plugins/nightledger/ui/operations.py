@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import HTTPException, Request
@@ -11,12 +13,17 @@ from nightledger.ui.airflow_api import call_airflow
 
 
 def start_operation(request: Request, viewer: Viewer, dag_id: str, conf: dict[str, Any]) -> str:
-    """Trigger the DAG; returns the DAG run's id. 409 when it is switched off, since it would wait in silence."""
+    """Trigger the DAG; returns the DAG run's id, which names the user and so does the history of what it changes.
+
+    409 when the DAG is switched off, since it would wait in silence.
+    """
     dag = call_airflow(request, viewer, "GET", f"/dags/{dag_id}")
     if dag["is_paused"]:
         raise HTTPException(
             409, f"DAG {dag_id} is switched off in Airflow, so nothing would happen. Switch it on first."
         )
-    body = {"logical_date": None, "conf": conf, "note": f"From the page, by {viewer.name}"}
+    who = re.sub(r"[^A-Za-z0-9_.~:+-]", "-", viewer.name)[:60]  # what Airflow takes in a run's id
+    run_id = f"page__{who}__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"
+    body = {"logical_date": None, "dag_run_id": run_id, "conf": conf, "note": f"From the page, by {viewer.name}"}
     run = call_airflow(request, viewer, "POST", f"/dags/{dag_id}/dagRuns", body)
     return str(run["dag_run_id"])
