@@ -99,6 +99,7 @@ def _replay(night: Night, selection: Selection, origin: str, actor: str) -> Reco
 def _run_stages(night: Night, origin: str, begun: Sequence[Begun]) -> None:
     from include.enrich.enrich import enrich
     from include.gate.gate import gate
+    from include.quality.answers import check_answers
     from include.quality.check import check
     from include.sinks.write import write
     from include.sources.anew import stage_replay
@@ -108,8 +109,9 @@ def _run_stages(night: Night, origin: str, begun: Sequence[Begun]) -> None:
     if is_finished(night.ledger, base.run_id):
         night = changed(night, only=rows)
         _keep_others(night, raw, base.run_id)
-    good = check(night, raw)
-    write(night, gate(night, enrich(night, _chosen(night, good))))
+    enriched = enrich(night, _chosen(night, check(night, raw), base.run_id))
+    check_answers(night, enriched)
+    write(night, gate(night, enriched))
 
 
 def _base(night: Night, origin: str) -> Manifest:
@@ -143,8 +145,8 @@ def _keep_others(night: Night, raw: Manifest, source: str) -> None:
         carry_over(night.ledger, source, night.run_id, others)
 
 
-def _chosen(night: Night, good: Manifest) -> Manifest:
-    """The rows of `good` that this replay decides on."""
+def _chosen(night: Night, good: Manifest, source: str) -> Manifest:
+    """The rows of `good` that this replay decides on; the others keep what the finished run `source` gave them."""
     if night.only is None:
         return good
     size = night.settings.chunk_rows
@@ -152,6 +154,6 @@ def _chosen(night: Night, good: Manifest) -> Manifest:
         for batch in read_chunks(good, rows=size):
             mine = pa.array([night.decides_on(row) for row in batch.column("row_id").to_pylist()], pa.bool_())
             writer.write_table(pa.Table.from_batches([batch]).filter(mine))
-    manifest = writer.manifest(night.run_id, "replayed", {"rows_in": good.rows})
+    manifest = writer.manifest(night.run_id, "replayed", {"rows_in": good.rows, "carried_from": source})
     record_manifest(night.ledger, manifest)
     return manifest
