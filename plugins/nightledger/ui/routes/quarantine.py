@@ -31,6 +31,8 @@ from nightledger.ui.routes.asking import (
 )
 
 router = APIRouter()
+SHOWN = ("waiting", "all", *STATUSES)
+_STATUS = f"One of {', '.join(SHOWN)}; by default those that wait, and all of a run."
 ACTIONS = ("fixed", "dismiss", "replay")
 _LOOKS = Rate(60, 3600)
 
@@ -38,7 +40,7 @@ _LOOKS = Rate(60, 3600)
 def read_filter(
     viewer: Reader,
     use_case: Name = None,
-    status: Name = "waiting",
+    status: Annotated[str | None, Query(max_length=20, description=_STATUS)] = None,
     expectation: Name = None,
     owner: Name = None,
     row_key: Name = None,
@@ -47,10 +49,11 @@ def read_filter(
     end: Annotated[date | None, Query(description="Nights before this day (UTC).")] = None,
 ) -> Filter:
     """What is asked for, always within one use case that the viewer may see."""
-    one_of(status, ("waiting", "all", *STATUSES), "status")
+    status = status or ("all" if run_id else "waiting")
+    one_of(status, SHOWN, "status")
     return Filter(
         use_case=choose(viewer, use_case),
-        status=None if status in ("all", "") else status,
+        status=None if status == "all" else status,
         expectation=expectation or None,
         owner=owner or None,
         row_key=row_key or None,
@@ -78,7 +81,7 @@ def quarantine(
         rows=rows,
         counts=count_by(ledger, chosen),
         filters=filters,
-        statuses=("waiting", "all", *STATUSES),
+        statuses=SHOWN,
         known=use_cases_of(viewer),
         older=older,
         first=after is None,
