@@ -15,3 +15,8 @@ def quarantine_page(use_case: str, **chosen: str) -> str:
 def run_page(run_id: str) -> str:
     """The page of one run."""
     return f"{PAGES}/runs/{quote(run_id, safe='')}"
+
+
+def failing_page(run_id: str, expectation: str) -> str:
+    """Every row of a run that fails an expectation."""
+    return f"{run_page(run_id)}/failing/{quote(expectation, safe='')}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import Engine
 from upath import UPath
 
+from include.pages.failing import show_failing
 from include.pages.run import find_run_of, find_use_case, show_run
 from nightledger.ui.access import Reader, Viewer
 from nightledger.ui.headers import REPORT_POLICY
@@ -54,6 +55,21 @@ def report(viewer: Reader, ledger: Ledger, run_id: RunId, name: Annotated[str, P
     if known[2] != "html":
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return Response(content, media_type=_TYPES[known[2]], headers=headers)
+
+
+@router.get("/runs/{run_id}/failing/{expectation}")
+def failing(
+    request: Request,
+    viewer: Reader,
+    ledger: Ledger,
+    run_id: RunId,
+    expectation: Annotated[str, Path(max_length=200)],
+    offset: Annotated[int, Query(ge=0, le=2**32)] = 0,
+) -> HTMLResponse:
+    """Every row that fails an expectation of a run, page by page."""
+    use_case = require_run(viewer, ledger, run_id)
+    found = show_failing(ledger, run_id, expectation, offset)
+    return render(request, "failing.html.j2", viewer, page=found, run_id=run_id, use_case=use_case)
 
 
 @router.get("/of/{dag_id}/{dag_run_id:path}")
