@@ -13,9 +13,9 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A running browser of the machine."""
+    """A running browser of the machine; no longer than a module, since its driver keeps an event loop running."""
     program = _find() or _install()
     if program is None:
         pytest.skip("no Chromium on this machine; install it: apt-get install chromium")

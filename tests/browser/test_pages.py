@@ -1,15 +1,17 @@
 """The pages in a real browser, on a real Airflow with real runs in it: what a data engineer does with them in a day.
 
 One stack for the module, started as a user would start it, in a state folder of its own. The tests follow each other.
-Screenshots are kept in the state folder, or where NIGHTLEDGER_SCREENSHOTS says.
+Screenshots are kept in .nightledger/screenshots, or where NIGHTLEDGER_SCREENSHOTS says.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from include.settings import ROOT
 from include.stack import processes
@@ -29,7 +31,6 @@ from include.stack.night import last_interval
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 DAG = "crm_lead_scoring"
-CHROMIUM = "/usr/bin/chromium"
 LONG = 150_000
 
 
@@ -92,9 +93,9 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("pages")
-    folder.parent.chmod(0o755)
+def site(chromium: Browser) -> Iterator[Site]:
+    folder = Path(tempfile.mkdtemp(prefix="nightledger-pages-"))
+    folder.chmod(0o755)  # the database server has its own account where tests run as root
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "NIGHTLEDGER"))}
     environment = {
         **kept,
@@ -108,36 +109,26 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     up = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     try:
         assert up.returncode == 0, up.stdout + up.stderr
-        with opened(folder, environment) as found:
-            yield found
+        yield open_site(folder, chromium)
     finally:
         subprocess.run([*stack, "down"], env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    shutil.rmtree(folder)
 
 
-class opened:
-    """A site of a stack that is up, with its browser."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder, self.environment = folder, environment
-
-    def __enter__(self) -> Site:
-        home = open_home({"NIGHTLEDGER_HOME": str(self.folder)})
-        server, scheduler = processes.find(home, "api-server"), processes.find(home, "scheduler")
-        assert server is not None
-        assert scheduler is not None
-        process = scheduler.process()
-        assert process is not None
-        shots = Path(os.environ.get("NIGHTLEDGER_SCREENSHOTS") or self.folder / "screenshots")
-        shots.mkdir(parents=True, exist_ok=True)
-        api = AirflowApi(f"http://127.0.0.1:{server.port}", "admin", open_secrets(home)["admin"])
-        api.pause(DAG, False)
-        self.playwright = sync_playwright().start()
-        browser = self.playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        passwords = json.loads(home.password_file.read_text(encoding="utf-8"))
-        return Site(f"http://127.0.0.1:{server.port}", passwords, shots, process.environ(), browser)
-
-    def __exit__(self, *_: object) -> None:
-        self.playwright.stop()
+def open_site(folder: Path, browser: Browser) -> Site:
+    """A site of a stack that is up."""
+    home = open_home({"NIGHTLEDGER_HOME": str(folder)})
+    server, scheduler = processes.find(home, "api-server"), processes.find(home, "scheduler")
+    assert server is not None
+    assert scheduler is not None
+    process = scheduler.process()
+    assert process is not None
+    shots = Path(os.environ.get("NIGHTLEDGER_SCREENSHOTS") or ROOT / ".nightledger" / "screenshots")
+    shots.mkdir(parents=True, exist_ok=True)
+    api = AirflowApi(f"http://127.0.0.1:{server.port}", "admin", open_secrets(home)["admin"])
+    api.pause(DAG, False)
+    passwords = json.loads(home.password_file.read_text(encoding="utf-8"))
+    return Site(f"http://127.0.0.1:{server.port}", passwords, shots, process.environ(), browser)
 
 
 @pytest.fixture(scope="module")

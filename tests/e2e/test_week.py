@@ -278,6 +278,21 @@ def test_dead_letters_are_sent_again_from_their_dag_and_only_they_are_paid(week:
     assert (night["rows"], night["died_again"], night["status"]) == (letters, 0, "succeeded")
 
 
+def test_data_quality_is_assessed_by_itself_and_leaves_only_its_report(week: Week) -> None:
+    start, end = last_interval(None)
+    before = week.query("SELECT count(*) FROM nightledger.run"), len(week.billed()), week.records_written()
+    week.api.pause("data_quality_assessment", False)
+    conf = {"use_case": DAG, "start": start.isoformat(), "end": end.isoformat(), "limit": 100}
+    form = {"dag_run_id": "assessed", "logical_date": None, "conf": conf}
+    week.api.call("POST", "/dags/data_quality_assessment/dagRuns", form)
+    assert week.wait("assessed", "data_quality_assessment") == "success"
+    said = "/dags/data_quality_assessment/dagRuns/assessed/taskInstances/assess/xcomEntries/return_value"
+    found = week.api.call("GET", said)["value"]
+    assert found["rows"] == 100
+    assert "Data quality" in Path(found["report"]).read_text(encoding="utf-8")
+    assert (week.query("SELECT count(*) FROM nightledger.run"), len(week.billed()), week.records_written()) == before
+
+
 def test_a_written_value_is_explained_back_to_its_source(week: Week) -> None:
     (lead,) = week.query("SELECT external_id FROM nightledger.outbox WHERE status = 'written' LIMIT 1")[0]
     text = week.cli("explain", DAG, lead).stdout
