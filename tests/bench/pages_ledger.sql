@@ -37,8 +37,10 @@ SELECT r.run_id, r.use_case, 'crm/contacts/' || s, 'key-' || r.at || '-' || s, '
        ARRAY['rule_' || lpad((1 + s % 20)::text, 2, '0')], 'team-' || s % 4
   FROM chosen r, generate_series(1, :bad) AS s ORDER BY r.interval_start;
 
-INSERT INTO nightledger.quarantine_count
-SELECT run_id, status, owner, expectations, use_case, interval_start, interval_end, count(*)
+INSERT INTO nightledger.quarantine_count (run_id, status, owner, expectations, use_case, interval_start, interval_end,
+       digest, rows)
+SELECT run_id, status, owner, expectations, use_case, interval_start, interval_end,
+       md5(array_to_string(expectations, ',')), count(*)
   FROM nightledger.quarantine GROUP BY 1, 2, 3, 4, 5, 6, 7;
 
 INSERT INTO nightledger.dead_letter (run_id, use_case, interval_start, interval_end, row_id, row_key, stage, cause,
