@@ -73,7 +73,9 @@ def duration(seconds: float) -> str:
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
     if hours:
         return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+    if minutes:
+        return f"{minutes} min {rest} s"
+    return f"{seconds * 1000:.0f} ms" if 0 < seconds < 1 else f"{rest} s"
 
 
 def change(now: float, before: float) -> str:
