@@ -14,7 +14,7 @@ from typing import TextIO
 
 from sqlalchemy import Engine
 
-from include.commands import assess, check_file, dead_letters, enrich_file, plan, quarantine
+from include.commands import assess, check_file, dead_letters, enrich_file, plan, quarantine, validate
 from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError, NightledgerError
 from include.ledger import door
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     dead_letters.add(commands)
     quarantine.add(commands)
     plan.add(commands)
+    validate.add(commands)
 
     report = commands.add_parser("report", help="print the morning report of a run")
     report.add_argument("use_case", choices=names())
