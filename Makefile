@@ -1,6 +1,8 @@
 # Nightledger on one machine: Python 3.11 or newer, make and git are all it needs.
 PYTHON ?= python3
 BIN := .venv/bin
+# Files of tests at a time.
+WORKERS ?= 2
 # Leftovers of another Airflow, or a setting that makes every process compile its imports anew, stay outside.
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV AIRFLOW_HOME
 
@@ -20,7 +22,7 @@ down: .venv/.runtime ## stop what this clone started
 	@$(BIN)/python -W ignore -m include.stack down
 
 test: lint ## lint, types and all tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 lint: .venv/.dev ## lint and types
 	$(BIN)/ruff check .
