@@ -22,7 +22,7 @@ down: .venv/.runtime ## stop what this clone started
 	@$(BIN)/python -W ignore -m include.stack down
 
 test: lint ## lint, types and all tests
-	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.dev ## lint and types
 	$(BIN)/ruff check .
