@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace as changed
 
 import pyarrow as pa
-from sqlalchemy import Engine
 
 from include.connections import Connections
 from include.errors import ConfigurationError, ContractBroken, FileNotReady, NightledgerError
@@ -15,8 +14,9 @@ from include.ledger import audit, door
 from include.ledger.carrying import carry_over, is_finished
 from include.ledger.quarantine_replays import Begun, Selection, begin_replay, nights_to_replay, replayed, run_of
 from include.ledger.record import find_manifest, finished_snapshot, record_manifest
-from include.models import Interval, Manifest, Record, ReInfer, RunKey, RunOptions
+from include.models import Manifest, Record
 from include.night import Night
+from include.replay import begin_again
 from include.settings import Settings, read_truth
 from include.staging import StagedWriter, read_chunks, read_schema
 from include.use_case import load, names
@@ -45,7 +45,8 @@ def replay_quarantined(connections: Connections, settings: Settings, selection: 
             if found is None:
                 continue  # another replay was faster
             origin, options = found
-            night = _begin(engine, use_case, interval, options, connections, settings)
+            reference = f"quarantine/{interval.slug}"
+            night = begin_again(engine, use_case, interval, reference, options, connections, settings)
             done.append({"use_case": use_case, "interval": str(interval), **_replay(night, selection, origin, actor)})
     return done
 
@@ -65,19 +66,6 @@ def _require_releasable(selection: Selection) -> None:
         if known[name] == "critical":
             action = "Change its severity in the use case, or mend the rows at their source"
             raise ConfigurationError("is critical, and nobody may let rows past it", about=name, action=action)
-
-
-def _begin(
-    engine: Engine, use_case: str, interval: Interval, options: Record, connections: Connections, settings: Settings
-) -> Night:
-    """The run of a replay: as the rows' run was, but nothing that is on record is asked or extracted again."""
-    given = RunOptions.from_params(options, load(use_case).mode)
-    whole = finished_snapshot(engine, use_case, interval) is not None
-    limit = None if whole else given.limit
-    options_now = changed(given, re_infer=ReInfer.NONE, re_extract=False, limit=limit)
-    return door.begin_night(
-        RunKey(use_case, interval, f"quarantine/{interval.slug}"), options_now, connections, settings
-    )
 
 
 def _replay(night: Night, selection: Selection, origin: str, actor: str) -> Record:

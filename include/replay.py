@@ -39,20 +39,30 @@ def replay(connections: Connections, settings: Settings, selection: Selection, a
             if found is None:
                 continue  # another replay was faster
             origin, options = found
-            night = _begin(engine, use_case, interval, options, connections, settings)
+            reference = f"replay/{interval.slug}"
+            night = begin_again(engine, use_case, interval, reference, options, connections, settings)
             done.append({"use_case": use_case, "interval": str(interval), **_replay(night, selection, origin, actor)})
     return done
 
 
-def _begin(
-    engine: Engine, use_case: str, interval: Interval, options: Record, connections: Connections, settings: Settings
+def begin_again(
+    engine: Engine,
+    use_case: str,
+    interval: Interval,
+    reference: str,
+    options: Record,
+    connections: Connections,
+    settings: Settings,
 ) -> Night:
-    """The run of a replay: as the letters' run was, but nothing that is on record is asked or extracted again."""
+    """A new attempt of a night, as it ran with `options`, but nothing on record is asked or extracted again.
+
+    `reference` names who starts it; the same one goes on with an attempt that was killed.
+    """
     given = RunOptions.from_params(options, load(use_case).mode)
     whole = finished_snapshot(engine, use_case, interval) is not None
     limit = None if whole else given.limit
     chosen = changed(given, re_infer=ReInfer.NONE, re_extract=False, limit=limit)
-    return door.begin_night(RunKey(use_case, interval, f"replay/{interval.slug}"), chosen, connections, settings)
+    return door.begin_night(RunKey(use_case, interval, reference), chosen, connections, settings)
 
 
 def _replay(night: Night, selection: Selection, origin: str, actor: str) -> Record:
