@@ -21,7 +21,7 @@ from include.connections import ModelEndpoint
 from include.enrich.client import ModelClient
 from include.enrich.engine import OVER_CEILING, Engine, Settled, first_of
 from include.enrich.flow import Flow
-from include.enrich.journal import Closed, Ended, Entry, Journal
+from include.enrich.journal import Closed, Ended, Entry, Journal, Taken
 from include.enrich.limiter import KeyLimiter
 from include.enrich.plan import (
     Item,
@@ -36,7 +36,7 @@ from include.enrich.plan import (
 )
 from include.enrich.prices import assume_price
 from include.enrich.prompt import Prompt
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, LedgerUnavailable
 from include.ledger import audit, budget, claims
 from include.ledger.audit import Answer, Intent, Pins
 from include.ledger.claims import Claimant
@@ -114,7 +114,7 @@ class Answering:
 
             async def settle(settled: Settled) -> None:
                 self.counts[settled.ending] += 1
-                if settled.ending != "answered":
+                if settled.ending not in ("answered", "taken"):
                     await journal.commit(self.end(settled))
 
             saying = asyncio.create_task(self._say_progress(engine))
@@ -128,6 +128,12 @@ class Answering:
                 saying.cancel()
                 self.asked, self.spent = engine.counts, engine.spent
         self._say(engine)
+        if self.counts["taken"]:
+            raise LedgerUnavailable(
+                f"{self.counts['taken']} questions were taken over by another process while this one did not answer",
+                system="ledger",
+                action="All others are on record; run the same again, which waits for those answers",
+            )
 
     def _engine(self, client: ModelClient, journal: Journal, limiter: KeyLimiter, workers: int) -> Engine:
         schema = json.dumps(self._form())
@@ -135,7 +141,7 @@ class Answering:
             client=client,
             journal=journal,
             limiter=limiter,
-            flow=Flow(workers, self.run.settings.outage_seconds),
+            flow=Flow(workers, self.run.settings.outage_seconds, silence=self.system.timeout_seconds),
             price=assume_price(self.pins.model),
             output=self.output,
             system_text=self.prompt.system,
@@ -270,8 +276,11 @@ class Answering:
 
     # The ledger
 
-    def commit(self, entries: Sequence[Entry]) -> list[bool]:
-        """One transaction for a group: results and what they free first, then as many intents as the budgets allow."""
+    def commit(self, entries: Sequence[Entry]) -> list[Taken]:
+        """One transaction for a group: results and what they free first, then as many intents as the budgets allow.
+
+        An intent whose question another process has taken, or that has just been answered, is refused by itself.
+        """
         closed = [entry for entry in entries if isinstance(entry, Closed)]
         ended = [entry for entry in entries if isinstance(entry, Ended)]
         intents = [entry for entry in entries if isinstance(entry, Intent)]
@@ -279,7 +288,7 @@ class Answering:
         answers += [entry.by_rule for entry in ended if entry.by_rule is not None]
         letters = [entry.letter for entry in ended if entry.letter is not None]
         over = {answer.inference_key for answer in answers} | {entry.inference_key for entry in ended}
-        run, taken = self.run, 0
+        run, ours, taken = self.run, list[Intent](), 0
         with transaction(run.ledger) as connection:
             if closed:
                 released = sum((entry.reserved for entry in closed), Decimal(0))
@@ -293,12 +302,15 @@ class Answering:
             if over:
                 claims.release(connection, over)
             if intents:
-                claims.require(connection, {intent.inference_key for intent in intents}, self.holder)
-                taken = budget.reserve(connection, self.scopes, [intent.cost_reserved for intent in intents])
+                held = claims.held(connection, {intent.inference_key for intent in intents}, self.holder)
+                ours = [intent for intent in intents if intent.inference_key in held]
+            if ours:
+                taken = budget.reserve(connection, self.scopes, [intent.cost_reserved for intent in ours])
             if taken:
-                audit.record_intents(connection, run, self.pins, intents[:taken])
-        refused = {intent.inference_id for intent in intents[taken:]}
-        return [not (isinstance(entry, Intent) and entry.inference_id in refused) for entry in entries]
+                audit.record_intents(connection, run, self.pins, ours[:taken])
+        left = {intent.inference_id: Taken.NOT_OURS for intent in intents}
+        left |= {intent.inference_id: Taken.NO_ROOM if at >= taken else Taken.YES for at, intent in enumerate(ours)}
+        return [left[entry.inference_id] if isinstance(entry, Intent) else Taken.YES for entry in entries]
 
     # What is said
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,27 +16,38 @@ from pydantic import BaseModel
 from include.enrich.billing import bill
 from include.enrich.client import Reply
 from include.enrich.flow import Flow
-from include.enrich.journal import Closed, Journal
+from include.enrich.hedging import Tail
+from include.enrich.journal import Closed, Journal, Taken
 from include.enrich.limiter import Lease, Limiter, LimitReached
 from include.enrich.parse import Parsed, parse_reply
 from include.enrich.plan import Question, estimate_tokens, most_tokens
 from include.enrich.prices import Price
+from include.enrich.rejections import fault_of_row
 from include.errors import ConfigurationError
 from include.ledger.audit import Answer, Intent
 from include.models import Origin, Record
 from include.retry import MAX_ATTEMPTS, wait_seconds
 
 Ending = Literal[
-    "answered", "unavailable", "invalid", "empty", "refused", "rejected", "too_large", "empty_input", "deferred"
+    "answered",
+    "unavailable",
+    "invalid",
+    "empty",
+    "refused",
+    "rejected",
+    "too_large",
+    "empty_input",
+    "deferred",
+    "taken",
 ]
-HEDGE_AFTER = 4.0
-"""Times the latency that 99 % of calls stay under, after which a second call is sent for the same question."""
-SHORTEST_HEDGE = 1.0  # seconds; below that a second call costs more than it saves
-HEDGED_SHARE = 0.02  # of all calls, at most: a slow provider must not be paid twice
 REJECTED_AT_FIRST = 20
 """Questions rejected (400 and the like) without a single answer, after which the request itself is taken for wrong."""
 DOWN = "the model is down for every row"
 OVER_CEILING = "a cost ceiling is reached"
+TAKEN = "another process has taken the question over"
+HEDGE = "hedge"
+"""The kind of a second call for a question whose first one takes too long."""
+_OPEN_PER_WORKER = 4  # questions begun per worker at most: one that asks, the others waiting for their retry
 _WATCH_SECONDS = 0.25
 
 
@@ -72,35 +82,60 @@ class _Called:
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """One call in the air, and the second one sent for the same question because it took too long."""
+    """One call in the air."""
 
-    question: Question
-    messages: Sequence[Record]
-    attempt: int
     started: float
     deadline: asyncio.Timeout | None = None
-    original: _Flight | None = None
-    hedge: _Flight | None = None
-    hedged: bool = False
-    over: bool = False
-    won_by: _Called | None = None
-
-    @property
-    def beaten(self) -> bool:
-        """Whether the other call for the same question came first."""
-        return self.won_by is not None or (self.original is not None and self.original.over)
 
     def stop(self, now: float) -> None:
         """End the call: the question has its answer."""
-        if self.deadline is not None and not self.over:
+        if self.deadline is not None:
             self.deadline.reschedule(now)
+
+
+@dataclass(slots=True, eq=False)
+class _Asking:
+    """One asking of a question: its call, and the second one if the first takes too long. The first answer counts."""
+
+    question: Question
+    messages: Sequence[Record]
+    kind: str
+    attempt: int
+    flights: list[_Flight] = field(default_factory=list)
+    second: asyncio.Task[_Called | None] | None = None
+    won: bool = False
+    over: bool = False
+
+    def win(self, flight: _Flight, now: float) -> bool:
+        """Whether this call's answer is the first; the other call is then ended."""
+        if self.won:
+            return False
+        self.won = True
+        for other in self.flights:
+            if other is not flight:
+                other.stop(now)
+        return True
+
+
+@dataclass(slots=True)
+class _Place:
+    """A worker's place among those that ask; given up while it waits before a retry, so that others go on."""
+
+    places: asyncio.Semaphore
+    held: bool = True
+
+    def give_up(self) -> None:
+        """Let another worker begin; more than once is as once."""
+        if self.held:
+            self.held = False
+            self.places.release()
 
 
 class _Stopped(Exception):
     """No call was made for this question, and none will be in this run."""
 
-    def __init__(self, ending: Literal["unavailable", "deferred"], detail: str) -> None:
-        self.ending: Literal["unavailable", "deferred"] = ending
+    def __init__(self, ending: Literal["unavailable", "deferred", "taken"], detail: str) -> None:
+        self.ending: Literal["unavailable", "deferred", "taken"] = ending
         super().__init__(detail)
 
 
@@ -128,9 +163,9 @@ class Engine:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     counts: Counter[str] = field(default_factory=Counter)
     spent: Decimal = Decimal(0)
+    tail: Tail = field(default_factory=Tail)
     _rejected: int = field(default=0, init=False)
-    _hedges: int = field(default=0, init=False)
-    _flights: set[_Flight] = field(default_factory=set, init=False)
+    _askings: set[_Asking] = field(default_factory=set, init=False)
     _reserved: int = field(default=0, init=False)
     _settled_one: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _scarce: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
@@ -141,25 +176,35 @@ class Engine:
     ) -> None:
         """Ask until the queue gives None, with so many workers, and hand over each question as it ends.
 
+        While a question waits for its retry another one is begun, so that isolated failures do not empty the line.
         The first error that no retry can help (credential, ledger) cancels the rest and is raised.
         """
+        places = asyncio.Semaphore(workers)
 
         async def work() -> None:
-            while (question := await questions.get()) is not None:
-                await settled(await self._settle(question))
-            questions.put_nowait(None)
+            while True:
+                await places.acquire()
+                place = _Place(places)
+                try:
+                    question = await questions.get()
+                    if question is None:
+                        questions.put_nowait(None)
+                        return
+                    await settled(await self._settle(question, place))
+                finally:
+                    place.give_up()
 
         try:
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(self._watch(group))
                 async with asyncio.TaskGroup() as workers_group:
-                    for _ in range(workers):
+                    for _ in range(workers * _OPEN_PER_WORKER):
                         workers_group.create_task(work())
                 watching.cancel()
         except* Exception as errors:
             raise first_of(errors) from None
 
-    async def _settle(self, question: Question) -> Settled:
+    async def _settle(self, question: Question, place: _Place) -> Settled:
         if question.tokens + self.max_output > self.context:
             size = f"about {question.tokens} tokens and {self.max_output} for the answer do not fit {self.context}"
             return Settled(question, "too_large", size)
@@ -170,29 +215,32 @@ class Engine:
         kind, failures, reasked, tries = "ask", 0, 0, 0
         while True:
             try:
-                called = await self._call(question, messages, kind, tries + 1)
+                called = await self._ask(_Asking(question, messages, kind, tries + 1))
             except _Stopped as stopped:
                 return Settled(question, stopped.ending, str(stopped), tries)
             tries, reply, parsed = tries + 1, called.reply, called.parsed
             if parsed is not None:
                 if parsed.outcome == "ok":
                     return Settled(question, "answered", "", tries, parsed.answer, called.inference_id)
-                if parsed.outcome == "refused" or reasked >= self.reasks:
+                if parsed.outcome == "refused" or reply.finish_reason == "length" or reasked >= self.reasks:
                     return Settled(question, parsed.outcome, parsed.problem, tries)
                 reasked, kind = reasked + 1, "re-ask"
                 messages = [*messages[:2], *self._correction(reply, parsed)]
                 continue
             if not reply.retryable:
-                self._refuse_to_go_on(reply)
-                return Settled(question, "rejected", reply.detail, tries)
-            failures += 1
+                return Settled(question, self._reject(reply), reply.detail, tries)
+            failures += not self.flow.open  # what fails while the system is down says nothing about the question
             if failures >= MAX_ATTEMPTS:
                 return Settled(question, "unavailable", reply.detail, tries)
-            await self._wait(failures, reply)
+            place.give_up()
+            await self._wait(max(failures, 1), reply)
             kind = "retry"
 
-    def _refuse_to_go_on(self, reply: Reply) -> None:
-        """Raise when not one question was accepted so far: the request is wrong, not the rows."""
+    def _reject(self, reply: Reply) -> Ending:
+        """How a rejected question ends; raises when not one was accepted so far and it is not the rows' fault."""
+        of_row = fault_of_row(reply.detail, reply.status)
+        if of_row is not None:
+            return of_row
         self._rejected += 1
         if self._rejected >= REJECTED_AT_FIRST and not self.counts["ok"]:
             raise ConfigurationError(
@@ -200,6 +248,7 @@ class Engine:
                 system="model",
                 action="Correct the prompt, the output class or the parameters; nothing was paid",
             )
+        return "rejected"
 
     def _correction(self, reply: Reply, parsed: Parsed) -> list[Record]:
         said = (reply.text or "(nothing)")[:4_000]
@@ -212,48 +261,74 @@ class Engine:
             self.limiter.refuse(reply.retry_after if reply.retry_after is not None else wait)
         await self.sleep(wait)
 
-    async def _call(
-        self, question: Question, messages: Sequence[Record], kind: str, attempt: int, of: _Flight | None = None
-    ) -> _Called:
-        """One call with its intent before and its result after; raises _Stopped when none may leave any more."""
+    async def _ask(self, asking: _Asking) -> _Called:
+        """Ask once, or twice if the first call takes too long; raises _Stopped when no call may leave any more."""
+        self._askings.add(asking)
+        try:
+            called = await self._call(asking, asking.kind)
+            if asking.second is not None and not _is_good(called):
+                second = await asking.second
+                called = second if second is not None and _is_good(second) else called
+        finally:
+            asking.over = True
+            self._askings.discard(asking)
+        if called is None:
+            raise _Stopped("taken", TAKEN)
+        return called
+
+    async def _call(self, asking: _Asking, kind: str) -> _Called | None:
+        """One call with its intent before and its result after; None if the question is not ours to ask any more."""
+        question, messages, now = asking.question, asking.messages, asyncio.get_running_loop().time
         texts = [str(message["content"]) for message in messages]
         estimated = estimate_tokens(*texts) + self.overhead[0]
         most = self.price.cost(most_tokens(*texts) + self.overhead[1], self.max_output)
-        item, inference_id, queued = question.item, uuid4(), time.monotonic()
+        item, inference_id, queued = question.item, uuid4(), now()
         said = list(messages[1:])  # the system part is on record under the prompt's hash
         intent = Intent(
-            inference_id, item.row_id, item.row_key, item.inference_key, said, kind, attempt, estimated, most
+            *(inference_id, item.row_id, item.row_key, item.inference_key, said, kind),
+            *(asking.attempt, estimated, most),
         )
-        lease = await self._leave_to_send(intent, estimated)
-        flight = _Flight(question, messages, attempt, time.monotonic(), original=of)
-        if of is not None:
-            of.hedge = flight
+        lease = await self._leave_to_send(asking, intent, estimated)
+        if lease is None:
+            return None
+        flight = _Flight(now())
         waited = flight.started - queued
-        reply = await self._fly(flight, {**self.request, "messages": list(messages)})
+        reply = await self._fly(asking, flight, {**self.request, "messages": list(messages)})
         self._hear(reply, lease)
         parsed = parse_reply(reply, self.output) if reply.outcome == "answered" else None
         result = bill(intent, reply, parsed, self.price, waited)
         answer = None
-        if parsed is not None and parsed.answer is not None and not flight.won_by:
+        if parsed is not None and parsed.answer is not None and asking.win(flight, now()):
             answer = Answer(item.inference_key, item.input_sha256, parsed.answer, Origin.MODEL, inference_id)
+            self._count_win(asking, kind, reply, now())
         await self.journal.commit(Closed(result, answer, most))
         self._reserved -= 1
         self._settled_one.set()
         self.spent += result.cost
         self.counts.update({"calls": 1, kind: 1, result.outcome: 1})
-        return flight.won_by or _Called(inference_id, reply, parsed)
+        return _Called(inference_id, reply, parsed)
 
-    async def _leave_to_send(self, intent: Intent, estimated: int) -> Lease:
-        """A place within the limits, a place in the air, and the intent on record with its money set aside."""
-        lease = await self._try_to_leave(intent, estimated)
-        if lease is not None:
+    def _count_win(self, asking: _Asking, kind: str, reply: Reply, now: float) -> None:
+        if kind == HEDGE:
+            self.tail.win(now - asking.flights[0].started)
+            self.counts["hedges_won"] += 1
+        else:
+            self.tail.learn(reply.latency, reply.tokens_out)
+
+    async def _leave_to_send(self, asking: _Asking, intent: Intent, estimated: int) -> Lease | None:
+        """A place within the limits, a place in the air, and the intent on record with its money set aside.
+
+        None if the question is over, or another process has taken it.
+        """
+        lease = await self._try_to_leave(asking, intent, estimated)
+        if lease != "no room":
             return lease
         async with self._scarce:  # one at a time: what comes back from calls in the air may be room enough
             while self._stopped is None:
                 self._settled_one.clear()
                 alone = self._reserved == 0
-                lease = await self._try_to_leave(intent, estimated)
-                if lease is not None:
+                lease = await self._try_to_leave(asking, intent, estimated)
+                if lease != "no room":
                     return lease
                 if alone:
                     self._stopped = _Stopped("deferred", OVER_CEILING)
@@ -261,41 +336,50 @@ class Engine:
                 await self._settled_one.wait()
         raise self._stopped
 
-    async def _try_to_leave(self, intent: Intent, estimated: int) -> Lease | None:
+    async def _try_to_leave(self, asking: _Asking, intent: Intent, estimated: int) -> Lease | Literal["no room"] | None:
         if self._stopped is not None:
             raise self._stopped
-        if self.flow.down:
-            raise _Stopped("unavailable", DOWN)
         try:
             lease = await self.limiter.acquire(estimated + self.max_output)
         except LimitReached as reached:
             raise _Stopped("deferred", str(reached)) from None
         if not await self.flow.enter():
             self.limiter.miss()
-            raise _Stopped("unavailable", DOWN)
+            raise _Stopped("unavailable", f"{DOWN}: {self.flow.why}")
+        if intent.kind == HEDGE and (asking.won or asking.over):
+            self._turn_back()
+            return None
         self._reserved += 1
         try:
-            if await self.journal.commit(intent):
-                return lease
+            taken = await self.journal.commit(intent)
         except BaseException:
             self.flow.step_back()
             raise
+        if taken is Taken.YES:
+            return lease
         self._reserved -= 1
         self._settled_one.set()
-        self.flow.step_back()
-        return None
+        self._turn_back()
+        return "no room" if taken is Taken.NO_ROOM else None
 
-    async def _fly(self, flight: _Flight, body: Record) -> Reply:
-        """Send and wait; ends early when the second call for the same question is answered first."""
-        self._flights.add(flight)
+    def _turn_back(self) -> None:
+        """Nothing is sent after all."""
+        self.limiter.miss()
+        self.flow.step_back()
+
+    async def _fly(self, asking: _Asking, flight: _Flight, body: Record) -> Reply:
+        """Send and wait; ends early when the other call for the same question is answered first."""
+        now = asyncio.get_running_loop().time
+        if asking.won:
+            self.flow.step_back()
+            return Reply("cancelled", 0.0, "not sent: another call for the same row came first")
+        asking.flights.append(flight)
         try:
             async with asyncio.timeout(self.timeout) as flight.deadline:
-                if flight.beaten:
-                    flight.stop(asyncio.get_running_loop().time())
                 reply = await self.client.ask(body)
         except TimeoutError:
-            late = time.monotonic() - flight.started
-            if flight.beaten:
+            late = now() - flight.started
+            if asking.won:
                 reply = Reply("cancelled", late, "another call for the same row came first", maybe_billed=True)
             else:
                 reply = Reply("timeout", late, "no answer in time", retryable=True, maybe_billed=True)
@@ -303,16 +387,13 @@ class Engine:
             self.flow.step_back()
             raise
         finally:
-            flight.over = True
-            self._flights.discard(flight)
-        if flight.hedge is not None:
-            flight.hedge.stop(asyncio.get_running_loop().time())
-        ended: Literal["answered", "refused", "failed"] = "refused"
-        if reply.outcome == "answered":
-            ended = "answered"
-        elif reply.outcome in ("timeout", "http_error") and reply.retryable:
+            flight.deadline = None
+        ended: Literal["answered", "refused", "failed", "late"] = "refused"
+        if reply.outcome in ("answered", "timeout"):
+            ended = "answered" if reply.outcome == "answered" else "late"
+        elif reply.outcome == "http_error" and reply.retryable:
             ended = "failed"
-        self.flow.leave(ended, reply.latency)
+        self.flow.leave(ended, reply.latency, reply.detail)
         return reply
 
     def _hear(self, reply: Reply, lease: Lease) -> None:
@@ -325,27 +406,29 @@ class Engine:
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
         """Now and then: is the system silent, and does a call take so long that a second one is worth it?"""
+        now = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             self.flow.watch()
-            usual = self.flow.slowest_usual()
-            if usual is None:
+            slow = self.tail.slow_after()
+            if slow is None or self.flow.open:
                 continue
-            late = time.monotonic() - max(HEDGE_AFTER * usual, SHORTEST_HEDGE)
-            for flight in [one for one in self._flights if one.started < late and not (one.hedged or one.original)]:
-                if self._hedges < HEDGED_SHARE * self.counts["calls"]:
-                    flight.hedged = True
-                    self._hedges += 1
-                    group.create_task(self._hedge(flight))
+            waiting = [one for one in self._askings if one.flights and one.second is None and not one.won]
+            for asking in sorted(waiting, key=lambda one: one.flights[0].started):
+                if now() - asking.flights[0].started < slow or not self.tail.may_send(self.counts["calls"]):
+                    break
+                self.tail.sent += 1
+                asking.second = group.create_task(self._hedge(asking))
 
-    async def _hedge(self, flight: _Flight) -> None:
+    async def _hedge(self, asking: _Asking) -> _Called | None:
         try:
-            called = await self._call(flight.question, flight.messages, "hedge", flight.attempt, flight)
+            return await self._call(asking, HEDGE)
         except _Stopped:
-            return
-        if called.parsed is not None and called.parsed.outcome == "ok" and not flight.over:
-            flight.won_by = called
-            flight.stop(asyncio.get_running_loop().time())
+            return None
+
+
+def _is_good(called: _Called | None) -> bool:
+    return called is not None and called.parsed is not None and called.parsed.outcome == "ok"
 
 
 def first_of(errors: BaseExceptionGroup[Exception]) -> BaseException:

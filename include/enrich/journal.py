@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import Enum, auto
 from types import TracebackType
 from typing import Self
 
@@ -34,8 +35,16 @@ class Ended:
     letter: DeadLetter | None = None
 
 
+class Taken(Enum):
+    """Whether an entry is on record, and if not, why: no budget has room for it, or its question is not ours."""
+
+    YES = auto()
+    NO_ROOM = auto()
+    NOT_OURS = auto()
+
+
 Entry = Intent | Closed | Ended
-Commit = Callable[[Sequence[Entry]], Sequence[bool]]
+Commit = Callable[[Sequence[Entry]], Sequence[Taken]]
 
 
 class Journal:
@@ -47,7 +56,7 @@ class Journal:
     def __init__(self, commit: Commit) -> None:
         """`commit` writes a group in one transaction, outside the event loop, and says which entries it took."""
         self._commit = commit
-        self._waiting: list[tuple[Entry, asyncio.Future[bool]]] = []
+        self._waiting: list[tuple[Entry, asyncio.Future[Taken]]] = []
         self._wake = asyncio.Event()
         self._closing = False
         self._failure: BaseException | None = None
@@ -63,11 +72,11 @@ class Journal:
         self._wake.set()
         await self._task
 
-    async def commit(self, entry: Entry) -> bool:
-        """Wait until the entry is durable; False if a budget had no room for it. Raises what the ledger raised."""
+    async def commit(self, entry: Entry) -> Taken:
+        """Wait until the entry is durable, or refused by itself; raises what the ledger raised."""
         if self._failure is not None:
             raise self._failure
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
         self._wake.set()
         return await asyncio.shield(future)
@@ -82,7 +91,7 @@ class Journal:
             if group:
                 await self._flush(group)
 
-    async def _flush(self, group: Sequence[tuple[Entry, asyncio.Future[bool]]]) -> None:
+    async def _flush(self, group: Sequence[tuple[Entry, asyncio.Future[Taken]]]) -> None:
         try:
             if self._failure is not None:
                 raise self._failure

@@ -12,7 +12,6 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Text
 
-from include.errors import LedgerUnavailable
 from include.ledger import tables
 from include.ledger.database import transaction
 
@@ -31,7 +30,7 @@ _HOLD = text(
     "RETURNING inference_key"
 ).bindparams(bindparam("keys", type_=ARRAY(Text)))
 _HELD = text(
-    "SELECT count(*) FROM nightledger.claim WHERE inference_key = ANY (:keys) AND holder = :holder"
+    "SELECT inference_key FROM nightledger.claim WHERE inference_key = ANY (:keys) AND holder = :holder FOR UPDATE"
 ).bindparams(bindparam("keys", type_=ARRAY(Text)))
 _RELEASE = text("DELETE FROM nightledger.claim WHERE inference_key = ANY (:keys)").bindparams(
     bindparam("keys", type_=ARRAY(Text))
@@ -70,15 +69,9 @@ class Claimant:
         return bool(gone.rowcount)
 
 
-def require(connection: Connection, keys: Collection[str], holder: int) -> None:
-    """Raise LedgerUnavailable unless every claim is still ours: a restart of the database gives them to others."""
-    held = connection.scalar(_HELD, {"keys": sorted(keys), "holder": holder})
-    if held != len(keys):
-        raise LedgerUnavailable(
-            "the session was lost and others took over what was claimed",
-            system="ledger",
-            action="Nothing was called; run the same again",
-        )
+def held(connection: Connection, keys: Collection[str], holder: int) -> set[str]:
+    """The questions whose claim is still ours; it stays so until the transaction ends."""
+    return set(connection.scalars(_HELD, {"keys": sorted(keys), "holder": holder}))
 
 
 def hold_for_job(connection: Connection, keys: Collection[str], run_id: str) -> set[str]:

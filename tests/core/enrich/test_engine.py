@@ -11,7 +11,7 @@ import pytest
 from include.enrich.client import Reply
 from include.enrich.engine import REJECTED_AT_FIRST, Engine, Settled
 from include.enrich.flow import OPEN_AFTER_FAILURES, Flow
-from include.enrich.journal import Closed, Entry, Journal
+from include.enrich.journal import Closed, Entry, Journal, Taken
 from include.enrich.limiter import KeyLimiter, ProcessStore
 from include.enrich.plan import Item, Question
 from include.enrich.prices import find_price
@@ -54,20 +54,20 @@ class Ledger:
         self.entries, self._fail_at = list[Entry](), fail_at
         self.room = Decimal(ceiling)
 
-    def commit(self, entries: Sequence[Entry]) -> list[bool]:
+    def commit(self, entries: Sequence[Entry]) -> list[Taken]:
         if self._fail_at is not None and len(self.entries) >= self._fail_at:
             raise LedgerUnavailable("down", system="ledger")
         return [self._take(entry) for entry in entries]
 
-    def _take(self, entry: Entry) -> bool:
+    def _take(self, entry: Entry) -> Taken:
         if isinstance(entry, Intent):
             if entry.cost_reserved > self.room:
-                return False
+                return Taken.NO_ROOM
             self.room -= entry.cost_reserved
         if isinstance(entry, Closed):
             self.room += entry.reserved - entry.result.cost
         self.entries.append(entry)
-        return True
+        return Taken.YES
 
     @property
     def intents(self) -> list[Intent]:
@@ -248,7 +248,6 @@ def test_an_outage_is_noticed_before_every_row_has_waited() -> None:
 def test_rows_wait_for_a_model_that_comes_back() -> None:
     client = Client(*[BUSY] * 14, OK)
     flow = Flow(4, patience=30.0)
-    flow._probe_wait = 0.05
     ended = ask(client, Ledger(), [question(n) for n in range(40)], flow=flow)
     assert {e.ending for e in ended} == {"answered"}
 
@@ -290,7 +289,7 @@ def test_a_call_that_hangs_ends_at_its_deadline_and_is_paid_at_its_most() -> Non
 
 
 def test_a_second_call_overtakes_one_that_hangs_and_both_are_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("include.enrich.engine.SHORTEST_HEDGE", 0.2)
+    monkeypatch.setattr("include.enrich.hedging.SHORTEST", 0.2)
     questions = [question(n) for n in range(120)]
     slow = question(999)
     slow.message = "A slow one."
