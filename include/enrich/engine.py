@@ -300,20 +300,16 @@ class Engine:
         answer = None
         if parsed is not None and parsed.answer is not None and asking.win(flight, now()):
             answer = Answer(item.inference_key, item.input_sha256, parsed.answer, Origin.MODEL, inference_id)
-            self._count_win(asking, kind, reply, now())
+            if kind == HEDGE:
+                self.tail.won += 1
+            else:
+                self.tail.learn(reply.latency, reply.tokens_out)
         await self.journal.commit(Closed(result, answer, most))
         self._reserved -= 1
         self._settled_one.set()
         self.spent += result.cost
         self.counts.update({"calls": 1, kind: 1, result.outcome: 1})
         return _Called(inference_id, reply, parsed)
-
-    def _count_win(self, asking: _Asking, kind: str, reply: Reply, now: float) -> None:
-        if kind == HEDGE:
-            self.tail.win(now - asking.flights[0].started)
-            self.counts["hedges_won"] += 1
-        else:
-            self.tail.learn(reply.latency, reply.tokens_out)
 
     async def _leave_to_send(self, asking: _Asking, intent: Intent, estimated: int) -> Lease | None:
         """A place within the limits, a place in the air, and the intent on record with its money set aside.

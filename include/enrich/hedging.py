@@ -26,16 +26,11 @@ class Tail:
 
     sent: int = 0
     won: int = 0
-    saved: float = 0.0
     _answers: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    _left_alone: list[float] = field(default_factory=list)
-    _slow: float | None = None
 
     def learn(self, latency: float, tokens: int) -> None:
         """An answer of so many tokens came after `latency` seconds, and no second call was sent for it."""
         self._answers.append((latency, tokens))
-        if self._slow is not None and latency > self._slow:
-            self._left_alone.append(latency)
 
     def slow_after(self) -> float | None:
         """Seconds after which a call is slow; None while that is not known, or if second calls have not helped."""
@@ -44,18 +39,8 @@ class Tail:
         speeds = sorted(latency / (tokens + _START_TOKENS) for latency, tokens in self._answers)
         lengths = sorted(tokens for _, tokens in self._answers)
         speed, length = (ordered[int(0.95 * (len(ordered) - 1))] for ordered in (speeds, lengths))
-        self._slow = max(_SLOWER * speed * (length + _START_TOKENS), SHORTEST)
-        return self._slow
+        return max(_SLOWER * speed * (length + _START_TOKENS), SHORTEST)
 
     def may_send(self, calls: int) -> bool:
         """Whether one more second call stays within its share of so many calls."""
         return self.sent < SHARE * calls
-
-    def win(self, seconds: float) -> None:
-        """A second call came first, `seconds` after the first one had left.
-
-        What that saved is estimated by slow calls that were left alone; nothing is claimed while there are none.
-        """
-        self.won += 1
-        if self._left_alone:
-            self.saved += max(sum(self._left_alone) / len(self._left_alone) - seconds, 0.0)

@@ -14,7 +14,7 @@ from include.ledger.audit import Answer, Intent, Result
 from include.ledger.record import DeadLetter
 
 GATHER_SECONDS = 0.004
-"""How long the first entry of a group waits for others: a transaction costs about as much as ten rows in it."""
+"""How long the first intent of a group waits for others: a transaction costs about as much as ten rows in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +45,22 @@ class Taken(Enum):
 
 Entry = Intent | Closed | Ended
 Commit = Callable[[Sequence[Entry]], Sequence[Taken]]
+_Waiting = tuple[Entry, "asyncio.Future[Taken]"]
 
 
 class Journal:
     """Commits entries in groups on one thread; `commit` returns when the entry is durable.
 
-    When the ledger fails, every waiting and later `commit` raises its error, so no call leaves unrecorded.
+    What has ended goes ahead of what is about to leave, in a group of its own and at once: an answer that is here and
+    not yet on record is the only one that a crash makes us pay again. When the ledger fails, every waiting and later
+    `commit` raises its error, so no call leaves unrecorded.
     """
 
     def __init__(self, commit: Commit) -> None:
         """`commit` writes a group in one transaction, outside the event loop, and says which entries it took."""
         self._commit = commit
-        self._waiting: list[tuple[Entry, asyncio.Future[Taken]]] = []
+        self._ended: list[_Waiting] = []
+        self._leaving: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._closing = False
         self._failure: BaseException | None = None
@@ -77,21 +81,29 @@ class Journal:
         if self._failure is not None:
             raise self._failure
         future: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entry, future))
+        (self._leaving if isinstance(entry, Intent) else self._ended).append((entry, future))
         self._wake.set()
         return await asyncio.shield(future)
 
     async def _run(self) -> None:
-        while not (self._closing and not self._waiting):
-            await self._wake.wait()
-            if not self._closing:
-                await asyncio.sleep(GATHER_SECONDS)
-            self._wake.clear()
-            group, self._waiting = self._waiting, []
-            if group:
-                await self._flush(group)
+        while True:
+            if self._ended:
+                group, self._ended = self._ended, []
+            elif self._leaving:
+                if not self._closing:
+                    await asyncio.sleep(GATHER_SECONDS)
+                if self._ended:
+                    continue
+                group, self._leaving = self._leaving, []
+            elif self._closing:
+                return
+            else:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            await self._flush(group)
 
-    async def _flush(self, group: Sequence[tuple[Entry, asyncio.Future[Taken]]]) -> None:
+    async def _flush(self, group: Sequence[_Waiting]) -> None:
         try:
             if self._failure is not None:
                 raise self._failure

@@ -23,6 +23,7 @@ from include.report.sections import (
     Projection,
     Review,
     Rows,
+    SecondCalls,
     Source,
     Tally,
     Verdict,
@@ -128,6 +129,7 @@ def _model(found: _Reader, use_case: str) -> ModelUse:
     return ModelUse(
         **calls,
         **results,
+        second=SecondCalls(**found.rows(_SECOND_CALLS)[0]),
         outcomes=_tallies(found, _CALL_OUTCOMES),
         rows_answered=int(ended.get("answered_rows", ended.get("rows", 0))),
         rows_reused=int(ended.get("reused", 0)),
@@ -215,6 +217,26 @@ SELECT coalesce(sum(tokens_in), 0)::bigint AS tokens_in, coalesce(sum(tokens_out
        (count(*) * 60 / nullif(extract(epoch FROM max(recorded_at)
            - (SELECT min(recorded_at) FROM nightledger.inference WHERE run_id = :run)), 0))::float AS calls_per_minute
   FROM nightledger.inference_result WHERE run_id = :run"""
+
+# Of two calls for one question the one that was not used is what the second call cost. What it saved is estimated by
+# the calls that took longer than the first one had when its question was answered, and were left alone.
+_SECOND_CALLS = """
+WITH twice AS (
+    SELECT second.outcome AS ended, coalesce(second.cost, h.cost_reserved) AS paid, first.latency_ms AS waited,
+           coalesce(first.cost, o.cost_reserved) AS paid_first, first.outcome AS ended_first
+      FROM nightledger.inference h
+      JOIN nightledger.inference o ON o.run_id = h.run_id AND o.row_id = h.row_id AND o.attempt = h.attempt
+                                  AND o.kind <> 'hedge'
+      LEFT JOIN nightledger.inference_result second ON second.inference_id = h.inference_id
+      LEFT JOIN nightledger.inference_result first ON first.inference_id = o.inference_id
+     WHERE h.run_id = :run AND h.kind = 'hedge'),
+won AS (SELECT waited, paid_first FROM twice WHERE ended = 'ok' AND ended_first <> 'ok'),
+alone AS (SELECT avg(latency_ms) AS latency FROM nightledger.inference_result
+           WHERE run_id = :run AND outcome = 'ok' AND latency_ms > (SELECT min(waited) FROM won))
+SELECT (SELECT count(*) FROM twice) AS calls, (SELECT count(*) FROM won) AS won,
+       (SELECT coalesce(sum(CASE WHEN ended = 'ok' AND ended_first <> 'ok' THEN paid_first ELSE paid END), 0)
+          FROM twice) AS cost,
+       (SELECT sum(greatest(alone.latency - won.waited, 0)) / 1000 FROM won, alone WHERE alone.latency > 0)::float AS saved"""
 
 _CALL_OUTCOMES = """
 SELECT outcome AS name, count(*) AS count, '{}'::text[] AS examples

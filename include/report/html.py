@@ -13,6 +13,8 @@ from include.models import Outcome
 from include.report import wording
 from include.report.sections import Facts
 
+_WORDS = ("number", "money", "percent", "milliseconds", "plural", "tallies", "second_calls")
+
 
 class Step(NamedTuple):
     """One step of the flow: how it relates to the step before, its name, its rows, and what they are made of."""
@@ -53,9 +55,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        {name: getattr(wording, name) for name in ("number", "money", "percent", "milliseconds", "plural", "tallies")}
-    )
+    environment.filters.update({name: getattr(wording, name) for name in _WORDS})
     return environment
 
 

@@ -119,6 +119,18 @@ class Projection:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondCalls:
+    """Second calls for questions whose first one took too long: how many, which of them came first, their cost in US
+    dollars, and the seconds they saved, as estimated by slow calls that were left alone (None: there were none).
+    """
+
+    calls: int
+    won: int
+    cost: Decimal
+    saved: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelUse:
     """Calls of the run; cost in US dollars, latency in milliseconds, counts of rows where the name says rows."""
 
@@ -126,6 +138,7 @@ class ModelUse:
     without_result: int
     retries: int
     reasks: int
+    second: SecondCalls
     outcomes: tuple[Tally, ...]
     rows_answered: int
     rows_reused: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from include.report.sections import Facts
+from include.report.sections import Facts, ModelUse
 from include.report.wording import (
     attention,
     change,
@@ -18,6 +18,7 @@ from include.report.wording import (
     open_letters,
     percent,
     plural,
+    second_calls,
     tallies,
     took,
     verdict,
@@ -92,6 +93,7 @@ def _model(facts: Facts) -> Iterator[str]:
             f"calls    {number(model.calls)}, {plural(model.retries, 'retry', 'retries')},"
             f" {plural(model.reasks, 're-ask')};"
             f" {tallies(model.outcomes)}",
+            *_second_calls(model),
             f"tokens   {number(model.tokens_in)} in, {number(model.tokens_cached)} of them cached,"
             f" {number(model.tokens_out)} out",
             f"month    {money(model.projection.month)}: {model.projection.formula}",
@@ -99,6 +101,11 @@ def _model(facts: Facts) -> Iterator[str]:
             f" {milliseconds(model.queue_p95)}; {number(model.calls_per_minute)} calls a minute",
         ],
     )
+
+
+def _second_calls(model: ModelUse) -> Iterator[str]:
+    if model.second.calls:
+        yield f"second   {second_calls(model.second)}"
 
 
 def _gate(facts: Facts) -> Iterator[str]:

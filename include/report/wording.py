@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from include.models import Outcome
-from include.report.sections import Facts, Rows, Tally
+from include.report.sections import Facts, Rows, SecondCalls, Tally
 
 OUTCOMES = {
     Outcome.WRITTEN: "written",
@@ -188,3 +188,11 @@ def _spending(facts: Facts) -> Iterator[str]:
 def tallies(found: tuple[Tally, ...]) -> str:
     """Names with their counts, in one line."""
     return ", ".join(f"{number(one.count)} {one.name.replace('_', ' ')}" for one in found)
+
+
+def second_calls(found: SecondCalls) -> str:
+    """What second calls for slow questions cost and saved."""
+    saved = "" if found.saved is None else f", about {found.saved:,.0f} s of waiting saved"
+    return (
+        f"{plural(found.calls, 'call')} for slow questions, {number(found.won)} came first, {money(found.cost)}{saved}"
+    )

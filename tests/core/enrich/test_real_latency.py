@@ -244,10 +244,10 @@ def test_second_calls_cost_one_in_a_hundred_at_most_and_take_the_tail_away() -> 
     alone = ask(Provider(stalling(0.005)), 2_000, flow=Rigid)
     sent = ended.engine.counts["hedge"]
     assert 0 < sent <= SHARE * provider.calls + 1
-    assert ended.engine.counts["hedges_won"] >= 0.9 * sent
+    assert ended.engine.tail.won >= 0.9 * sent
     assert ended.seconds < alone.seconds + 8.0
     results = [entry.result.outcome for entry in ended.journal.entries if isinstance(entry, Closed)]
-    assert results.count("cancelled") == ended.engine.counts["hedges_won"]
+    assert results.count("cancelled") == ended.engine.tail.won
 
 
 def test_a_long_answer_is_not_slow_for_its_size() -> None:

@@ -15,7 +15,9 @@ from include.models import Manifest, Outcome
 from include.night import Night
 from include.report.close import close
 from include.report.facts import collect
+from include.report.html import as_html
 from include.report.sections import Tally
+from include.report.text import as_text
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import ask, decide, end_rows, key_of, reject_rows, rows_of, say, stage_raw, write_rows
 
@@ -196,3 +198,19 @@ def test_tiers_are_held_against_the_truth(night: Night) -> None:
     assert agreement.table == {"hot": {"Won": 2}, "cold": {"Won": 1, "Lost": 4}}
     assert list(agreement.table) == ["hot", "cold"]
     assert (agreement.compared, agreement.share_won("hot"), agreement.share_won("cold")) == (7, 1.0, 0.2)
+
+
+def test_second_calls_say_what_they_cost_and_saved(night: Night) -> None:
+    third, fourth = rows_of(4)[2:]
+    ask(night, rows_of(2), outcome="cancelled", cost="0.3", latencies=(2_000, 3_000))
+    ask(night, rows_of(2), kind="hedge", cost="0.1")
+    ask(night, [third], cost="0.1")
+    ask(night, [third], kind="hedge", cost="0.2", outcome="cancelled")
+    assert collect(night.ledger, night.run_id).model.second.saved is None  # nothing to estimate it by
+    ask(night, [fourth], cost="0.1", latencies=(9_000,))
+    facts = collect(night.ledger, night.run_id)
+    second = facts.model.second
+    assert (second.calls, second.won, second.cost, second.saved) == (3, 2, Decimal("0.8"), 7.0 + 6.0)
+    said = "3 calls for slow questions, 2 came first, $0.80 more, about 13 s of waiting saved"
+    assert said in as_text(facts)
+    assert said in as_html(facts)
