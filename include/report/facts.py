@@ -236,7 +236,8 @@ alone AS (SELECT avg(latency_ms) AS latency FROM nightledger.inference_result
 SELECT (SELECT count(*) FROM twice) AS calls, (SELECT count(*) FROM won) AS won,
        (SELECT coalesce(sum(CASE WHEN ended = 'ok' AND ended_first <> 'ok' THEN paid_first ELSE paid END), 0)
           FROM twice) AS cost,
-       (SELECT sum(greatest(alone.latency - won.waited, 0)) / 1000 FROM won, alone WHERE alone.latency > 0)::float AS saved"""
+       (SELECT sum(greatest(alone.latency - won.waited, 0)) / 1000
+          FROM won, alone WHERE alone.latency > 0)::float AS saved"""
 
 _CALL_OUTCOMES = """
 SELECT outcome AS name, count(*) AS count, '{}'::text[] AS examples
