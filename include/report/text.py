@@ -100,6 +100,7 @@ def _model(facts: Facts) -> Iterator[str]:
             f"time     p50 {milliseconds(model.latency_p50)}, p95 {milliseconds(model.latency_p95)}; waited p95"
             f" {milliseconds(model.queue_p95)}; {number(model.calls_per_minute)} calls a minute",
         ],
+        most=6,
     )
 
 

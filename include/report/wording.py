@@ -193,6 +193,5 @@ def tallies(found: tuple[Tally, ...]) -> str:
 def second_calls(found: SecondCalls) -> str:
     """What second calls for slow questions cost and saved."""
     saved = "" if found.saved is None else f", about {found.saved:,.0f} s of waiting saved"
-    return (
-        f"{plural(found.calls, 'call')} for slow questions, {number(found.won)} came first, {money(found.cost)}{saved}"
-    )
+    first = f"{number(found.won)} came first"
+    return f"{plural(found.calls, 'call')} for slow questions, {first}, {money(found.cost)} more{saved}"
