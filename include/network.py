@@ -82,7 +82,7 @@ class KeptSession(requests.Session):
     def __init__(self, network: Network) -> None:
         """Nothing is sent before the first call."""
         super().__init__()
-        self.max_redirects = 0
+        self.max_redirects = 0  # whoever asks for one gets an error
         self.proxies, self.verify, self.cert = dict(network.proxies), network.verify, network.cert
         self.trust_env = network.trust_env
 

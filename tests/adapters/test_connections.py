@@ -81,7 +81,7 @@ def test_a_missing_drop_names_the_variable_to_set(connections: AirflowConnection
         pass
 
 
-def test_the_model_endpoint_is_what_the_command_line_makes_of_it(connections: AirflowConnections, define: Define) -> None:
+def test_the_model_endpoint_is_that_of_the_command_line(connections: AirflowConnections, define: Define) -> None:
     define("openai_default", conn_type="openai", host="http://127.0.0.1:9/v1", password=SECRET)
     endpoint = connections.model("openai_default")
     assert (str(endpoint.base_url).rstrip("/"), endpoint.api_key) == ("http://127.0.0.1:9/v1", SECRET)
