@@ -196,7 +196,7 @@ def test_the_commit_is_named_or_left_blank(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_the_login_to_airflow_follows_no_redirect() -> None:
     with odd_server(lambda _: web.json_response({"access_token": "t"}, status=201)) as elsewhere:
         moved = {"Location": f"{elsewhere.url}/auth/token"}
-        with odd_server(lambda _: web.Response(status=307, headers=moved)) as server:
-            with pytest.raises(StackError, match="307"):
-                AirflowApi(server.url, "admin", "password").call("GET", "/pools")
+        redirects = odd_server(lambda _: web.Response(status=307, headers=moved))
+        with redirects as server, pytest.raises(StackError, match="307"):
+            AirflowApi(server.url, "admin", "password").call("GET", "/pools")
         assert elsewhere.seen == []
