@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 import ssl
@@ -17,6 +18,7 @@ from requests.utils import select_proxy
 
 from include.errors import ConfigurationError
 
+VENDOR_URL = "https://api.openai.com/v1"
 _NOT_HEADERS = frozenset(
     ("stream", "cert", "proxies", "proxy", "timeout", "verify", "verify_ssl", "allow_redirects", "max_redirects")
 ) | {"trust_env", "check_response", "srv_lookup", "headers"}
@@ -152,6 +154,19 @@ def origin(url: str) -> str:
     except ValueError:
         return "a URL that cannot be read"
     return f"{parts.scheme}://{bracketed(parts.hostname or '')}{port}"
+
+
+def address_of(base_url: str | None) -> str:
+    """What tells one server from another: its origin and a hash of the path, never a key or a query (None: OpenAI)."""
+    url = base_url or VENDOR_URL
+    parts = urlsplit(url)
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    try:
+        port = f":{parts.port}" if parts.port not in (None, default) else ""
+    except ValueError:
+        port = ":?"
+    path = hashlib.sha256(parts.path.rstrip("/").encode()).hexdigest()[:8]
+    return f"{parts.scheme}://{bracketed(parts.hostname or '')}{port}#{path}"
 
 
 def describe_redirect(status: int, url: str, location: str | None) -> str:

@@ -28,7 +28,7 @@ from include.enrich.billing import bill
 from include.enrich.client import Reply
 from include.enrich.engine import OVER_CEILING, Ending, Settled
 from include.enrich.journal import Closed, Entry
-from include.enrich.parse import parse_reply
+from include.enrich.parse import CUT_OFF, parse_reply
 from include.enrich.plan import Item, Question, group, hold_to_input, is_empty
 from include.enrich.prices import Price, assume_price
 from include.errors import SystemUnavailable
@@ -148,7 +148,7 @@ class Batching:
         return state
 
     def _write_requests(self, job: Job, file: Path) -> None:
-        system = {"role": "system", "content": self.answering.prompt.system}
+        system = {"role": "system", "content": self.answering.sending.system_text}
         request = self.answering.request()
         with file.open("w", encoding="utf-8") as lines:
             for row in self._open_items(job):
@@ -261,7 +261,9 @@ class Batching:
             ending = "empty_input"
         elif tried.get("outcome") == "refused":
             ending = "refused"
-        elif tried.get("outcome") in ("invalid", "empty") and unusable > self.answering.run.case.model.reasks:
+        elif tried.get("outcome") in ("invalid", "empty") and (
+            unusable > self.answering.run.case.model.reasks or tried.get("detail") == CUT_OFF
+        ):
             ending = "invalid" if tried["outcome"] == "invalid" else "empty"
         elif failed >= MAX_ATTEMPTS or number >= MOST_ROUNDS:
             ending = "unavailable"
@@ -348,7 +350,7 @@ class _Builder:
             if taken:
                 connection.execute(tables.batch_job.insert().values(job))
                 sent = [replace(intent, batch_job_id=job_id) for intent in self.intents[:taken]]
-                audit.record_intents(connection, run, answering.pins, sent)
+                audit.record_intents(connection, run, answering.sending.on_record, sent)
                 self.jobs.append(Job(job_id, "intended", None, self.round))
             claims.release(connection, {intent.inference_key for intent in self.intents[taken:]})
         if taken < len(self.intents):

@@ -177,7 +177,7 @@ class Engine:
             if parsed is not None:
                 if parsed.outcome == "ok":
                     return Settled(question, "answered", "", tries, parsed.answer, called.inference_id)
-                if parsed.outcome == "refused" or reasked >= self.reasks:
+                if parsed.outcome == "refused" or parsed.in_vain or reasked >= self.reasks:
                     return Settled(question, parsed.outcome, parsed.problem, tries)
                 reasked, kind = reasked + 1, "re-ask"
                 messages = [*messages[:2], *self._correction(reply, parsed)]

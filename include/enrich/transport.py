@@ -7,9 +7,7 @@ import openai
 
 from include.connections import ModelEndpoint
 from include.errors import ConfigurationError
-from include.network import describe_redirect
-
-_VENDOR = "https://api.openai.com"
+from include.network import VENDOR_URL, describe_redirect
 
 
 def open_sdk(
@@ -29,7 +27,7 @@ def open_sdk(
             limits=limits,
             follow_redirects=False,  # the next host would get the whole prompt
             verify=network.configure(httpx2.create_ssl_context(), "model") if own_tls else True,
-            proxy=network.proxy_for(endpoint.base_url or _VENDOR),
+            proxy=network.proxy_for(endpoint.base_url or VENDOR_URL),
             trust_env=network.trust_env,
         )
     except ValueError as error:
