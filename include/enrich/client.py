@@ -80,7 +80,8 @@ class ModelClient:
         self._http = self._client._client
         waits = httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS), read=first_byte or timeout)
         given = {**self._client.auth_headers, **self._client.default_headers}
-        self._url = httpx2.URL(f"{self._client.base_url}chat/completions", params=endpoint.query or None)
+        base = str(self._client.base_url).rstrip("/")
+        self._url = httpx2.URL(f"{base}/chat/completions", params=endpoint.query or None)
         self._headers = httpx2.Headers({name: value for name, value in given.items() if isinstance(value, str)})
         self._extensions = {"timeout": waits.as_dict()}
 

@@ -118,6 +118,37 @@ def test_fields_are_those_that_the_command_line_reads(connections: AirflowConnec
     assert connections.get("sftp_default") == EnvironmentConnections().get("sftp_default")
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://me:p%20w@api.example:8443/https?verify=false&X-Api-Key=k",
+        "http://https://me:pw@api.example:8443/base",
+        "http://:token@[::1]:8443/http",
+        "openai://:key@http%3A%2F%2Fapi.example%2Fv1",
+        "openai:///?__extra__=%7B%22openai_client_kwargs%22%3A%20%7B%22timeout%22%3A%205%7D%7D",
+        "http://api.example?proxy=http%3A%2F%2Fproxy.example%3A3128&empty=",
+    ],
+)
+def test_a_uri_means_the_same_to_both(
+    connections: AirflowConnections, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", uri)
+    assert connections.get("crm_default") == EnvironmentConnections().get("crm_default")
+
+
+def test_a_host_is_reached_the_same_way_by_both(connections: AirflowConnections, define: Define) -> None:
+    extra = {"proxies": {"https": "http://proxy.example:3128"}, "verify": False, "trust_env": False, "X-Team": "data"}
+    define("crm_default", conn_type="http", host="api.example", port=8443, login="me", password=SECRET, extra=extra)
+    ours, theirs = connections.http("crm_default"), EnvironmentConnections().http("crm_default")
+    assert ours.base_url == theirs.base_url == "https://api.example:8443"
+    for name in ("proxies", "verify", "cert", "trust_env", "auth", "headers"):
+        assert getattr(ours.session, name) == getattr(theirs.session, name), name
+    kwargs = {"timeout": 90, "default_query": {"api-version": "1"}, "organization": "o"}
+    define("openai_default", conn_type="openai", password="k", extra={**extra, "openai_client_kwargs": kwargs})
+    assert connections.model("openai_default") == EnvironmentConnections().model("openai_default")
+    assert connections.model("openai_default").timeout == 90
+
+
 def test_no_secret_is_logged(connections: AirflowConnections, define: Define, caplog: pytest.LogCaptureFixture) -> None:
     define("crm_default", conn_type="http", schema="http", host="127.0.0.1", password=SECRET)
     define("openai_default", conn_type="openai", host="http://127.0.0.1:9/v1", password=SECRET)
