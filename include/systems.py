@@ -77,7 +77,7 @@ class ModelSettings:
             raise ConfigurationError(f"{', '.join(ours)} cannot be set: every call has its own")
         for name in ("timeout_seconds", "first_byte_seconds"):
             seconds = getattr(self, name)
-            if seconds is not None and (not isinstance(seconds, (int, float)) or seconds <= 0):
+            if seconds is not None and not (isinstance(seconds, (int, float)) and 0 < seconds < float("inf")):
                 raise ConfigurationError(f"`{name}` must be a number above 0, not {seconds!r}")
 
     @classmethod

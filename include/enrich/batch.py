@@ -31,6 +31,7 @@ from include.enrich.journal import Closed, Entry
 from include.enrich.parse import CUT_OFF, parse_reply
 from include.enrich.plan import Item, Question, group, hold_to_input, is_empty
 from include.enrich.prices import Price, assume_price
+from include.enrich.request import refuse_form
 from include.errors import SystemUnavailable
 from include.ledger import audit, budget, claims, tables
 from include.ledger.audit import Answer, Intent, Result
@@ -192,6 +193,8 @@ class Batching:
         self._note(job, status=status, provider_status=state.status, detail=detail, counts=dict(counts))
         self.counts.update({f"batch_{name}": number for name, number in counts.items()})
         log.info("batch %s landed as %s: %s", state.batch_id, state.status, dict(counts))
+        if counts["form"] and not counts["ok"]:
+            raise refuse_form(self.answering.system, self.answering.sending, "every item of a batch")
 
     def _lost(self, state: BatchState) -> Reply:
         """What is on record for an item that is in no file."""
@@ -208,7 +211,7 @@ class Batching:
         parsed = parse_reply(reply, output) if reply.outcome == "answered" else None
         intent = Intent(**row)
         result: Result = bill(intent, reply, parsed, price, 0.0)
-        counts[result.outcome] += 1
+        counts.update({result.outcome: 1, reply.cause: 1} if reply.cause == "form" else {result.outcome: 1})
         answer = None
         if parsed is not None and parsed.answer is not None:
             key = row["inference_key"]

@@ -15,7 +15,7 @@ import httpx2
 import openai
 
 from include.connections import ModelEndpoint
-from include.enrich.client import Reply, is_quota, quota_used_up, read_completion
+from include.enrich.client import Reply, find_cause, is_quota, quota_used_up, read_completion
 from include.enrich.transport import open_sdk, refuse_redirect
 from include.errors import AccessDenied, ConfigurationError, SystemUnavailable
 from include.retry import MAX_ATTEMPTS, wait_seconds
@@ -151,9 +151,12 @@ def read_item(line: bytes | str) -> BatchItem:
     if status == 200:
         return BatchItem(name, read_completion(response.get("body"), status, 0.0, response.get("request_id")))
     inner = _within(response.get("body"), "error")
-    detail = f"{status} {str(_within(inner, 'code') or _within(inner, 'type') or '')[:_CODE]}".strip()
+    said = inner if isinstance(inner, dict) else {}
+    detail = f"{status} {str(said.get('code') or said.get('type') or '')[:_CODE]}".strip()
+    may_help = status >= 500 or status in (408, 409, 429)
     return BatchItem(
-        name, Reply("http_error", 0.0, detail, status, retryable=status >= 500 or status in (408, 409, 429))
+        name,
+        Reply("http_error", 0.0, detail, status, retryable=may_help, cause=find_cause(status, said, {})),
     )
 
 

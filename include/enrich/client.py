@@ -219,7 +219,7 @@ def _refused(response: httpx2.Response, latency: float, sent: Record) -> Reply:
         request_id=headers.get("x-request-id"),
         retry_after=retry_after_seconds(headers),
         retryable=status in (408, 409, 429) or status >= 500,
-        cause=_cause(status, error, sent),
+        cause=find_cause(status, error, sent),
         headers=headers,
     )
 
@@ -236,7 +236,7 @@ def quota_used_up(detail: str) -> QuotaUsedUp:
     return QuotaUsedUp(f"the quota of the vendor's account is used up ({detail})", system="model", action=action)
 
 
-def _cause(status: int, error: Record, sent: Record) -> Cause:
+def find_cause(status: int, error: Record, sent: Record) -> Cause:
     """What a rejected request was rejected for: first what is the row's, then what is wrong for every row."""
     if status in (408, 409, 429):
         return ""

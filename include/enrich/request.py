@@ -149,16 +149,21 @@ class Guard:
     def _change_form(self, reply: Reply) -> None:
         sending, refused = self.sending, self.sending.form
         if sending.tried + 1 >= len(sending.settings.structured_output):
-            raise ConfigurationError(
-                f"refuses structured output by {refused}: {reply.detail}",
-                system=self.system.name,
-                about=sending.pins.model,
-                action="Set `structured_output` of this model in the registry (a file: --structured-output) to a form "
-                'that it takes, e.g. "json_object"; nothing was paid',
-            )
+            raise refuse_form(self.system, sending, reply.detail)
         sending.tried += 1
         names = (self.system.name, refused, sending.form)
         log.warning("%s refuses structured output by %s; from now on it is asked by %s", *names)
+
+
+def refuse_form(system: System, sending: Sending, detail: str) -> ConfigurationError:
+    """The error that ends a run whose form of answer the endpoint does not take."""
+    return ConfigurationError(
+        f"refuses structured output by {sending.form}: {detail}",
+        system=system.name,
+        about=sending.pins.model,
+        action="Set `structured_output` of this model in the registry (a file: --structured-output) to a form that it "
+        'takes, e.g. "json_object"; nothing was paid',
+    )
 
 
 def make_sending(
