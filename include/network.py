@@ -6,7 +6,7 @@ import hashlib
 import ipaddress
 import json
 import ssl
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -62,13 +62,13 @@ class Network:
         """Make a TLS context check and show what the connection says; raises ConfigurationError for unusable files."""
         try:
             if isinstance(self.verify, str):
-                is_folder = Path(self.verify).is_dir()
-                context = ssl.create_default_context(**{"capath" if is_folder else "cafile": self.verify})
+                folder, file = (self.verify, None) if Path(self.verify).is_dir() else (None, self.verify)
+                context = ssl.create_default_context(cafile=file, capath=folder)
             elif not self.verify:
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             if self.cert:
-                files = (self.cert,) if isinstance(self.cert, str) else self.cert
-                context.load_cert_chain(*files, password="")  # without one OpenSSL would ask on the terminal
+                file, key = (self.cert, None) if isinstance(self.cert, str) else self.cert
+                context.load_cert_chain(file, key, password="")  # without one OpenSSL would ask on the terminal
         except (OSError, ValueError) as error:
             raise ConfigurationError(
                 f"`verify` or `cert` cannot be used ({type(error).__name__})",
@@ -88,11 +88,9 @@ class KeptSession(requests.Session):
         self.proxies, self.verify, self.cert = dict(network.proxies), network.verify, network.cert
         self.trust_env = network.trust_env
 
-    def merge_environment_settings(
-        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
-    ) -> MutableMapping[str, Any]:
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         """Proxies and authorities of the environment, where the connection has none of its own."""
-        found: MutableMapping[str, Any] = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        found: Any = super().merge_environment_settings(url, proxies, stream, verify, cert)
         found["proxies"] = {**found["proxies"], **self.proxies}
         if self.verify is not True:
             found["verify"] = self.verify

@@ -147,8 +147,8 @@ def read_systems(path: Path) -> dict[str, System]:
             scopes, models = tuple(entry.pop("scopes")), entry.pop("models", {})
             request = entry.pop("request", {})
             asked = {model: ModelSettings.read(_over(request, own)) for model, own in models.items()}
-            settings = {"request": ModelSettings.read(request), "models": asked}
-            systems[name] = System(name=name, limits=windows, scopes=scopes, **settings, **entry)
+            general = ModelSettings.read(request)
+            systems[name] = System(name=name, limits=windows, scopes=scopes, request=general, models=asked, **entry)
         except (TypeError, KeyError, AttributeError, ConfigurationError) as error:
             place = f"{path.name} [{name}]"
             problem = error.problem if isinstance(error, ConfigurationError) else str(error)
