@@ -31,6 +31,10 @@ _CLIENT_KWARGS = frozenset(
     ("api_key", "base_url", "default_headers", "default_query", "max_retries", "organization", "project", "timeout")
 )
 """What is honoured of an OpenAI connection's `openai_client_kwargs`."""
+_LIBPQ = frozenset(
+    ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "channel_binding", "gssencmode", "target_session_attrs")
+)
+"""What is honoured of a PostgreSQL connection's extra, under libpq's names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +199,17 @@ def _seconds(conn_id: str, value: Any) -> float | None:
 
 
 def database_url(connection: Connection) -> str:
-    """SQLAlchemy URL for psycopg; a host that starts with `/` is a Unix socket's folder."""
+    """SQLAlchemy URL for psycopg, with what the extra says about TLS; a host that starts with `/` is a socket's folder.
+
+    Raises ConfigurationError for a value of the extra that is no text.
+    """
     who = quote(connection.login, safe="") + (f":{quote(connection.password, safe='')}" if connection.password else "")
-    name = connection.schema or "nightledger"
+    name, known = connection.schema or "nightledger", connection.extra.keys() & _LIBPQ
+    query = as_texts(connection.conn_id, "extra", {option: connection.extra[option] for option in sorted(known)})
     if connection.host.startswith("/"):
-        return f"postgresql+psycopg://{who}@/{name}?{urlencode({'host': connection.host})}"
-    return f"postgresql+psycopg://{who}@{connection.host or 'localhost'}:{connection.port or 5432}/{name}"
+        return f"postgresql+psycopg://{who}@/{name}?{urlencode({'host': connection.host, **query})}"
+    place = f"{bracketed(connection.host or 'localhost')}:{connection.port or 5432}"
+    return f"postgresql+psycopg://{who}@{place}/{name}" + (f"?{urlencode(query)}" if query else "")
 
 
 @contextmanager

@@ -112,6 +112,13 @@ def test_a_database_that_is_not_defined_is_none(connections: AirflowConnections)
     assert connections.database("nowhere_db") is None
 
 
+def test_a_database_that_cannot_be_used_is_not_taken_for_none(connections: AirflowConnections, define: Define) -> None:
+    define("nightledger_db", conn_type="postgres", host="db.example", extra={"sslmode": ["require"]})
+    for found in (connections, EnvironmentConnections()):
+        with pytest.raises(ConfigurationError, match="sslmode"):
+            found.database("nightledger_db")
+
+
 def test_fields_are_those_that_the_command_line_reads(connections: AirflowConnections, define: Define) -> None:
     extra = {"host_key": "ssh-ed25519 AAAA", "key_file": "/keys/client"}
     define("sftp_default", conn_type="sftp", host="127.0.0.1", port=2222, login="drop", extra=extra)

@@ -122,6 +122,14 @@ def test_a_database_over_a_unix_socket() -> None:
     assert (parts.username, parts.password) == ("me", SECRET)
 
 
+def test_a_database_is_reached_by_tls_as_the_extra_says_and_by_ipv6() -> None:
+    given = {"sslmode": "verify-full", "sslrootcert": "/run/ca.pem", "cursor": "dictcursor"}
+    for host in ("::1", "/run/pg"):
+        url = make_url(database_url(Connection("db", host=host, login="me", extra=given)))
+        assert {name: url.query.get(name) for name in given} == {**given, "cursor": None}
+    assert make_url(database_url(Connection("db", host="::1", login="me"))).host == "::1"
+
+
 def test_a_database_has_defaults() -> None:
     assert database_url(Connection("db", login="me")) == "postgresql+psycopg://me@localhost:5432/nightledger"
 

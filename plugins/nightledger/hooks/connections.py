@@ -75,5 +75,7 @@ class AirflowConnections:
         """SQLAlchemy URL for psycopg, or None if no such connection exists."""
         try:
             return database_url(self.get(conn_id))
-        except ConfigurationError:
-            return None
+        except ConfigurationError as error:
+            if error.problem == "no such connection":
+                return None
+            raise
