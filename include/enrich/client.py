@@ -158,7 +158,7 @@ def _join(content: Any) -> tuple[str | None, str | None]:
     if not isinstance(content, list):
         raise TypeError
     parts = [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
-    said = [part.get("text") for part in parts if part.get("type") in ("text", "output_text")]
+    said: list[Any] = [part.get("text") for part in parts if part.get("type") in ("text", "output_text")]
     refused = next((_word(part.get("refusal")) for part in parts if part.get("type") == "refusal"), None)
     return "".join(said), refused  # join raises TypeError for what is no text
 

@@ -11,7 +11,7 @@ from include.network import VENDOR_URL, describe_redirect
 
 
 def open_sdk(
-    endpoint: ModelEndpoint, *, connections: int = 100, timeout: httpx2.Timeout | None = None
+    endpoint: ModelEndpoint, *, connections: int = 100, timeout: httpx2.Timeout = openai.DEFAULT_TIMEOUT
 ) -> openai.AsyncOpenAI:
     """The SDK's client with the endpoint's headers, query, proxy and certificates; its own retries are off.
 
@@ -43,7 +43,7 @@ def open_sdk(
         default_query=dict(endpoint.query),
         max_retries=0,
         http_client=http,
-        **({} if timeout is None else {"timeout": timeout}),
+        timeout=timeout,
     )
 
 
