@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +15,26 @@ import paramiko
 import requests
 
 from include.errors import AccessDenied, ConfigurationError, SystemUnavailable
+from include.network import (
+    Bearer,
+    KeptSession,
+    Network,
+    as_texts,
+    bracketed,
+    find_base_url,
+    find_headers,
+    read_object,
+)
+
+log = logging.getLogger(__name__)
+_CLIENT_KWARGS = frozenset(
+    ("api_key", "base_url", "default_headers", "default_query", "max_retries", "organization", "project", "timeout")
+)
+"""What is honoured of an OpenAI connection's `openai_client_kwargs`."""
+_LIBPQ = frozenset(
+    ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "channel_binding", "gssencmode", "target_session_attrs")
+)
+"""What is honoured of a PostgreSQL connection's extra, under libpq's names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +47,20 @@ class HttpEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class ModelEndpoint:
-    """An OpenAI-compatible endpoint; `api_key` never appears in a representation."""
+    """An OpenAI-compatible endpoint; key, headers and query never appear in a representation.
+
+    `headers` and `query` go with every call. `key_header` is the header that carries the key (None: as a bearer token).
+    `timeout` is seconds for a whole call, `first_byte` for its silence (None: as the registry says).
+    """
 
     base_url: str | None
     api_key: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    key_header: str | None = None
+    timeout: float | None = None
+    first_byte: float | None = None
+    network: Network = field(default_factory=Network)
 
 
 class Connections(Protocol):
@@ -88,23 +119,16 @@ class EnvironmentConnections:
             raise ConfigurationError(f"{variable} is neither valid JSON nor a URI", system=conn_id) from error
 
     def http(self, conn_id: str) -> HttpEndpoint:
-        """A session with the password as bearer token."""
-        found = self.get(conn_id)
-        session = requests.Session()
-        session.trust_env = False  # a .netrc would replace the token
-        session.headers["Authorization"] = f"Bearer {found.password}"
-        port = f":{found.port}" if found.port else ""
-        base = found.host if "://" in found.host else f"{found.schema or 'https'}://{found.host}"
-        return HttpEndpoint(session, f"{base}{port}")
+        """A kept session, as `open_http` makes it."""
+        return open_http(self.get(conn_id))
 
     def sftp(self, conn_id: str) -> AbstractContextManager[paramiko.SFTPClient]:
         """One SFTP connection by key or password; the host key comes from the connection's extra `host_key`."""
         return open_sftp(self.get(conn_id))
 
     def model(self, conn_id: str) -> ModelEndpoint:
-        """Key from the password, base URL from the host."""
-        found = self.get(conn_id)
-        return ModelEndpoint(found.host or None, found.password)
+        """Key, base URL and settings, as `open_model` reads them."""
+        return open_model(self.get(conn_id))
 
     def database(self, conn_id: str) -> str | None:
         """SQLAlchemy URL for psycopg, or None if no such connection exists."""
@@ -116,13 +140,76 @@ class EnvironmentConnections:
             raise
 
 
+def open_http(connection: Connection) -> HttpEndpoint:
+    """A kept session: login and password as basic auth, a password alone as bearer token, headers from the extra.
+
+    Raises ConfigurationError naming what cannot be used. Both Airflow's connections and the environment's come here.
+    """
+    session = KeptSession(Network.read(connection.conn_id, connection.extra))
+    session.headers.update(find_headers(connection.conn_id, connection.extra))
+    if connection.login:
+        session.auth = (connection.login, connection.password)
+    elif connection.password:
+        session.auth = Bearer(connection.password)
+    else:
+        session.auth = _keep  # no `.netrc` either
+    base = find_base_url(connection.conn_id, connection.host, connection.port, connection.schema)
+    return HttpEndpoint(session, base)
+
+
+def _keep(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def open_model(connection: Connection) -> ModelEndpoint:
+    """Key from the password, base URL from the host (None: the vendor's), the rest from extra `openai_client_kwargs`.
+
+    Proxy, authorities and certificate are called as for HTTP. Raises ConfigurationError naming what is not honoured.
+    """
+    name, extra = connection.conn_id, connection.extra
+    given = read_object(name, "openai_client_kwargs", extra.get("openai_client_kwargs"))
+    problems = sorted(given.keys() - _CLIENT_KWARGS)
+    if problems or extra.get("auth_type") not in (None, "", "api_key"):
+        what = f"`openai_client_kwargs`: {', '.join(problems)}" if problems else f"`auth_type` {extra['auth_type']}"
+        known = f"Known are {', '.join(sorted(_CLIENT_KWARGS))}, and an API key as password"
+        raise ConfigurationError(f"{what} cannot be honoured", system=name, action=known)
+    if given.get("max_retries"):
+        log.info("connection %s: `max_retries` is not used; this package retries by itself, on record", name)
+    url, host = given.get("base_url"), (connection.host, connection.port, connection.schema)
+    headers = as_texts(name, "default_headers", given.get("default_headers"))
+    named = {"OpenAI-Organization": given.get("organization"), "OpenAI-Project": given.get("project")}
+    return ModelEndpoint(
+        base_url=find_base_url(name, str(url), None, "") if url else find_base_url(name, *host) if host[0] else None,
+        api_key=str(given.get("api_key") or connection.password),
+        headers={**as_texts(name, "openai_client_kwargs", {k: v for k, v in named.items() if v}), **headers},
+        query=as_texts(name, "default_query", given.get("default_query")),
+        timeout=_seconds(name, given.get("timeout")),
+        network=Network.read(name, extra),
+    )
+
+
+def _seconds(conn_id: str, value: Any) -> float | None:
+    try:
+        seconds = None if value is None else float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise ConfigurationError("`timeout` must be a number of seconds above 0", system=conn_id)
+    return seconds
+
+
 def database_url(connection: Connection) -> str:
-    """SQLAlchemy URL for psycopg; a host that starts with `/` is a Unix socket's folder."""
+    """SQLAlchemy URL for psycopg, with what the extra says about TLS; a host that starts with `/` is a socket's folder.
+
+    Raises ConfigurationError for a value of the extra that is no text.
+    """
     who = quote(connection.login, safe="") + (f":{quote(connection.password, safe='')}" if connection.password else "")
-    name = connection.schema or "nightledger"
+    name, known = connection.schema or "nightledger", connection.extra.keys() & _LIBPQ
+    query = as_texts(connection.conn_id, "extra", {option: connection.extra[option] for option in sorted(known)})
     if connection.host.startswith("/"):
-        return f"postgresql+psycopg://{who}@/{name}?{urlencode({'host': connection.host})}"
-    return f"postgresql+psycopg://{who}@{connection.host or 'localhost'}:{connection.port or 5432}/{name}"
+        return f"postgresql+psycopg://{who}@/{name}?{urlencode({'host': connection.host, **query})}"
+    place = f"{bracketed(connection.host or 'localhost')}:{connection.port or 5432}"
+    return f"postgresql+psycopg://{who}@{place}/{name}" + (f"?{urlencode(query)}" if query else "")
 
 
 @contextmanager
@@ -183,15 +270,19 @@ def _from_json(conn_id: str, text: str) -> Connection:
 
 
 def _from_uri(conn_id: str, text: str) -> Connection:
-    parts = urlsplit(text)
-    if not parts.scheme or not parts.netloc:
+    """Airflow's form: `type://login:password@host:port/schema?extra`; the host may bring its own `http://`."""
+    kind, found, rest = text.partition("://")
+    if not kind or not found or not rest:
         raise ValueError("no URI")
+    own_scheme = "://" in rest.partition("?")[0]
+    parts = urlsplit(rest if own_scheme else text)
+    host, query = unquote(parts.hostname or ""), dict(parse_qsl(parts.query, keep_blank_values=True))
     return Connection(
         conn_id=conn_id,
-        host=unquote(parts.hostname or ""),
+        host=f"{parts.scheme}://{bracketed(host)}" if own_scheme else host,
         port=parts.port,
         schema=unquote(parts.path.lstrip("/")),
         login=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
-        extra=dict(parse_qsl(parts.query)),
+        extra=json.loads(query["__extra__"]) if "__extra__" in query else query,
     )

@@ -3,6 +3,7 @@
     NightledgerError
     ├── ConfigurationError      give up   a setting, spec or connection is missing or wrong
     ├── AccessDenied            give up   401 or 403: the credential is wrong, expired or lacks a scope
+    ├── QuotaUsedUp             give up   what the account has paid for is used up: no retry brings it back
     ├── SystemUnavailable       retry     time-outs, 5xx, resets, limits still exceeded after the retry ladder
     ├── ContractBroken          give up   a system answered with a column, type or shape nobody agreed on
     ├── FileNotReady            retry     a file drop is missing, still growing or fails its checksum
@@ -39,6 +40,10 @@ class ConfigurationError(NightledgerError):
 
 class AccessDenied(NightledgerError):
     """The system refused the credential (401) or the credential lacks a scope (403)."""
+
+
+class QuotaUsedUp(NightledgerError):
+    """The vendor's account has no credit left, or reached the ceiling that its owner set there."""
 
 
 class SystemUnavailable(NightledgerError):

@@ -16,6 +16,7 @@ import requests
 
 from include.connections import HttpEndpoint
 from include.errors import AccessDenied, ConfigurationError, ContractBroken, NightledgerError, SystemUnavailable
+from include.network import describe_redirect
 from include.retry import MAX_ATTEMPTS, retry_after_seconds, wait_seconds
 from include.systems import System, Window
 
@@ -136,7 +137,8 @@ class RestClient:
             action = f"Grant the token of connection `{connection}` the scope {', '.join(scopes)}"
             return AccessDenied("403, the token lacks a scope", system=name, about=about, action=action)
         if 300 <= response.status_code < 400:
-            return self._misconfigured(f"{response.status_code}, redirected elsewhere and not followed", about)
+            where = response.headers.get("Location")
+            return self._misconfigured(describe_redirect(response.status_code, str(response.url), where), about)
         message = _scrub(said.get("message") if isinstance(said, dict) else None, sent)
         return ContractBroken(f"{response.status_code} {message}".rstrip(), system=name, about=about)
 

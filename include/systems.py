@@ -6,8 +6,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from include.errors import ConfigurationError
+
+FORMS = ("json_schema", "json_object", "none")
+TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
+_OURS = frozenset(("model", "messages", "response_format", "stream", "n", "tools", *TOKEN_LIMITS))
+_MERGED = ("always", "headers", "query")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,56 @@ class Window:
             raise ConfigurationError("a limit needs `requests`, `tokens` or both", about="limits")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """How a model is asked: `[<system>.request]` for all of a system, `[<system>.models."<name>"]` for one of them.
+
+    `token_limit` names the field that bounds an answer. `structured_output` is how the schema of an answer is asked
+    for, in the order of preference: by `json_schema`; by `json_object` or `none` with the schema in the prompt. A form
+    that the endpoint refuses is replaced by the next one. `parameters` are those of a use case that the model takes
+    (None: all for the model that the use case names, none for any other); `always` is sent beside them. `headers` and
+    `query` go with every call and hold no secret; `key_header` carries the key if it is no bearer token. Times in
+    seconds.
+    """
+
+    token_limit: str = TOKEN_LIMITS[0]
+    structured_output: tuple[str, ...] = FORMS[:1]
+    parameters: tuple[str, ...] | None = None
+    always: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    organization: str | None = None
+    project: str | None = None
+    key_header: str | None = None
+    timeout_seconds: float | None = None
+    first_byte_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no call could be made of."""
+        if self.token_limit not in TOKEN_LIMITS:
+            raise ConfigurationError(f"`token_limit` must be one of {', '.join(TOKEN_LIMITS)}")
+        if not self.structured_output or set(self.structured_output) - set(FORMS):
+            raise ConfigurationError(f"`structured_output` must be of {', '.join(FORMS)}")
+        ours = sorted(_OURS & {*self.always, *(self.parameters or ())})
+        if ours:
+            raise ConfigurationError(f"{', '.join(ours)} cannot be set: every call has its own")
+        for name in ("timeout_seconds", "first_byte_seconds"):
+            seconds = getattr(self, name)
+            if seconds is not None and not (isinstance(seconds, (int, float)) and 0 < seconds < float("inf")):
+                raise ConfigurationError(f"`{name}` must be a number above 0, not {seconds!r}")
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> ModelSettings:
+        """From a table of the registry; raises TypeError or ConfigurationError for what is no such table."""
+        forms, taken = entry.get("structured_output"), entry.get("parameters")
+        given = dict(entry)
+        if forms is not None:
+            given["structured_output"] = (forms,) if isinstance(forms, str) else tuple(forms)
+        if taken is not None:
+            given["parameters"] = tuple(taken)
+        return cls(**given)
+
+
 @dataclass(frozen=True, slots=True)
 class System:
     """One entry of the registry; times in seconds, sizes in rows or tokens.
@@ -43,7 +99,8 @@ class System:
     `first_byte_seconds` is how long a call may stay silent (default: `timeout_seconds`). The budgets are ceilings in
     US dollars for everything that uses this entry. `batch_*` are the limits of the provider's batch API: requests of
     one batch, tokens that may wait in it at once, and how often it is asked whether a batch is done. `owner` is the
-    team that can mend what the system holds.
+    team that can mend what the system holds. `request` and `models` are how models are asked. Answers belong to the
+    system that gave them; those of another entry are as good as its own where `answers_as` names that entry.
     """
 
     name: str
@@ -67,6 +124,14 @@ class System:
     max_search_results: int = 10_000
     context_tokens: Mapping[str, int] = field(default_factory=dict)
     owner: str = ""
+    request: ModelSettings = field(default_factory=ModelSettings)
+    models: Mapping[str, ModelSettings] = field(default_factory=dict)
+    answers_as: str = ""
+
+    def settings_for(self, model: str) -> ModelSettings:
+        """How a model is asked; a dated snapshot like the model that it is a snapshot of."""
+        names = [name for name in self.models if model == name or model.startswith(f"{name}-20")]
+        return self.models[max(names, key=len)] if names else self.request
 
 
 def read_systems(path: Path) -> dict[str, System]:
@@ -79,9 +144,21 @@ def read_systems(path: Path) -> dict[str, System]:
     for name, entry in content.items():
         try:
             windows = tuple(Window(**window) for window in entry.pop("limits"))
-            systems[name] = System(name=name, limits=windows, scopes=tuple(entry.pop("scopes")), **entry)
+            scopes, models = tuple(entry.pop("scopes")), entry.pop("models", {})
+            request = entry.pop("request", {})
+            asked = {model: ModelSettings.read(_over(request, own)) for model, own in models.items()}
+            general = ModelSettings.read(request)
+            systems[name] = System(name=name, limits=windows, scopes=scopes, request=general, models=asked, **entry)
         except (TypeError, KeyError, AttributeError, ConfigurationError) as error:
             place = f"{path.name} [{name}]"
             problem = error.problem if isinstance(error, ConfigurationError) else str(error)
             raise ConfigurationError(f"entry is not valid: {problem}", system="registry", about=place) from error
     return systems
+
+
+def _over(request: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's table over that of its system; what is a table itself is merged."""
+    merged = {
+        name: {**request.get(name, {}), **own.get(name, {})} for name in _MERGED if name in request or name in own
+    }
+    return {**request, **own, **merged}

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 from include.connections import EnvironmentConnections, ModelEndpoint
 from include.errors import ConfigurationError
 from include.models import Mode, ReInfer, RunOptions
+from include.network import address_of
 from include.settings import Settings
-from include.systems import System, Window, read_systems
+from include.systems import FORMS, TOKEN_LIMITS, System, Window, read_systems
 from include.use_case import FailurePlan, ModelChoice
 
 if TYPE_CHECKING:
@@ -47,7 +48,14 @@ def add(commands: Any) -> None:
     parser.add_argument("--concurrency", type=int, help="calls in flight at most")
     parser.add_argument("--budget", metavar="USD", default="5", help="ceiling of the run (default 5)")
     parser.add_argument("--max-output-tokens", type=int, default=400, help="of one answer (default 400)")
-    parser.add_argument("--system", metavar="NAME", help="registry entry with the limits; shared by all who name it")
+    parser.add_argument("--system", metavar="NAME", help="registry entry with limits and settings of its models")
+    parser.add_argument(
+        "--structured-output",
+        metavar="FORM[,FORM]",
+        help=f"how the answer's schema is asked for, in order of preference: {', '.join(FORMS)}",
+    )
+    parser.add_argument("--token-limit", choices=TOKEN_LIMITS, help="the field that bounds an answer")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="of a whole call")
     parser.set_defaults(command=run)
 
 
@@ -90,19 +98,22 @@ def _case(given: argparse.Namespace, prompt: Prompt, system: System) -> FileCase
 
 
 def _system(given: argparse.Namespace, settings: Settings) -> tuple[ModelEndpoint, System]:
-    """Where to ask and under which limits: a registry entry, or the flags; the key's limits are shared by its users."""
+    """Where to ask, under which limits and how: a registry entry, or the flags; the key's limits are shared.
+
+    Answers belong to the registry entry, or to the address where another one than the entry's is asked.
+    """
     windows = (
         [Window(MINUTE, given.rpm, given.tpm, refills=True)] if given.rpm is not None or given.tpm is not None else []
     )
     key, url = os.environ.get("OPENAI_API_KEY", ""), given.base_url or os.environ.get("OPENAI_BASE_URL")
     if given.system:
-        systems = read_systems(settings.systems_file)
-        if given.system not in systems:
-            raise ConfigurationError(f"not in the registry; known: {', '.join(systems)}", system=given.system)
-        system = systems[given.system]
+        system = _named(given.system, settings)
         system = dataclasses.replace(system, limits=tuple(windows)) if windows else system
         endpoint = ModelEndpoint(url, key) if key else EnvironmentConnections().model(system.connection)
-        return ModelEndpoint(given.base_url or endpoint.base_url, endpoint.api_key), system
+        endpoint = dataclasses.replace(endpoint, base_url=given.base_url or endpoint.base_url)
+        if key or given.base_url:
+            system = dataclasses.replace(system, answers_as=address_of(endpoint.base_url))
+        return endpoint, _asked_as(given, system)
     if not key:
         raise ConfigurationError(
             "is not set", about="OPENAI_API_KEY", action="Set it, or name a --system with a connection"
@@ -119,8 +130,25 @@ def _system(given: argparse.Namespace, settings: Settings) -> tuple[ModelEndpoin
         scopes=(),
         timeout_seconds=60.0,
         limits=tuple(windows),
+        answers_as=address_of(url),
     )
-    return ModelEndpoint(url, key), system
+    return ModelEndpoint(url, key), _asked_as(given, system)
+
+
+def _named(name: str, settings: Settings) -> System:
+    systems = read_systems(settings.systems_file)
+    if name not in systems:
+        raise ConfigurationError(f"not in the registry; known: {', '.join(systems)}", system=name)
+    return systems[name]
+
+
+def _asked_as(given: argparse.Namespace, system: System) -> System:
+    """The system with what the flags say about its models, over what the registry says."""
+    forms = tuple(given.structured_output.split(",")) if given.structured_output else None
+    said = {"structured_output": forms, "token_limit": given.token_limit, "timeout_seconds": given.timeout}
+    changed = {name: value for name, value in said.items() if value is not None}
+    models = {name: dataclasses.replace(settings, **changed) for name, settings in system.models.items()}
+    return dataclasses.replace(system, request=dataclasses.replace(system.request, **changed), models=models)
 
 
 def _output(name: str) -> type[BaseModel]:

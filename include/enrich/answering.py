@@ -12,13 +12,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import func, select
 
 from include.connections import ModelEndpoint
-from include.enrich.client import ModelClient
 from include.enrich.engine import OVER_CEILING, Engine, Settled, first_of
 from include.enrich.flow import Flow
 from include.enrich.journal import Closed, Ended, Entry, Journal, Taken
@@ -32,10 +32,10 @@ from include.enrich.plan import (
     hold_to_input,
     is_empty,
     most_tokens,
-    response_format,
 )
 from include.enrich.prices import assume_price
 from include.enrich.prompt import Prompt
+from include.enrich.request import Asks, Guard, Sending, equip, make_sending, open_client
 from include.errors import ConfigurationError, LedgerUnavailable
 from include.ledger import audit, budget, claims
 from include.ledger.audit import Answer, Intent, Pins
@@ -99,18 +99,12 @@ class Answering:
     async def _ask(self, items: Iterator[Item], ours: Claimant) -> None:
         async with AsyncExitStack() as stack:
             workers = self.run.settings.concurrency
-            client = ModelClient(
-                self.endpoint,
-                timeout=self.system.timeout_seconds,
-                connections=workers + 8,
-                first_byte=self.system.first_byte_seconds,
-            )
-            await stack.enter_async_context(client)
+            client = await stack.enter_async_context(open_client(self.endpoint, workers + 8))
             journal = await stack.enter_async_context(Journal(self.commit))
             store = LedgerStore(self.run.ledger, self.system.name, self.system.limits)
             name = self.run.case.name
             limiter = await stack.enter_async_context(KeyLimiter(store, name, self.run.case.priority))
-            engine = self._engine(client, journal, limiter, workers)
+            engine = self._engine(Guard(client, self.sending, self.system), journal, limiter, workers)
 
             async def settle(settled: Settled) -> None:
                 self.counts[settled.ending] += 1
@@ -135,38 +129,43 @@ class Answering:
                 action="All others are on record; run the same again, which waits for those answers",
             )
 
-    def _engine(self, client: ModelClient, journal: Journal, limiter: KeyLimiter, workers: int) -> Engine:
-        schema = json.dumps(self._form())
+    def _engine(self, client: Asks, journal: Journal, limiter: KeyLimiter, workers: int) -> Engine:
+        schema = self.sending.overhead
         return Engine(
             client=client,
             journal=journal,
             limiter=limiter,
-            flow=Flow(workers, self.run.settings.outage_seconds, silence=self.system.timeout_seconds),
+            flow=Flow(
+                workers, self.run.settings.outage_seconds, silence=self.endpoint.timeout or self.system.timeout_seconds
+            ),
             price=assume_price(self.pins.model),
             output=self.output,
-            system_text=self.prompt.system,
+            system_text=self.sending.system_text,
             stricter=self.prompt.stricter,
             request=self.request(),
             context=context_size(self.system, self.pins.model),
             max_output=self.run.case.model.max_output_tokens,
             reasks=self.run.case.model.reasks,
-            timeout=self.system.timeout_seconds,
+            timeout=self.endpoint.timeout or self.system.timeout_seconds,
             overhead=(estimate_tokens(schema), most_tokens(schema)),
+        )
+
+    @cached_property
+    def sending(self) -> Sending:
+        """What every call sends beside the row."""
+        case = self.run.case
+        return make_sending(
+            case.name, self.pins, self.system, self.output, self.prompt.system, case.model.max_output_tokens
         )
 
     def request(self) -> Record:
         """What every call sends beside its messages."""
-        choice = self.run.case.model
-        most = {"max_completion_tokens": choice.max_output_tokens}
-        return {"model": self.pins.model, **choice.parameters, **most, "response_format": self._form()}
+        return self.sending.body()
 
     def measure(self, texts: Sequence[str]) -> tuple[int, int]:
         """Tokens of a question with these messages after the system's, as estimated and at most."""
-        whole = (self.prompt.system, *texts, json.dumps(self._form()))
+        whole = (self.sending.system_text, *texts, self.sending.overhead)
         return estimate_tokens(*whole), most_tokens(*whole)
-
-    def _form(self) -> Record:
-        return response_format(self.run.case.name, self.output)
 
     # What is asked
 
@@ -210,7 +209,7 @@ class Answering:
                 )
                 continue
             message = self.prompt.render(item.seen)
-            tokens = estimate_tokens(self.prompt.system, message)
+            tokens = estimate_tokens(self.sending.system_text, message)
             await self.questions.put(Question(rows_of_key, message, tokens))
         return {key: groups[key] for key in left}
 
@@ -307,7 +306,7 @@ class Answering:
             if ours:
                 taken = budget.reserve(connection, self.scopes, [intent.cost_reserved for intent in ours])
             if taken:
-                audit.record_intents(connection, run, self.pins, ours[:taken])
+                audit.record_intents(connection, run, self.sending.on_record, ours[:taken])
         left = {intent.inference_id: Taken.NOT_OURS for intent in intents}
         left |= {intent.inference_id: Taken.NO_ROOM if at >= taken else Taken.YES for at, intent in enumerate(ours)}
         return [left[entry.inference_id] if isinstance(entry, Intent) else Taken.YES for entry in entries]
@@ -340,7 +339,7 @@ def prepare(run: Run, system: System, endpoint: ModelEndpoint, prompt: Prompt, p
     output: type[BaseModel] = run.case.module("output").Output
     with transaction(run.ledger) as connection:
         began = connection.execute(select(func.clock_timestamp())).scalar_one()
-    return Answering(run, system, endpoint, prompt, pins, output, scopes, total, began)
+    return Answering(run, system, equip(endpoint, system, pins.model), prompt, pins, output, scopes, total, began)
 
 
 def letter_of(item: Item, cause: str, detail: str, tries: int) -> DeadLetter:

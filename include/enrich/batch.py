@@ -28,9 +28,10 @@ from include.enrich.billing import bill
 from include.enrich.client import Reply
 from include.enrich.engine import OVER_CEILING, Ending, Settled
 from include.enrich.journal import Closed, Entry
-from include.enrich.parse import parse_reply
+from include.enrich.parse import CUT_OFF, parse_reply
 from include.enrich.plan import Item, Question, group, hold_to_input, is_empty
 from include.enrich.prices import Price, assume_price
+from include.enrich.request import refuse_form
 from include.errors import SystemUnavailable
 from include.ledger import audit, budget, claims, tables
 from include.ledger.audit import Answer, Intent, Result
@@ -148,7 +149,7 @@ class Batching:
         return state
 
     def _write_requests(self, job: Job, file: Path) -> None:
-        system = {"role": "system", "content": self.answering.prompt.system}
+        system = {"role": "system", "content": self.answering.sending.system_text}
         request = self.answering.request()
         with file.open("w", encoding="utf-8") as lines:
             for row in self._open_items(job):
@@ -192,6 +193,8 @@ class Batching:
         self._note(job, status=status, provider_status=state.status, detail=detail, counts=dict(counts))
         self.counts.update({f"batch_{name}": number for name, number in counts.items()})
         log.info("batch %s landed as %s: %s", state.batch_id, state.status, dict(counts))
+        if counts["form"] and not counts["ok"]:
+            raise refuse_form(self.answering.system, self.answering.sending, "every item of a batch")
 
     def _lost(self, state: BatchState) -> Reply:
         """What is on record for an item that is in no file."""
@@ -208,7 +211,7 @@ class Batching:
         parsed = parse_reply(reply, output) if reply.outcome == "answered" else None
         intent = Intent(**row)
         result: Result = bill(intent, reply, parsed, price, 0.0)
-        counts[result.outcome] += 1
+        counts.update({result.outcome: 1, reply.cause: 1} if reply.cause == "form" else {result.outcome: 1})
         answer = None
         if parsed is not None and parsed.answer is not None:
             key = row["inference_key"]
@@ -261,7 +264,9 @@ class Batching:
             ending = "empty_input"
         elif tried.get("outcome") == "refused":
             ending = "refused"
-        elif tried.get("outcome") in ("invalid", "empty") and unusable > self.answering.run.case.model.reasks:
+        elif tried.get("outcome") in ("invalid", "empty") and (
+            unusable > self.answering.run.case.model.reasks or tried.get("detail") == CUT_OFF
+        ):
             ending = "invalid" if tried["outcome"] == "invalid" else "empty"
         elif failed >= MAX_ATTEMPTS or number >= MOST_ROUNDS:
             ending = "unavailable"
@@ -348,7 +353,7 @@ class _Builder:
             if taken:
                 connection.execute(tables.batch_job.insert().values(job))
                 sent = [replace(intent, batch_job_id=job_id) for intent in self.intents[:taken]]
-                audit.record_intents(connection, run, answering.pins, sent)
+                audit.record_intents(connection, run, answering.sending.on_record, sent)
                 self.jobs.append(Job(job_id, "intended", None, self.round))
             claims.release(connection, {intent.inference_key for intent in self.intents[taken:]})
         if taken < len(self.intents):

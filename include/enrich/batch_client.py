@@ -15,7 +15,8 @@ import httpx2
 import openai
 
 from include.connections import ModelEndpoint
-from include.enrich.client import Reply, read_completion
+from include.enrich.client import Reply, find_cause, is_quota, quota_used_up, read_completion
+from include.enrich.transport import open_sdk, refuse_redirect
 from include.errors import AccessDenied, ConfigurationError, SystemUnavailable
 from include.retry import MAX_ATTEMPTS, wait_seconds
 
@@ -58,13 +59,7 @@ class BatchClient:
     """An asynchronous client of one endpoint's batch API; close it by leaving the `async with` block."""
 
     def __init__(self, endpoint: ModelEndpoint) -> None:
-        self._client = openai.AsyncOpenAI(
-            api_key=endpoint.api_key,
-            base_url=endpoint.base_url,
-            max_retries=0,
-            timeout=httpx2.Timeout(_SECONDS, connect=20.0),
-            http_client=openai.DefaultAioHttpClient(),
-        )
+        self._client = open_sdk(endpoint, timeout=httpx2.Timeout(_SECONDS, connect=20.0))
 
     async def __aenter__(self) -> Self:
         return self
@@ -156,9 +151,12 @@ def read_item(line: bytes | str) -> BatchItem:
     if status == 200:
         return BatchItem(name, read_completion(response.get("body"), status, 0.0, response.get("request_id")))
     inner = _within(response.get("body"), "error")
-    detail = f"{status} {str(_within(inner, 'code') or _within(inner, 'type') or '')[:_CODE]}".strip()
+    said = inner if isinstance(inner, dict) else {}
+    detail = f"{status} {str(said.get('code') or said.get('type') or '')[:_CODE]}".strip()
+    may_help = status >= 500 or status in (408, 409, 429)
     return BatchItem(
-        name, Reply("http_error", 0.0, detail, status, retryable=status >= 500 or status in (408, 409, 429))
+        name,
+        Reply("http_error", 0.0, detail, status, retryable=may_help, cause=find_cause(status, said, {})),
     )
 
 
@@ -192,6 +190,11 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
 def _translate(error: openai.OpenAIError) -> Exception:
     """The SDK's error as ours, without its text: it may quote a request."""
     status = getattr(error, "status_code", None)
+    if isinstance(error, openai.APIStatusError):
+        refuse_redirect(error.response)
+        code = str(error.code or error.type or "")[:_CODE]
+        if is_quota(error.status_code, {"code": error.code, "type": error.type}):
+            return quota_used_up(f"{status} {code}".strip())
     about = f"batch API ({status or type(error).__name__})"
     if status in (401, 403):
         return AccessDenied("the key is wrong, expired or lacks a permission", system="model", about=about)

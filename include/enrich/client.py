@@ -1,4 +1,4 @@
-"""The model endpoint through the `openai` SDK; the only file that imports it.
+"""The model endpoint through the `openai` SDK.
 
 The SDK's own retries are off: one retry ladder (engine) decides, so that a call is never paid more often than the
 ledger says. The plain response is read instead of the SDK's models, which costs a third of the CPU.
@@ -17,17 +17,26 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import httpx2
-import openai
 
 from include.connections import ModelEndpoint
-from include.errors import AccessDenied, ConfigurationError
+from include.enrich.transport import open_sdk, refuse_redirect
+from include.errors import AccessDenied, ConfigurationError, QuotaUsedUp
 from include.models import Record
 from include.retry import retry_after_seconds
 
 CallOutcome = Literal["answered", "rate_limited", "http_error", "timeout", "cancelled"]
+Cause = Literal["", "form", "parameter", "too_large", "policy"]
+"""Why a request was rejected: the form asked of the answer, a parameter, or the row itself (its size, its content)."""
 CONNECT_SECONDS = 20.0
 logging.getLogger("httpx2").setLevel(logging.WARNING)  # it would log a line for every call
 _KEYS = re.compile(r"\b(sk|key|Bearer)[-_ ][\w-]{6,}", re.IGNORECASE)
+_QUOTA = re.compile(r"insufficient_(\w+_)?(quota|balance|credits?|funds)|billing_(hard_limit_reached|not_active)")
+_TOO_LARGE = re.compile(r"context[_ ](length|window|size)|too (large|long)|string_above_max_length", re.IGNORECASE)
+_POLICY = re.compile(r"content[_ ](filter|policy|management)|policy_violation|moderation", re.IGNORECASE)
+_FORM = re.compile(r"response_format|json_schema|json_object|structured output|guided_", re.IGNORECASE)
+_NOT_TAKEN = re.compile(r"unsupported|unknown|unrecognized|not support|not permitted|invalid|extra", re.IGNORECASE)
+_PAGE = re.compile(rb"\s*<(!doctype html|html)", re.IGNORECASE)
+AN_HTML_PAGE = "an HTML page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,7 @@ class Reply:
     retryable: bool = False
     usage_reported: bool = True
     maybe_billed: bool = False
+    cause: Cause = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -66,14 +76,12 @@ class ModelClient:
         """`timeout` bounds a whole call in seconds, `first_byte` its silence; `connections` are calls in flight."""
         if os.environ.get("NIGHTLEDGER_FORBID_MODEL_CALLS") == "1":
             raise ConfigurationError("model calls are forbidden here", system="model", action="See CONTRIBUTING.md")
-        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._http = openai.DefaultAioHttpClient(limits=limits)
-        self._client = openai.AsyncOpenAI(
-            api_key=endpoint.api_key, base_url=endpoint.base_url, max_retries=0, http_client=self._http
-        )
+        self._client = open_sdk(endpoint, connections=connections)
+        self._http = self._client._client
         waits = httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS), read=first_byte or timeout)
-        given = {**self._client.default_headers, **self._client.auth_headers}
-        self._url = httpx2.URL(f"{self._client.base_url}chat/completions")
+        given = {**self._client.auth_headers, **self._client.default_headers}
+        base = str(self._client.base_url).rstrip("/")
+        self._url = httpx2.URL(f"{base}/chat/completions", params=endpoint.query or None)
         self._headers = httpx2.Headers({name: value for name, value in given.items() if isinstance(value, str)})
         self._extensions = {"timeout": waits.as_dict()}
 
@@ -88,7 +96,8 @@ class ModelClient:
     async def ask(self, body: Record) -> Reply:
         """Send one chat completion and say what happened; only a wrong credential or request raises.
 
-        Raises AccessDenied (401, 403) and ConfigurationError (404: no such model), since no retry can help those.
+        Raises what no retry can help: AccessDenied (401, 403), QuotaUsedUp, ConfigurationError (404: no such model; a
+        redirect, which is never followed).
         """
         started = time.monotonic()
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
@@ -98,7 +107,7 @@ class ModelClient:
         except (TimeoutError, httpx2.HTTPError) as error:
             return _unanswered(error, time.monotonic() - started)
         latency = time.monotonic() - started
-        return _read(response, latency) if response.is_success else _refused(response, latency, str(body.get("model")))
+        return _read(response, latency) if response.is_success else _refused(response, latency, body)
 
 
 def _read(response: httpx2.Response, latency: float) -> Reply:
@@ -107,6 +116,9 @@ def _read(response: httpx2.Response, latency: float) -> Reply:
         body = json.loads(response.content.decode("utf-8", "replace"), strict=False)
     except (ValueError, RecursionError):
         body = None
+    if body is None and _PAGE.match(response.content):
+        detail = f"{AN_HTML_PAGE} came instead of a completion; is the base URL that of an API?"
+        return Reply("http_error", latency, detail, response.status_code, retryable=True, headers=headers)
     reply = read_completion(body, response.status_code, latency, headers.get("x-request-id"))
     return replace(reply, headers=headers)
 
@@ -119,9 +131,7 @@ def read_completion(body: Any, status: int, latency: float, request_id: str | No
         usage = body.get("usage") or {}
         tokens_in, tokens_out = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
         cached = _tokens((usage.get("prompt_tokens_details") or {}).get("cached_tokens"))
-        text = message.get("content")
-        if text is not None and not isinstance(text, str):
-            raise TypeError
+        text, refused = _join(message.get("content"))
     except (KeyError, IndexError, TypeError, AttributeError):
         problem = "the answer is no chat completion"
         return Reply("http_error", latency, problem, status, retryable=True, maybe_billed=True)
@@ -130,7 +140,7 @@ def read_completion(body: Any, status: int, latency: float, request_id: str | No
         latency,
         status=status,
         text=text,
-        refusal=_word(message.get("refusal")),
+        refusal=_word(message.get("refusal")) or refused,
         finish_reason=_word(choice.get("finish_reason")),
         model=_word(body.get("model")),
         request_id=_word(request_id) or _word(body.get("id")),
@@ -139,6 +149,18 @@ def read_completion(body: Any, status: int, latency: float, request_id: str | No
         tokens_cached=min(cached, tokens_in),
         usage_reported=tokens_in > 0,
     )
+
+
+def _join(content: Any) -> tuple[str | None, str | None]:
+    """The text of an answer, also if it comes in parts, and a refusal among them; TypeError for what is neither."""
+    if content is None or isinstance(content, str):
+        return content, None
+    if not isinstance(content, list):
+        raise TypeError
+    parts = [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
+    said: list[Any] = [part.get("text") for part in parts if part.get("type") in ("text", "output_text")]
+    refused = next((_word(part.get("refusal")) for part in parts if part.get("type") == "refusal"), None)
+    return "".join(said), refused  # join raises TypeError for what is no text
 
 
 def _word(value: Any) -> str | None:
@@ -173,35 +195,72 @@ def _unanswered(error: Exception, latency: float) -> Reply:
     return Reply("http_error", latency, reason, retryable=True, maybe_billed=not unsent)
 
 
-def _refused(response: httpx2.Response, latency: float, model: str) -> Reply:
+def _refused(response: httpx2.Response, latency: float, sent: Record) -> Reply:
+    refuse_redirect(response)
     headers, status = _told(response), response.status_code
     error = _error_of(response)
-    code, detail = str(error.get("code") or ""), _scrub(status, error)
+    detail = _scrub(status, error)
+    if is_quota(status, error):
+        raise quota_used_up(detail) from None
     if status in (401, 403):
         reason = "the key is wrong or expired" if status == 401 else "the key lacks a permission"
         raise AccessDenied(
             f"{reason} ({status})", system="model", action="Renew the key in the connection of this system"
         ) from None
     if status == 404:
-        raise ConfigurationError(f"no such model or path: {detail}", system="model", about=model) from None
+        raise ConfigurationError(
+            f"no such model or path: {detail}", system="model", about=str(sent.get("model"))
+        ) from None
     return Reply(
-        "rate_limited" if status == 429 and code != "insufficient_quota" else "http_error",
+        "rate_limited" if status == 429 else "http_error",
         latency,
         detail,
         status,
         request_id=headers.get("x-request-id"),
         retry_after=retry_after_seconds(headers),
         retryable=status in (408, 409, 429) or status >= 500,
+        cause=find_cause(status, error, sent),
         headers=headers,
     )
+
+
+def is_quota(status: int, error: Record) -> bool:
+    """Whether the vendor says that what was paid for is used up, which no waiting brings back."""
+    said = f"{error.get('code')} {error.get('type')}"
+    return status == 402 or (status in (403, 429) and _QUOTA.search(said) is not None)
+
+
+def quota_used_up(detail: str) -> QuotaUsedUp:
+    """The error that ends a run at once."""
+    action = "Add credit or raise the ceiling in the vendor's account; what is answered is on record, so run again then"
+    return QuotaUsedUp(f"the quota of the vendor's account is used up ({detail})", system="model", action=action)
+
+
+def find_cause(status: int, error: Record, sent: Record) -> Cause:
+    """What a rejected request was rejected for: first what is the row's, then what is wrong for every row."""
+    if status in (408, 409, 429):
+        return ""
+    said = f"{error.get('code')} {error.get('type')} {error.get('message')}"
+    named = str(error.get("param") or "").split(".")[0].split("[")[0]
+    if status < 500 and named in sent.keys() - {"model", "messages", "response_format"}:
+        return "parameter"
+    if status == 413 or _TOO_LARGE.search(said):
+        return "too_large"
+    if _POLICY.search(said):
+        return "policy"
+    if named == "response_format" or _FORM.search(said):
+        return "form"
+    names = sent.keys() - {"model", "messages", "response_format"}
+    is_named = any(re.search(rf"[\"'`]{re.escape(name)}[\"'`]", said) for name in names)
+    return "parameter" if status < 500 and is_named and _NOT_TAKEN.search(said) else ""
 
 
 def _error_of(response: httpx2.Response) -> Record:
     """The vendor's error object, or an empty one where a proxy answered something else."""
     try:
         body = json.loads(response.content)
-    except ValueError:
-        return {}
+    except (ValueError, RecursionError):
+        return {"code": AN_HTML_PAGE} if _PAGE.match(response.content) else {}
     error = body.get("error", body) if isinstance(body, dict) else {}
     return error if isinstance(error, dict) else {"message": str(error)}
 

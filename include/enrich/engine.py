@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, Protocol
@@ -22,7 +22,6 @@ from include.enrich.limiter import Lease, Limiter, LimitReached
 from include.enrich.parse import Parsed, parse_reply
 from include.enrich.plan import Question, estimate_tokens, most_tokens
 from include.enrich.prices import Price
-from include.enrich.rejections import fault_of_row
 from include.errors import ConfigurationError
 from include.ledger.audit import Answer, Intent
 from include.models import Origin, Record
@@ -44,6 +43,8 @@ REJECTED_AT_FIRST = 20
 """Questions rejected (400 and the like) without a single answer, after which the request itself is taken for wrong."""
 DOWN = "the model is down for every row"
 OVER_CEILING = "a cost ceiling is reached"
+_OF_ROW: Mapping[str, Ending] = {"too_large": "too_large", "policy": "refused"}
+"""Causes of a rejection that are the row's: it ends alone, and says nothing about the request as such."""
 TAKEN = "another process has taken the question over"
 HEDGE = "hedge"
 """The kind of a second call for a question whose first one takes too long."""
@@ -222,7 +223,7 @@ class Engine:
             if parsed is not None:
                 if parsed.outcome == "ok":
                     return Settled(question, "answered", "", tries, parsed.answer, called.inference_id)
-                if parsed.outcome == "refused" or reply.finish_reason == "length" or reasked >= self.reasks:
+                if parsed.outcome == "refused" or parsed.in_vain or reasked >= self.reasks:
                     return Settled(question, parsed.outcome, parsed.problem, tries)
                 reasked, kind = reasked + 1, "re-ask"
                 messages = [*messages[:2], *self._correction(reply, parsed)]
@@ -238,9 +239,8 @@ class Engine:
 
     def _reject(self, reply: Reply) -> Ending:
         """How a rejected question ends; raises when not one was accepted so far and it is not the rows' fault."""
-        of_row = fault_of_row(reply.detail, reply.status)
-        if of_row is not None:
-            return of_row
+        if reply.cause in _OF_ROW:
+            return _OF_ROW[reply.cause]
         self._rejected += 1
         if self._rejected >= REJECTED_AT_FIRST and not self.counts["ok"]:
             raise ConfigurationError(

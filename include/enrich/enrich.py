@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -118,13 +118,14 @@ def begin(night: Night, good: Manifest) -> Work:
     """Open the work on a dataset or shard; raises ConfigurationError where the run may not go on."""
     require_engine(night, good.rows)
     prompt, choice, rows = load_prompt(night.case), night.case.model, part_of(good)[1]
-    pins = pin(night, prompt)
-    _hold_to_run(night, pins)
     chain = []
-    for system_name, model in [(choice.system, pins.model), *((one.system, one.name) for one in choice.failover)]:
+    for system_name, model in [(choice.system, None), *((one.system, one.name) for one in choice.failover)]:
         system = night.system(system_name)
+        pins = pin(night, prompt, system, model)
+        if model is None:
+            _hold_to_run(night, pins)
         endpoint = night.connections.model(system.connection)
-        chain.append(prepare(night, system, endpoint, prompt, replace(pins, model=model), rows))
+        chain.append(prepare(night, system, endpoint, prompt, pins, rows))
     for answering in chain[:-1]:
         answering.has_next = night.engine == "live"
     return Work(night, good, chain, time.monotonic())

@@ -91,7 +91,7 @@ def enrich_file(
     Returns the counts. Whatever is answered is on record at once: after a kill, the same command asks what is left.
     """
     started, cpu = time.monotonic(), time.process_time()
-    pins = pin(run, prompt)
+    pins = pin(run, prompt, system)
     lines, bad = _quarantine(run, source)
     answering = prepare(run, system, endpoint, prompt, pins, lines - bad)
     answering.ask(_items(pins, source))

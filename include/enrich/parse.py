@@ -15,6 +15,9 @@ from include.models import Record
 LONGEST_ANSWER = 100_000
 """Characters; an answer beyond them is no answer to any schema, and is not searched for one."""
 _MOST_STARTS = 200  # places in prose where an object may begin that are tried
+CUT_OFF = "the answer was cut off at the most output tokens it may have"
+_THOUGHT = re.compile(r"\A\s*<think(ing)?>", re.IGNORECASE)
+_THOUGHT_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _BLOCK = re.compile(r"```(?:json)?(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
@@ -26,18 +29,29 @@ class Parsed:
     answer: Record | None = None
     problem: str = ""
 
+    @property
+    def in_vain(self) -> bool:
+        """Whether the same question at the same limits would be paid again for the same ending."""
+        return self.problem == CUT_OFF
+
 
 def parse_reply(reply: Reply, output: type[BaseModel]) -> Parsed:
-    """Judge an answered call. One JSON object in a code block or inside prose is accepted; two are ambiguous."""
+    """Judge an answered call. One JSON object in a code block or inside prose is accepted; two are ambiguous.
+
+    What the model thinks aloud before its answer is left out.
+    """
     if reply.refusal or reply.finish_reason == "content_filter":
         return Parsed("refused", problem="the model refused")
+    if reply.finish_reason == "length":
+        return Parsed("invalid", problem=CUT_OFF)
     if not (reply.text or "").strip():
         return Parsed("empty", problem="the answer was empty")
     if len(str(reply.text)) > LONGEST_ANSWER:
         return Parsed("invalid", problem=f"the answer had {len(str(reply.text)):,} characters")
-    if reply.finish_reason == "length":
-        return Parsed("invalid", problem="the answer was cut off before its end")
-    found = _find_objects(str(reply.text))
+    said = _without_thoughts(str(reply.text))
+    if not said.strip():
+        return Parsed("empty", problem="it held thoughts and no answer")
+    found = _find_objects(said)
     if len(found) != 1:
         problem = "it held no JSON object" if not found else f"it held {len(found)} JSON objects instead of one"
         return Parsed("invalid", problem=problem)
@@ -49,6 +63,14 @@ def parse_reply(reply: Reply, output: type[BaseModel]) -> Parsed:
     except ValueError:
         return Parsed("invalid", problem="a number in it is NaN or infinite, which is no JSON")
     return Parsed("ok", answer)
+
+
+def _without_thoughts(text: str) -> str:
+    """What follows the last `</think>`; a template may have opened the thoughts before the answer began."""
+    ends = list(_THOUGHT_END.finditer(text))
+    if not ends:
+        return "" if _THOUGHT.match(text) else text
+    return text if _load(text) is not None else text[ends[-1].end() :]  # within an answer the word is data
 
 
 def _find_objects(text: str) -> list[Record]:

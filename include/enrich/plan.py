@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +14,17 @@ from include.canonical import canonical, digest
 from include.enrich.prompt import Prompt
 from include.errors import ContractBroken
 from include.ledger.audit import Answer, Pins
+from include.ledger.homes import find_home
 from include.models import Record
 from include.night import Run
-from include.systems import System
+from include.systems import ModelSettings, System
+from include.use_case import ModelChoice
 
+log = logging.getLogger(__name__)
 _BYTES_PER_TOKEN = 3.0  # below what English, JSON and most scripts take, so that estimates err upward
 _TOKENS_PER_MESSAGE = 8
+ON_RECORD_ONLY = frozenset(("max_output_tokens", "structured_output", "token_limit", "endpoint"))
+"""Parameters on record that say how a call is made; the others are sent as they are."""
 UNKNOWN_CONTEXT = 1_000_000
 """Tokens assumed for a model that the registry does not list; the vendor's own refusal is then the limit."""
 
@@ -50,11 +56,48 @@ class Question:
         return self.items[0]
 
 
-def pin(run: Run, prompt: Prompt) -> Pins:
-    """What every row of the run is asked with."""
-    choice = run.case.model
-    parameters = {**choice.parameters, "max_output_tokens": choice.max_output_tokens}
-    return Pins(prompt.version, prompt.hash, run.model_name, parameters, run.case.contract_hash)
+def pin(run: Run, prompt: Prompt, system: System, model: str | None = None) -> Pins:
+    """What every row of the run is asked with through a system; `model` is one that takes over from the run's own.
+
+    Whatever the registry says that may change an answer is among the parameters, and so is the system, unless it is the
+    one that answered first: its answers keep the keys that they have always had.
+    """
+    name, choice = model or run.model_name, run.case.model
+    settings = system.settings_for(name)
+    parameters = {**_accepted(choice, name, settings), **settings.always, "max_output_tokens": choice.max_output_tokens}
+    if settings.structured_output != ModelSettings().structured_output:
+        parameters |= structured_output(settings.structured_output)
+    if settings.token_limit != ModelSettings().token_limit:
+        parameters["token_limit"] = settings.token_limit
+    parameters |= _belonging(run, name, system)
+    return Pins(prompt.version, prompt.hash, name, parameters, run.case.contract_hash)
+
+
+def structured_output(forms: Sequence[str]) -> Record:
+    """What is on record for a form of answer that is not the usual one."""
+    return {"structured_output": ", else ".join(forms)}
+
+
+def _accepted(choice: ModelChoice, model: str, settings: ModelSettings) -> Record:
+    """The use case's parameters that a model takes; what is left out is said."""
+    known = settings.parameters
+    if known is None:
+        known = tuple(choice.parameters) if model == choice.name else ()
+    dropped = sorted(choice.parameters.keys() - set(known))
+    if dropped:
+        log.warning("%s is asked without %s: the registry does not say that it takes them", model, ", ".join(dropped))
+    return {name: value for name, value in choice.parameters.items() if name in known}
+
+
+def _belonging(run: Run, model: str, system: System) -> Record:
+    """The system as a parameter, unless the answers without one are its own; an address is never at home."""
+    identity, is_address = system.answers_as or system.name, "://" in system.answers_as
+    home = find_home(run.ledger, run.case.name, model, identity, claim=not is_address)
+    if home == identity:
+        return {}
+    if home is not None:
+        log.info("%s is asked at %s: no answer from %s is used again for it", model, identity, home)
+    return {"endpoint": identity}
 
 
 def make_item(run: Run, pins: Pins, row: Record) -> Item:
@@ -66,7 +109,10 @@ def make_item(run: Run, pins: Pins, row: Record) -> Item:
 def address(pins: Pins, row_id: str, row_key: str, lineage: str, seen: Record, record: Record) -> Item:
     """A row under its inference key: contract, prompt, model, parameters and what the model sees."""
     content = canonical(seen)
-    asked = [pins.contract_hash, pins.prompt_hash, pins.model, pins.parameters, content]
+    parameters = pins.parameters
+    if "token_limit" in parameters:  # the same limit by another name
+        parameters = {name: value for name, value in parameters.items() if name != "token_limit"}
+    asked = [pins.contract_hash, pins.prompt_hash, pins.model, parameters, content]
     return Item(row_id, row_key, lineage, seen, digest(asked), digest(content), record)
 
 

@@ -73,7 +73,7 @@ def preview(night: Night, good: Manifest, seen: set[bytes] | None = None) -> Pre
     with `re_infer` all, under which every night asks for itself.
     """
     prompt = load_prompt(night.case)
-    pins = pin(night, prompt)
+    pins = pin(night, prompt, night.system(night.case.model.system))
     keys = set[bytes]() if seen is None or night.options.re_infer is ReInfer.ALL else seen
     count = _Count(night, prompt, keys)
     columns = [*_IDENTITY, *night.case.model_sees]

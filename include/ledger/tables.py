@@ -252,6 +252,7 @@ answer = _table(
     contract_hash=Text,
     recorded_at=_TIME,
 )
+answer_home = _table("answer_home", "use_case model", use_case=Text, model=Text, system=Text, recorded_at=_TIME)
 decision = _table(
     "decision",
     "decision_id",

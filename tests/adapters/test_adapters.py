@@ -9,6 +9,7 @@ from typing import Any
 
 import pendulum
 import pytest
+import requests
 
 from include.errors import AccessDenied, ConfigurationError, SystemUnavailable
 from include.models import Mode, ReInfer
@@ -83,7 +84,8 @@ def test_connections_come_from_airflow(monkeypatch: pytest.MonkeyPatch, caplog: 
         http = connections.http("crm_default")
         endpoint = connections.model("openai_default")
     assert http.base_url == "http://127.0.0.1:8123"
-    assert http.session.headers["Authorization"] == "Bearer pat-secret-1"
+    sent = http.session.prepare_request(requests.Request("GET", http.base_url))
+    assert sent.headers["Authorization"] == "Bearer pat-secret-1"
     assert str(endpoint.base_url).rstrip("/") == "http://127.0.0.1:9/v1"
     assert endpoint.api_key == "sk-secret-2"
     assert "secret" not in repr(endpoint)

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 from sqlalchemy.engine import make_url
 
 from include.connections import EnvironmentConnections
@@ -57,16 +58,16 @@ def test_http_sends_the_password_as_bearer_token(
 ) -> None:
     define("crm_default", conn_type="http", password=SECRET, **fields)
     endpoint = connections.http("crm_default")
-    assert endpoint.session.headers["Authorization"] == f"Bearer {SECRET}"
-    assert not endpoint.session.auth
+    sent = endpoint.session.prepare_request(requests.Request("GET", endpoint.base_url))
+    assert sent.headers["Authorization"] == f"Bearer {SECRET}"
     assert endpoint.base_url == base_url == EnvironmentConnections().http("crm_default").base_url
 
 
 def test_a_login_is_sent_as_login(connections: AirflowConnections, define: Define) -> None:
     define("crm_default", conn_type="http", schema="http", host="127.0.0.1", login="me", password="pw")
-    session = connections.http("crm_default").session
-    assert "Authorization" not in session.headers
-    assert (session.auth.username, session.auth.password) == ("me", "pw")  # type: ignore[union-attr]
+    endpoint = connections.http("crm_default")
+    sent = endpoint.session.prepare_request(requests.Request("GET", endpoint.base_url))
+    assert sent.headers["Authorization"] == "Basic bWU6cHc="
 
 
 @pytest.mark.parametrize("kind", ["http", "model"])
@@ -80,16 +81,17 @@ def test_a_missing_drop_names_the_variable_to_set(connections: AirflowConnection
         pass
 
 
-def test_the_model_endpoint_is_what_the_hook_makes_of_it(connections: AirflowConnections, define: Define) -> None:
+def test_the_model_endpoint_is_that_of_the_command_line(connections: AirflowConnections, define: Define) -> None:
     define("openai_default", conn_type="openai", host="http://127.0.0.1:9/v1", password=SECRET)
     endpoint = connections.model("openai_default")
     assert (str(endpoint.base_url).rstrip("/"), endpoint.api_key) == ("http://127.0.0.1:9/v1", SECRET)
     assert SECRET not in repr(endpoint)
+    assert endpoint == EnvironmentConnections().model("openai_default")
 
 
 def test_a_model_without_host_is_the_vendors(connections: AirflowConnections, define: Define) -> None:
     define("openai_default", conn_type="openai", password=SECRET)
-    assert str(connections.model("openai_default").base_url).startswith("https://api.openai.com/v1")
+    assert connections.model("openai_default").base_url is None
 
 
 def test_a_database_over_tcp_and_over_a_socket(connections: AirflowConnections, define: Define) -> None:
@@ -110,10 +112,48 @@ def test_a_database_that_is_not_defined_is_none(connections: AirflowConnections)
     assert connections.database("nowhere_db") is None
 
 
+def test_a_database_that_cannot_be_used_is_not_taken_for_none(connections: AirflowConnections, define: Define) -> None:
+    define("nightledger_db", conn_type="postgres", host="db.example", extra={"sslmode": ["require"]})
+    for found in (connections, EnvironmentConnections()):
+        with pytest.raises(ConfigurationError, match="sslmode"):
+            found.database("nightledger_db")
+
+
 def test_fields_are_those_that_the_command_line_reads(connections: AirflowConnections, define: Define) -> None:
     extra = {"host_key": "ssh-ed25519 AAAA", "key_file": "/keys/client"}
     define("sftp_default", conn_type="sftp", host="127.0.0.1", port=2222, login="drop", extra=extra)
     assert connections.get("sftp_default") == EnvironmentConnections().get("sftp_default")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://me:p%20w@api.example:8443/https?verify=false&X-Api-Key=k",
+        "http://https://me:pw@api.example:8443/base",
+        "http://:token@[::1]:8443/http",
+        "openai://:key@http%3A%2F%2Fapi.example%2Fv1",
+        "openai:///?__extra__=%7B%22openai_client_kwargs%22%3A%20%7B%22timeout%22%3A%205%7D%7D",
+        "http://api.example?proxy=http%3A%2F%2Fproxy.example%3A3128&empty=",
+    ],
+)
+def test_a_uri_means_the_same_to_both(
+    connections: AirflowConnections, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", uri)
+    assert connections.get("crm_default") == EnvironmentConnections().get("crm_default")
+
+
+def test_a_host_is_reached_the_same_way_by_both(connections: AirflowConnections, define: Define) -> None:
+    extra = {"proxies": {"https": "http://proxy.example:3128"}, "verify": False, "trust_env": False, "X-Team": "data"}
+    define("crm_default", conn_type="http", host="api.example", port=8443, login="me", password=SECRET, extra=extra)
+    ours, theirs = connections.http("crm_default"), EnvironmentConnections().http("crm_default")
+    assert ours.base_url == theirs.base_url == "https://api.example:8443"
+    for name in ("proxies", "verify", "cert", "trust_env", "auth", "headers"):
+        assert getattr(ours.session, name) == getattr(theirs.session, name), name
+    kwargs = {"timeout": 90, "default_query": {"api-version": "1"}, "organization": "o"}
+    define("openai_default", conn_type="openai", password="k", extra={**extra, "openai_client_kwargs": kwargs})
+    assert connections.model("openai_default") == EnvironmentConnections().model("openai_default")
+    assert connections.model("openai_default").timeout == 90
 
 
 def test_no_secret_is_logged(connections: AirflowConnections, define: Define, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from sqlalchemy.engine import make_url
 
 from include.cli import main
+from include.enrich.parse import CUT_OFF
 from include.ledger.verify import verify
 from include.models import Record
 from include.sandbox.config import SandboxConfig
@@ -26,6 +28,7 @@ from include.sandbox.process import running_sandbox
 from include.settings import ROOT
 from tests.core.conftest import Ledger
 from tests.core.enrich.test_enrich import rows
+from tests.core.odd_server import Seen, completion, odd_server, refusal
 from tests.core.test_whole_night import Sandbox
 
 ROWS = 40
@@ -193,3 +196,62 @@ def test_a_template_is_the_user_message(enrich: Enrich, ledger: Ledger, tmp_path
     assert enrich()[0] == 0
     said: list[Any] = rows(ledger, "SELECT messages -> 0 ->> 'content' FROM inference ORDER BY 1 LIMIT 1")
     assert said == [("Score Works 0 from 0 to 100.",)]
+
+
+def test_another_servers_answers_are_not_used_again(
+    enrich: Enrich, monkeypatch: pytest.MonkeyPatch, ledger: Ledger
+) -> None:
+    with (
+        odd_server(lambda _: completion('{"score": 1}')) as trial,
+        odd_server(lambda _: completion('{"score": 2}')) as ours,
+    ):
+        assert enrich("--base-url", f"{trial.url}/v1")[1]["calls"] == ROWS
+        code, counts, results = enrich("--base-url", f"{ours.url}/v1")
+        assert (code, counts["calls"], counts["reused"]) == (0, ROWS, 0)
+        assert {line["output"]["score"] for line in results} == {2}
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-another")
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{trial.url}/v1/")
+        assert enrich()[1]["reused"] == ROWS, "the same server by another key"
+        asked = rows(ledger, "SELECT DISTINCT parameters ->> 'endpoint' FROM inference ORDER BY 1")
+        assert {one[0].partition("#")[0] for one in asked} == {trial.url, ours.url}
+
+
+def test_a_server_without_structured_output_is_asked_in_the_next_form(enrich: Enrich, ledger: Ledger) -> None:
+    def answer(seen: Seen) -> web.Response:
+        form = seen.json["response_format"]["type"]
+        return completion('{"score": 1}') if form == "json_object" else refusal(500, f"{form} is not implemented")
+
+    with odd_server(answer) as server:
+        given = ("--base-url", f"{server.url}/v1", "--token-limit", "max_tokens", "--concurrency", "2")
+        code, _, _ = enrich(*given)
+        assert code == 2
+        code, counts, _ = enrich(*given, "--structured-output", "json_schema,json_object")
+        assert (code, counts["answered"]) == (0, ROWS)
+        assert all(one.json["max_tokens"] == 400 for one in server.seen)
+        assert enrich(*given, "--structured-output", "json_schema,json_object")[1]["calls"] == 0
+    forms = rows(
+        ledger,
+        "SELECT i.parameters ->> 'structured_output', r.outcome, count(*) FROM inference i "
+        "JOIN inference_result r USING (inference_id) WHERE r.outcome = 'ok' GROUP BY 1, 2",
+    )
+    assert sum(count for _, _, count in forms) == ROWS
+    assert {form for form, _, _ in forms} <= {"json_object", "json_schema, else json_object"}
+
+
+def test_a_quota_that_is_used_up_ends_the_run_at_once_and_says_so(
+    enrich: Enrich, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quota = {"message": "You exceeded your current quota", "code": "insufficient_quota"}
+    with odd_server(lambda _: refusal(429, **quota)) as server:
+        code, _, results = enrich("--base-url", f"{server.url}/v1", "--concurrency", "4")
+        assert (code, results) == (2, [])
+        assert len(server.seen) <= 4
+    assert "the quota of the vendor's account is used up (429 insufficient_quota" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["", '{"score": 1'])
+def test_an_answer_that_is_cut_off_is_paid_once(enrich: Enrich, content: str) -> None:
+    with odd_server(lambda _: completion(content, "length")) as server:
+        code, counts, results = enrich("--base-url", f"{server.url}/v1")
+        assert (code, counts["calls"], len(server.seen)) == (1, ROWS, ROWS)
+    assert {(line["cause"], line["detail"]) for line in results} == {("invalid_output", CUT_OFF)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import requests
 from sqlalchemy.engine import make_url
 
 from include.connections import Connection, EnvironmentConnections, ModelEndpoint, database_url
@@ -92,8 +93,8 @@ def test_the_process_environment_is_read_when_called(monkeypatch: pytest.MonkeyP
 def test_http_sends_the_password_as_bearer_token(given: dict[str, object], base_url: str) -> None:
     endpoint = only("crm_default", {**given, "password": SECRET}).http("crm_default")
     assert endpoint.base_url == base_url
-    assert endpoint.session.headers["Authorization"] == f"Bearer {SECRET}"
-    assert not endpoint.session.trust_env, "a .netrc must not replace the token"
+    sent = endpoint.session.prepare_request(requests.Request("GET", endpoint.base_url))
+    assert sent.headers["Authorization"] == f"Bearer {SECRET}"
 
 
 def test_the_model_is_reached_by_host_and_password() -> None:
@@ -119,6 +120,14 @@ def test_a_database_over_a_unix_socket() -> None:
     parts = make_url(url)
     assert (parts.host, dict(parts.query), parts.database) == (None, {"host": "/run/my pg"}, "books")
     assert (parts.username, parts.password) == ("me", SECRET)
+
+
+def test_a_database_is_reached_by_tls_as_the_extra_says_and_by_ipv6() -> None:
+    given = {"sslmode": "verify-full", "sslrootcert": "/run/ca.pem", "cursor": "dictcursor"}
+    for host in ("::1", "/run/pg"):
+        url = make_url(database_url(Connection("db", host=host, login="me", extra=given)))
+        assert {name: url.query.get(name) for name in given} == {**given, "cursor": None}
+    assert make_url(database_url(Connection("db", host="::1", login="me"))).host == "::1"
 
 
 def test_a_database_has_defaults() -> None:

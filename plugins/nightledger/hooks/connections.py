@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from include.connections import Connection, HttpEndpoint, ModelEndpoint, database_url
+from include.connections import Connection, HttpEndpoint, ModelEndpoint, database_url, open_http, open_model
 from include.errors import AccessDenied, ConfigurationError, SystemUnavailable
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class AirflowConnections:
-    """Opens systems through HttpHook, SFTPHook and OpenAIHook."""
+    """Opens systems by Airflow's connections; HTTP and models as the command line does, SFTP through SFTPHook."""
 
     def get(self, conn_id: str) -> Connection:
         """The Airflow connection's fields; raises ConfigurationError if there is none of that id."""
@@ -40,14 +40,8 @@ class AirflowConnections:
         )
 
     def http(self, conn_id: str) -> HttpEndpoint:
-        """HttpHook's session, kept for all calls; without a login the password is a bearer token."""
-        from airflow.providers.http.hooks.http import HttpHook
-
-        found = self.get(conn_id)
-        hook = HttpHook(http_conn_id=conn_id)
-        bearer = {} if found.login else {"Authorization": f"Bearer {found.password}"}
-        session = hook.get_conn(headers=bearer)
-        return HttpEndpoint(session, hook.base_url)
+        """A kept session, as the core makes it for every connection."""
+        return open_http(self.get(conn_id))
 
     @contextmanager
     def sftp(self, conn_id: str) -> Iterator[paramiko.SFTPClient]:
@@ -74,16 +68,14 @@ class AirflowConnections:
             managed.__exit__(None, None, None)
 
     def model(self, conn_id: str) -> ModelEndpoint:
-        """Key and base URL as OpenAIHook understands the connection."""
-        from airflow.providers.openai.hooks.openai import OpenAIHook
-
-        self.get(conn_id)
-        client = OpenAIHook(conn_id=conn_id).get_conn()
-        return ModelEndpoint(str(client.base_url), client.api_key)
+        """Key, base URL and settings, as the core reads them from every connection."""
+        return open_model(self.get(conn_id))
 
     def database(self, conn_id: str) -> str | None:
         """SQLAlchemy URL for psycopg, or None if no such connection exists."""
         try:
             return database_url(self.get(conn_id))
-        except ConfigurationError:
-            return None
+        except ConfigurationError as error:
+            if error.problem == "no such connection":
+                return None
+            raise

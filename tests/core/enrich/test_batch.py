@@ -220,6 +220,33 @@ def test_a_cancelled_batch_keeps_what_it_answered(batch_of: BatchOf, sandbox: Sa
     assert sandbox.billed()["billed_calls"] == LEADS
 
 
+def test_settings_of_the_model_hold_in_a_batch_too(batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger) -> None:
+    night = batch_of('request.structured_output = "json_object"\nrequest.token_limit = "max_tokens"')
+    asked(night)
+    parameters = {"structured_output": "json_object", "token_limit": "max_tokens", "max_output_tokens": 400}
+    (found,) = rows(ledger, "SELECT DISTINCT parameters FROM inference")
+    assert {name: found[0][name] for name in parameters} == parameters
+    (file,) = rows(ledger, "SELECT input_file_id FROM batch_job WHERE round = 0")
+    sent = requests.get(
+        f"{sandbox.endpoints.model_url}/files/{file[0]}/content",
+        headers={"Authorization": f"Bearer {sandbox.endpoints.model_key}"},
+        timeout=10,
+    ).text
+    body = json.loads(sent.splitlines()[0])["body"]
+    assert (body["max_tokens"], body["response_format"]) == (400, {"type": "json_object"})
+    assert "JSON Schema" in body["messages"][0]["content"]
+
+
+def test_a_batch_whose_form_is_refused_ends_with_the_form_named(
+    batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.enrich.request.response_format", lambda *_: {"type": "json_schema"})
+    with pytest.raises(ConfigurationError, match="refuses structured output by json_schema"):
+        asked(batch_of())
+    assert [status for status, *_ in jobs(ledger)] == ["landed"]
+    assert sandbox.billed()["billed_calls"] == 0
+
+
 @pytest.mark.parametrize("line", ["", "nonsense", "[]", "{}", '{"custom_id": 7}', "[" * 100_000])
 def test_a_line_that_is_no_item_says_so(line: str) -> None:
     item = read_item(line or "null")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -263,6 +264,30 @@ def test_a_request_that_is_wrong_for_every_row_stops_the_run() -> None:
     with pytest.raises(ConfigurationError, match="were all rejected: 400 bad request"):
         ask(client, Ledger(), [question(n) for n in range(200)])
     assert REJECTED_AT_FIRST <= len(client.sent) <= REJECTED_AT_FIRST + 4
+
+
+def test_rejections_that_belong_to_rows_never_count_as_a_wrong_request() -> None:
+    class Choosy(Client):
+        async def ask(self, body: Record) -> Reply:
+            self.sent.append(body)
+            large = "long" in body["messages"][1]["content"]
+            return Reply("http_error", 0.01, "400 context", 400, cause="too_large") if large else OK
+
+    long = [replace(question(n), message="a long one") for n in range(25)]
+    ended = ask(Choosy(OK), Ledger(), [*long, *(question(n) for n in range(25, 35))])
+    assert Counter(one.ending for one in ended) == {"too_large": 25, "answered": 10}
+
+
+def test_a_question_that_another_process_has_taken_ends_alone() -> None:
+    class Lost(Ledger):
+        def _take(self, entry: Entry) -> Taken:
+            lost = isinstance(entry, Intent) and entry.row_id == "row3"
+            return Taken.NOT_OURS if lost else super()._take(entry)
+
+    client = Client(OK)
+    ended = ask(client, Lost(), [question(n) for n in range(10)])
+    assert Counter(one.ending for one in ended) == {"answered": 9, "taken": 1}
+    assert len(client.sent) == 9
 
 
 class Hanging(Client):

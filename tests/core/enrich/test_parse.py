@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from include.enrich.client import Reply
-from include.enrich.parse import LONGEST_ANSWER, parse_reply
+from include.enrich.parse import CUT_OFF, LONGEST_ANSWER, parse_reply
 from include.use_cases.crm_lead_scoring.output import Output
 
 GOOD = {
@@ -73,8 +73,38 @@ def test_a_refusal_is_refused_even_with_text() -> None:
     assert parse_reply(reply(None, finish_reason="content_filter"), Output).outcome == "refused"
 
 
-def test_an_answer_cut_off_is_invalid_even_if_it_parses() -> None:
-    assert parse_reply(reply(json.dumps(GOOD), finish_reason="length"), Output).outcome == "invalid"
+@pytest.mark.parametrize("text", [json.dumps(GOOD), json.dumps(GOOD)[:40], "", None], ids=["whole", "cut", "", "none"])
+def test_an_answer_cut_off_is_invalid_whatever_is_there_and_not_asked_again(text: str | None) -> None:
+    parsed = parse_reply(reply(text, finish_reason="length"), Output)
+    assert (parsed.outcome, parsed.problem, parsed.in_vain) == ("invalid", CUT_OFF, True)
+    assert not parse_reply(reply("{}"), Output).in_vain
+
+
+@pytest.mark.parametrize(
+    "thoughts",
+    [
+        "<think>\nPerhaps {\"score\": 1}? No: {'tier': {}}.\n</think>",
+        "<thinking>{}</thinking>\n\n",
+        'It is {"score": 1}.\n</think>\n',
+        "<think>{}</think> so <think>{}</think>",
+        "<THINK>{}</THINK>",
+    ],
+    ids=["braces", "thinking", "opened by the template", "twice", "capitals"],
+)
+@pytest.mark.parametrize("form", ["{}", "```json\n{}\n```"])
+def test_what_a_model_thinks_is_no_answer(thoughts: str, form: str) -> None:
+    parsed = parse_reply(reply(thoughts + form.replace("{}", json.dumps(GOOD))), Output)
+    assert (parsed.outcome, (parsed.answer or {}).get("score")) == ("ok", 71)
+
+
+def test_thoughts_without_an_end_hold_no_answer() -> None:
+    assert parse_reply(reply(f"<think>So {json.dumps(GOOD)}"), Output).outcome == "empty"
+    assert parse_reply(reply(f"<think>So {json.dumps(GOOD)}</think>"), Output).outcome == "empty"
+
+
+def test_the_same_word_inside_an_answer_is_data() -> None:
+    said = {**GOOD, "summary": "They sell </think> tanks."}
+    assert parse_reply(reply(json.dumps(said)), Output).answer == {**said, "reasons": ["decision maker"]}
 
 
 def test_braces_in_prose_do_not_hide_the_answer() -> None:
@@ -99,9 +129,9 @@ def test_braces_in_prose_do_not_hide_the_answer() -> None:
     ids=["braces", "300 braces", "objects", "lists", "list in an object", "texts", "ticks", "blank", "lines", "number"],
 )
 def test_hostile_text_is_judged_at_once(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert parse_reply(reply(text), Output).outcome == "invalid"
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 def test_a_megabyte_is_no_answer_and_is_not_searched_for_one() -> None:

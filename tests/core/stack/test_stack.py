@@ -12,15 +12,18 @@ from typing import Any
 
 import psycopg
 import pytest
+from aiohttp import web
 from psycopg import sql
 
 from include.connections import EnvironmentConnections
 from include.ledger.database import open_engine
 from include.stack import environment, postgres, processes, stack
+from include.stack.api import AirflowApi
 from include.stack.environment import PREFIX, SANDBOX_CONNECTIONS, children_environment, read_environment
 from include.stack.errors import StackError
 from include.stack.home import Home, open_home, open_secrets
 from include.stack.postgres import ROLES, Server, embedded_postgres, prepare
+from tests.core.odd_server import odd_server
 from tests.core.stack.test_environment import ENDPOINTS
 
 MINE = '{"conn_type": "http", "host": "https://crm.mine.example", "password": "mine"}'
@@ -188,3 +191,12 @@ def test_a_runtime_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatc
 def test_the_commit_is_named_or_left_blank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     assert environment.git_sha() == ""
+
+
+def test_the_login_to_airflow_follows_no_redirect() -> None:
+    with odd_server(lambda _: web.json_response({"access_token": "t"}, status=201)) as elsewhere:
+        moved = {"Location": f"{elsewhere.url}/auth/token"}
+        redirects = odd_server(lambda _: web.Response(status=307, headers=moved))
+        with redirects as server, pytest.raises(StackError, match="307"):
+            AirflowApi(server.url, "admin", "password").call("GET", "/pools")
+        assert elsewhere.seen == []
