@@ -350,7 +350,7 @@ class _Builder:
                 sent = [replace(intent, batch_job_id=job_id) for intent in self.intents[:taken]]
                 audit.record_intents(connection, run, answering.pins, sent)
                 self.jobs.append(Job(job_id, "intended", None, self.round))
-            claims.release(connection, {intent.inference_key for intent in self.intents[taken:]})
+            claims.release(connection, {intent.inference_key for intent in self.intents[taken:]}, claims.OF_A_JOB)
         if taken < len(self.intents):
             self.full, answering.why_deferred = True, OVER_CEILING
         self.intents, self.tokens, self.bytes, self.chunk = [], 0, 0, self.chunk + 1
