@@ -14,7 +14,7 @@ from typing import TextIO
 
 from sqlalchemy import Engine
 
-from include.commands import assess, check_file, dead_letters, enrich_file, plan, quarantine, validate
+from include.commands import assess, budget, check_file, dead_letters, enrich_file, plan, quarantine, validate
 from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError, NightledgerError
 from include.ledger import door
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
 
     assess.add(commands)
+    budget.add(commands)
     check_file.add(commands)
     enrich_file.add(commands)
     dead_letters.add(commands)
