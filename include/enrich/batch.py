@@ -207,7 +207,8 @@ class Batching:
         reply, output = item.reply, self.answering.output
         parsed = parse_reply(reply, output) if reply.outcome == "answered" else None
         intent = Intent(**row)
-        result: Result = bill(intent, reply, parsed, price, 0.0)
+        most = self.answering.run.case.model.max_output_tokens
+        result: Result = bill(intent, reply, parsed, price, 0.0, max_output=most)
         counts[result.outcome] += 1
         answer = None
         if parsed is not None and parsed.answer is not None:

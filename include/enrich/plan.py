@@ -17,7 +17,7 @@ from include.models import Record
 from include.night import Run
 from include.systems import System
 
-_BYTES_PER_TOKEN = 3.0  # below what English, JSON and most scripts take, so that estimates err upward
+BYTES_PER_TOKEN = 3.0  # below what English, JSON and most scripts take, so that estimates err upward
 _TOKENS_PER_MESSAGE = 8
 UNKNOWN_CONTEXT = 1_000_000
 """Tokens assumed for a model that the registry does not list; the vendor's own refusal is then the limit."""
@@ -92,7 +92,7 @@ def hold_to_input(answer: Answer, item: Item) -> None:
 def estimate_tokens(*texts: str) -> int:
     """Tokens that texts take at most, from their bytes; reported usage corrects it after the call."""
     return sum(
-        math.ceil(len(text.encode("utf-8", "replace")) / _BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE for text in texts
+        math.ceil(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE for text in texts
     )
 
 

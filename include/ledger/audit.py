@@ -16,6 +16,8 @@ from include.ledger.database import copy_rows, to_json, transaction
 from include.models import Interval, Origin, Record, ReInfer
 from include.night import Run
 
+CostBasis = Literal["reported", "estimated", "bounded", "none"]
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -38,7 +40,7 @@ class Result:
     """The outcome of one intent; times in milliseconds, cost in US dollars.
 
     `cost_basis` says how the cost is known: from the usage the vendor reported, estimated upward where it said nothing
-    and may have billed, or none where it cannot have billed.
+    and may have billed, bounded where it said more than the request can have taken, none where it cannot have billed.
     """
 
     inference_id: UUID
@@ -56,7 +58,7 @@ class Result:
     price_dated: str
     latency_ms: int
     queue_ms: int
-    cost_basis: Literal["reported", "estimated", "none"] = "reported"
+    cost_basis: CostBasis = "reported"
 
 
 @dataclass(frozen=True, slots=True)

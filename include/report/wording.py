@@ -183,6 +183,11 @@ def _spending(facts: Facts) -> Iterator[str]:
         yield f"{plural(model.rows_by_rule, 'row')} answered by the fallback rule"
     if model.without_result:
         yield f"{plural(model.without_result, 'call')} without a result on record"
+    if model.bounded:
+        yield (
+            f"{plural(model.bounded, 'call')} reported with more tokens than they can have taken, counted at most; "
+            "see `inference_result.detail`, and hold the provider's bill against it"
+        )
     if model.ceiling and model.cost >= model.ceiling * Decimal("0.8"):
         yield f"{percent(float(model.cost / model.ceiling))} of the cost ceiling is spent"
 

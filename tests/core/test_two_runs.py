@@ -22,6 +22,7 @@ from include.settings import ROOT
 from tests.core.conftest import Ledger
 from tests.core.test_whole_night import END
 
+pytestmark = pytest.mark.slow
 LEADS = 60
 NIGHT = ["run", "all", "crm_lead_scoring", "--from", "2026-11-19T02:00Z", "--to", "2026-11-20T02:00Z", "--mode", "auto"]
 Start = Callable[[], "subprocess.Popen[str]"]
