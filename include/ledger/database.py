@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from include.errors import LedgerUnavailable
 
@@ -20,6 +20,7 @@ _UNHEARD_MS = 60_000
 """Milliseconds after which a connection that nothing comes back on is given up, here and by the kernel."""
 IDLE_MS = 120_000
 """Milliseconds that a transaction may do nothing: a paused process must not keep a lock that others wait for."""
+_PAUSED = "25P03"  # the server ended a transaction that did nothing for too long
 _BEGIN = (
     "SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = 600000; "
     f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}"
@@ -59,7 +60,9 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
-    except OperationalError as error:
+    except DBAPIError as error:
+        if not isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) != _PAUSED:
+            raise
         reason = str(error.orig).strip().splitlines()[0] if error.orig else "no connection"
         raise LedgerUnavailable(
             reason, system="ledger", action="Nothing was called or written; check connection `nightledger_db` and retry"
