@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from include.enrich.client import Reply
 from include.enrich.parse import Parsed
-from include.enrich.plan import BYTES_PER_TOKEN, estimate_tokens
+from include.enrich.plan import BYTES_PER_TOKEN, FRAME_TOKENS, estimate_tokens
 from include.enrich.prices import Price
 from include.ledger.audit import CostBasis, Intent, Result
 
@@ -28,10 +28,10 @@ class Believed:
 def believe(reply: Reply, tokens_estimated: int, max_output: int) -> Believed:
     """What the vendor reported, but no more than the request can have taken.
 
-    Tokens in are bounded by a token for each byte that was sent, which is three times what was estimated; tokens out by
-    `max_output`, which every request asks for and which counts reasoning, too.
+    Tokens in are bounded by a token for each byte that was sent, which is three times what was estimated, and what a
+    provider puts around messages; tokens out by `max_output`, which every request asks for and which counts reasoning.
     """
-    most_in = round(BYTES_PER_TOKEN * tokens_estimated)
+    most_in = round(BYTES_PER_TOKEN * tokens_estimated) + FRAME_TOKENS
     if reply.tokens_in <= most_in and reply.tokens_out <= max_output:
         return Believed(reply.tokens_in, reply.tokens_out, reply.tokens_cached)
     tokens_in, tokens_out = min(reply.tokens_in, most_in), min(reply.tokens_out, max_output)

@@ -19,6 +19,8 @@ from include.systems import System
 
 BYTES_PER_TOKEN = 3.0  # below what English, JSON and most scripts take, so that estimates err upward
 _TOKENS_PER_MESSAGE = 8
+FRAME_TOKENS = 256
+"""What a provider may put around the messages by itself: a chat's form, instructions for the answer's schema."""
 UNKNOWN_CONTEXT = 1_000_000
 """Tokens assumed for a model that the registry does not list; the vendor's own refusal is then the limit."""
 

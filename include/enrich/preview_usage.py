@@ -36,7 +36,7 @@ SELECT count(*) FILTER (WHERE a.kind = 'ask') AS questions, count(*) AS calls,
        coalesce(sum(a.bytes) FILTER (WHERE a.kind = 'ask'), 0) AS bytes, coalesce(sum(r.tokens_in), 0) AS tokens_in,
        coalesce(sum(r.tokens_cached), 0) AS cached, coalesce(sum(r.tokens_out), 0) AS tokens_out
   FROM asked a JOIN nightledger.inference_result r USING (inference_id)
- WHERE r.cost_basis IS DISTINCT FROM 'bounded' AND r.tokens_in <= :most_in * a.tokens_estimated
+ WHERE r.cost_basis IS DISTINCT FROM 'bounded' AND r.tokens_in <= :bytes * a.tokens_estimated + :frame
    AND r.tokens_out <= coalesce(a.most_out, r.tokens_out)"""
 )
 
@@ -69,7 +69,8 @@ def find_usage(run: Run, pins: Pins, prompt: Prompt) -> Usage:
         "contract": pins.contract_hash,
         "model": pins.model,
         "prompt": pins.prompt_hash,
-        "most_in": round(plan.BYTES_PER_TOKEN),
+        "bytes": round(plan.BYTES_PER_TOKEN),
+        "frame": plan.FRAME_TOKENS,
     }
     with transaction(run.ledger) as connection:
         taken = connection.execute(_TAKEN, values).one()
