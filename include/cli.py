@@ -14,10 +14,11 @@ from typing import TextIO
 
 from sqlalchemy import Engine
 
-from include.commands import assess, check_file, dead_letters, enrich_file, plan, quarantine, validate
+from include.commands import assess, budget, check_file, dead_letters, enrich_file, plan, quarantine, validate
 from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError, NightledgerError
 from include.ledger import door
+from include.ledger.leases import exclusive
 from include.ledger.record import find_manifest
 from include.models import Interval, Manifest, Record, RunKey, RunOptions
 from include.night import Night
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
 
     assess.add(commands)
+    budget.add(commands)
     check_file.add(commands)
     enrich_file.add(commands)
     dead_letters.add(commands)
@@ -127,7 +129,14 @@ def _run(given: argparse.Namespace, out: TextIO) -> int:
     key = RunKey(given.use_case, _interval(given))
     options = RunOptions.from_params(vars(given), load(given.use_case).mode)
     connections, settings = EnvironmentConnections(), Settings.read()
-    if given.stage in ("extract", "all"):
+    if given.stage == "all":  # two at once would be one attempt, and each would write into the other's files
+        with exclusive(_engine(), f"night/{key.use_case}/{key.interval.slug}", settings.lease_seconds) as lease:
+            night = door.begin_night(key, options, connections, settings)
+            for stage in ("extract", *NEEDS, "close"):
+                lease.require()
+                _say_stage(night, stage, out)
+        return 0
+    if given.stage == "extract":
         night = door.begin_night(key, options, connections, settings)
     else:
         run_id = door.find_run(_engine(), key)
@@ -136,10 +145,12 @@ def _run(given: argparse.Namespace, out: TextIO) -> int:
                 "no run for this interval", about=given.use_case, action="Run stage `extract` first"
             )
         night = door.resume_night(run_id, connections, settings)
-    stages = ["extract", *NEEDS, "close"] if given.stage == "all" else [given.stage]
-    for stage in stages:
-        out.write(json.dumps({stage: _summary(_stage(night, stage))}, default=str) + "\n")
+    _say_stage(night, given.stage, out)
     return 0
+
+
+def _say_stage(night: Night, stage: str, out: TextIO) -> None:
+    out.write(json.dumps({stage: _summary(_stage(night, stage))}, default=str) + "\n")
 
 
 def _interval(given: argparse.Namespace) -> Interval:

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from include.connections import Connections
 from include.errors import ConfigurationError, ContractBroken, FileNotReady, NightledgerError
-from include.ledger import audit, door
+from include.ledger import door
 from include.ledger.carrying import carry_over, is_finished
+from include.ledger.leases import Lease, exclusive
 from include.ledger.quarantine_replays import Begun, Selection, begin_replay, nights_to_replay, replayed, run_of
 from include.ledger.record import find_manifest, finished_snapshot, record_manifest
 from include.models import Manifest, Record
@@ -40,14 +41,16 @@ def replay_quarantined(connections: Connections, settings: Settings, selection: 
     engine = door.open_ledger(connections)
     done = []
     for use_case, interval in nights_to_replay(engine, selection, names()):
-        with audit.exclusive(engine, f"replay/{use_case}/{interval.slug}"):
+        with exclusive(engine, f"replay/{use_case}/{interval.slug}", settings.lease_seconds) as lease:
             found = run_of(engine, selection, use_case, interval)
             if found is None:
                 continue  # another replay was faster
             origin, options = found
             reference = f"quarantine/{interval.slug}"
             night = begin_again(engine, use_case, interval, reference, options, connections, settings)
-            done.append({"use_case": use_case, "interval": str(interval), **_replay(night, selection, origin, actor)})
+            done.append(
+                {"use_case": use_case, "interval": str(interval), **_replay(night, lease, selection, origin, actor)}
+            )
     return done
 
 
@@ -68,13 +71,13 @@ def _require_releasable(selection: Selection) -> None:
             raise ConfigurationError("is critical, and nobody may let rows past it", about=name, action=action)
 
 
-def _replay(night: Night, selection: Selection, origin: str, actor: str) -> Record:
+def _replay(night: Night, lease: Lease, selection: Selection, origin: str, actor: str) -> Record:
     from include.report.close import close
 
     begun = begin_replay(night, selection, actor)
     log.info("replaying %d entries of %s %s", len(begun), night.case.name, night.interval)
     try:
-        _run_stages(night, origin, begun)
+        _run_stages(night, lease, origin, begun)
         summary = close(night, truth=read_truth(night.settings))
     except NightledgerError as error:
         if error.verdict == "retry" and not isinstance(error, FileNotReady):
@@ -84,7 +87,7 @@ def _replay(night: Night, selection: Selection, origin: str, actor: str) -> Reco
     return {**replayed(night, begun)._asdict(), **summary}
 
 
-def _run_stages(night: Night, origin: str, begun: Sequence[Begun]) -> None:
+def _run_stages(night: Night, lease: Lease, origin: str, begun: Sequence[Begun]) -> None:
     from include.enrich.enrich import enrich
     from include.gate.gate import gate
     from include.quality.answers import check_answers
@@ -99,7 +102,9 @@ def _run_stages(night: Night, origin: str, begun: Sequence[Begun]) -> None:
         _keep_others(night, raw, base.run_id)
     enriched = enrich(night, _chosen(night, check(night, raw), base.run_id))
     check_answers(night, enriched)
-    write(night, gate(night, enriched))
+    approved = gate(night, enriched)
+    lease.require()
+    write(night, approved)
 
 
 def _base(night: Night, origin: str) -> Manifest:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from include.connections import Connections
 from include.enrich.prompt import load_prompt
-from include.ledger.database import transaction
+from include.ledger.database import may_be_idle, transaction
 from include.ledger.record import finished_snapshot, open_run
 from include.models import Manifest, RunKey, RunOptions
 from include.night import Night
@@ -52,6 +52,7 @@ def rehearsal(
     with engine.connect() as connection, tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
         outer = connection.begin()
         try:
+            may_be_idle(connection)
             undone = cast("Engine", _Undone(connection))
             prompt = load_prompt(case).as_mapping()
             run_id = open_run(undone, key, case, options, prompt=prompt, git_sha=settings.git_sha)

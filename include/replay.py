@@ -10,9 +10,10 @@ from sqlalchemy import Engine
 
 from include.connections import Connections
 from include.errors import NightledgerError
-from include.ledger import audit, door
+from include.ledger import door
 from include.ledger.carrying import carry_over, is_finished
 from include.ledger.dead_letters import Selection, begin_replay, end_replay, nights_to_replay, run_of
+from include.ledger.leases import Lease, exclusive
 from include.ledger.record import find_manifest, finished_snapshot, record_manifest
 from include.models import Interval, Manifest, Record, ReInfer, RunKey, RunOptions
 from include.night import Night
@@ -34,14 +35,16 @@ def replay(connections: Connections, settings: Settings, selection: Selection, a
     engine = door.open_ledger(connections)
     done = []
     for use_case, interval in nights_to_replay(engine, selection, names()):
-        with audit.exclusive(engine, f"replay/{use_case}/{interval.slug}"):
+        with exclusive(engine, f"replay/{use_case}/{interval.slug}", settings.lease_seconds) as lease:
             found = run_of(engine, selection, use_case, interval)
             if found is None:
                 continue  # another replay was faster
             origin, options = found
             reference = f"replay/{interval.slug}"
             night = begin_again(engine, use_case, interval, reference, options, connections, settings)
-            done.append({"use_case": use_case, "interval": str(interval), **_replay(night, selection, origin, actor)})
+            done.append(
+                {"use_case": use_case, "interval": str(interval), **_replay(night, lease, selection, origin, actor)}
+            )
     return done
 
 
@@ -65,13 +68,13 @@ def begin_again(
     return door.begin_night(RunKey(use_case, interval, reference), chosen, connections, settings)
 
 
-def _replay(night: Night, selection: Selection, origin: str, actor: str) -> Record:
+def _replay(night: Night, lease: Lease, selection: Selection, origin: str, actor: str) -> Record:
     from include.report.close import close
 
     rows = begin_replay(night, selection, actor)
     log.info("replaying %d rows of %s %s", len(rows), night.case.name, night.interval)
     try:
-        _run_stages(night, origin, rows)
+        _run_stages(night, lease, origin, rows)
         summary = close(night, truth=read_truth(night.settings))
     except NightledgerError as error:
         if error.verdict == "retry":
@@ -81,7 +84,7 @@ def _replay(night: Night, selection: Selection, origin: str, actor: str) -> Reco
     return {**end_replay(night, actor)._asdict(), **summary}
 
 
-def _run_stages(night: Night, origin: str, rows: set[str]) -> None:
+def _run_stages(night: Night, lease: Lease, origin: str, rows: set[str]) -> None:
     from include.enrich.enrich import enrich
     from include.gate.gate import gate
     from include.quality.answers import check_answers
@@ -92,7 +95,9 @@ def _run_stages(night: Night, origin: str, rows: set[str]) -> None:
     good = _hold_to(night, check(night, raw), raw.facts.get("reused_from"), rows)
     enriched = enrich(night, good)
     check_answers(night, enriched)
-    write(night, gate(night, enriched))
+    approved = gate(night, enriched)
+    lease.require()
+    write(night, approved)
 
 
 def _stage_rows(night: Night, origin: str) -> Manifest:

@@ -19,7 +19,8 @@ class Settings:
     """Everything a deployment may tune without touching code.
 
     `staging` is a folder or fsspec URL for Parquet and reports; `chunk_rows` bounds the rows held in memory at once;
-    `concurrency` is the number of model calls in flight per task at most; `outage_seconds` is how long rows wait for a
+    `concurrency` is the number of model calls in flight per task at most; `lease_seconds` is how long a process that is
+    not heard of keeps what it holds; `outage_seconds` is how long rows wait for a
     model that is down before they end as the failure plan says; `token_secret` keys the tokens that replace
     personal values in quarantine and dead letters; `truth_file` (JSON, row key -> label) is what became of the rows, if
     known, and is only ever read by the report.
@@ -33,6 +34,7 @@ class Settings:
     token_secret: str
     git_sha: str
     truth_file: str
+    lease_seconds: float = 60.0
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -48,6 +50,7 @@ class Settings:
             token_secret=env.get("NIGHTLEDGER_TOKEN_SECRET", ""),
             git_sha=env.get("NIGHTLEDGER_GIT_SHA", ""),
             truth_file=env.get("NIGHTLEDGER_TRUTH", ""),
+            lease_seconds=float(_positive(env, "NIGHTLEDGER_LEASE_SECONDS", 60)),
         )
 
 

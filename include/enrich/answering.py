@@ -92,7 +92,7 @@ class Answering:
 
     def ask(self, items: Iterator[Item]) -> None:
         """Ask what is not on record yet; returns when every key has an answer, a dead letter, or is deferred."""
-        with claims.claimant(self.run.ledger, self.run.run_id) as ours:
+        with claims.claimant(self.run.ledger, self.run.run_id, self.run.settings.lease_seconds) as ours:
             self.holder = ours.holder
             asyncio.run(self._ask(items, ours))
 
@@ -225,7 +225,7 @@ class Answering:
             done = late.keys() | buried
             if done:
                 with transaction(self.run.ledger) as connection:
-                    claims.release(connection, done)
+                    claims.release(connection, done, ours.holder)
             mine, answers, dead = mine - done, answers | late, dead | buried
         return mine, answers, dead
 
@@ -299,7 +299,7 @@ class Answering:
             if letters:
                 bury(connection, run, "enrich", letters, system=self.system.name)
             if over:
-                claims.release(connection, over)
+                claims.release(connection, over, self.holder)
             if intents:
                 held = claims.held(connection, {intent.inference_key for intent in intents}, self.holder)
                 ours = [intent for intent in intents if intent.inference_key in held]
@@ -334,8 +334,8 @@ class Answering:
 
 
 def prepare(run: Run, system: System, endpoint: ModelEndpoint, prompt: Prompt, pins: Pins, total: int) -> Answering:
-    """Open the budgets that the run counts against, at the ceilings declared now."""
-    scopes = budget.open_budgets(run.ledger, budget.ceilings(run, system))
+    """Open the budgets that the run counts against."""
+    scopes = budget.open_for(run, system)
     output: type[BaseModel] = run.case.module("output").Output
     with transaction(run.ledger) as connection:
         began = connection.execute(select(func.clock_timestamp())).scalar_one()

@@ -210,7 +210,8 @@ class Batching:
         reply, output = item.reply, self.answering.output
         parsed = parse_reply(reply, output) if reply.outcome == "answered" else None
         intent = Intent(**row)
-        result: Result = bill(intent, reply, parsed, price, 0.0)
+        most = self.answering.run.case.model.max_output_tokens
+        result: Result = bill(intent, reply, parsed, price, 0.0, max_output=most)
         counts.update({result.outcome: 1, reply.cause: 1} if reply.cause == "form" else {result.outcome: 1})
         answer = None
         if parsed is not None and parsed.answer is not None:
@@ -355,7 +356,7 @@ class _Builder:
                 sent = [replace(intent, batch_job_id=job_id) for intent in self.intents[:taken]]
                 audit.record_intents(connection, run, answering.sending.on_record, sent)
                 self.jobs.append(Job(job_id, "intended", None, self.round))
-            claims.release(connection, {intent.inference_key for intent in self.intents[taken:]})
+            claims.release(connection, {intent.inference_key for intent in self.intents[taken:]}, claims.OF_A_JOB)
         if taken < len(self.intents):
             self.full, answering.why_deferred = True, OVER_CEILING
         self.intents, self.tokens, self.bytes, self.chunk = [], 0, 0, self.chunk + 1

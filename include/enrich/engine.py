@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
-from include.enrich.billing import bill
+from include.enrich.billing import believe, bill
 from include.enrich.client import Reply
 from include.enrich.flow import Flow
 from include.enrich.hedging import Tail
@@ -294,9 +294,9 @@ class Engine:
         flight = _Flight(now())
         waited = flight.started - queued
         reply = await self._fly(asking, flight, {**self.request, "messages": list(messages)})
-        self._hear(reply, lease)
+        self._hear(reply, lease, estimated)
         parsed = parse_reply(reply, self.output) if reply.outcome == "answered" else None
-        result = bill(intent, reply, parsed, self.price, waited)
+        result = bill(intent, reply, parsed, self.price, waited, max_output=self.max_output)
         answer = None
         if parsed is not None and parsed.answer is not None and asking.win(flight, now()):
             answer = Answer(item.inference_key, item.input_sha256, parsed.answer, Origin.MODEL, inference_id)
@@ -392,13 +392,14 @@ class Engine:
         self.flow.leave(ended, reply.latency, reply.detail)
         return reply
 
-    def _hear(self, reply: Reply, lease: Lease) -> None:
+    def _hear(self, reply: Reply, lease: Lease, estimated: int) -> None:
         if reply.status is None:
             self.limiter.miss()
         else:
             self.limiter.observe(lease, reply.headers)
         if reply.outcome == "answered" and reply.usage_reported:
-            self.limiter.settle(lease, reply.tokens_in + reply.tokens_out)
+            used = believe(reply, estimated, self.max_output)
+            self.limiter.settle(lease, used.tokens_in + used.tokens_out)
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
         """Now and then: is the system silent, and does a call take so long that a second one is worth it?"""

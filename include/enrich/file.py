@@ -28,6 +28,7 @@ from include.ledger import audit
 from include.ledger.audit import Pins
 from include.ledger.closing import close_run
 from include.ledger.database import transaction
+from include.ledger.orphans import abandon_orphans
 from include.ledger.record import open_run, quarantine
 from include.models import Interval, Record, RejectedRow, RunKey, RunOptions
 from include.night import Run
@@ -80,6 +81,7 @@ def open_file_run(
     place = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:12]
     key = RunKey(case.name, today, f"file/{place}/{prompt.hash[:12]}")
     run_id = open_run(ledger, key, case, options, prompt=prompt.as_mapping(), git_sha=settings.git_sha)
+    abandon_orphans(ledger, case.name)
     return Run(case, today, run_id, options, ledger, EnvironmentConnections(), settings)
 
 

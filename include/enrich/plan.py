@@ -21,10 +21,12 @@ from include.systems import ModelSettings, System
 from include.use_case import ModelChoice
 
 log = logging.getLogger(__name__)
-_BYTES_PER_TOKEN = 3.0  # below what English, JSON and most scripts take, so that estimates err upward
+BYTES_PER_TOKEN = 3.0  # below what English, JSON and most scripts take, so that estimates err upward
 _TOKENS_PER_MESSAGE = 8
 ON_RECORD_ONLY = frozenset(("max_output_tokens", "structured_output", "token_limit", "endpoint"))
 """Parameters on record that say how a call is made; the others are sent as they are."""
+FRAME_TOKENS = 256
+"""What a provider may put around the messages by itself: a chat's form, instructions for the answer's schema."""
 UNKNOWN_CONTEXT = 1_000_000
 """Tokens assumed for a model that the registry does not list; the vendor's own refusal is then the limit."""
 
@@ -138,7 +140,7 @@ def hold_to_input(answer: Answer, item: Item) -> None:
 def estimate_tokens(*texts: str) -> int:
     """Tokens that texts take at most, from their bytes; reported usage corrects it after the call."""
     return sum(
-        math.ceil(len(text.encode("utf-8", "replace")) / _BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE for text in texts
+        math.ceil(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE for text in texts
     )
 
 

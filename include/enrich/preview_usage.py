@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from include.enrich import plan
 from include.enrich.prompt import Prompt
 from include.ledger.audit import Pins
 from include.ledger.database import transaction
@@ -18,21 +19,25 @@ MESSAGE_TOKENS = 11
 """What the form of a chat adds to a question: 4 for each of its two messages, 3 for the answer's beginning
 (https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken)."""
 _ENOUGH = 20  # questions on record from which on their means are taken; fewer are chance
-# The newest runs first, since that is what the index gives. Retries, re-asks and hedges count for their question.
+# The newest runs first, since that is what the index gives. Retries, re-asks and hedges count for their question. What
+# cannot be, by the size of the request, is left out, also where it was recorded before it was bounded.
 _TAKEN = text(
     """
 WITH recent AS MATERIALIZED (
     SELECT run_id FROM nightledger.run WHERE use_case = :use_case AND contract_hash = :contract
      ORDER BY started_at DESC LIMIT 200),
 asked AS MATERIALIZED (
-    SELECT i.inference_id, i.kind, octet_length(i.messages #>> '{0,content}') AS bytes
+    SELECT i.inference_id, i.kind, i.tokens_estimated, (i.parameters ->> 'max_output_tokens')::bigint AS most_out,
+           octet_length(i.messages #>> '{0,content}') AS bytes
       FROM nightledger.inference i JOIN recent USING (run_id)
      WHERE i.model = :model AND i.prompt_hash = :prompt
      ORDER BY i.recorded_at DESC LIMIT 20000)
 SELECT count(*) FILTER (WHERE a.kind = 'ask') AS questions, count(*) AS calls,
        coalesce(sum(a.bytes) FILTER (WHERE a.kind = 'ask'), 0) AS bytes, coalesce(sum(r.tokens_in), 0) AS tokens_in,
        coalesce(sum(r.tokens_cached), 0) AS cached, coalesce(sum(r.tokens_out), 0) AS tokens_out
-  FROM asked a JOIN nightledger.inference_result r USING (inference_id)"""
+  FROM asked a JOIN nightledger.inference_result r USING (inference_id)
+ WHERE r.cost_basis IS DISTINCT FROM 'bounded' AND r.tokens_in <= :bytes * a.tokens_estimated + :frame
+   AND r.tokens_out <= coalesce(a.most_out, r.tokens_out)"""
 )
 
 
@@ -64,6 +69,8 @@ def find_usage(run: Run, pins: Pins, prompt: Prompt) -> Usage:
         "contract": pins.contract_hash,
         "model": pins.model,
         "prompt": pins.prompt_hash,
+        "bytes": round(plan.BYTES_PER_TOKEN),
+        "frame": plan.FRAME_TOKENS,
     }
     with transaction(run.ledger) as connection:
         taken = connection.execute(_TAKEN, values).one()

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, and_, func, or_, select, text
+from sqlalchemy import Connection, Engine, and_, or_, select, text
 
 from include.ledger import tables
 from include.ledger.database import copy_rows, to_json, transaction
 from include.models import Interval, Origin, Record, ReInfer
 from include.night import Run
 
-log = logging.getLogger(__name__)
+CostBasis = Literal["reported", "estimated", "bounded", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class Result:
     """The outcome of one intent; times in milliseconds, cost in US dollars.
 
     `cost_basis` says how the cost is known: from the usage the vendor reported, estimated upward where it said nothing
-    and may have billed, or none where it cannot have billed.
+    and may have billed, bounded where it said more than the request can have taken, none where it cannot have billed.
     """
 
     inference_id: UUID
@@ -61,7 +58,7 @@ class Result:
     price_dated: str
     latency_ms: int
     queue_ms: int
-    cost_basis: Literal["reported", "estimated", "none"] = "reported"
+    cost_basis: CostBasis = "reported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,23 +222,6 @@ def find_dead(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, tupl
         query = query.where(d.run_id == run.run_id)
     with transaction(engine) as connection:
         return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
-
-
-@contextmanager
-def exclusive(engine: Engine, name: str) -> Iterator[None]:
-    """Hold a named lock of the whole ledger while the block runs; released by PostgreSQL if this process dies."""
-    key = func.hashtextextended(f"nightledger/{name}", 0)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        waited = 0
-        while not connection.scalar(select(func.pg_try_advisory_lock(key))):
-            if waited % 30 == 0:
-                log.info("another run uses %s; waiting", name)
-            time.sleep(1)
-            waited += 1
-        try:
-            yield
-        finally:
-            connection.execute(select(func.pg_advisory_unlock(key)))
 
 
 def _same_interval(columns: Any, interval: Interval) -> Any:

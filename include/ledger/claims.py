@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import random
+import logging
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, or_, select, text
+from sqlalchemy import Connection, Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import Text
+from sqlalchemy.types import BigInteger, Text
 
-from include.ledger import tables
+from include.errors import LedgerUnavailable
 from include.ledger.database import transaction
+from include.ledger.leases import LEASE_SECONDS, Lease, beating, sweep
 
+log = logging.getLogger(__name__)
+_KEYS = bindparam("keys", type_=ARRAY(Text))
+_HOLDERS = bindparam("holders", type_=ARRAY(BigInteger))
+# A holder is alive as long as its lease; whoever takes over deletes that row first, and waits for us to be done here.
+_ALIVE = (
+    "WITH alive AS (SELECT holder FROM nightledger.lease WHERE name = 'claimant/' || CAST(:holder AS bigint) "
+    "AND until > clock_timestamp() FOR KEY SHARE) "
+)
 _CLAIM = text(
-    "INSERT INTO nightledger.claim (inference_key, holder, run_id) "
-    "SELECT unnest(:keys), :holder, :run_id ON CONFLICT (inference_key) DO NOTHING RETURNING inference_key"
-).bindparams(bindparam("keys", type_=ARRAY(Text)))
+    _ALIVE + "INSERT INTO nightledger.claim (inference_key, holder, run_id) "
+    "SELECT key, alive.holder, :run_id FROM alive, unnest(:keys) AS key ORDER BY key "
+    "ON CONFLICT (inference_key) DO NOTHING RETURNING inference_key"
+).bindparams(_KEYS)
+_HELD = text(
+    _ALIVE + "SELECT inference_key FROM nightledger.claim JOIN alive USING (holder) WHERE inference_key = ANY (:keys)"
+).bindparams(_KEYS)
 
 OF_A_JOB = 0
 """The holder of what a batch job asks: it lives as long as the job, not as a process."""
@@ -28,26 +40,54 @@ _HOLD = text(
     "ON CONFLICT (inference_key) DO UPDATE SET claimed_at = clock_timestamp(), run_id = excluded.run_id, holder = 0 "
     f"WHERE (held.holder = 0 AND held.run_id = excluded.run_id) OR held.claimed_at < now() - interval '{_LONGEST_JOB}' "
     "RETURNING inference_key"
-).bindparams(bindparam("keys", type_=ARRAY(Text)))
-_HELD = text(
-    "SELECT inference_key FROM nightledger.claim WHERE inference_key = ANY (:keys) AND holder = :holder FOR UPDATE"
-).bindparams(bindparam("keys", type_=ARRAY(Text)))
-_RELEASE = text("DELETE FROM nightledger.claim WHERE inference_key = ANY (:keys)").bindparams(
-    bindparam("keys", type_=ARRAY(Text))
+).bindparams(_KEYS)
+_RELEASE = text("DELETE FROM nightledger.claim WHERE inference_key = ANY (:keys) AND holder = :holder").bindparams(
+    _KEYS
 )
+_END = text("DELETE FROM nightledger.claim WHERE holder = :holder")
+
+_OTHERS = text(
+    "SELECT DISTINCT holder FROM nightledger.claim WHERE inference_key = ANY (:keys) AND holder NOT IN (0, :holder)"
+).bindparams(_KEYS)
+_BURY = text(
+    "DELETE FROM nightledger.lease WHERE until < clock_timestamp() "
+    "AND name IN (SELECT 'claimant/' || holder FROM unnest(:holders) AS holder)"
+).bindparams(_HOLDERS)
+_FREE = text(
+    "DELETE FROM nightledger.claim c WHERE c.holder = ANY (:holders) "
+    "AND NOT EXISTS (SELECT FROM nightledger.lease l WHERE l.name = 'claimant/' || c.holder)"
+).bindparams(_HOLDERS)
+_FREE_OF_JOBS = text(
+    "DELETE FROM nightledger.claim WHERE inference_key = ANY (:keys) AND holder = 0 "
+    f"AND claimed_at < clock_timestamp() - interval '{_LONGEST_JOB}'"
+).bindparams(_KEYS)
 
 
 @dataclass(frozen=True)
 class Claimant:
-    """One process that asks; it is alive as long as its session holds its lock."""
+    """One process that asks; it is alive as long as its lease is renewed, wherever its sessions are."""
 
-    engine: Engine
+    lease: Lease
     run_id: str
-    holder: int
+
+    @property
+    def holder(self) -> int:
+        """The number under which its claims stand."""
+        return self.lease.holder
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether its claims cannot have been taken over yet, by this machine's clock: worth a look before sending."""
+        return self.lease.is_sure
 
     def claim(self, keys: Collection[str]) -> set[str]:
-        """Claim questions; returns those that are now ours. The others are being asked by somebody who is alive."""
-        with transaction(self.engine) as connection:
+        """Claim questions; returns those that are now ours. The others are being asked by somebody who is alive.
+
+        A process that was taken for dead comes back to life with this, without what it had claimed before.
+        """
+        if not self.lease.is_sure:
+            self.lease.take()
+        with transaction(self.lease.engine) as connection:
             ours = self._insert(connection, keys)
             rest = set(keys) - ours
             if rest and self._bury_dead(connection, rest):
@@ -59,18 +99,19 @@ class Claimant:
         return set(connection.scalars(_CLAIM, values))
 
     def _bury_dead(self, connection: Connection, keys: Collection[str]) -> bool:
-        """Drop the claims of processes that are gone: their lock can be had."""
-        c = tables.claim.c
-        query = select(c.holder).distinct().where(c.inference_key.in_(list(keys)), c.holder != self.holder)
-        alive = query.where(c.holder != OF_A_JOB)
-        dead = [h for h in connection.scalars(alive) if connection.scalar(select(func.pg_try_advisory_xact_lock(h)))]
-        late = and_(c.holder == OF_A_JOB, c.claimed_at < func.now() - text(f"interval '{_LONGEST_JOB}'"))
-        gone = connection.execute(delete(tables.claim).where(or_(c.holder.in_(dead), late)))
-        return bool(gone.rowcount)
+        """Free what processes had claimed whose lease has run out."""
+        given = {"keys": sorted(keys), "holder": self.holder}
+        others = {"holders": sorted(connection.scalars(_OTHERS, given))}
+        connection.execute(_BURY, others)
+        freed = connection.execute(_FREE, others).rowcount
+        return bool(freed + connection.execute(_FREE_OF_JOBS, given).rowcount)
 
 
 def held(connection: Connection, keys: Collection[str], holder: int) -> set[str]:
-    """The questions whose claim is still ours; it stays so until the transaction ends."""
+    """Those of `keys` that the holder has claimed and whose lease has not run out.
+
+    They stay its own until the caller's transaction ends: a take-over waits for it.
+    """
     return set(connection.scalars(_HELD, {"keys": sorted(keys), "holder": holder}))
 
 
@@ -79,20 +120,31 @@ def hold_for_job(connection: Connection, keys: Collection[str], run_id: str) -> 
     return set(connection.scalars(_HOLD, {"keys": sorted(keys), "run_id": run_id}))
 
 
-def release(connection: Connection, keys: Collection[str]) -> None:
-    """Give up claims: the questions have ended."""
-    connection.execute(_RELEASE, {"keys": sorted(keys)})
+def release(connection: Connection, keys: Collection[str], holder: int) -> None:
+    """Give up claims of a holder: the questions have ended. What others hold by now stays theirs."""
+    connection.execute(_RELEASE, {"keys": sorted(keys), "holder": holder})
 
 
 @contextmanager
-def claimant(engine: Engine, run_id: str) -> Iterator[Claimant]:
-    """A claimant for the block; its claims end with it, or with the death of this process."""
-    holder = random.SystemRandom().getrandbits(62)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
-        session.execute(select(func.pg_advisory_lock(holder)))
-        try:
-            yield Claimant(engine, run_id, holder)
-        finally:
-            with suppress(DBAPIError):  # a session that is gone has lost its lock, and others take its claims over
-                session.execute(delete(tables.claim).where(tables.claim.c.holder == holder))
-                session.execute(select(func.pg_advisory_unlock(holder)))
+def claimant(engine: Engine, run_id: str, seconds: float = LEASE_SECONDS) -> Iterator[Claimant]:
+    """A claimant for the block, kept alive by a thread; its claims end with it, or `seconds` after its last sign."""
+    lease = Lease(engine, "", seconds)
+    lease.name = f"claimant/{lease.holder}"
+    ours = Claimant(lease, run_id)
+    with transaction(engine) as connection:
+        sweep(connection)
+    lease.take()
+    try:
+        with beating(seconds, lease.renew, run_id):
+            yield ours
+    finally:
+        _end(ours)
+
+
+def _end(ours: Claimant) -> None:
+    try:
+        with transaction(ours.lease.engine) as connection:
+            connection.execute(_END, {"holder": ours.holder})
+            ours.lease.give_up(connection)
+    except LedgerUnavailable as error:
+        log.warning("what %s had claimed is free in %.0f s only: %s", ours.run_id, ours.lease.seconds, error)

@@ -9,24 +9,49 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from include.errors import LedgerUnavailable
 
+_ALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+_UNHEARD_MS = 60_000
+"""Milliseconds after which a connection that nothing comes back on is given up, here and by the kernel."""
+IDLE_MS = 120_000
+"""Milliseconds that a transaction may do nothing: a paused process must not keep a lock that others wait for."""
+_PAUSED = "25P03"  # the server ended a transaction that did nothing for too long
+_BEGIN = (
+    "SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = 600000; "
+    f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}"
+)
+
 
 def open_engine(url: str) -> Engine:
-    """An engine whose sessions work in schema `nightledger` and in UTC; it connects when first used."""
-    options = "-c search_path=nightledger -c timezone=UTC -c statement_timeout=600000"
-    return create_engine(
+    """An engine whose transactions work in UTC and end if they hang; it connects when first used.
+
+    Nothing belongs to a session: settings are those of a transaction, tables are named with their schema, and no
+    statement is prepared by name. So it may stand behind a pooler that lends a session for one transaction at a time.
+    """
+    engine = create_engine(
         url,
         pool_pre_ping=True,
         hide_parameters=True,  # an error must not quote a row into a log
         pool_size=3,
-        connect_args={"options": options, "connect_timeout": 10},
+        connect_args={"connect_timeout": 10, "prepare_threshold": None, "tcp_user_timeout": _UNHEARD_MS, **_ALIVE},
         json_serializer=to_json,
     )
+    event.listen(engine, "begin", _set_up)
+    return engine
+
+
+def _set_up(connection: Connection) -> None:
+    connection.exec_driver_sql(_BEGIN, execution_options={"no_parameters": True})  # one trip for all of them
+
+
+def may_be_idle(connection: Connection) -> None:
+    """Let the transaction do nothing for as long as it likes, while it waits for other systems."""
+    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
 @contextmanager
@@ -35,7 +60,9 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
-    except OperationalError as error:
+    except DBAPIError as error:
+        if not isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) != _PAUSED:
+            raise
         reason = str(error.orig).strip().splitlines()[0] if error.orig else "no connection"
         raise LedgerUnavailable(
             reason, system="ledger", action="Nothing was called or written; check connection `nightledger_db` and retry"

@@ -12,6 +12,7 @@ from include.enrich.prompt import load_prompt
 from include.errors import ConfigurationError, LedgerUnavailable
 from include.ledger import schema, tables
 from include.ledger.database import open_engine, transaction
+from include.ledger.orphans import abandon_orphans, hear
 from include.ledger.record import open_run
 from include.models import Interval, RunKey, RunOptions
 from include.night import Night
@@ -70,6 +71,9 @@ def begin_night(key: RunKey, options: RunOptions, connections: Connections, sett
     engine = open_ledger(connections)
     prompt = load_prompt(case).as_mapping()
     run_id = open_run(engine, key, case, options, prompt=prompt, git_sha=settings.git_sha)
+    with transaction(engine) as connection:
+        hear(connection, run_id)
+    abandon_orphans(engine, key.use_case)
     return Night(case, key.interval, run_id, options, engine, connections, settings)
 
 
@@ -80,6 +84,7 @@ def resume_night(run_id: str, connections: Connections, settings: Settings) -> N
     query = select(run.use_case, run.interval_start, run.interval_end, run.options).where(run.run_id == run_id)
     with transaction(engine) as connection:
         found = connection.execute(query).first()
+        hear(connection, run_id)
     if found is None:
         raise ConfigurationError("no such run", system="ledger", about=run_id)
     case = load(found.use_case)

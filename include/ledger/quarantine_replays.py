@@ -214,11 +214,11 @@ def _is_begun() -> ColumnElement[bool]:
 _NIGHT = "use_case = :use_case AND interval_start = :start AND interval_end = :end AND run_id <> :run"
 
 _LATEST = f"""
-SELECT DISTINCT ON (row_id) row_id, status, history, released, expectations, reasons FROM quarantine
+SELECT DISTINCT ON (row_id) row_id, status, history, released, expectations, reasons FROM nightledger.quarantine
  WHERE {_NIGHT} ORDER BY row_id, quarantine_id DESC"""
 
 _COPY = f"""
-INSERT INTO quarantine (run_id, use_case, row_id, row_key, source, stage, reasons, record, counts_as_input,
+INSERT INTO nightledger.quarantine (run_id, use_case, row_id, row_key, source, stage, reasons, record, counts_as_input,
        interval_start, interval_end, expectations, owner, released, status, history)
 SELECT :run, s.use_case, s.row_id, s.row_key, s.source, s.stage, s.reasons, s.record, s.counts_as_input,
        s.interval_start, s.interval_end, s.expectations, s.owner, e.released,
@@ -227,24 +227,24 @@ SELECT :run, s.use_case, s.row_id, s.row_key, s.source, s.stage, s.reasons, s.re
        CASE WHEN s.row_id = ANY(:left) THEN (e.history - -1) || jsonb_build_array(
                 jsonb_set(cast(:line AS jsonb) -> 0, '{{why}}', cast(:why AS jsonb) -> s.row_id))
             ELSE e.history || cast(:carried AS jsonb) END
-  FROM quarantine s JOIN ({_LATEST}) e USING (row_id)
+  FROM nightledger.quarantine s JOIN ({_LATEST}) e USING (row_id)
  WHERE s.run_id = :source AND s.stage = ANY(:stages) AND s.row_id <> ALL(:skip)
    AND NOT EXISTS (SELECT FROM unnest(cast(:files AS text[])) file WHERE starts_with(s.row_id, file))
 ON CONFLICT DO NOTHING"""
 
 _COPY_OUTCOMES = """
-INSERT INTO outcome (run_id, row_id, row_key, outcome, stage, reason, lineage)
+INSERT INTO nightledger.outcome (run_id, row_id, row_key, outcome, stage, reason, lineage)
 SELECT :run, row_id, row_key, 'quarantined', stage, reasons[1], jsonb_build_object('source', source)
-  FROM quarantine WHERE run_id = :run AND stage = 'extract' AND counts_as_input
+  FROM nightledger.quarantine WHERE run_id = :run AND stage = 'extract' AND counts_as_input
 ON CONFLICT DO NOTHING"""
 
 _INHERIT = f"""
-UPDATE quarantine q SET status = e.status, history = e.history || cast(:line AS jsonb) FROM ({_LATEST}) e
+UPDATE nightledger.quarantine q SET status = e.status, history = e.history || cast(:line AS jsonb) FROM ({_LATEST}) e
  WHERE q.run_id = :run AND q.row_id = e.row_id AND q.status = 'open' AND q.history = '[]'
    AND e.status = ANY(:kept) AND e.expectations = q.expectations AND e.reasons = q.reasons"""
 
 _SETTLE = f"""
-UPDATE quarantine q
+UPDATE nightledger.quarantine q
    SET status = CASE d.state WHEN 'not_tried' THEN q.history -> -1 ->> 'was' ELSE 'replayed' END,
        history = q.history || jsonb_build_array(
            jsonb_set(cast(:line AS jsonb), '{{state}}', to_jsonb(d.state)))
@@ -257,10 +257,10 @@ UPDATE quarantine q
                                           WHERE starts_with(old.row_id, file)))
                     THEN CASE WHEN old.begun THEN 'passed' ELSE 'overtaken' END
                     WHEN old.begun THEN 'not_tried' END AS state
-          FROM (SELECT *, status = 'replayed' AND history -> -1 ->> 'state' = 'begun' AS begun FROM quarantine
-                 WHERE {_NIGHT}) old
-          LEFT JOIN quarantine newer ON newer.run_id = :run AND newer.row_id = old.row_id
-          LEFT JOIN outcome o ON o.run_id = :run AND o.row_id = old.row_id
+          FROM (SELECT *, status = 'replayed' AND history -> -1 ->> 'state' = 'begun' AS begun
+                  FROM nightledger.quarantine WHERE {_NIGHT}) old
+          LEFT JOIN nightledger.quarantine newer ON newer.run_id = :run AND newer.row_id = old.row_id
+          LEFT JOIN nightledger.outcome o ON o.run_id = :run AND o.row_id = old.row_id
          WHERE old.begun OR old.status IN ('open', 'fixed')) d
  WHERE q.quarantine_id = d.quarantine_id AND d.state IS NOT NULL
 RETURNING d.state"""

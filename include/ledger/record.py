@@ -22,6 +22,7 @@ EVENT_TYPES = frozenset(
         "run.opened",
         "run.reopened",
         "run.closed",
+        "run.abandoned",
         "extract.completed",
         "extract.reused",
         "file.registered",
@@ -42,6 +43,7 @@ EVENT_TYPES = frozenset(
         "dead_letter.replayed",
         "dead_letter.dismissed",
         "personal.viewed",
+        "budget.corrected",
         "quarantine.replayed",
         "quarantine.dismissed",
         "quarantine.fixed",
@@ -79,18 +81,20 @@ def open_run(
 ) -> str:
     """The id of the run to work under: the unfinished attempt of the same starter, or a new attempt.
 
+    It is looked for among all attempts: another starter may have opened one for the same date meanwhile.
+
     `prompt` holds `version`, `hash`, `name`, `system`, `user`; the texts are kept once per hash.
     """
     same = (tables.run.c.use_case == key.use_case) & _within(key.interval)
     with transaction(engine) as connection:
         lock = func.pg_advisory_xact_lock(func.hashtext(f"{key.use_case}/{key.interval.slug}"))
         connection.execute(select(lock))
-        query = select(tables.run).where(same).order_by(tables.run.c.attempt.desc()).limit(1)
-        latest = connection.execute(query).mappings().first()
-        if latest and latest["status"] == "running" and latest["external_ref"] == key.external_ref:
-            record_event(connection, latest["run_id"], "run.reopened", {"external_ref": key.external_ref})
-            return str(latest["run_id"])
-        attempt = (latest["attempt"] if latest else 0) + 1
+        mine = (tables.run.c.status == "running") & (tables.run.c.external_ref == key.external_ref)
+        query = select(tables.run.c.run_id).where(same, mine).order_by(tables.run.c.attempt.desc()).limit(1)
+        if unfinished := connection.scalar(query):
+            record_event(connection, unfinished, "run.reopened", {"external_ref": key.external_ref})
+            return str(unfinished)
+        attempt = (connection.scalar(select(func.max(tables.run.c.attempt)).where(same)) or 0) + 1
         run_id = f"{key.use_case}-{key.interval.slug}-{attempt}"
         connection.execute(select(func.nightledger.ensure_inference_month(func.current_date())))
         connection.execute(select(func.nightledger.ensure_inference_month(func.current_date() + 7)))
@@ -282,7 +286,8 @@ def _rows_with_letter(connection: Connection, night: Run, stage: str, letters: S
 
 
 def note_progress(engine: Engine, run_id: str, stage: str, facts: Record) -> None:
-    """Keep the latest progress of a stage on the run, for the report and the pages."""
+    """Keep the latest progress of a stage on the run, for the report and the pages; a sign that it lives."""
     merged = tables.run.c.progress.op("||")({stage: facts})
+    values = {"progress": merged, "heard_at": func.clock_timestamp()}
     with transaction(engine) as connection:
-        connection.execute(update(tables.run).where(tables.run.c.run_id == run_id).values(progress=merged))
+        connection.execute(update(tables.run).where(tables.run.c.run_id == run_id).values(values))

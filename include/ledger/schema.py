@@ -14,6 +14,9 @@ from include.errors import ConfigurationError, LedgerOutdated
 
 APPEND_ONLY = ("inference", "inference_result", "decision", "event")
 SERVICE_ROLE = "nightledger_service"
+BUDGET_FUNCTIONS = ", ".join(
+    f"nightledger.{name}" for name in ("open_budget", "reserve_budget", "settle_budget", "correct_budget")
+)
 _STAMPED = {"recorded_at", "digest", "seq", "prev_hash", "hash"}
 _MIGRATION_LOCK = 0x6E6C_6D69  # any constant that every process agrees on
 
@@ -72,7 +75,7 @@ def _config() -> Config:
 
 
 def _grant(connection: Connection, role: str) -> None:
-    """Read and insert everywhere; update only where a row has a state; delete claims only; stamp nothing itself."""
+    """Read and insert; update only where a row has a state; delete claims and leases only; stamp nothing itself."""
     if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}):
         raise ConfigurationError(
             f"the role {role!r} does not exist",
@@ -93,17 +96,18 @@ def _grant(connection: Connection, role: str) -> None:
         f"GRANT SELECT ON ALL TABLES IN SCHEMA nightledger TO {role}",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA nightledger TO {role}",
         f"GRANT EXECUTE ON FUNCTION nightledger.ensure_inference_month TO {role}",
-        f"GRANT EXECUTE ON FUNCTION nightledger.reserve_budget, nightledger.settle_budget TO {role}",
+        f"GRANT EXECUTE ON FUNCTION {BUDGET_FUNCTIONS} TO {role}",
+        f"REVOKE INSERT, UPDATE ON nightledger.budget FROM {role}",  # earlier revisions let it change any sum unseen
     ]
     for table, names in columns.items():
-        if table in ("chain_head", "alembic_version"):
+        if table in ("chain_head", "alembic_version", "budget"):
             continue
         if table in APPEND_ONLY:
             statements.append(
                 f"GRANT INSERT ({', '.join(n for n in names if n not in _STAMPED)}) ON nightledger.{table} TO {role}"
             )
         else:
-            rights = "INSERT, UPDATE, DELETE" if table == "claim" else "INSERT, UPDATE"
+            rights = "INSERT, UPDATE, DELETE" if table in ("claim", "lease") else "INSERT, UPDATE"
             statements.append(f"GRANT {rights} ON nightledger.{table} TO {role}")
     for statement in statements:
         connection.exec_driver_sql(statement)

@@ -62,6 +62,7 @@ run = _table(
     started_at=_TIME,
     finished_at=_TIME,
     totals=JSONB,
+    heard_at=_TIME,
 )
 manifest = _table(
     "manifest",
@@ -359,6 +360,7 @@ budget = _table(
     updated_at=_TIME,
 )
 claim = _table("claim", "inference_key", inference_key=Text, holder=BigInteger, run_id=Text, claimed_at=_TIME)
+lease = _table("lease", "name", name=Text, holder=BigInteger, until=_TIME)
 batch_job = _table(
     "batch_job",
     "batch_job_id",

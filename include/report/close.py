@@ -12,6 +12,7 @@ from include.ledger import tables
 from include.ledger.closing import close_run
 from include.ledger.database import transaction
 from include.ledger.dead_letters import settle
+from include.ledger.orphans import abandon_orphans
 from include.ledger.quarantine import Filter
 from include.ledger.quarantine_replays import settle as settle_quarantine
 from include.ledger.record import find_manifest
@@ -54,6 +55,7 @@ def close(night: Night, *, failed: Mapping[str, str] | None = None, truth: Mappi
         settle_quarantine(connection, night)
         close_run(connection, night.run_id, status, balance.counts, **size, detail="; ".join(reasons) or None)
         record_totals(connection, night.run_id, balance.rows_in)
+    abandon_orphans(night.ledger, night.case.name)
     summary = {"run_id": night.run_id, "status": status, "counts": balance.counts, **_render(night, truth)}
     summary["cleanup"] = _list_cleanup(night)
     log.info("%s closed as %s: %s. Report: %s", night.run_id, status, balance.counts, summary["report"])

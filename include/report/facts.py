@@ -211,6 +211,7 @@ SELECT count(*) AS calls, count(*) FILTER (WHERE kind = 'retry') AS retries,
 _RESULTS = """
 SELECT coalesce(sum(tokens_in), 0)::bigint AS tokens_in, coalesce(sum(tokens_out), 0)::bigint AS tokens_out,
        coalesce(sum(tokens_cached), 0)::bigint AS tokens_cached, coalesce(sum(cost), 0) AS cost,
+       count(*) FILTER (WHERE cost_basis = 'bounded') AS bounded,
        percentile_cont(0.5) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE outcome = 'ok') AS latency_p50,
        percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE outcome = 'ok') AS latency_p95,
        percentile_cont(0.95) WITHIN GROUP (ORDER BY queue_ms) AS queue_p95,

@@ -132,7 +132,10 @@ class SecondCalls:
 
 @dataclass(frozen=True, slots=True)
 class ModelUse:
-    """Calls of the run; cost in US dollars, latency in milliseconds, counts of rows where the name says rows."""
+    """Calls of the run; cost in US dollars, latency in milliseconds, counts of rows where the name says rows.
+
+    `bounded` are calls that were reported with more tokens than they can have taken.
+    """
 
     calls: int
     without_result: int
@@ -153,6 +156,7 @@ class ModelUse:
     latency_p95: float | None
     queue_p95: float | None
     calls_per_minute: float | None
+    bounded: int = 0
 
     @property
     def cost_per_row(self) -> Decimal | None:

@@ -118,6 +118,8 @@ def verdict(facts: Facts) -> str:
         return "Still running"
     if facts.header.status == "stopped":
         return "Stopped before the model: a critical expectation failed"
+    if facts.header.status == "abandoned":
+        return "Abandoned: nobody worked on it any more"
     if facts.header.status == "failed":
         return "Failed"
     count = len(list(attention(facts)))
@@ -126,7 +128,7 @@ def verdict(facts: Facts) -> str:
 
 def tone(facts: Facts) -> str:
     """`good`, `look` or `bad`: how the verdict is shown."""
-    if facts.header.status in ("failed", "stopped"):
+    if facts.header.status in ("failed", "stopped", "abandoned"):
         return "bad"
     return "look" if facts.header.status == "running" or list(attention(facts)) else "good"
 
@@ -134,7 +136,7 @@ def tone(facts: Facts) -> str:
 def attention(facts: Facts) -> Iterator[str]:
     """What a person should look at, most urgent first."""
     header, counts = facts.header, facts.rows.counts
-    if header.status == "failed":
+    if header.status in ("failed", "abandoned"):
         yield header.detail or "the ledger does not say why"
     if facts.rows.not_finished > 0:
         yield f"{plural(facts.rows.not_finished, 'row')} not finished; a retry of the run finishes them"
@@ -181,6 +183,11 @@ def _spending(facts: Facts) -> Iterator[str]:
         yield f"{plural(model.rows_by_rule, 'row')} answered by the fallback rule"
     if model.without_result:
         yield f"{plural(model.without_result, 'call')} without a result on record"
+    if model.bounded:
+        yield (
+            f"{plural(model.bounded, 'call')} reported with more tokens than they can have taken, counted at most; "
+            "see `inference_result.detail`, and hold the provider's bill against it"
+        )
     if model.ceiling and model.cost >= model.ceiling * Decimal("0.8"):
         yield f"{percent(float(model.cost / model.ceiling))} of the cost ceiling is spent"
 

@@ -88,6 +88,10 @@ def postgres() -> Iterator[Postgres]:
             quick = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "log_statement = 'none'")
             running.execute(*(f"ALTER SYSTEM SET {setting}" for setting in quick), "SELECT pg_reload_conf()")
             running.execute(f"CREATE ROLE {SERVICE_ROLE} LOGIN")
+            # For the tests' own short statements; the project's name the schema themselves, as a test of them holds.
+            running.execute(
+                *(f"ALTER ROLE {r} SET search_path = nightledger, public" for r in ("postgres", SERVICE_ROLE))
+            )
             yield running
         finally:
             server.cleanup()

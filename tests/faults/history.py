@@ -135,6 +135,7 @@ def world(seed: int, folder: Path) -> Iterator[World]:
             "NIGHTLEDGER_HOME": str(folder),
             "NIGHTLEDGER_TOKEN_SECRET": "secret",
             "NIGHTLEDGER_OUTAGE_SECONDS": "20",
+            "NIGHTLEDGER_LEASE_SECONDS": "3",
             "PYTHONPATH": os.pathsep.join([str(folder / "skew"), str(ROOT)]),
         }
         yield World(folder, endpoints, environment, chance, server)

@@ -33,9 +33,12 @@ LONGEST_SECONDS = 1_200.0
 PROMPTS = ("scoring", "renewal")
 """Names of prompt files, and by them of use cases: two of them on one key are what two DAGs are."""
 _AUDIT_ROWS = " + ".join(
-    f"(SELECT count(*) FROM {name})" for name in ("inference", "inference_result", "answer", "event")
+    f"(SELECT count(*) FROM nightledger.{name})" for name in ("inference", "inference_result", "answer", "event")
 )
-_OPEN_CALLS = "SELECT count(*) FROM inference WHERE inference_id NOT IN (SELECT inference_id FROM inference_result)"
+_OPEN_CALLS = (
+    "SELECT count(*) FROM nightledger.inference "
+    "WHERE inference_id NOT IN (SELECT inference_id FROM nightledger.inference_result)"
+)
 
 Facts = dict[str, Any]
 

@@ -7,12 +7,27 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from include.ledger.budget import ceilings, exhausted, open_budgets, reserve, settle, spent
+from include.errors import ConfigurationError
+from include.ledger.budget import (
+    Correction,
+    ceiling_of,
+    ceilings,
+    correct,
+    exhausted,
+    open_budgets,
+    open_for,
+    reserve,
+    settle,
+    spent,
+)
 from include.ledger.database import open_engine, transaction
+from include.ledger.verify import verify
 from include.models import RunOptions
 from include.night import Night
 from include.systems import read_systems
@@ -83,16 +98,119 @@ def test_scopes_in_any_order_never_wait_in_a_ring(ledger: Ledger) -> None:
     assert spent(ledger.service, "a") == (540, 0)
 
 
-def test_what_a_crash_left_reserved_stays_counted_and_a_raised_ceiling_is_at_once_in_force(ledger: Ledger) -> None:
+def test_what_a_crash_left_reserved_stays_counted(ledger: Ledger) -> None:
     scopes = open_budgets(ledger.service, {"run/a": ONE})
     with transaction(ledger.service) as connection:
         assert reserve(connection, scopes, [ONE]) == 1
     open_budgets(ledger.service, {"run/a": ONE})
     with transaction(ledger.service) as connection:
         assert reserve(connection, scopes, [Decimal("0.01")]) == 0
-    open_budgets(ledger.service, {"run/a": Decimal(2)})
+
+
+def test_a_process_with_another_registry_lowers_a_ceiling_at_once_and_never_raises_it(ledger: Ledger) -> None:
+    scopes = open_budgets(ledger.service, {"key/model/2026-11": ONE})
+    open_budgets(ledger.service, {"key/model/2026-11": Decimal(2)})
     with transaction(ledger.service) as connection:
-        assert reserve(connection, scopes, [ONE]) == 1
+        assert reserve(connection, scopes, [ONE, Decimal("0.01")]) == 1
+    open_budgets(ledger.service, {"key/model/2026-11": Decimal("0.40")})
+    assert exhausted(ledger.service, scopes) == "the budget key/model/2026-11 of 0.40 USD is used up"
+
+
+def test_a_correction_is_at_once_in_force_and_on_the_chain(ledger: Ledger) -> None:
+    scopes = open_budgets(ledger.service, {"run/a": ONE})
+    with transaction(ledger.service) as connection:
+        reserve(connection, scopes, [ONE])
+        settle(connection, scopes, Decimal(0), Decimal("12000"))
+    change = Correction(spent=Decimal("0.02"), ceiling=Decimal(2), why="the endpoint told 2e9 tokens")
+    correct(ledger.service, "run/a", change, "ada")
+    assert spent(ledger.service, "run/a") == (Decimal("0.02"), ONE)
+    with transaction(ledger.service) as connection:
+        assert reserve(connection, scopes, [Decimal("0.98"), Decimal("0.01")]) == 1
+        said = connection.execute(text("SELECT actor, details FROM event WHERE type = 'budget.corrected'")).one()
+    assert (said.actor, said.details["scope"], said.details["why"]) == ("ada", "run/a", "the endpoint told 2e9 tokens")
+    assert said.details["before"] == {"ceiling": 1.00, "spent": 12000, "reserved": 1.00}
+    assert said.details["after"] == {"ceiling": 2, "spent": 0.02, "reserved": 1.00}
+    assert said.details["login"] == "nightledger_service"
+    assert verify(ledger.owner).holds
+
+
+def test_what_was_corrected_while_calls_were_out_is_never_given_back_twice(ledger: Ledger) -> None:
+    scopes = open_budgets(ledger.service, {"run/a": ONE})
+    with transaction(ledger.service) as connection:
+        reserve(connection, scopes, [ONE])
+    correct(ledger.service, "run/a", Correction(reserved=Decimal(0), why="all processes are gone"), "ada")
+    with transaction(ledger.service) as connection:
+        settle(connection, scopes, ONE, Decimal("0.5"))
+    assert spent(ledger.service, "run/a") == (Decimal("0.5"), 0)
+
+
+@pytest.mark.parametrize(
+    ("scope", "change", "problem"),
+    [
+        ("run/none", Correction(spent=ONE, why="x"), "no such budget is open"),
+        ("run/a", Correction(spent=ONE, why=" "), "needs a reason"),
+        ("run/a", Correction(spent=-ONE, why="x"), "at least 0 USD"),
+        ("run/a", Correction(why="x"), "at least 0 USD"),
+    ],
+)
+def test_a_correction_that_says_nothing_is_refused(
+    ledger: Ledger, scope: str, change: Correction, problem: str
+) -> None:
+    open_budgets(ledger.service, {"run/a": ONE})
+    with pytest.raises(ConfigurationError, match=problem):
+        correct(ledger.service, scope, change, "ada")
+    assert spent(ledger.service, "run/a") == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE budget SET ceiling = 1000",
+        "UPDATE budget SET spent = 0",
+        "INSERT INTO budget (scope, ceiling) VALUES ('x', 9)",
+    ],
+)
+def test_the_service_changes_no_budget_past_its_functions(ledger: Ledger, statement: str) -> None:
+    with ledger.service.connect() as connection, pytest.raises(ProgrammingError, match="permission denied"):
+        connection.execute(text(statement))
+
+
+def test_a_backfill_named_with_more_money_has_it_and_that_is_on_record(
+    ledger: Ledger, make_night: Callable[..., Night]
+) -> None:
+    def start(usd: int | None, ref: str) -> None:
+        night = make_night(
+            options=RunOptions(backfill="november", backfill_budget_usd=None if usd is None else Decimal(usd)),
+            budgets=Budgets(backfill=Decimal(60)),
+            external_ref=ref,
+        )
+        open_for(night, read_systems(night.settings.systems_file)["model"])
+
+    scope = "backfill/crm_lead_scoring/november"
+    for usd, then in ((5, 5), (None, 5), (9, 9), (7, 7)):
+        start(usd, f"{usd}")
+        assert ceiling_of(ledger.service, scope) == then
+    with transaction(ledger.service) as connection:
+        whys = list(connection.scalars(text("SELECT details ->> 'why' FROM event WHERE type = 'budget.corrected'")))
+    assert len(whys) == 1
+    assert whys[0].startswith("named when crm_lead_scoring-")
+
+
+def test_a_wrong_clock_spends_from_todays_ceiling(
+    make_night: Callable[..., Night], ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2031, 5, 17, tzinfo=tz)
+
+    monkeypatch.setattr("include.ledger.budget.datetime", Wrong)
+    night = make_night()
+    scopes = ceilings(night, read_systems(night.settings.systems_file)["model"])
+    with ledger.owner.connect() as connection:
+        today = connection.scalar(text("SELECT to_char(now(), 'YYYY-MM-DD')"))
+    assert f"day/crm_lead_scoring/{today}" in scopes
+    assert [scope for scope in scopes if "2031" in scope] == []
 
 
 def test_money_is_never_set_aside_under_a_budget_that_is_not_open(ledger: Ledger) -> None:

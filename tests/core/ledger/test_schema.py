@@ -30,7 +30,8 @@ def night(make_night: MakeNight) -> Night:
 
 
 def test_tables_and_migrations_agree(ledger: Ledger) -> None:
-    engine = create_engine(ledger.urls.owner)  # without our search_path, which would hide the schema's name
+    options = "-c search_path=public"  # the tests' own would hide the schema's name
+    engine = create_engine(ledger.urls.owner, connect_args={"options": options})
     with engine.connect() as connection:
         options = {
             "compare_type": True,

@@ -201,7 +201,7 @@ def test_levels_say_what_is_left_of_each_limit() -> None:
 def test_systems_show_the_registry_with_budgets_and_the_last_run(ledger: Ledger, make_night: MakeNight) -> None:
     night = make_night()
     today = datetime.now(UTC)
-    with transaction(ledger.service) as connection:
+    with transaction(ledger.owner) as connection:
         for scope in (f"day/{CASE}/{today:%Y-%m-%d}", "day/another/2026-11-20", f"backfill/{CASE}/november"):
             connection.execute(text("INSERT INTO nightledger.budget VALUES (:scope, 20, 3, 1)"), {"scope": scope})
     page = show_systems(ledger.service, ROOT / "include" / "systems.toml", [CASE])

@@ -1,0 +1,103 @@
+"""A real PgBouncer in front of the embedded server; skipped where there is none, except in CI, which installs it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from include.ledger.schema import SERVICE_ROLE
+from tests.core.conftest import Postgres
+
+Mode = Literal["session", "transaction"]
+_SESSIONS = {"session": 40, "transaction": 3}
+"""Sessions with the server: one for each client, or few enough that clients have to share them."""
+
+
+@contextmanager
+def pgbouncer(postgres: Postgres, mode: Mode) -> Iterator[int]:
+    """The port on loopback of a pooler that lends sessions in this mode, to whoever asks."""
+    program = _find() or _install()
+    if program is None:
+        pytest.skip("no PgBouncer on this machine; install it: apt-get install pgbouncer")
+    with tempfile.TemporaryDirectory(prefix="nightledger-pooler-") as folder:
+        place, port = Path(folder), _free_port()
+        place.chmod(0o755)  # it does not run as root
+        (place / "users.txt").write_text(f'"postgres" ""\n"{SERVICE_ROLE}" ""\n', encoding="utf-8")
+        (place / "pooler.ini").write_text(_settings(postgres, place, port, mode), encoding="utf-8")
+        owner = pwd.getpwuid(Path(postgres.socket).stat().st_uid).pw_name  # nobody else may reach the socket
+        other = ["-u", owner] if os.geteuid() == 0 else []
+        with (place / "log").open("w") as log:
+            process = subprocess.Popen([program, "-q", *other, str(place / "pooler.ini")], stdout=log, stderr=log)
+        try:
+            _wait(process, port, place / "log")
+            yield port
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def through(url: str, port: int) -> str:
+    """The same database by way of the pooler."""
+    return make_url(url).set(host="127.0.0.1", port=port, query={}).render_as_string(False)
+
+
+def _settings(postgres: Postgres, place: Path, port: int, mode: Mode) -> str:
+    return f"""
+[databases]
+* = host={postgres.socket}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {place / "users.txt"}
+pool_mode = {mode}
+default_pool_size = {_SESSIONS[mode]}
+"""
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"PgBouncer does not answer: {log.read_text(encoding='utf-8')[-1000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _find() -> str | None:
+    return shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+
+
+def _install() -> str | None:
+    """PgBouncer from the distribution, in CI only; there a test that does not run is a failure."""
+    if os.environ.get("CI") != "true":
+        return None
+    apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
+    for step in (["update"], ["install", "--no-install-recommends", "pgbouncer"]):
+        done = subprocess.run([*apt, *step], capture_output=True, text=True, check=False)
+    found = _find()
+    if found is None:
+        pytest.fail(f"no PgBouncer on this machine, and apt-get cannot install it: {done.stderr[-500:]}")
+    return found
