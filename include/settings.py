@@ -22,7 +22,8 @@ class Settings:
     `concurrency` is the number of model calls in flight per task at most; `outage_seconds` is how long rows wait for a
     model that is down before they end as the failure plan says; `token_secret` keys the tokens that replace
     personal values in quarantine and dead letters; `truth_file` (JSON, row key -> label) is what became of the rows, if
-    known, and is only ever read by the report.
+    known, and is only ever read by the report; `head_file` is where the ledger's head is kept after each run: a file,
+    or a place on an object store.
     """
 
     staging: str
@@ -33,6 +34,7 @@ class Settings:
     token_secret: str
     git_sha: str
     truth_file: str
+    head_file: str = ""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -48,6 +50,7 @@ class Settings:
             token_secret=env.get("NIGHTLEDGER_TOKEN_SECRET", ""),
             git_sha=env.get("NIGHTLEDGER_GIT_SHA", ""),
             truth_file=env.get("NIGHTLEDGER_TRUTH", ""),
+            head_file=env.get("NIGHTLEDGER_HEAD_FILE", ""),
         )
 
 

@@ -21,6 +21,7 @@ EVENT_TYPES = frozenset(
     {
         "run.opened",
         "run.reopened",
+        "run.sealed",
         "run.closed",
         "extract.completed",
         "extract.reused",
@@ -37,6 +38,7 @@ EVENT_TYPES = frozenset(
         "gate.completed",
         "write.completed",
         "warehouse.upserted",
+        "answer.refused",
         "audit.sealed",
         "chain.anchored",
         "dead_letter.replayed",

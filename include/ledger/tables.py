@@ -12,6 +12,7 @@ from sqlalchemy import (
     Double,
     FetchedValue,
     Integer,
+    LargeBinary,
     MetaData,
     Numeric,
     Table,
@@ -210,7 +211,7 @@ inference = _table(
     attempt=Integer,
     tokens_estimated=Integer,
     cost_reserved=Numeric,
-    digest=Text,
+    digest=LargeBinary,
     batch_job_id=Uuid,
 )
 inference_result = _table(
@@ -233,23 +234,19 @@ inference_result = _table(
     price_dated=Text,
     latency_ms=Integer,
     queue_ms=Integer,
-    digest=Text,
+    digest=LargeBinary,
     cost_basis=Text,
 )
 answer = _table(
     "answer",
-    "inference_key",
+    "inference_key recorded_at",
     inference_key=Text,
-    use_case=Text,
     input_sha256=Text,
     output=JSONB,
     origin=Text,
-    **_WHEN,
     inference_id=Uuid,
     run_id=Text,
     model=Text,
-    prompt_version=Text,
-    contract_hash=Text,
     recorded_at=_TIME,
 )
 decision = _table(
@@ -270,7 +267,7 @@ decision = _table(
     output=JSONB,
     confidence=Numeric,
     shown_sha256=Text,
-    digest=Text,
+    digest=LargeBinary,
 )
 review_item = _table(
     "review_item",

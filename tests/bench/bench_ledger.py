@@ -158,11 +158,16 @@ def _enriched(item: Item, uid, start: int) -> Record:  # type: ignore[no-untyped
 
 
 def _write(night: Night, rows: Sequence[Record]) -> None:
-    writes = [Write(r, r["row_key"], properties(night.case.sink, r), dict.fromkeys(night.case.sink.fields.values())) for r in rows]
+    writes = [
+        Write(r, r["row_key"], properties(night.case.sink, r), dict.fromkeys(night.case.sink.fields.values()))
+        for r in rows
+    ]
     with transaction(night.ledger) as connection:
         outbox.put(connection, night, writes, "intended")
     ended = [
-        RowOutcome(r["row_id"], r["row_key"], Outcome.WRITTEN, "write", None, json.loads(r["lineage"]), r["inference_key"])
+        RowOutcome(
+            r["row_id"], r["row_key"], Outcome.WRITTEN, "write", None, json.loads(r["lineage"]), r["inference_key"]
+        )
         for r in rows
     ]
     with transaction(night.ledger) as connection:
