@@ -191,8 +191,8 @@ SELECT DISTINCT ON (a.inference_key) a.inference_key, a.input_sha256, coalesce(r
   JOIN nightledger.run u ON u.run_id = a.run_id
   LEFT JOIN nightledger.inference_result r ON r.inference_id = a.inference_id AND r.outcome = 'ok'
   LEFT JOIN nightledger.inference i ON i.inference_id = r.inference_id AND i.inference_key = a.inference_key
-  CROSS JOIN LATERAL (SELECT a.origin = 'rule' AND a.output IS NOT NULL
-                          OR i.inference_id IS NOT NULL AND coalesce(a.output = r.parsed, r.parsed IS NOT NULL)) s (sealed)
+  CROSS JOIN LATERAL (SELECT CASE a.origin WHEN 'rule' THEN a.output IS NOT NULL
+      ELSE i.inference_id IS NOT NULL AND coalesce(a.output = r.parsed, r.parsed IS NOT NULL) END) s (sealed)
  WHERE a.inference_key = ANY (:keys)
    AND CASE :re_infer WHEN 'all' THEN a.run_id = :run_id
                       WHEN 'failed' THEN a.origin = 'model' OR a.run_id = :run_id

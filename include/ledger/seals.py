@@ -29,8 +29,8 @@ _PERSON = f"{_NIGHT} row_id row_key inference_key shown shown_sha256 proposed re
 SEALED: Mapping[str, Sealed] = {
     "run": _of_run(
         "run",
-        f"{_NIGHT} attempt external_ref mode options model prompt_version prompt_hash contract_hash code_version git_sha "
-        "status detail counts totals started_at finished_at",
+        f"{_NIGHT} attempt external_ref mode options model prompt_version prompt_hash contract_hash code_version "
+        "git_sha status detail counts totals started_at finished_at",
     ),
     "prompt": Sealed(
         ("prompt_hash", "name", "version", "system_text", "user_text", "recorded_at"),

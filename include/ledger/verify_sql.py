@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 AUDITED: Mapping[str, str] = {
-    "inference": "inference_id recorded_at batch run_id use_case row_id row_key inference_key prompt_version prompt_hash "
-    "model parameters messages kind attempt tokens_estimated cost_reserved batch_job_id",
+    "inference": "inference_id recorded_at batch run_id use_case row_id row_key inference_key prompt_version "
+    "prompt_hash model parameters messages kind attempt tokens_estimated cost_reserved batch_job_id",
     "inference_result": "inference_id recorded_at batch run_id outcome detail http_status model_answered "
     "provider_request_id raw_text parsed tokens_in tokens_out tokens_cached cost price_dated latency_ms queue_ms "
     "cost_basis",

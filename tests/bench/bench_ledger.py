@@ -218,7 +218,8 @@ def _server_cpu() -> float:
 
 
 _SIZES = """
-SELECT coalesce(inhparent::regclass, c.oid::regclass)::text || CASE c.relkind WHEN 'i' THEN ' (index)' ELSE '' END AS name,
+SELECT coalesce(inhparent::regclass, c.oid::regclass)::text
+       || CASE c.relkind WHEN 'i' THEN ' (index)' ELSE '' END AS name,
        sum(pg_relation_size(c.oid) + coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0))::bigint AS bytes
   FROM pg_class c LEFT JOIN pg_inherits ON inhrelid = c.oid
  WHERE c.relnamespace = 'nightledger'::regnamespace AND c.relkind IN ('r', 'i')

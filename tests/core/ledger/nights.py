@@ -78,8 +78,8 @@ def ask(
     ]
     results = [
         Result(
-            uid, outcome, None, 200, "sandbox-small", f"req-{at}", "{}", {"score": 80, "tier": tier}, 40, 10, 0, Decimal(cost),
-            "2026-01-01", latencies[at % len(latencies)], 5
+            uid, outcome, None, 200, "sandbox-small", f"req-{at}", "{}", {"score": 80, "tier": tier}, 40, 10, 0,
+            Decimal(cost), "2026-01-01", latencies[at % len(latencies)], 5
         )
         for at, uid in enumerate(ids)
     ]  # fmt: skip
@@ -103,7 +103,8 @@ def decide(
     rows = [
         (
             uid, batch, night.run_id, night.case.name, row, key_of(row), f"key-{row}", verdict,
-            "mode is shadow", "gate", "model" if inferences else "rule", inferences[at] if inferences else None, output, Decimal("0.9"), "s" * 64
+            "mode is shadow", "gate", "model" if inferences else "rule", inferences[at] if inferences else None,
+            output, Decimal("0.9"), "s" * 64
         )
         for at, (uid, row) in enumerate(zip(ids, row_ids, strict=True))
     ]  # fmt: skip
