@@ -26,7 +26,7 @@ Change = Callable[[Record], Record]
 
 
 def restage(night: Night, approved: Manifest, change: Callable[[list[Record]], list[Record]]) -> Manifest:
-    """What somebody does who can write to staging and knows manifests: other rows, with the sum that belongs to them."""
+    """What somebody does who can write to staging and knows manifests: other rows, and the sum that belongs to them."""
     rows = change(list(read_rows(approved)))
     with StagedWriter(night.path("approved.parquet"), APPROVED) as writer:
         writer.extend(rows)
