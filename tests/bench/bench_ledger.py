@@ -71,7 +71,7 @@ def main() -> None:
             _fill(service, given.rows, folder)
             print(f"{given.rows:,} leads recorded in {time.monotonic() - began:.0f} s")
             _print_bytes(owner, given.rows)
-            _print_verification(owner, service)
+            _print_verification(service, Path(folder))
 
 
 @contextmanager
@@ -195,25 +195,27 @@ def _print_bytes(owner: Engine, rows: int) -> None:
         print(f"  {one.name:<40} {one.bytes / rows:>8.1f} bytes a lead")
 
 
-def _print_verification(owner: Engine, service: Engine) -> None:
-    before, server = time.process_time(), _server_cpu()
+def _print_verification(service: Engine, folder: Path) -> None:
+    before, server = time.process_time(), _server_cpu(folder)
     found = verify(service)
-    client, backend = time.process_time() - before, _server_cpu() - server
+    client, backend = time.process_time() - before, _server_cpu(folder) - server
     cpu = client + backend
     print(found.as_text().splitlines()[0])
     print(f"verify: {found.rows / cpu:,.0f} rows per CPU second ({client:.2f} s client, {backend:.2f} s server)")
 
 
-def _server_cpu() -> float:
-    """CPU seconds of every process of this process's servers, finished children included."""
+def _server_cpu(folder: Path) -> float:
+    """CPU seconds of the server in a folder: its postmaster, whatever this has reaped, and its other processes."""
+    postmaster = (folder / "data" / "postmaster.pid").read_text().split()[0]
     ticks = 0
     for place in Path("/proc").glob("[0-9]*/stat"):
         try:
-            name, _, rest = place.read_text().partition(" (")[2].partition(") ")
+            pid, _, rest = place.read_text().partition(" (")
         except OSError:
             continue
-        if name.startswith("postgres"):
-            ticks += sum(map(int, rest.split()[11:15]))
+        facts = rest.rpartition(") ")[2].split()
+        if postmaster in (pid, facts[1]):
+            ticks += sum(map(int, facts[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

@@ -12,7 +12,8 @@ from sqlalchemy.exc import ProgrammingError
 
 from include.errors import ConfigurationError, LedgerOutdated
 from include.ledger import tables
-from include.ledger.database import open_engine
+from include.ledger.audit import Answer, keep_answers
+from include.ledger.database import open_engine, transaction
 from include.ledger.schema import (
     APPEND_ONLY,
     PASSING,
@@ -23,9 +24,10 @@ from include.ledger.schema import (
     require_current,
     upgrade,
 )
+from include.models import Origin
 from include.night import Night
 from tests.core.conftest import Ledger, MakeNight
-from tests.core.ledger.nights import ask, decide, rows_of
+from tests.core.ledger.nights import PINS, ask, decide, rows_of
 
 DENIED = "permission denied"
 
@@ -34,7 +36,10 @@ DENIED = "permission denied"
 def night(make_night: MakeNight) -> Night:
     """A night with one row in each append-only table."""
     made = make_night()
-    decide(made, rows_of(1), inferences=ask(made, rows_of(1)))
+    ids = ask(made, rows_of(1))
+    decide(made, rows_of(1), inferences=ids)
+    with transaction(made.ledger) as connection:
+        keep_answers(connection, made, PINS, [Answer("key", "i" * 64, {}, Origin.MODEL, ids[0])])
     return made
 
 

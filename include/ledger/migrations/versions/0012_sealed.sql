@@ -109,9 +109,11 @@ SELECT 'ledger', 'chain.anchored', 'nightledger', jsonb_build_object('run_id', s
                      AND details = jsonb_build_object('run_id', h.stream, 'seq', h.seq, 'hash', h.hash))
  ORDER BY stream;
 
--- Space. Nothing reads audit rows by batch, and only what a batch job asked is looked up by its key.
+-- Space. Nothing reads audit rows by batch, or intents by row, and only what a batch job asked is looked up by its key.
 DROP INDEX inference_by_batch;
 DROP INDEX inference_result_by_batch;
 DROP INDEX decision_by_batch;
 DROP INDEX inference_by_key;
 CREATE INDEX inference_by_key ON inference (inference_key) WHERE batch_job_id IS NOT NULL;
+DROP INDEX inference_by_run;
+CREATE INDEX inference_by_run ON inference (run_id);
