@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
 
     ledger = commands.add_parser("ledger", help="upgrade the ledger's schema, or verify its hash chain")
     ledger.add_argument("action", choices=["upgrade", "verify"])
+    ledger.add_argument("--head", action="append", default=[], metavar="HASH", help="verify: this head must be there")
+    ledger.add_argument("--heads", metavar="PLACE", help="verify: so must all that NIGHTLEDGER_HEAD_FILE holds")
+    ledger.add_argument("--from", dest="since", metavar="HASH", help="verify: only what was recorded after this head")
     ledger.set_defaults(command=_ledger)
 
     explain = commands.add_parser("explain", help="why a record has its value: write, decision, answer, input, source")
@@ -99,9 +102,11 @@ def _ledger(given: argparse.Namespace, out: TextIO) -> int:
             )
         out.write(f"The ledger is at revision {revision}.\n")
         return 0
+    from include.ledger.heads import read_heads
     from include.ledger.verify import verify
 
-    found = verify(_engine())
+    kept = read_heads(given.heads) if given.heads else []
+    found = verify(_engine(), heads=[*kept, *given.head], since=given.since)
     out.write(found.as_text() + "\n")
     return 1 if found.findings else 0
 

@@ -23,7 +23,8 @@ class Settings:
     not heard of keeps what it holds; `outage_seconds` is how long rows wait for a
     model that is down before they end as the failure plan says; `token_secret` keys the tokens that replace
     personal values in quarantine and dead letters; `truth_file` (JSON, row key -> label) is what became of the rows, if
-    known, and is only ever read by the report.
+    known, and is only ever read by the report; `head_file` is where the ledger's head is kept after each run: a file,
+    or a place on an object store.
     """
 
     staging: str
@@ -35,6 +36,7 @@ class Settings:
     git_sha: str
     truth_file: str
     lease_seconds: float = 60.0
+    head_file: str = ""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -51,6 +53,7 @@ class Settings:
             git_sha=env.get("NIGHTLEDGER_GIT_SHA", ""),
             truth_file=env.get("NIGHTLEDGER_TRUTH", ""),
             lease_seconds=float(_positive(env, "NIGHTLEDGER_LEASE_SECONDS", 60)),
+            head_file=env.get("NIGHTLEDGER_HEAD_FILE", ""),
         )
 
 

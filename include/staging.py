@@ -24,6 +24,7 @@ ARROW: Mapping[Kind, pa.DataType] = {
     "date": pa.date32(),
     "boolean": pa.bool_(),
 }
+_PROVEN: dict[str, tuple[str, str]] = {}  # by place: state of the file when it was hashed, and its sha256
 
 
 class _Digesting:
@@ -128,16 +129,41 @@ def read_schema(manifest: Manifest) -> pa.Schema:
 
 @contextmanager
 def opened(manifest: Manifest) -> Iterator[pq.ParquetFile]:
-    """The staged file; what is wrong with it, also while it is read, is said in the pipeline's words."""
+    """The staged file, proven to be the one that the manifest describes before anything of it is read.
+
+    Raises ContractBroken if it is gone, damaged, or was changed since it was written, also while it is being read.
+    """
     try:
         with UPath(manifest.uri).open("rb") as handle:
+            state = _prove(manifest, handle)
             yield pq.ParquetFile(handle)
+        if _state(manifest) != state:
+            raise _broken(manifest, "the staged file was changed while it was read")
     except FileNotFoundError as error:
         raise _broken(manifest, "the staged file is gone") from error
     except (pa.ArrowInvalid, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the storage failed, not the file
         raise _broken(manifest, "the staged file is damaged") from error
+
+
+def _prove(manifest: Manifest, handle: Any) -> str:
+    """Hash the whole file once per process and state of the file, also where only a part of it is read."""
+    state = _state(manifest)
+    if _PROVEN.get(manifest.uri) == (state, manifest.sha256):
+        return state
+    found = hashlib.file_digest(handle, "sha256").hexdigest()
+    handle.seek(0)
+    if found != manifest.sha256:
+        raise _broken(manifest, "its sha256 differs from the one on record: the staged file was changed or damaged")
+    _PROVEN[manifest.uri] = (state, found)
+    return state
+
+
+def _state(manifest: Manifest) -> str:
+    """Changes whenever the file does: a hash of size, times, inode or ETag, whatever its storage tells of a file."""
+    path = UPath(manifest.uri)
+    return str(path.fs.ukey(path.path))
 
 
 def _broken(manifest: Manifest, problem: str) -> ContractBroken:

@@ -23,7 +23,7 @@ from include.staging import StagedWriter, read_chunks
 ROWS_PER_COMMIT = 1_000
 _OUTCOMES = {"review": Outcome.IN_REVIEW, "shadow": Outcome.SHADOWED, "reject": Outcome.REJECTED}
 _DECISION = [
-    *("decision_id", "stream", "batch", "run_id", "use_case", "row_id", "row_key", "inference_key"),
+    *("decision_id", "batch", "run_id", "use_case", "row_id", "row_key", "inference_key"),
     *("verdict", "rule", "decided_by", "origin", "inference_id", "output", "confidence", "shown_sha256"),
 ]
 _REVIEW = [
@@ -89,7 +89,7 @@ def _record_decisions(connection: Connection, night: Night, decided: Sequence[_D
     batch = uuid4()
     rows = (
         (
-            *(one.decision_id, night.run_id, batch, night.run_id, night.case.name),
+            *(one.decision_id, batch, night.run_id, night.case.name),
             *(one.row["row_id"], one.row["row_key"], one.row["inference_key"]),
             *(one.verdict.verdict, one.verdict.rule, "gate", one.row["origin"], one.row["inference_id"]),
             *(one.output, one.row["confidence"], one.shown_sha256),

@@ -9,14 +9,17 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, and_, or_, select, text
+from sqlalchemy import ARRAY, Connection, Engine, Text, and_, bindparam, select, text
 
 from include.ledger import tables
 from include.ledger.database import copy_rows, to_json, transaction
+from include.ledger.record import record_event
 from include.models import Interval, Origin, Record, ReInfer
 from include.night import Run
 
 CostBasis = Literal["reported", "estimated", "bounded", "none"]
+log = logging.getLogger(__name__)
+_NAMED = 20  # keys in one event
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,6 @@ class Pins:
 
 _INTENT = [
     "inference_id",
-    "stream",
     "batch",
     "run_id",
     "use_case",
@@ -106,7 +108,6 @@ _INTENT = [
 ]
 _RESULT = [
     "inference_id",
-    "stream",
     "batch",
     "run_id",
     "outcome",
@@ -133,7 +134,7 @@ def record_intents(connection: Connection, run: Run, pins: Pins, intents: Sequen
     shared = (pins.prompt_version, pins.prompt_hash, pins.model, pins.parameters)
     rows = (
         (
-            *(i.inference_id, run.run_id, batch, run.run_id, run.case.name),
+            *(i.inference_id, batch, run.run_id, run.case.name),
             *(i.row_id, i.row_key, i.inference_key, *shared),
             *(list(i.messages), i.kind, i.attempt, i.tokens_estimated, i.cost_reserved, i.batch_job_id),
         )
@@ -145,52 +146,57 @@ def record_intents(connection: Connection, run: Run, pins: Pins, intents: Sequen
 def record_results(connection: Connection, run: Run, results: Sequence[Result]) -> None:
     """Append a group of outcomes; one event seals the group."""
     batch, run_id = uuid4(), run.run_id
-    rows = ((r.inference_id, run_id, batch, run_id, *(getattr(r, name) for name in _RESULT[4:])) for r in results)
+    rows = ((r.inference_id, batch, run_id, *(getattr(r, name) for name in _RESULT[3:])) for r in results)
     copy_rows(connection, tables.inference_result, _RESULT, rows)
 
 
 def keep_answers(connection: Connection, run: Run, pins: Pins, answers: Sequence[Answer]) -> None:
-    """Make answers reusable; a rule's answer never replaces a model's."""
+    """Make answers reusable, as pointers to their results; a rule's answer never replaces a model's.
+
+    Only a rule's answer is kept word for word: a model's is what its sealed result says.
+    """
     own = [
         {
             "inference_key": a.inference_key,
             "input_sha256": a.input_sha256,
-            "output": a.output,
+            "output": a.output if a.origin is Origin.RULE else None,
             "origin": a.origin.value,
             "inference_id": str(a.inference_id) if a.inference_id else None,
         }
         for a in {answer.inference_key: answer for answer in answers}.values()
     ]
-    shared = {
-        "use_case": run.case.name,
-        "starts": run.interval.start,
-        "ends": run.interval.end,
-        "run_id": run.run_id,
-        "model": pins.model,
-        "prompt_version": pins.prompt_version,
-        "contract_hash": pins.contract_hash,
-    }
-    connection.execute(_KEEP, {**shared, "own": to_json(own)})
+    connection.execute(_KEEP, {"run_id": run.run_id, "model": pins.model, "own": to_json(own)})
 
 
 # One statement for the whole group: a row of parameters for each answer would cost more than the call's own record.
 _KEEP = text(
     """
-INSERT INTO nightledger.answer AS held (inference_key, use_case, input_sha256, output, origin, interval_start,
-       interval_end, inference_id, run_id, model, prompt_version, contract_hash)
-SELECT inference_key, :use_case, input_sha256, output, origin, :starts, :ends, inference_id, :run_id, :model,
-       :prompt_version, :contract_hash
+INSERT INTO nightledger.answer (inference_key, input_sha256, output, origin, inference_id, run_id, model)
+SELECT inference_key, input_sha256, nullif(output, 'null'), origin, inference_id, :run_id, :model
   FROM jsonb_to_recordset(CAST(:own AS jsonb))
        AS own(inference_key text, input_sha256 text, output jsonb, origin text, inference_id uuid)
- ORDER BY inference_key
-    ON CONFLICT (inference_key) DO UPDATE SET
-       use_case = excluded.use_case, input_sha256 = excluded.input_sha256, output = excluded.output,
-       origin = excluded.origin, interval_start = excluded.interval_start, interval_end = excluded.interval_end,
-       inference_id = excluded.inference_id, run_id = excluded.run_id, model = excluded.model,
-       prompt_version = excluded.prompt_version, contract_hash = excluded.contract_hash,
-       recorded_at = clock_timestamp()
- WHERE excluded.origin = 'model' OR held.origin = 'rule'"""
+ WHERE origin = 'model' OR NOT EXISTS (SELECT FROM nightledger.answer held
+                                        WHERE held.inference_key = own.inference_key AND held.origin = 'model')
+ ORDER BY inference_key"""
 )
+
+# The newest answer that may be used, a model's before a rule's. A model's is its sealed result's, to the same question.
+_FIND = text(
+    """
+SELECT DISTINCT ON (a.inference_key) a.inference_key, a.input_sha256, coalesce(r.parsed, a.output) AS output, a.origin,
+       a.inference_id, a.recorded_at, s.sealed
+  FROM nightledger.answer a
+  JOIN nightledger.run u ON u.run_id = a.run_id
+  LEFT JOIN nightledger.inference_result r ON r.inference_id = a.inference_id AND r.outcome = 'ok'
+  LEFT JOIN nightledger.inference i ON i.inference_id = r.inference_id AND i.inference_key = a.inference_key
+  CROSS JOIN LATERAL (SELECT CASE a.origin WHEN 'rule' THEN a.output IS NOT NULL
+      ELSE i.inference_id IS NOT NULL AND coalesce(a.output = r.parsed, r.parsed IS NOT NULL) END) s (sealed)
+ WHERE a.inference_key = ANY (:keys)
+   AND CASE :re_infer WHEN 'all' THEN a.run_id = :run_id
+                      WHEN 'failed' THEN a.origin = 'model' OR a.run_id = :run_id
+                      ELSE a.origin = 'model' OR (u.interval_start, u.interval_end) = (:starts, :ends) END
+ ORDER BY a.inference_key, s.sealed DESC, a.origin = 'model' DESC, a.recorded_at DESC"""
+).bindparams(bindparam("keys", type_=ARRAY(Text)))
 
 
 def find_answers(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, Answer]:
@@ -198,18 +204,18 @@ def find_answers(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, A
 
     A model's answer holds for ever; a rule's only for its own interval, so that the next night asks again.
     `re_infer` narrows it: `failed` ignores rules' answers, `all` takes only what this very run has asked already.
+    An answer that is not what its sealed result says is refused, with event `answer.refused`, and its row asked again.
     """
-    a = tables.answer.c
-    by_model, by_rule_here = a.origin == "model", and_(a.origin == "rule", _same_interval(a, run.interval))
-    allowed = {
-        ReInfer.NONE: or_(by_model, by_rule_here),
-        ReInfer.FAILED: or_(by_model, a.run_id == run.run_id),
-        ReInfer.ALL: a.run_id == run.run_id,
-    }[run.options.re_infer]
-    query = select(a.inference_key, a.input_sha256, a.output, a.origin, a.inference_id, a.recorded_at)
+    when = {"starts": run.interval.start, "ends": run.interval.end}
+    wanted = {"keys": list(keys), "run_id": run.run_id, "re_infer": run.options.re_infer.value, **when}
     with transaction(engine) as connection:
-        rows = connection.execute(query.where(a.inference_key.in_(list(keys)), allowed)).all()
-    return {row[0]: Answer(row[0], row[1], row[2], Origin(row[3]), row[4], row[5]) for row in rows}
+        rows = connection.execute(_FIND, wanted).all()
+        refused = sorted(row.inference_key for row in rows if not row.sealed)
+        if refused:
+            said = {"answers": len(refused), "keys": refused[:_NAMED]}
+            record_event(connection, run.run_id, "answer.refused", said)
+            log.warning("%d answers are not what their sealed results say and are refused: %s", *said.values())
+    return {row[0]: Answer(row[0], row[1], row[2], Origin(row[3]), row[4], row[5]) for row in rows if row.sealed}
 
 
 def find_dead(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, tuple[str, str]]:

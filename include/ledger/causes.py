@@ -10,6 +10,7 @@ CAUSES = {
     "empty_input": "the model would have seen nothing of the row",
     "record_missing": "the destination has no such record",
     "rejected_by_destination": "the destination rejected the values",
+    "tampered": "what was staged to be written is not what was decided",
     "no_result": "the destination did not say what became of the record",
 }
 """Every cause there is, in words."""

@@ -1,13 +1,14 @@
-"""Close a run: its status and counts, and the head of its chain anchored in stream `ledger`."""
+"""Close a run: its status and counts, and a seal over everything that it leaves in the ledger."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, update
 
 from include.ledger import tables
 from include.ledger.record import record_event
+from include.ledger.seals import seal_run
 
 
 def close_run(
@@ -20,12 +21,14 @@ def close_run(
     not_finished: int = 0,
     detail: str | None = None,
 ) -> None:
-    """Set status and counts and seal them, in the caller's transaction; the last closing counts."""
+    """Set status and counts and seal the run, in the caller's transaction; the last closing counts.
+
+    Whatever the run has to leave in the ledger must be there before. The database anchors the run's chain in stream
+    `ledger` when the transaction is committed.
+    """
     run = tables.run
     values = {"status": status, "counts": dict(counts), "detail": detail, "finished_at": func.clock_timestamp()}
     connection.execute(update(run).where(run.c.run_id == run_id).values(values))
+    seal_run(connection, run_id)
     said = {"status": status, "counts": dict(counts), "rows_in": rows_in, "not_finished": not_finished}
     record_event(connection, run_id, "run.closed", said)
-    head = tables.chain_head.c
-    seq, sha256 = connection.execute(select(head.seq, head.hash).where(head.stream == run_id)).one()
-    record_event(connection, "ledger", "chain.anchored", {"run_id": run_id, "seq": seq, "hash": sha256})

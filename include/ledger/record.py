@@ -21,6 +21,7 @@ EVENT_TYPES = frozenset(
     {
         "run.opened",
         "run.reopened",
+        "run.sealed",
         "run.closed",
         "run.abandoned",
         "extract.completed",
@@ -38,6 +39,7 @@ EVENT_TYPES = frozenset(
         "gate.completed",
         "write.completed",
         "warehouse.upserted",
+        "answer.refused",
         "audit.sealed",
         "chain.anchored",
         "dead_letter.replayed",

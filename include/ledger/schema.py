@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alembic import command
@@ -12,11 +13,33 @@ from sqlalchemy import Connection, Engine, text
 
 from include.errors import ConfigurationError, LedgerOutdated
 
-APPEND_ONLY = ("inference", "inference_result", "decision", "event")
+APPEND_ONLY = ("inference", "inference_result", "decision", "event", "answer")
 SERVICE_ROLE = "nightledger_service"
 BUDGET_FUNCTIONS = ", ".join(
     f"nightledger.{name}" for name in ("open_budget", "reserve_budget", "settle_budget", "correct_budget")
 )
+UPDATED: Mapping[str, str] = {
+    "run": "status detail counts progress finished_at totals heard_at",
+    "manifest": "uri rows bytes sha256 columns facts",
+    "source_file": "archived_to",
+    "outcome": "row_key outcome stage reason lineage inference_key",
+    "quality_result": "type columns severity meaning success could_not_run rows_checked unexpected_count threshold "
+    "observed examples stage handling unit",
+    "column_profile": "type rows nulls profile recorded_at",
+    "drift_result": "statistic value expected threshold verdict nights detail recorded_at",
+    "quarantine": "reasons record stage expectations owner status history released",
+    "quarantine_count": "rows",
+    "review_item": "status",
+    "outbox": "row_id decision_id fields fields_sha256 before after status attempts error updated_at",
+    "dead_letter": "status replays",
+    "batch_job": "status input_file_id provider_batch_id output_file_id error_file_id provider_status detail counts "
+    "updated_at",
+    "backfill_plan": "status detail nights sums updated_at",
+    "quota": "state updated_at",
+}
+"""The columns that the service may change, by table: those with a state, and those that a stage run again restates."""
+PASSING = ("claim", "lease")
+"""Tables of what is going on just now, where the service may also change and delete everything."""
 _STAMPED = {"recorded_at", "digest", "seq", "prev_hash", "hash"}
 _MIGRATION_LOCK = 0x6E6C_6D69  # any constant that every process agrees on
 
@@ -75,39 +98,52 @@ def _config() -> Config:
 
 
 def _grant(connection: Connection, role: str) -> None:
-    """Read and insert; update only where a row has a state; delete claims and leases only; stamp nothing itself."""
+    """Read and insert everywhere; update only columns that have a state; delete claims and leases only; stamp nothing itself.
+
+    What was granted by earlier versions is taken back first.
+    """
     if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}):
         raise ConfigurationError(
             f"the role {role!r} does not exist",
             system="ledger",
             action=f"Create it: CREATE ROLE {role} LOGIN PASSWORD ...",
         )
-    columns: dict[str, list[str]] = {}
-    for table, column in connection.execute(
-        text(
-            "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
-            "WHERE c.relnamespace = 'nightledger'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
-            "AND a.attnum > 0 AND NOT a.attisdropped"
-        )
-    ):
-        columns.setdefault(table, []).append(column)
     statements = [
         f"GRANT USAGE ON SCHEMA nightledger TO {role}",
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA nightledger FROM {role}",
         f"GRANT SELECT ON ALL TABLES IN SCHEMA nightledger TO {role}",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA nightledger TO {role}",
         f"GRANT EXECUTE ON FUNCTION nightledger.ensure_inference_month TO {role}",
         f"GRANT EXECUTE ON FUNCTION {BUDGET_FUNCTIONS} TO {role}",
         f"REVOKE INSERT, UPDATE ON nightledger.budget FROM {role}",  # earlier revisions let it change any sum unseen
     ]
-    for table, names in columns.items():
-        if table in ("chain_head", "alembic_version", "budget"):
-            continue
-        if table in APPEND_ONLY:
-            statements.append(
-                f"GRANT INSERT ({', '.join(n for n in names if n not in _STAMPED)}) ON nightledger.{table} TO {role}"
-            )
-        else:
-            rights = "INSERT, UPDATE, DELETE" if table in ("claim", "lease") else "INSERT, UPDATE"
+    for table, names in _columns(connection).items():
+        if rights := _rights(table, names):
             statements.append(f"GRANT {rights} ON nightledger.{table} TO {role}")
     for statement in statements:
         connection.exec_driver_sql(statement)
+
+
+def _columns(connection: Connection) -> dict[str, list[str]]:
+    """Every table of the ledger with its columns."""
+    query = (
+        "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
+        "WHERE c.relnamespace = 'nightledger'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
+        "AND a.attnum > 0 AND NOT a.attisdropped"
+    )
+    columns: dict[str, list[str]] = {}
+    for table, column in connection.execute(text(query)):
+        columns.setdefault(table, []).append(column)
+    return columns
+
+
+def _rights(table: str, columns: Sequence[str]) -> str:
+    """What the service may do with a table beside reading it."""
+    if table in ("chain_head", "alembic_version", "budget"):
+        return ""
+    if table in APPEND_ONLY:
+        return f"INSERT ({', '.join(name for name in columns if name not in _STAMPED)})"
+    if table in PASSING:
+        return "INSERT, UPDATE, DELETE"
+    changing = ", ".join(f'"{name}"' for name in UPDATED.get(table, "").split())
+    return f"INSERT, UPDATE ({changing})" if changing else "INSERT"

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Double,
     FetchedValue,
     Integer,
+    LargeBinary,
     MetaData,
     Numeric,
     Table,
@@ -211,7 +212,7 @@ inference = _table(
     attempt=Integer,
     tokens_estimated=Integer,
     cost_reserved=Numeric,
-    digest=Text,
+    digest=LargeBinary,
     batch_job_id=Uuid,
 )
 inference_result = _table(
@@ -234,23 +235,19 @@ inference_result = _table(
     price_dated=Text,
     latency_ms=Integer,
     queue_ms=Integer,
-    digest=Text,
+    digest=LargeBinary,
     cost_basis=Text,
 )
 answer = _table(
     "answer",
-    "inference_key",
+    "inference_key recorded_at",
     inference_key=Text,
-    use_case=Text,
     input_sha256=Text,
     output=JSONB,
     origin=Text,
-    **_WHEN,
     inference_id=Uuid,
     run_id=Text,
     model=Text,
-    prompt_version=Text,
-    contract_hash=Text,
     recorded_at=_TIME,
 )
 answer_home = _table("answer_home", "use_case model", use_case=Text, model=Text, system=Text, recorded_at=_TIME)
@@ -272,7 +269,7 @@ decision = _table(
     output=JSONB,
     confidence=Numeric,
     shown_sha256=Text,
-    digest=Text,
+    digest=LargeBinary,
 )
 review_item = _table(
     "review_item",

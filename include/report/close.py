@@ -12,6 +12,7 @@ from include.ledger import tables
 from include.ledger.closing import close_run
 from include.ledger.database import transaction
 from include.ledger.dead_letters import settle
+from include.ledger.heads import export_head
 from include.ledger.orphans import abandon_orphans
 from include.ledger.quarantine import Filter
 from include.ledger.quarantine_replays import settle as settle_quarantine
@@ -33,7 +34,7 @@ _LAST_WORDS = ("check.stopped", "check.completed", "enrich.planned", "answers.st
 
 
 def close(night: Night, *, failed: Mapping[str, str] | None = None, truth: Mapping[str, str] | None = None) -> Record:
-    """Set the run's status and counts, anchor its chain, and write `report.*` and `quality.*`.
+    """Set the run's status and counts, seal it, write `report.*` and `quality.*`, and export the ledger's head.
 
     `failed` names tasks that did not succeed, with a short reason; `truth` (row key -> label) adds the comparison with
     what became of the rows. The status is `stopped` if a critical expectation ended the run, `failed` if a task failed
@@ -53,12 +54,13 @@ def close(night: Night, *, failed: Mapping[str, str] | None = None, truth: Mappi
         size = {"rows_in": balance.rows_in, "not_finished": balance.missing}
         settle(connection, night)
         settle_quarantine(connection, night)
-        close_run(connection, night.run_id, status, balance.counts, **size, detail="; ".join(reasons) or None)
         record_totals(connection, night.run_id, balance.rows_in)
+        close_run(connection, night.run_id, status, balance.counts, **size, detail="; ".join(reasons) or None)
     abandon_orphans(night.ledger, night.case.name)
     summary = {"run_id": night.run_id, "status": status, "counts": balance.counts, **_render(night, truth)}
     summary["cleanup"] = _list_cleanup(night)
     log.info("%s closed as %s: %s. Report: %s", night.run_id, status, balance.counts, summary["report"])
+    export_head(night.ledger, night.run_id, night.settings.head_file)
     if broken:
         raise CountsDoNotAddUp(
             broken, system="ledger", about=night.run_id, action=f"This is a defect; report it with {summary['report']}"

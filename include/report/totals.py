@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 
 def record_totals(connection: Connection, run_id: str, rows_in: int) -> None:
-    """Add up a closed run once and keep the sums with it, in the caller's transaction.
+    """Add up a run that is about to be closed and keep the sums with it, in the caller's transaction.
 
     `rows_in`, `calls`, `tokens_in`, `tokens_out`, `reused` (rows answered without a call), `failed_expectations`,
     `quarantined_open` (input rows, when the run was closed) and `drifted` (signals) are counts; `seconds` is how long
@@ -18,7 +18,7 @@ def record_totals(connection: Connection, run_id: str, rows_in: int) -> None:
 _TOTALS = """
 UPDATE nightledger.run r SET totals = jsonb_build_object(
     'rows_in', CAST(:rows_in AS bigint),
-    'seconds', round(extract(epoch FROM r.finished_at - r.started_at), 3),
+    'seconds', round(extract(epoch FROM clock_timestamp() - r.started_at), 3),
     'calls', (SELECT count(*) FROM nightledger.inference WHERE run_id = r.run_id),
     'tokens_in', used.tokens_in, 'tokens_out', used.tokens_out, 'cost_usd', used.cost::text,
     'reused', coalesce((SELECT (facts ->> 'reused')::bigint FROM nightledger.manifest

@@ -17,7 +17,7 @@ from include.ledger.record import DeadLetter, RowOutcome, bury, record_event, re
 from include.models import Manifest, Outcome, Record
 from include.night import Night
 from include.rest import RestClient
-from include.sinks import outbox
+from include.sinks import decided, outbox
 from include.sinks.crm import Crm, Sent
 from include.sinks.fields import properties
 from include.sinks.outbox import Result, State, Step, Write, next_step
@@ -53,10 +53,11 @@ def write(night: Night, approved: Manifest) -> Record:
 
 def _write_batch(night: Night, crm: Crm, rows: Sequence[Record]) -> Counter[str]:
     """One batch of the API: read, compare, put on record, send, confirm."""
+    rows, forged = decided.hold(night, rows)
     asked = [Write(row, str(row["row_key"]), properties(night.case.sink, row)) for row in rows]
     ids = {write.external_id for write in asked}
     with transaction(night.ledger) as connection:
-        _require_decisions(connection, night, rows, ids)
+        _require_own_record(rows, ids)
         states = outbox.states(connection, night, ids)
         later = outbox.spoken_later(connection, night, ids)
     settled = [write for write in asked if write.is_settled(states.get(write.external_id))]
@@ -78,7 +79,7 @@ def _write_batch(night: Night, crm: Crm, rows: Sequence[Record]) -> Counter[str]
         written=were["written"] + len(steps[Step.ARRIVED]) + len(sent) - failed,
         sent=len(sent) - failed,
         unchanged=were["unchanged"] + len(steps[Step.UNCHANGED]) + len(steps[Step.SUPERSEDED]),
-        failed=len(steps[Step.MISSING]) + failed,
+        failed=len(steps[Step.MISSING]) + failed + forged,
     )
 
 
@@ -134,21 +135,12 @@ def _succeed(connection: Connection, night: Night, outcomes: Sequence[RowOutcome
     connection.execute(update(tables.dead_letter).where(mine).values(status="replayed"))
 
 
-def _require_decisions(connection: Connection, night: Night, rows: Sequence[Record], ids: set[str]) -> None:
-    """Raise ContractBroken unless every row has its decision to write on record (invariant I2), and its own record."""
-    action = "Clear the run from the gate task on"
+def _require_own_record(rows: Sequence[Record], ids: set[str]) -> None:
+    """Raise ContractBroken unless every row names a record of its own."""
     if len(ids) != len(rows):
         problem = f"{len(rows)} approved rows name {len(ids)} records"
+        action = "Clear the run from the gate task on"
         raise ContractBroken(problem, system="staging", about="approved", action=action)
-    d, wanted = tables.decision.c, [row["decision_id"] for row in rows]
-    query = select(d.decision_id, d.row_id).where(
-        d.decision_id.in_(wanted), d.run_id == night.run_id, d.verdict == "write"
-    )
-    found = {str(decision_id): row_id for decision_id, row_id in connection.execute(query)}
-    lacking = sum(found.get(row["decision_id"]) != row["row_id"] for row in rows)
-    if lacking:
-        problem = f"{lacking} approved rows have no decision on record"
-        raise ContractBroken(problem, system="ledger", about="decision", action=action)
 
 
 def _load(night: Night, warehouse: Warehouse, approved: Manifest) -> Record:
@@ -162,7 +154,7 @@ def _load(night: Night, warehouse: Warehouse, approved: Manifest) -> Record:
 def _succeeded(night: Night, approved: Manifest) -> Iterator[Record]:
     """Approved rows whose write is confirmed or was not needed; not those that a later night has superseded."""
     o = tables.outbox.c
-    for batch in read_chunks(approved, rows=5_000, columns=["row_id", "row_key", "inference_key", "origin", "output"]):
+    for batch in read_chunks(approved, rows=5_000):
         rows = batch.to_pylist()
         good = select(o.row_id).where(
             o.run_id == night.run_id,
@@ -173,6 +165,7 @@ def _succeeded(night: Night, approved: Manifest) -> Iterator[Record]:
         )
         with transaction(night.ledger) as connection:
             ids = set(connection.scalars(good))
+            rows = decided.matching(connection, night, rows)
         yield from (row for row in rows if row["row_id"] in ids)
 
 

@@ -12,7 +12,9 @@ from sqlalchemy.engine import make_url
 
 from include.cli import main
 from include.enrich.prompt import load_prompt
+from include.ledger.heads import export_head
 from include.ledger.schema import head_revision
+from include.ledger.verify import verify
 from include.models import Outcome
 from include.night import Night
 from include.report.close import close
@@ -53,6 +55,18 @@ def night(make_night: MakeNight) -> Night:
 def run(*arguments: str) -> tuple[int, str]:
     out = io.StringIO()
     return main(arguments, out), out.getvalue()
+
+
+def test_a_kept_head_is_demanded_and_what_came_after_it_verified(night: Night, tmp_path: Path) -> None:
+    head = verify(night.ledger).head
+    kept = tmp_path / "heads.txt"
+    export_head(night.ledger, night.run_id, str(kept))
+    assert run("ledger", "verify", "--head", head, "--heads", str(kept))[0] == 0
+    code, said = run("ledger", "verify", "--from", head)
+    assert (code, f"recorded after head {head[:16]}" in said) == (0, True)
+    kept.write_text(kept.read_text().replace(head, "0" * 64))
+    code, said = run("ledger", "verify", "--heads", str(kept))
+    assert (code, "cut or rewritten" in said) == (1, True)
 
 
 def test_an_untouched_ledger_verifies_with_0(night: Night) -> None:

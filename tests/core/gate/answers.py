@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from include.gate.schema import ENRICHED
+from include.ledger.audit import Result, record_results
+from include.ledger.database import transaction
 from include.ledger.record import record_manifest
 from include.models import Manifest, Record
 from include.night import Night
@@ -28,11 +31,17 @@ def answer(**changes: Any) -> Record:
     return GOOD | changes
 
 
+def _result(inference_id: UUID, output: Record) -> Result:
+    said, cost = json.dumps(output), Decimal("0.0001")
+    return Result(inference_id, "ok", None, 200, "sandbox-small", "req-1", said, output, 40, 10, 0, cost, "2026", 9, 1)
+
+
 def stage_enriched(
     night: Night, outputs: Mapping[str, Record] | Sequence[Record], *, origin: str = "model", **columns: Any
 ) -> Manifest:
-    """Stage dataset `enriched`: outputs by row key, or in a list for keys 1, 2, 3, ..."""
+    """Stage dataset `enriched`: outputs by row key, or in a list for keys 1, 2, ...; a model's with their results."""
     named = outputs if isinstance(outputs, Mapping) else {str(at): one for at, one in enumerate(outputs, start=1)}
+    results = []
     with StagedWriter(night.path("enriched.parquet"), ENRICHED) as writer:
         for key, output in named.items():
             row = {
@@ -48,6 +57,10 @@ def stage_enriched(
                 "input": json.dumps({"job_title": "buyer"}),
             }
             writer.append(row | columns)
+            results.append(_result(UUID(row["inference_id"]), output))
+    if origin == "model":
+        with transaction(night.ledger) as connection:
+            record_results(connection, night, results)
     manifest = writer.manifest(night.run_id, "enriched")
     record_manifest(night.ledger, manifest)
     return manifest

@@ -67,6 +67,7 @@ def ask(
     latencies: Sequence[int] = (100,),
     kind: str = "ask",
     answered: bool = True,
+    tier: str = "hot",
 ) -> list[UUID]:
     """One sealed batch of intents and, unless `answered` is false, one of their results."""
     ids = [uuid4() for _ in row_ids]
@@ -77,8 +78,8 @@ def ask(
     ]
     results = [
         Result(
-            uid, outcome, None, 200, "sandbox-small", f"req-{at}", "{}", {"score": 80}, 40, 10, 0, Decimal(cost),
-            "2026-01-01", latencies[at % len(latencies)], 5
+            uid, outcome, None, 200, "sandbox-small", f"req-{at}", "{}", {"score": 80, "tier": tier}, 40, 10, 0,
+            Decimal(cost), "2026-01-01", latencies[at % len(latencies)], 5
         )
         for at, uid in enumerate(ids)
     ]  # fmt: skip
@@ -95,14 +96,15 @@ def decide(
     """One sealed batch of decisions."""
     ids, batch = [uuid4() for _ in row_ids], uuid4()
     names = [
-        "decision_id", "stream", "batch", "run_id", "use_case", "row_id", "row_key", "inference_key", "verdict",
+        "decision_id", "batch", "run_id", "use_case", "row_id", "row_key", "inference_key", "verdict",
         "rule", "decided_by", "origin", "inference_id", "output", "confidence", "shown_sha256",
     ]  # fmt: skip
     output = {"score": 80, "tier": tier}
     rows = [
         (
-            uid, night.run_id, batch, night.run_id, night.case.name, row, key_of(row), f"key-{row}", verdict,
-            "mode is shadow", "gate", "model", inferences[at] if inferences else None, output, Decimal("0.9"), "s" * 64
+            uid, batch, night.run_id, night.case.name, row, key_of(row), f"key-{row}", verdict,
+            "mode is shadow", "gate", "model" if inferences else "rule", inferences[at] if inferences else None,
+            output, Decimal("0.9"), "s" * 64
         )
         for at, (uid, row) in enumerate(zip(ids, row_ids, strict=True))
     ]  # fmt: skip

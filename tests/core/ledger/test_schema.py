@@ -12,11 +12,22 @@ from sqlalchemy.exc import ProgrammingError
 
 from include.errors import ConfigurationError, LedgerOutdated
 from include.ledger import tables
-from include.ledger.database import open_engine
-from include.ledger.schema import APPEND_ONLY, current_revision, head_revision, require_current, upgrade
+from include.ledger.audit import Answer, keep_answers
+from include.ledger.database import open_engine, transaction
+from include.ledger.schema import (
+    APPEND_ONLY,
+    PASSING,
+    SERVICE_ROLE,
+    UPDATED,
+    current_revision,
+    head_revision,
+    require_current,
+    upgrade,
+)
+from include.models import Origin
 from include.night import Night
 from tests.core.conftest import Ledger, MakeNight
-from tests.core.ledger.nights import ask, decide, rows_of
+from tests.core.ledger.nights import PINS, ask, decide, rows_of
 
 DENIED = "permission denied"
 
@@ -25,7 +36,10 @@ DENIED = "permission denied"
 def night(make_night: MakeNight) -> Night:
     """A night with one row in each append-only table."""
     made = make_night()
-    decide(made, rows_of(1), inferences=ask(made, rows_of(1)))
+    ids = ask(made, rows_of(1))
+    decide(made, rows_of(1), inferences=ids)
+    with transaction(made.ledger) as connection:
+        keep_answers(connection, made, PINS, [Answer("key", "i" * 64, {}, Origin.MODEL, ids[0])])
     return made
 
 
@@ -105,6 +119,46 @@ def test_the_service_stamps_nothing_itself(ledger: Ledger, table: str, column: s
 def test_the_service_cannot_move_a_head_delete_or_create(ledger: Ledger, statement: str) -> None:
     with ledger.service.connect() as connection, pytest.raises(ProgrammingError, match=DENIED):
         connection.execute(text(statement))
+
+
+def test_the_service_updates_only_columns_that_have_a_state(ledger: Ledger) -> None:
+    allowed = "SELECT table_name, column_name FROM information_schema.column_privileges WHERE grantee = :role "
+    allowed += "AND table_schema = 'nightledger' AND privilege_type = 'UPDATE' AND table_name NOT LIKE 'inference\\_2%'"
+    with ledger.owner.connect() as connection:
+        found = set(map(tuple, connection.execute(text(allowed), {"role": SERVICE_ROLE})))
+    passing = {(name, column) for name in PASSING for column in inspect_columns(ledger, name)}
+    assert found == {(name, column) for name, columns in UPDATED.items() for column in columns.split()} | passing
+
+
+def inspect_columns(ledger: Ledger, table: str) -> set[str]:
+    found = tables.metadata.tables.get(f"nightledger.{table}")
+    return set(found.c.keys()) if found is not None else set()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE answer SET output = '{}'",
+        "UPDATE prompt SET user_text = ''",
+        "UPDATE run SET mode = 'auto'",
+        "UPDATE outbox SET external_id = '1'",
+        "UPDATE review_item SET proposed = '{}'",
+        "UPDATE source_file SET sha256 = ''",
+        "UPDATE dead_letter SET record = '{}'",
+    ],
+)
+def test_the_service_rewrites_no_history(ledger: Ledger, statement: str) -> None:
+    with ledger.service.connect() as connection, pytest.raises(ProgrammingError, match=DENIED):
+        connection.execute(text(statement))
+
+
+def test_rights_that_an_earlier_version_granted_are_taken_back(ledger: Ledger) -> None:
+    with ledger.owner.begin() as connection:
+        connection.execute(text(f"GRANT UPDATE, DELETE ON answer, outbox TO {SERVICE_ROLE}"))
+    upgrade(ledger.owner)
+    for statement in ("UPDATE answer SET output = '{}'", "UPDATE outbox SET row_key = ''", "DELETE FROM outbox"):
+        with ledger.service.connect() as connection, pytest.raises(ProgrammingError, match=DENIED):
+            connection.execute(text(statement))
 
 
 def test_two_upgrades_at_once_migrate_once(empty_database: str) -> None:
