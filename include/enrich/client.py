@@ -22,6 +22,7 @@ import openai
 from include.connections import ModelEndpoint
 from include.errors import AccessDenied, ConfigurationError
 from include.models import Record
+from include.personal import scrub, without_echo
 from include.retry import retry_after_seconds
 
 CallOutcome = Literal["answered", "rate_limited", "http_error", "timeout", "cancelled"]
@@ -98,7 +99,7 @@ class ModelClient:
         except (TimeoutError, httpx2.HTTPError) as error:
             return _unanswered(error, time.monotonic() - started)
         latency = time.monotonic() - started
-        return _read(response, latency) if response.is_success else _refused(response, latency, str(body.get("model")))
+        return _read(response, latency) if response.is_success else _refused(response, latency, body)
 
 
 def _read(response: httpx2.Response, latency: float) -> Reply:
@@ -173,17 +174,19 @@ def _unanswered(error: Exception, latency: float) -> Reply:
     return Reply("http_error", latency, reason, retryable=True, maybe_billed=not unsent)
 
 
-def _refused(response: httpx2.Response, latency: float, model: str) -> Reply:
+def _refused(response: httpx2.Response, latency: float, body: Record) -> Reply:
     headers, status = _told(response), response.status_code
     error = _error_of(response)
-    code, detail = str(error.get("code") or ""), _scrub(status, error)
+    code, detail = str(error.get("code") or ""), _scrub(status, error, body)
     if status in (401, 403):
         reason = "the key is wrong or expired" if status == 401 else "the key lacks a permission"
         raise AccessDenied(
             f"{reason} ({status})", system="model", action="Renew the key in the connection of this system"
         ) from None
     if status == 404:
-        raise ConfigurationError(f"no such model or path: {detail}", system="model", about=model) from None
+        raise ConfigurationError(
+            f"no such model or path: {detail}", system="model", about=str(body.get("model"))
+        ) from None
     return Reply(
         "rate_limited" if status == 429 and code != "insufficient_quota" else "http_error",
         latency,
@@ -206,7 +209,8 @@ def _error_of(response: httpx2.Response) -> Record:
     return error if isinstance(error, dict) else {"message": str(error)}
 
 
-def _scrub(status: int, error: Record) -> str:
-    """The vendor's code and the start of its message, without anything that looks like a key."""
-    message = _KEYS.sub("[key]", str(error.get("message") or ""))[:200]
+def _scrub(status: int, error: Record, body: Record) -> str:
+    """The vendor's code and the start of its message, without keys, personal values and what it repeats of the row."""
+    asked = "\n".join(str(one.get("content")) for one in body.get("messages", ()) if one.get("role") != "system")
+    message = without_echo(scrub(_KEYS.sub("[key]", str(error.get("message") or "")[:2_000])), asked)[:200]
     return f"{status} {error.get('code') or error.get('type') or ''}: {message}".strip(" :")

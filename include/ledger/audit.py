@@ -18,6 +18,7 @@ from include.ledger import tables
 from include.ledger.database import copy_rows, to_json, transaction
 from include.models import Interval, Origin, Record, ReInfer
 from include.night import Run
+from include.personal import tokenise_all
 
 log = logging.getLogger(__name__)
 
@@ -131,14 +132,21 @@ _RESULT = [
 
 
 def record_intents(connection: Connection, run: Run, pins: Pins, intents: Sequence[Intent]) -> None:
-    """Append a group of intents; one event seals the group."""
-    batch = uuid4()
+    """Append a group of intents, personal values in their messages as tokens; one event seals the group."""
+    batch, secret = uuid4(), run.settings.token_secret
     shared = (pins.prompt_version, pins.prompt_hash, pins.model, pins.parameters)
     rows = (
         (
             *(i.inference_id, run.run_id, batch, run.run_id, run.case.name),
             *(i.row_id, i.row_key, i.inference_key, *shared),
-            *(list(i.messages), i.kind, i.attempt, i.tokens_estimated, i.cost_reserved, i.batch_job_id),
+            *(
+                tokenise_all(list(i.messages), secret),
+                i.kind,
+                i.attempt,
+                i.tokens_estimated,
+                i.cost_reserved,
+                i.batch_job_id,
+            ),
         )
         for i in intents
     )
@@ -146,19 +154,26 @@ def record_intents(connection: Connection, run: Run, pins: Pins, intents: Sequen
 
 
 def record_results(connection: Connection, run: Run, results: Sequence[Result]) -> None:
-    """Append a group of outcomes; one event seals the group."""
-    batch, run_id = uuid4(), run.run_id
-    rows = ((r.inference_id, run_id, batch, run_id, *(getattr(r, name) for name in _RESULT[4:])) for r in results)
+    """Append a group of outcomes, personal values in what came back as tokens; one event seals the group."""
+    batch, run_id, secret = uuid4(), run.run_id, run.settings.token_secret
+    rows = (
+        (
+            *(r.inference_id, run_id, batch, run_id, r.outcome, tokenise_all(r.detail, secret), r.http_status),
+            *(r.model_answered, r.provider_request_id, tokenise_all(r.raw_text, secret), _kept(run, r.parsed)),
+            *(getattr(r, name) for name in _RESULT[11:]),
+        )
+        for r in results
+    )
     copy_rows(connection, tables.inference_result, _RESULT, rows)
 
 
 def keep_answers(connection: Connection, run: Run, pins: Pins, answers: Sequence[Answer]) -> None:
-    """Make answers reusable; a rule's answer never replaces a model's."""
+    """Make answers reusable, personal values in them as tokens; a rule's answer never replaces a model's."""
     own = [
         {
             "inference_key": a.inference_key,
             "input_sha256": a.input_sha256,
-            "output": a.output,
+            "output": _kept(run, a.output),
             "origin": a.origin.value,
             "inference_id": str(a.inference_id) if a.inference_id else None,
         }
@@ -194,6 +209,14 @@ SELECT inference_key, :use_case, input_sha256, output, origin, :starts, :ends, i
        recorded_at = clock_timestamp()
  WHERE excluded.origin = 'model' OR held.origin = 'rule'"""
 )
+
+
+def _kept(run: Run, answer: Record | None) -> Record | None:
+    """An answer as it is kept, and so delivered; its declared `answers_personal` fields stay as the model gave them."""
+    if answer is None:
+        return None
+    plain, secret = run.case.answers_personal, run.settings.token_secret
+    return {name: value if name in plain else tokenise_all(value, secret, name) for name, value in answer.items()}
 
 
 def find_answers(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, Answer]:

@@ -9,11 +9,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, Table, create_engine, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from include.errors import LedgerUnavailable
+from include.ledger.refusals import without_rows
 
 
 def open_engine(url: str) -> Engine:
@@ -31,12 +33,17 @@ def open_engine(url: str) -> Engine:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """One committed transaction; raises LedgerUnavailable when the database cannot be reached."""
+    """One committed transaction; raises LedgerUnavailable when the database cannot be reached or has no room.
+
+    No error that leaves it quotes a row.
+    """
     try:
         with engine.begin() as connection:
             yield connection
-    except OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0] if error.orig else "no connection"
+    except (DBAPIError, psycopg.Error) as error:
+        reason = without_rows(error)
+        if not isinstance(error, (OperationalError, psycopg.OperationalError)):
+            raise
         raise LedgerUnavailable(
             reason, system="ledger", action="Nothing was called or written; check connection `nightledger_db` and retry"
         ) from error
