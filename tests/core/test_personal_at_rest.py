@@ -220,6 +220,7 @@ def test_personal_values_in_columns_that_nobody_declared_never_rest_in_clear(
         done = run(night_of())
     assert {"written", "quarantined", "dead_letter", "in_review"} <= done["counts"].keys()
 
+    assert not open_to_others(tmp_path / "staging"), "another account of the machine can read it"
     tables = dump(ledger)
     found = [leak for name, content in tables.items() for leak in leaks(name, content)]
     assert not found
@@ -243,12 +244,3 @@ def test_personal_values_in_columns_that_nobody_declared_never_rest_in_clear(
     assert len(model.asked) == calls
     assert again["counts"]["unchanged"] == written
     assert verify(ledger.owner).findings == ()
-
-
-def test_what_a_night_leaves_on_the_disk_is_its_accounts_alone_whatever_the_umask(
-    night_of: NightOf, tmp_path: Path
-) -> None:
-    for mask in (0, 0o077, 0o022):
-        with umask(mask):
-            run(night_of())
-        assert not open_to_others(tmp_path / "staging")
