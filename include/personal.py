@@ -61,6 +61,11 @@ def _known_key(key: Any, secret: str) -> Any:
     return tokenise(key, secret) if isinstance(key, str) else key
 
 
+def hidden_columns(record: Mapping[str, Any]) -> list[str]:
+    """The columns of a stored record in which something was replaced by a token."""
+    return [name for name, value in record.items() if _ALREADY.search(str(value))]
+
+
 def scrub(text: str) -> str:
     """The text for a log line or an error: in the place of each value stands its kind, `[e-mail]`."""
     return _replaced(text, "", lambda one: f"[{one.kind}]")
