@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Engine, Row, select
@@ -85,7 +85,9 @@ def write_cleanup(
         for owner, task in reader.tasks(chosen):
             if owner not in sheets:
                 stem = _stem(owner, {sheet.stem for sheet in sheets.values()})
-                handle = files.enter_context(open_file(folder / f"{stem}.csv", "w", encoding="utf-8-sig", newline=""))
+                place = folder / f"{stem}.csv"
+                handle = cast("TextIO", open_file(place, "w", encoding="utf-8-sig", newline=""))
+                files.enter_context(handle)
                 sheets[owner] = _Sheet(stem, handle)
             sheets[owner].add(task)
     for owner, sheet in sheets.items():
