@@ -17,6 +17,7 @@ from include.ledger.quarantine import Filter
 from include.ledger.record import RowOutcome, find_manifest, record_event, record_outcomes
 from include.models import Interval, Manifest, Mode, Outcome, Record, RunKey, RunOptions
 from include.night import Night
+from include.private import close_folder, make_folder, open_file, write_file
 from include.quality.check import check
 from include.rehearse import rehearsal
 from include.report.balance import compare
@@ -52,8 +53,10 @@ def assess(
     ledger, case = door.open_ledger(connections), load(use_case)
     options = RunOptions.from_params({"limit": limit, "mode": Mode.SHADOW.value, "re_extract": True}, case.mode)
     key = RunKey(use_case, interval, f"assessment/{interval.slug}")
-    folder = UPath(settings.staging) / "assessments" / use_case / interval.slug
-    folder.mkdir(parents=True, exist_ok=True)
+    place = UPath(settings.staging) / "assessments"
+    folder = place / use_case / interval.slug
+    make_folder(folder)
+    close_folder(place)
     with rehearsal(ledger, key, options, connections, settings) as night:
         facts = _judge(night)
         found = _write(night, facts, folder)
@@ -90,13 +93,13 @@ def _pass_on(night: Night, good: Manifest) -> None:
 def _write(night: Night, facts: QualityFacts, folder: UPath) -> Record:
     """Put the reports where they stay; the rehearsal takes everything else with it."""
     report, data = folder / "quality.html", folder / "quality.json"
-    report.write_text(as_html(facts, linked=False), encoding="utf-8")
-    data.write_text(as_json(facts, linked=False), encoding="utf-8")
+    write_file(report, as_html(facts, linked=False))
+    write_file(data, as_json(facts, linked=False))
     places: dict[str, Any] = {"report": str(report), "data": str(data)}
     failures = find_manifest(night.ledger, night.run_id, "failures")
     if failures is not None:
         kept = folder / "failures.parquet"
-        with UPath(failures.uri).open("rb") as source, kept.open("wb") as target:
+        with UPath(failures.uri).open("rb") as source, open_file(kept, "wb") as target:
             shutil.copyfileobj(source, target)
         places["failures"] = str(kept)
     lists = write_cleanup(night.ledger, night.settings, Filter(run_id=night.run_id), folder)

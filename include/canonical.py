@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from include.models import Record
+from include.personal import token_of, tokenise_all
 
 
 def canonical(value: Any) -> str:
@@ -30,17 +30,17 @@ def digest(value: Any) -> str:
 def mask(record: Mapping[str, Any], personal: Iterable[str], secret: str) -> Record:
     """The record with each personal value replaced by a keyed token; equal values get equal tokens.
 
-    The token is 12 hex digits of HMAC-SHA256 under `secret`: it cannot be reversed without it.
+    The columns in `personal` become tokens as a whole; elsewhere, values that can be told by their form do.
     """
     hidden = set(personal)
-    return {name: _token(value, secret) if name in hidden else _plain(value) for name, value in record.items()}
+    return {
+        name: _token(value, secret) if name in hidden else tokenise_all(_plain(value), secret, name)
+        for name, value in record.items()
+    }
 
 
 def _token(value: Any, secret: str) -> Any:
-    if value is None or value == "":
-        return value
-    mac = hmac.new(secret.encode(), str(value).encode("utf-8", "surrogatepass"), hashlib.sha256)
-    return f"token:{mac.hexdigest()[:12]}"
+    return value if value is None or value == "" else token_of(value, secret)
 
 
 def _plain(value: Any) -> Any:

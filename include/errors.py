@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from include.personal import scrub
+
 Verdict = Literal["retry", "give up", "quarantine"]
 
 
@@ -28,7 +30,11 @@ class NightledgerError(Exception):
     verdict: ClassVar[Verdict] = "give up"
 
     def __init__(self, problem: str, *, system: str = "", about: str = "", action: str = "") -> None:
-        """Join the parts into one line; `about` is the object (file, endpoint, column), never a row's content."""
+        """Join the parts into one line; `about` is the object (file, endpoint, column), never a row's content.
+
+        `problem` may repeat what a system said, so personal values and keys are taken out of it.
+        """
+        problem = scrub(problem)
         self.problem, self.system, self.about, self.action = problem, system, about, action
         where = " ".join(part for part in (system, about) if part)
         super().__init__(": ".join(part for part in (where, problem) if part) + (f". {action}" if action else ""))

@@ -11,6 +11,7 @@ from upath import UPath
 from include.connections import Connections
 from include.errors import ConfigurationError
 from include.models import Interval, RunOptions
+from include.private import close_folder, make_folder
 from include.settings import Settings
 from include.systems import System, read_systems
 from include.use_case import Enrichment, UseCase
@@ -51,9 +52,11 @@ class Run:
         return self.connections.http(self.system(system).connection)
 
     def path(self, *names: str) -> UPath:
-        """A place in this run's staging folder; parents are made."""
-        place = UPath(self.settings.staging).joinpath(self.case.name, self.run_id, *names)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        """A place in this run's staging folder; parents are made, for this account alone."""
+        ours = UPath(self.settings.staging).joinpath(self.case.name)
+        place = ours.joinpath(self.run_id, *names)
+        make_folder(place.parent)
+        close_folder(ours)
         return place
 
     @property

@@ -17,6 +17,7 @@ import requests
 from include.connections import HttpEndpoint
 from include.errors import AccessDenied, ConfigurationError, ContractBroken, NightledgerError, SystemUnavailable
 from include.network import describe_redirect
+from include.personal import scrub
 from include.retry import MAX_ATTEMPTS, retry_after_seconds, wait_seconds
 from include.systems import System, Window
 
@@ -200,7 +201,7 @@ def _scrub(message: Any, sent: Any) -> str:
     names, values = _names_and_values(sent)
     for value in sorted(values, key=len, reverse=True):
         message = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "…", message)
-    message = _LONG_NUMBER.sub("…", _EMAIL.sub("…", message))
+    message = _LONG_NUMBER.sub("…", _EMAIL.sub("…", scrub(message)))
     message = _QUOTED.sub(lambda hit: hit[0] if hit[0][1:-1] in names else "…", message)
     text = " ".join(message.split())
     return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "…"

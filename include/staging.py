@@ -14,6 +14,7 @@ from upath import UPath
 
 from include.errors import ContractBroken
 from include.models import Manifest, Record
+from include.private import open_file
 from include.use_case import Kind
 
 ARROW: Mapping[Kind, pa.DataType] = {
@@ -77,7 +78,7 @@ class StagedWriter:
         self.rows = 0
 
     def __enter__(self) -> Self:
-        self._file = _Digesting(self._path.open("wb"))
+        self._file = _Digesting(open_file(self._path, "wb"))
         self._writer = pq.ParquetWriter(cast("Any", self._file), self._schema, compression="zstd")
         return self
 

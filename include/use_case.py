@@ -151,11 +151,12 @@ class Enrichment:
     """What is asked, of which model, and what that may cost.
 
     `model_sees` are the columns that may enter a prompt; `personal` are columns that are replaced by tokens wherever a
-    row is kept outside the staged data. `cost_ceiling_usd` is per run. `priority` is the share of a contended key
-    relative to others that use it. Above `shard_rows` rows the work is split over tasks. A night that cannot be done in
-    `window_hours` at the limits is refused before anything is paid. `engine` is how the model is
-    asked: `live`, or `batch` through the provider's batch API at its price; a use case that may see more than 10,000
-    rows a run says in `why_not_batch` why it asks live.
+    row is kept outside the staged data. E-mail addresses, phone numbers, IBANs, cards and keys become tokens in the
+    ledger wherever they stand, in answers too, but for the fields `answers_personal` that are there to hold them.
+    `cost_ceiling_usd` is per run. `priority` is the share of a contended key relative to others that use it. Above
+    `shard_rows` rows the work is split over tasks. A night that cannot be done in `window_hours` at the limits is
+    refused before anything is paid. `engine` is how the model is asked: `live`, or `batch` through the provider's batch
+    API at its price; a use case that may see more than 10,000 rows a run says in `why_not_batch` why it asks live.
     """
 
     name: str
@@ -170,6 +171,7 @@ class Enrichment:
     window_hours: float = 6.0
     engine: Literal["live", "batch"] = "live"
     why_not_batch: str | None = None
+    answers_personal: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:

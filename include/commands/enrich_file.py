@@ -48,6 +48,13 @@ def add(commands: Any) -> None:
     parser.add_argument("--concurrency", type=int, help="calls in flight at most")
     parser.add_argument("--budget", metavar="USD", default="5", help="ceiling of the run (default 5)")
     parser.add_argument("--max-output-tokens", type=int, default=400, help="of one answer (default 400)")
+    parser.add_argument(
+        "--answers-personal",
+        metavar="FIELDS",
+        default="",
+        help="fields of an answer, separated by commas, that are there to hold e-mail addresses and the like; "
+        "elsewhere these become tokens",
+    )
     parser.add_argument("--system", metavar="NAME", help="registry entry with limits and settings of its models")
     parser.add_argument(
         "--structured-output",
@@ -72,6 +79,7 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     case = _case(given, prompt, system)
     _open_embedded()
     settings = dataclasses.replace(settings, token_secret=os.environ.get("NIGHTLEDGER_TOKEN_SECRET", ""))
+    door.require_token_secret(settings)
     ledger = door.open_ledger(EnvironmentConnections())
     options = RunOptions(mode=Mode.SHADOW, re_infer=ReInfer.FAILED, model=case.model.name)
     file_run = open_file_run(case, prompt, given.input, ledger, settings, options)
@@ -91,6 +99,7 @@ def _case(given: argparse.Namespace, prompt: Prompt, system: System) -> FileCase
         model=ModelChoice(system.name, model, str(given.prompt), {}, given.max_output_tokens),
         model_sees=(),
         personal=(),
+        answers_personal=tuple(name.strip() for name in given.answers_personal.split(",") if name.strip()),
         failure_plan=FailurePlan("dead_letter", "dead_letter", "dead_letter", "the line is marked in the result"),
         cost_ceiling_usd=_money(given.budget),
         output=_output(given.output_model),

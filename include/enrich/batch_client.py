@@ -18,6 +18,7 @@ from include.connections import ModelEndpoint
 from include.enrich.client import Reply, find_cause, is_quota, quota_used_up, read_completion
 from include.enrich.transport import open_sdk, refuse_redirect
 from include.errors import AccessDenied, ConfigurationError, SystemUnavailable
+from include.personal import scrub
 from include.retry import MAX_ATTEMPTS, wait_seconds
 
 T = TypeVar("T")
@@ -166,7 +167,9 @@ def _within(value: Any, name: str) -> Any:
 
 
 def _state(batch: Any) -> BatchState:
-    problems = tuple(f"{one.code}: {one.message}"[:200] for one in (batch.errors.data if batch.errors else None) or ())
+    problems = tuple(
+        scrub(f"{one.code}: {one.message}")[:200] for one in (batch.errors.data if batch.errors else None) or ()
+    )
     made = (batch.metadata or {}).get(FINGERPRINT)
     return BatchState(batch.id, batch.status, batch.output_file_id, batch.error_file_id, problems, made)
 

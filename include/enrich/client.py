@@ -22,6 +22,7 @@ from include.connections import ModelEndpoint
 from include.enrich.transport import open_sdk, refuse_redirect
 from include.errors import AccessDenied, ConfigurationError, QuotaUsedUp
 from include.models import Record
+from include.personal import scrub, without_echo
 from include.retry import retry_after_seconds
 
 CallOutcome = Literal["answered", "rate_limited", "http_error", "timeout", "cancelled"]
@@ -199,7 +200,7 @@ def _refused(response: httpx2.Response, latency: float, sent: Record) -> Reply:
     refuse_redirect(response)
     headers, status = _told(response), response.status_code
     error = _error_of(response)
-    detail = _scrub(status, error)
+    detail = _scrub(status, error, sent)
     if is_quota(status, error):
         raise quota_used_up(detail) from None
     if status in (401, 403):
@@ -265,7 +266,8 @@ def _error_of(response: httpx2.Response) -> Record:
     return error if isinstance(error, dict) else {"message": str(error)}
 
 
-def _scrub(status: int, error: Record) -> str:
-    """The vendor's code and the start of its message, without anything that looks like a key."""
-    message = _KEYS.sub("[key]", str(error.get("message") or ""))[:200]
+def _scrub(status: int, error: Record, body: Record) -> str:
+    """The vendor's code and the start of its message, without keys, personal values and what it repeats of the row."""
+    asked = "\n".join(str(one.get("content")) for one in body.get("messages", ()) if one.get("role") != "system")
+    message = without_echo(scrub(_KEYS.sub("[key]", str(error.get("message") or "")[:2_000])), asked)[:200]
     return f"{status} {error.get('code') or error.get('type') or ''}: {message}".strip(" :")

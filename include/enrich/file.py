@@ -32,6 +32,7 @@ from include.ledger.orphans import abandon_orphans
 from include.ledger.record import open_run, quarantine
 from include.models import Interval, Record, RejectedRow, RunKey, RunOptions
 from include.night import Run
+from include.plain import visible_all
 from include.settings import Settings
 from include.systems import System
 from include.use_case import Enrichment
@@ -200,7 +201,7 @@ def _conclude(run: Run, pins: Pins, source: Path, chunk: list[Line], answering: 
             answer = answers[item.inference_key]
             hold_to_input(answer, item)
             reused = answer.recorded_at is not None and answer.recorded_at < answering.began
-            yield {**head, "status": "answered", "output": answer.output, "reused": reused}
+            yield {**head, "status": "answered", "output": visible_all(answer.output), "reused": reused}
         elif item.inference_key in dead:
             cause, detail = dead[item.inference_key]
             yield {**head, "status": "dead_letter", "cause": cause, "detail": detail}

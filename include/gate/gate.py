@@ -18,6 +18,7 @@ from include.ledger.database import copy_rows, merge_rows, transaction
 from include.ledger.record import RowOutcome, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Origin, Outcome, Record
 from include.night import Night
+from include.personal import tokenise_all
 from include.staging import StagedWriter, read_chunks
 
 ROWS_PER_COMMIT = 1_000
@@ -76,7 +77,8 @@ def gate(night: Night, enriched: Manifest) -> Manifest:
 def _decide(night: Night, row: Record) -> _Decided:
     output = json.loads(row["output"])
     verdict = decide(night.case, night.options.mode, Origin(row["origin"]), row["confidence"], output)
-    shown = {"input": json.loads(row["input"]), "proposed": output, "origin": row["origin"]}
+    seen = tokenise_all(json.loads(row["input"]), night.settings.token_secret)
+    shown = {"input": seen, "proposed": output, "origin": row["origin"]}
     shown_sha256 = digest(shown)
     name = f"{night.run_id}/{row['row_id']}/{verdict.verdict}/{shown_sha256}"
     return _Decided(row, output, verdict, uuid5(NAMESPACE_URL, name), shown, shown_sha256)

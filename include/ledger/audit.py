@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from include.ledger.database import copy_rows, to_json, transaction
 from include.ledger.record import record_event
 from include.models import Interval, Origin, Record, ReInfer
 from include.night import Run
+from include.personal import tokenise_all
 
 CostBasis = Literal["reported", "estimated", "bounded", "none"]
 log = logging.getLogger(__name__)
@@ -129,14 +131,21 @@ _RESULT = [
 
 
 def record_intents(connection: Connection, run: Run, pins: Pins, intents: Sequence[Intent]) -> None:
-    """Append a group of intents; one event seals the group."""
-    batch = uuid4()
+    """Append a group of intents, personal values in their messages as tokens; one event seals the group."""
+    batch, secret = uuid4(), run.settings.token_secret
     shared = (pins.prompt_version, pins.prompt_hash, pins.model, pins.parameters)
     rows = (
         (
             *(i.inference_id, batch, run.run_id, run.case.name),
             *(i.row_id, i.row_key, i.inference_key, *shared),
-            *(list(i.messages), i.kind, i.attempt, i.tokens_estimated, i.cost_reserved, i.batch_job_id),
+            *(
+                tokenise_all(list(i.messages), secret),
+                i.kind,
+                i.attempt,
+                i.tokens_estimated,
+                i.cost_reserved,
+                i.batch_job_id,
+            ),
         )
         for i in intents
     )
@@ -144,22 +153,29 @@ def record_intents(connection: Connection, run: Run, pins: Pins, intents: Sequen
 
 
 def record_results(connection: Connection, run: Run, results: Sequence[Result]) -> None:
-    """Append a group of outcomes; one event seals the group."""
-    batch, run_id = uuid4(), run.run_id
-    rows = ((r.inference_id, batch, run_id, *(getattr(r, name) for name in _RESULT[3:])) for r in results)
+    """Append a group of outcomes, personal values in what came back as tokens; one event seals the group."""
+    batch, run_id, secret = uuid4(), run.run_id, run.settings.token_secret
+    rows = (
+        (
+            *(r.inference_id, batch, run_id, r.outcome, tokenise_all(r.detail, secret), r.http_status),
+            *(r.model_answered, r.provider_request_id, tokenise_all(r.raw_text, secret), _kept(run, r.parsed)),
+            *(getattr(r, name) for name in _RESULT[10:]),
+        )
+        for r in results
+    )
     copy_rows(connection, tables.inference_result, _RESULT, rows)
 
 
 def keep_answers(connection: Connection, run: Run, pins: Pins, answers: Sequence[Answer]) -> None:
     """Make answers reusable, as pointers to their results; a rule's answer never replaces a model's.
 
-    Only a rule's answer is kept word for word: a model's is what its sealed result says.
+    Only a rule's answer is kept itself, personal values in it as tokens: a model's is what its sealed result says.
     """
     own = [
         {
             "inference_key": a.inference_key,
             "input_sha256": a.input_sha256,
-            "output": a.output if a.origin is Origin.RULE else None,
+            "output": _kept(run, a.output) if a.origin is Origin.RULE else None,
             "origin": a.origin.value,
             "inference_id": str(a.inference_id) if a.inference_id else None,
         }
@@ -197,6 +213,14 @@ SELECT DISTINCT ON (a.inference_key) a.inference_key, a.input_sha256, coalesce(r
                       ELSE a.origin = 'model' OR (u.interval_start, u.interval_end) = (:starts, :ends) END
  ORDER BY a.inference_key, s.sealed DESC, a.origin = 'model' DESC, a.recorded_at DESC"""
 ).bindparams(bindparam("keys", type_=ARRAY(Text)))
+
+
+def _kept(run: Run, answer: Record | None) -> Record | None:
+    """An answer as it is kept, and so delivered; its declared `answers_personal` fields stay as the model gave them."""
+    if answer is None:
+        return None
+    plain, secret = run.case.answers_personal, run.settings.token_secret
+    return {name: value if name in plain else tokenise_all(value, secret, name) for name, value in answer.items()}
 
 
 def find_answers(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, Answer]:

@@ -9,11 +9,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from include.errors import LedgerUnavailable
+from include.ledger.refusals import without_rows
 
 _ALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _UNHEARD_MS = 60_000
@@ -56,14 +58,19 @@ def may_be_idle(connection: Connection) -> None:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """One committed transaction; raises LedgerUnavailable when the database cannot be reached."""
+    """One committed transaction; raises LedgerUnavailable when the database cannot be reached or has no room.
+
+    No error that leaves it quotes a row.
+    """
     try:
         with engine.begin() as connection:
             yield connection
-    except DBAPIError as error:
-        if not isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) != _PAUSED:
+    except (DBAPIError, psycopg.Error) as error:
+        reason = without_rows(error)
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        lost = isinstance(error, (OperationalError, psycopg.OperationalError))
+        if not lost and getattr(cause, "sqlstate", None) != _PAUSED:
             raise
-        reason = str(error.orig).strip().splitlines()[0] if error.orig else "no connection"
         raise LedgerUnavailable(
             reason, system="ledger", action="Nothing was called or written; check connection `nightledger_db` and retry"
         ) from error

@@ -59,14 +59,19 @@ def upgrade_ledger(connections: Connections, *, grant_again: bool = True) -> str
         owner.dispose()
 
 
-def begin_night(key: RunKey, options: RunOptions, connections: Connections, settings: Settings) -> Night:
-    """Open the run that `key` names (or find it, on a retry) and return what its stages need."""
+def require_token_secret(settings: Settings) -> None:
+    """Raise ConfigurationError if there is no secret: tokens made without one can be reversed by trying values."""
     if not settings.token_secret:
         raise ConfigurationError(
             "is not set, so personal values could not be replaced by tokens",
             about="NIGHTLEDGER_TOKEN_SECRET",
             action="Set it to a long random text and keep it the same from night to night",
         )
+
+
+def begin_night(key: RunKey, options: RunOptions, connections: Connections, settings: Settings) -> Night:
+    """Open the run that `key` names (or find it, on a retry) and return what its stages need."""
+    require_token_secret(settings)
     case = load(key.use_case)
     engine = open_ledger(connections)
     prompt = load_prompt(case).as_mapping()

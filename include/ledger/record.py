@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, func, select, update
@@ -15,6 +15,7 @@ from include.ledger import tables
 from include.ledger.database import merge_rows, transaction
 from include.models import Interval, Manifest, Outcome, Record, ReInfer, RejectedRow, RunKey, RunOptions
 from include.night import Run
+from include.personal import tokenise_all
 from include.use_case import Enrichment
 
 EVENT_TYPES = frozenset(
@@ -203,12 +204,16 @@ def quarantine(connection: Connection, night: Run, stage: str, rejected: Iterabl
 
     Rows that the run does not decide on are left as they are.
     """
-    rows = [row for row in rejected if night.decides_on(row.row_id)]
+    hidden, secret = night.case.personal, night.settings.token_secret
+    rows = [
+        replace(row, reasons=tuple(tokenise_all(row.reasons, secret)))
+        for row in rejected
+        if night.decides_on(row.row_id)
+    ]
     names = (
         *("run_id", "use_case", "row_id", "row_key", "source", "stage", "reasons", "record", "counts_as_input"),
         *("interval_start", "interval_end", "expectations", "owner"),
     )
-    hidden, secret = night.case.personal, night.settings.token_secret
     values = (
         (
             night.run_id,
@@ -243,6 +248,8 @@ def bury(connection: Connection, night: Run, stage: str, letters: Sequence[DeadL
 
     A row that was not tried again keeps the letter it has from an earlier run of the night.
     """
+    secret = night.settings.token_secret
+    letters = [letter._replace(detail=tokenise_all(letter.detail, secret)) for letter in letters]
     kept = _rows_with_letter(connection, night, stage, [d for d in letters if not d.tries])
     names = [
         *("run_id", "use_case", "interval_start", "interval_end", "stage", "row_id", "row_key"),
@@ -261,7 +268,6 @@ def bury(connection: Connection, night: Run, stage: str, letters: Sequence[DeadL
             d.tries,
             system,
         )
-        for secret in [night.settings.token_secret]
         for d in letters
         if d.row_id not in kept
     )

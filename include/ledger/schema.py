@@ -98,7 +98,7 @@ def _config() -> Config:
 
 
 def _grant(connection: Connection, role: str) -> None:
-    """Read and insert everywhere; update only columns that have a state; delete claims and leases only; stamp nothing itself.
+    """Read and insert; update only columns that have a state; delete claims and leases only; stamp nothing itself.
 
     What was granted by earlier versions is taken back first.
     """

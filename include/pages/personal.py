@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pyarrow.compute as pc
@@ -15,9 +16,12 @@ from include.staging import read_chunks
 from include.use_case import load
 
 
-def view_values(engine: Engine, use_case: str, run_id: str, row_id: str, actor: str) -> Record:
+def view_values(
+    engine: Engine, use_case: str, run_id: str, row_id: str, actor: str, also: Collection[str] = ()
+) -> Record:
     """The personal columns of a staged row in the clear; event `personal.viewed` is committed before they are read.
 
+    `also` are columns that nobody declared, and that hold personal values in this row.
     Raises ConfigurationError for a row that never was staged (it could not be read) or whose dataset is gone.
     """
     with transaction(engine) as connection:
@@ -26,7 +30,7 @@ def view_values(engine: Engine, use_case: str, run_id: str, row_id: str, actor: 
     raw = find_manifest(engine, run_id, "raw")
     if raw is None:
         raise ConfigurationError("the run staged no rows", system="staging", about=run_id)
-    columns = [name for name in load(use_case).personal if name in raw.columns]
+    columns = [name for name in dict.fromkeys([*load(use_case).personal, *also]) if name in raw.columns]
     try:
         for batch in read_chunks(raw, columns=["row_id", *columns]):
             found = batch.filter(pc.equal(batch.column("row_id"), row_id))

@@ -17,6 +17,7 @@ from include.ledger.quarantine import find_released
 from include.ledger.record import RowOutcome, quarantine, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, Record, RejectedRow
 from include.night import Night
+from include.personal import tokenise_all
 from include.quality.drift import watch_drift
 from include.quality.examine import Finding, examine, numbered
 from include.quality.expectation import Expectation
@@ -109,10 +110,12 @@ def record_results(night: Night, findings: Iterable[Finding], failures: Manifest
         *("run_id", "expectation", "type", "columns", "severity", "meaning", "success", "could_not_run"),
         *("rows_checked", "unexpected_count", "threshold", "observed", "examples", "stage", "handling", "unit"),
     ]
+    secret = night.settings.token_secret
     values = [
         (
-            *(night.run_id, e.id, e.type, list(e.columns), e.severity, e.meaning, one.success, one.could_not_run),
-            *(one.rows, len(one.failing), Decimal(str(e.at_least)), one.seen),
+            *(night.run_id, e.id, e.type, list(e.columns), e.severity, e.meaning, one.success),
+            *(tokenise_all(one.could_not_run, secret), one.rows, len(one.failing), Decimal(str(e.at_least))),
+            tokenise_all(one.seen, secret),
             *([row.row_id for row in read_failures(failures, e.id, limit=EXAMPLES)], stage, e.rows, e.unit),
         )
         for one in findings

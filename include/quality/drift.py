@@ -10,7 +10,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import median
 from typing import Literal, NamedTuple
@@ -21,6 +21,7 @@ from include.ledger import tables
 from include.ledger.database import merge_rows, transaction
 from include.models import Manifest
 from include.night import Night
+from include.personal import tokenise_all
 from include.quality.chance import deviations, overdispersion, share_by_chance, stability_index
 from include.quality.past_nights import PastNight, keep_profiles, read_past_nights
 from include.quality.profile import MOST_DISTINCT, MOST_VALUES, ColumnProfile, profile
@@ -89,6 +90,7 @@ def watch_drift(night: Night, raw: Manifest) -> list[DriftFact]:
     with transaction(night.ledger) as connection:
         past = read_past_nights(connection, night.run_id, declared.nights)
     columns = profile(raw, night.interval.end, personal=night.case.personal, edges=usual_edges(past))
+    columns = {n: replace(c, profile=tokenise_all(c.profile, night.settings.token_secret)) for n, c in columns.items()}
     fresh = {night.case.source.modified.name, *declared.fresh}
     tonight = PastNight(night.run_id, night.interval.start, raw.rows, columns)
     findings = measure(tonight, past, declared, fresh=fresh, limited=night.options.limit is not None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Engine, Row, select
@@ -23,6 +23,7 @@ from include.ledger import tables
 from include.ledger.database import transaction
 from include.ledger.quarantine import MOST_LISTED, Filter, read_page
 from include.models import Record
+from include.private import open_file, write_file
 from include.report import wording
 from include.report.cells import harmless
 from include.settings import Settings
@@ -84,11 +85,13 @@ def write_cleanup(
         for owner, task in reader.tasks(chosen):
             if owner not in sheets:
                 stem = _stem(owner, {sheet.stem for sheet in sheets.values()})
-                handle = files.enter_context((folder / f"{stem}.csv").open("w", encoding="utf-8-sig", newline=""))
+                place = folder / f"{stem}.csv"
+                handle = cast("TextIO", open_file(place, "w", encoding="utf-8-sig", newline=""))
+                files.enter_context(handle)
                 sheets[owner] = _Sheet(stem, handle)
             sheets[owner].add(task)
     for owner, sheet in sheets.items():
-        (folder / f"{sheet.stem}.html").write_text(_page(owner, sheet), encoding="utf-8")
+        write_file(folder / f"{sheet.stem}.html", _page(owner, sheet))
     return {
         owner: (str(folder / f"{sheet.stem}.csv"), str(folder / f"{sheet.stem}.html"))
         for owner, sheet in sheets.items()

@@ -19,6 +19,7 @@ from include.ledger.quarantine_replays import settle as settle_quarantine
 from include.ledger.record import find_manifest
 from include.models import Record
 from include.night import Night
+from include.private import write_file
 from include.report.balance import compare
 from include.report.cleanup import write_cleanup
 from include.report.facts import collect
@@ -97,6 +98,6 @@ def _render(night: Night, truth: Mapping[str, str] | None) -> Record:
         ("quality_json", "quality.json", quality_as_json(quality) + "\n"),
     ):
         place = night.path(file)
-        place.write_text(content, encoding="utf-8")
+        write_file(place, content)
         places[name] = str(place)
     return places

@@ -10,6 +10,7 @@ from typing import Any
 
 from include.errors import ContractBroken
 from include.models import Record
+from include.personal import scrub as scrub_forms
 from include.rest import RestClient
 from include.use_case import CrmSink
 
@@ -130,4 +131,4 @@ def scrub(message: str, values: Mapping[str, str]) -> str:
     forms = {form for value in values.values() for form in (value, json.dumps(value)[1:-1]) if form}
     for form in sorted(forms, key=len, reverse=True):
         message = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", "[value]", message)
-    return _ADDRESS.sub("[address]", message)[:_LONGEST]
+    return scrub_forms(_ADDRESS.sub("[address]", message))[:_LONGEST]

@@ -8,13 +8,17 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from include.models import Record
+from include.plain import defused, visible_all
 from include.use_case import CrmSink
 
 CONFIDENCE_DIGITS = 2
 
 
 def properties(sink: CrmSink, row: Record) -> Record:
-    """The values to write for one approved row, by property; the confidence is rounded, the rest is as answered.
+    """The values to write for one approved row, by property; the confidence is rounded, text is made plain.
+
+    Text has no control, bidi or invisible characters, and is no formula: people export a CRM's lists to spreadsheets.
+    Markup stays, since it is text; whoever shows it escapes it. What is compared, sent and kept is this form.
 
     No time of scoring is among them: it would differ on each run, so no re-run could be free of writes. When a record
     was written is in the outbox.
@@ -22,7 +26,7 @@ def properties(sink: CrmSink, row: Record) -> Record:
     values: Record = {**json.loads(row["output"]), "origin": row["origin"]}
     if isinstance(values.get("confidence"), float):
         values["confidence"] = round(values["confidence"], CONFIDENCE_DIGITS)
-    return {name: values.get(field) for field, name in sink.fields.items()}
+    return {name: defused(visible_all(values.get(field))) for field, name in sink.fields.items()}
 
 
 def as_texts(values: Mapping[str, Any]) -> dict[str, str]:

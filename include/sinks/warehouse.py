@@ -18,6 +18,7 @@ from include.errors import AccessDenied, ConfigurationError, ContractBroken, Sys
 from include.ledger.database import to_json
 from include.models import Record
 from include.night import Night
+from include.plain import visible, visible_all
 from include.use_case import WarehouseSink
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -168,13 +169,12 @@ def _type(annotation: Any) -> str:
 
 
 def _encoded(value: Any, kind: str) -> Any:
+    """The value for its column; a formula stays, since a program reads it, and an export quotes what it writes."""
     if value is None:
         return None
     if kind == "jsonb":
-        return to_json(value)
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-    return value
+        return to_json(visible_all(value))
+    return visible(value) if isinstance(value, str) else value
 
 
 def _typed(columns: Mapping[str, str]) -> sql.Composed:

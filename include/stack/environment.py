@@ -70,6 +70,10 @@ def airflow_settings(
             "SECRET_KEY": secrets["api"],
         },
         "API_AUTH": {"JWT_SECRET": secrets["jwt"]},
+        "LOGGING": {
+            "FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+            "FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
+        },
         "SCHEDULER": {"TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30", "TASK_INSTANCE_HEARTBEAT_SEC": "5"},
         "DAG_PROCESSOR": {"REFRESH_INTERVAL": "30", "MIN_FILE_PROCESS_INTERVAL": "30", "PRINT_STATS_INTERVAL": "0"},
         "USAGE_DATA_COLLECTION": {"ENABLED": "False"},

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from include.private import close_folder, make_folder
 from include.settings import ROOT
 from include.stack.errors import StackError
 
@@ -50,9 +51,15 @@ class Home:
 def open_home(environment: Mapping[str, str]) -> Home:
     """The state folder from `NIGHTLEDGER_HOME`, by default `.nightledger` beside the code; made when missing."""
     home = Home(Path(environment.get("NIGHTLEDGER_HOME") or ROOT / ".nightledger").resolve())
-    for folder in (home.folder, home.airflow, home.logs, home.records):
-        folder.mkdir(parents=True, exist_ok=True)
+    for folder in (home.airflow, home.logs, home.records):
+        make_folder(folder)
+    close_home(home)
     return home
+
+
+def close_home(home: Home) -> None:
+    """Let nobody else look into the state folder; started by root, PostgreSQL's own account has to pass through it."""
+    close_folder(home.folder, 0o711 if os.getuid() == 0 else 0o700)
 
 
 SECRETS = ("jwt", "api", "admin", "token", "airflow", "nightledger_owner", "nightledger_service", "warehouse_service")

@@ -26,6 +26,8 @@ DATABASES: Mapping[str, str] = {
 }
 """Database -> owner."""
 ROLES = ("airflow", "nightledger_owner", "nightledger_service", "warehouse_service")
+_QUIET = ("log_error_verbosity = terse", "log_min_error_statement = panic")
+"""Neither rows (DETAIL, CONTEXT) nor statements in the server's log."""
 _HBA = """# The folder of the socket is private to the account that owns the server.
 local all postgres trust
 local all all scram-sha-256
@@ -109,6 +111,8 @@ def prepare(server: Server, passwords: Mapping[str, str], suffix: str = "") -> N
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
                 names = sql.Identifier(database), sql.Identifier(owner)
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
+        for setting in _QUIET:
+            connection.execute(sql.SQL("ALTER SYSTEM SET " + setting))
         (server.folder / "pg_hba.conf").write_text(_HBA, encoding="utf-8")
         connection.execute("SELECT pg_reload_conf()")
 

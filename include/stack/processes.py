@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from include.private import open_file
 from include.stack.errors import StackError
 from include.stack.home import Home, write_private
 
@@ -68,7 +69,7 @@ def start(
     log = home.logs / f"{name}.log"
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
-    with log.open("ab") as output:
+    with open_file(log, "ab") as output:
         started = subprocess.Popen(
             list(command),
             env=dict(environment),
@@ -77,6 +78,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=0o077,
         )
     try:
         created = psutil.Process(started.pid).create_time()

@@ -15,6 +15,7 @@ from typing import Any
 
 import fasteners
 
+from include.private import open_file
 from include.settings import ROOT
 from include.stack import postgres, processes
 from include.stack.api import AirflowApi
@@ -29,7 +30,7 @@ from include.stack.environment import (
     sandbox_connections,
 )
 from include.stack.errors import StackError
-from include.stack.home import Home, free_port, open_home, open_secrets
+from include.stack.home import Home, close_home, free_port, open_home, open_secrets
 
 DAG = "crm_lead_scoring"
 COMPONENTS = {
@@ -70,6 +71,7 @@ def up(say: Say, data: Path | None = None) -> Stack:
     with _alone(home):
         secrets = open_secrets(home)
         server = postgres.start(home.postgres)
+        close_home(home)  # as root, the server's package opens all folders above its data
         suffix = _suffix(data)
         postgres.prepare(server, secrets, suffix)
         port = _airflow_port(home, given)
@@ -97,6 +99,7 @@ def ledger_alone() -> dict[str, str]:
     with _alone(home):
         secrets = open_secrets(home)
         server = postgres.start(home.postgres)
+        close_home(home)  # as root, the server's package opens all folders above its data
         postgres.prepare(server, secrets)
     found = ledger_connections(server, secrets, "")
     return {**found, "NIGHTLEDGER_TOKEN_SECRET": secrets["token"]}
@@ -154,8 +157,10 @@ def _upgrade(home: Home, environment: Mapping[str, str]) -> None:
         commands["airflow-migrate"] = [str(Path(sys.executable).with_name("airflow")), "db", "migrate"]
     running = {}
     for name, command in commands.items():
-        log = (home.logs / f"{name}.log").open("wb")
-        running[name] = subprocess.Popen(command, env=dict(environment), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        with open_file(home.logs / f"{name}.log", "wb") as log:
+            running[name] = subprocess.Popen(
+                command, env=dict(environment), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, umask=0o077
+            )
     for name, process in running.items():
         if process.wait() != 0:
             raise StackError("failed", system=name, action=f"See {home.logs / name}.log")

@@ -6,12 +6,15 @@ import json
 import re
 from collections.abc import Iterator
 
+import pyarrow as pa
 import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import text
 
 from include.ledger.database import transaction
-from include.models import Outcome
+from include.ledger.record import quarantine, record_manifest
+from include.models import Outcome, RejectedRow
+from include.staging import StagedWriter
 from tests.adapters.ui_stand import MINE, ORIGIN, OTHERS, Stand, connection_of, open_stand
 from tests.core.conftest import Ledger, LedgerUrls, MakeNight
 from tests.core.ledger.nights import end_rows, reject_rows, rows_of, stage_raw
@@ -103,6 +106,47 @@ def test_every_change_needs_a_form_of_ours(stand: Stand, filled: Ledger) -> None
             assert answer.status_code == 403, f"{path} {headers} {form}: {answer.status_code}"
         right = client.post(path, data={"csrf_token": token}, headers={"Origin": ORIGIN})
         assert right.status_code != 403, path
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "bearer  ", "Bearer\t", "BEARER", "Basic x"])
+def test_a_header_without_a_token_is_no_proof(stand: Stand, filled: Ledger, header: str) -> None:
+    client = stand.client("admin")
+    changes = [path for method, path in routes(stand) if method not in ("GET", "HEAD")]
+    for path in changes:
+        answer = client.post(path, data={}, headers={"Origin": "http://evil.example", "Authorization": header})
+        assert answer.status_code in (401, 403), f"{path}: {answer.status_code}"
+    with transaction(filled.service) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM nightledger.quarantine WHERE status <> 'open'")) == 0
+
+
+def test_the_login_leads_back_here_whatever_host_the_request_names(stand: Stand) -> None:
+    for host in ("evil.example", "evil.example:8080"):
+        page = stand.client().get(f"{PATH}/nights?days=7&a=//x", headers={"Host": host})
+        assert page.status_code == 401
+        assert "evil.example" not in page.text
+        assert "login?next=%2Fnightledger%2Fnights%3Fdays%3D7%26a%3D%2F%2Fx" in page.text
+
+
+def test_the_page_of_a_row_hides_what_nobody_declared_until_somebody_looks(
+    stand: Stand, ledger: Ledger, make_night: MakeNight
+) -> None:
+    night, row = make_night(), {"job_title": "CTO, ada@leak.example", "country": "DE"}
+    schema = pa.schema([("row_id", pa.string()), ("row_key", pa.string()), ("job_title", pa.string())])
+    with StagedWriter(night.path("raw.parquet"), schema) as writer:
+        writer.append({"row_id": "crm/contacts/1", "row_key": "1", "job_title": row["job_title"]})
+    record_manifest(night.ledger, writer.manifest(night.run_id, "raw"))
+    why = "not met: ada@leak.example is no title (title)"
+    with transaction(night.ledger) as connection:
+        quarantine(connection, night, "check", [RejectedRow("crm/contacts/1", "1", "page 1", (why,), row)])
+    client = stand.client("admin")
+    for path in ("quarantine", "quarantine/1", "api/quarantine", "api/quarantine/1"):
+        answer = client.get(f"{PATH}/{path}")
+        assert answer.status_code == 200
+        assert "leak.example" not in answer.text, path
+    assert "CTO, token:" in client.get(f"{PATH}/quarantine/1").text
+    form = {"csrf_token": token_of(client.get(f"{PATH}/quarantine/1").text)}
+    seen = client.post(f"{PATH}/quarantine/1/values", data=form, headers={"Origin": ORIGIN})
+    assert "CTO, ada@leak.example" in seen.text
 
 
 def test_a_form_counts_for_its_user_and_browser_only(stand: Stand, filled: Ledger) -> None:

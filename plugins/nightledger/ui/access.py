@@ -7,21 +7,26 @@ from typing import Annotated
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep, bearer_scheme, requires_access_dag
 from fastapi import Depends, HTTPException, Request
+from fastapi.security import HTTPAuthorizationCredentials
 
 from nightledger.ui.csrf import require_own_form
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """A logged-in user with the DAGs, and so the use cases, that Airflow lets them read and change."""
+    """A logged-in user with the DAGs, and so the use cases, that Airflow lets them read and change.
+
+    `by_bearer` says that a bearer token told who it is, and not the session cookie, which browsers send unasked.
+    """
 
     user_id: str
     name: str
     readable: frozenset[str]
     editable: frozenset[str]
     token: str = field(repr=False)
+    by_bearer: bool = False
 
     def require_read(self, use_case: str | None) -> str:
         """The use case, if the user may see it; else 404, which does not tell whether it exists."""
@@ -36,16 +41,20 @@ class Viewer:
         return str(use_case)
 
 
-def get_viewer(request: Request, user: GetUserDep) -> Viewer:
+# What Airflow itself goes by: a header without a token counts for nothing there, and so it must here.
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)]
+
+
+def get_viewer(request: Request, user: GetUserDep, bearer: Bearer) -> Viewer:
     """The user of the request by session cookie or bearer token; 401 without, 403 who may read no DAG at all."""
     manager = get_auth_manager()
     readable = manager.get_authorized_dag_ids(user=user, method="GET")
     if not readable:
         raise HTTPException(403, "Your role may read no DAG, so there is nothing to show.")
     editable = manager.get_authorized_dag_ids(user=user, method="PUT")
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    token = bearer if scheme.lower() == "bearer" else request.cookies.get(COOKIE_NAME_JWT_TOKEN, "")
-    return Viewer(str(user.get_id()), str(user.get_name()), frozenset(readable), frozenset(editable), token)
+    token = bearer.credentials if bearer else request.cookies.get(COOKIE_NAME_JWT_TOKEN, "")
+    who = str(user.get_id()), str(user.get_name())
+    return Viewer(*who, frozenset(readable), frozenset(editable), token, bearer is not None)
 
 
 Reader = Annotated[Viewer, Depends(get_viewer)]
@@ -53,8 +62,7 @@ Reader = Annotated[Viewer, Depends(get_viewer)]
 
 async def get_actor(request: Request, viewer: Reader) -> Viewer:
     """The user of a change, which has to come from a form of ours unless it carries a bearer token."""
-    scheme = request.headers.get("authorization", "").partition(" ")[0]
-    if scheme.lower() != "bearer":
+    if not viewer.by_bearer:
         await require_own_form(request, viewer.user_id)
     return viewer
 

@@ -98,11 +98,17 @@ def _unexpected(request: Request, error: Exception) -> Response:
     return _answer(request, 500, f"It is in the api-server's log under number {number}.")
 
 
+def _here(request: Request) -> str:
+    """Where to come back to after the login: the path, since the host is whatever the request says it is."""
+    path = "/" + request.url.path.lstrip("/\\")
+    return f"{path}?{request.url.query}" if request.url.query else path
+
+
 def _answer(request: Request, status: int, words: str, headers: dict[str, str] | None = None) -> Response:
     title = TITLES.get(status, "Something went wrong")
     if request.scope["path"].removeprefix(request.scope.get("root_path", "")).startswith("/api"):
         return JSONResponse({"title": title, "detail": words}, status, headers)
-    login = get_auth_manager().get_url_login(next_url=str(request.url)) if status == 401 else ""
+    login = get_auth_manager().get_url_login(next_url=_here(request)) if status == 401 else ""
     nonce, sheet = secrets.token_urlsafe(16), (STATIC / "style.css").read_text(encoding="utf-8")
     values = {"title": title, "words": words, "login": login, "nonce": nonce, "sheet": sheet}
     page = render(request, "failure.html.j2", None, http=status, **values)

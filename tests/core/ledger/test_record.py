@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from uuid import uuid4
+
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from include.errors import LedgerUnavailable
 from include.ledger import tables
+from include.ledger.audit import (
+    Answer,
+    Intent,
+    Pins,
+    Result,
+    find_answers,
+    keep_answers,
+    record_intents,
+    record_results,
+)
 from include.ledger.database import copy_rows, merge_rows, open_engine, to_json, transaction
 from include.ledger.record import (
     find_manifest,
@@ -16,7 +29,8 @@ from include.ledger.record import (
     quarantine,
     record_event,
 )
-from include.models import Outcome, RejectedRow, RunOptions
+from include.models import Origin, Outcome, RejectedRow, RunOptions
+from include.personal import token_of
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import end_rows, reject_rows, rows_of, say, stage_raw
 
@@ -158,3 +172,27 @@ def test_an_error_of_the_database_quotes_no_value_into_a_log(ledger: Ledger) -> 
         connection.execute(statement)
     assert "hidden" in str(caught.value)
     assert "[parameters" not in str(caught.value).replace("[SQL parameters hidden", "")
+
+
+def test_answers_are_kept_with_tokens_but_for_the_fields_that_are_there_to_hold_personal_values(
+    make_night: MakeNight,
+) -> None:
+    night, said = make_night(answers_personal=("contact",)), "ask ada@leak.example"
+    output = {"contact": "ada@leak.example", "summary": said, "score": 7}
+    uid, pins = uuid4(), Pins("v1", "f" * 64, "sandbox-small", {}, "c" * 64)
+    result = Result(
+        *(uid, "ok", said, 200, "m", "r", said, output, 1, 1, 0, Decimal(0), "2026-01-01", 1, 1),
+    )
+    with transaction(night.ledger) as connection:
+        record_intents(
+            connection, night, pins, [Intent(uid, "r", "k", "key", [{"content": said}], "ask", 1, 1, Decimal(0))]
+        )
+        record_results(connection, night, [result])
+        keep_answers(connection, night, pins, [Answer("key", "s", output, Origin.MODEL, uid)])
+        found = connection.execute(
+            text("SELECT messages, detail, raw_text, parsed FROM inference JOIN inference_result USING (inference_id)")
+        ).one()
+    hidden = f"ask {token_of('ada@leak.example', night.settings.token_secret)}"
+    kept = {"contact": "ada@leak.example", "summary": hidden, "score": 7}
+    assert tuple(found) == ([{"content": hidden}], hidden, hidden, kept)
+    assert find_answers(night.ledger, night, ["key"])["key"].output == kept

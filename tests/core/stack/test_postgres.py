@@ -53,6 +53,16 @@ def test_passwords_are_kept_as_scram_and_no_port_is_open(server: Server) -> None
         assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
 
 
+def test_the_servers_log_holds_neither_rows_nor_statements(server: Server) -> None:
+    with psycopg.connect(dbname="postgres", user="postgres", host=server.socket, autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            connection.execute("CREATE TEMP TABLE t (a text UNIQUE); INSERT INTO t VALUES ('Ada L.'), ('Ada L.')")
+        assert connection.execute("SHOW log_error_verbosity").fetchone() == ("terse",)
+    log = (server.folder / "log").read_text(encoding="utf-8", errors="replace")
+    assert "duplicate key" in log
+    assert "Ada L." not in log
+
+
 def test_preparing_again_changes_nothing(server: Server) -> None:
     prepare(server, PASSWORDS)
     assert postgres.start(server.folder) == server

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from include.ledger.quarantine import STATUSES, Filter, count_by, dismiss, list_rows, mark_fixed, show
 from include.pages.personal import view_values
 from include.pages.reading import PAGE_ROWS
+from include.personal import hidden_columns
 from include.use_case import load
 from nightledger.ui.access import Actor, Reader, Viewer, require_change
 from nightledger.ui.operations import start_operation
@@ -102,7 +103,9 @@ def values(request: Request, user: GetUserDep, viewer: Actor, ledger: Ledger, nu
     found = show(ledger, number)
     use_case = require_change(request, user, viewer, viewer.require_edit(found["use_case"]))
     _LOOKS.take(viewer.user_id)
-    clear = view_values(ledger, use_case, found["run_id"], found["row_id"], viewer.name)
+    clear = view_values(
+        ledger, use_case, found["run_id"], found["row_id"], viewer.name, hidden_columns(found["record"])
+    )
     return _entry(request, viewer, found, values=clear)
 
 
@@ -115,7 +118,7 @@ def _entry(
         "quarantined.html.j2",
         viewer,
         row=found,
-        personal=load(use_case).personal,
+        personal=dict.fromkeys([*load(use_case).personal, *hidden_columns(found["record"])]),
         values=values,
         may_change=use_case in viewer.editable,
         said=said,
