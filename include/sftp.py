@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import paramiko
+from paramiko.ssh_exception import IncompatiblePeer
 
 from include.errors import AccessDenied, ConfigurationError, NightledgerError, SystemUnavailable
 from include.retry import MAX_ATTEMPTS, wait_seconds
@@ -132,7 +133,7 @@ def _cause(connection: Connection, error: Exception) -> NightledgerError | None:
     if isinstance(error, _UnknownHost):
         action = "Pin the server's key as extra `host_key`: its type and its base64"
         return ConfigurationError("the server's host key is not known", system=system, action=action)
-    if isinstance(error, paramiko.IncompatiblePeer):
+    if isinstance(error, IncompatiblePeer):
         action = "Ask the server's owner to allow a current algorithm"
         return ConfigurationError("no algorithm in common with the server", system=system, action=action)
     if isinstance(error, paramiko.BadAuthenticationType):
