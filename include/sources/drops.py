@@ -147,7 +147,8 @@ def _require_sent(sftp: paramiko.SFTPClient, drop: FileDrop, pattern: str, seen:
     named = {name for name in read_manifest(sftp, drop.system, seen) if matches(name, pattern)}
     absent = named - seen.files.keys()
     if absent:
-        absent -= {_first_name(name, pattern) for name in look(sftp, drop.archive).files}
+        archived = look(sftp, drop.archive).files
+        absent -= archived.keys() | {_AGAIN.sub("", name) for name in archived}
     if absent:
         raise _not_ready(drop, dict.fromkeys(sorted(absent), f"is in {MANIFEST} and was never sent"))
 
