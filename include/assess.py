@@ -28,6 +28,7 @@ from include.report.quality_text import verdict
 from include.settings import Settings
 from include.sources.extract import read_sources
 from include.staging import read_rows
+from include.storage import make_folder
 from include.use_case import load
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def assess(
     options = RunOptions.from_params({"limit": limit, "mode": Mode.SHADOW.value, "re_extract": True}, case.mode)
     key = RunKey(use_case, interval, f"assessment/{interval.slug}")
     folder = UPath(settings.staging) / "assessments" / use_case / interval.slug
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with rehearsal(ledger, key, options, connections, settings) as night:
         facts = _judge(night)
         found = _write(night, facts, folder)

@@ -12,6 +12,7 @@ from include.connections import Connections
 from include.errors import ConfigurationError
 from include.models import Interval, RunOptions
 from include.settings import Settings
+from include.storage import make_folder
 from include.systems import System, read_systems
 from include.use_case import Enrichment, UseCase
 
@@ -51,9 +52,9 @@ class Run:
         return self.connections.http(self.system(system).connection)
 
     def path(self, *names: str) -> UPath:
-        """A place in this run's staging folder; parents are made."""
+        """A place in this run's staging folder; parents are made where the storage has folders."""
         place = UPath(self.settings.staging).joinpath(self.case.name, self.run_id, *names)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         return place
 
     @property

@@ -1,0 +1,33 @@
+"""Folders of the staging place, which may be a disk or an object store."""
+
+from __future__ import annotations
+
+from upath import UPath
+
+from include.errors import ConfigurationError
+
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"})
+
+
+def make_folder(place: UPath) -> None:
+    """Make a folder and its parents; on an object store nothing, since making one asks for the right to make buckets.
+
+    Raises ConfigurationError if the client of the storage is not installed.
+    """
+    try:
+        if place.protocol in _OBJECT_STORES:
+            _ = place.fs
+        else:
+            place.mkdir(parents=True, exist_ok=True)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the client for {place.protocol}:// is not installed",
+            about="NIGHTLEDGER_STAGING",
+            action="Install it; for S3: pip install -c constraints.txt -r requirements-s3.txt",
+        ) from error
+
+
+def list_names(folder: UPath) -> list[str]:
+    """The names in a folder as they are now, sorted; clients of object stores remember what they once listed."""
+    folder.fs.invalidate_cache(folder.path)
+    return sorted(file.name for file in folder.iterdir())
