@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,7 @@ from sqlalchemy.engine import make_url
 
 from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError
+from tests.core import openssh
 
 if TYPE_CHECKING:
     from nightledger.hooks.connections import AirflowConnections
@@ -114,6 +117,21 @@ def test_fields_are_those_that_the_command_line_reads(connections: AirflowConnec
     extra = {"host_key": "ssh-ed25519 AAAA", "key_file": "/keys/client"}
     define("sftp_default", conn_type="sftp", host="127.0.0.1", port=2222, login="drop", extra=extra)
     assert connections.get("sftp_default") == EnvironmentConnections().get("sftp_default")
+
+
+@pytest.mark.skipif(not openssh.SSHD or os.getuid() != 0, reason=openssh.MISSING + ", or not root")
+def test_a_key_as_text_with_its_passphrase_logs_in_on_both_sides(
+    connections: AirflowConnections, define: Define, tmp_path: Path
+) -> None:
+    with openssh.running_sshd(tmp_path) as sshd:
+        locked = ["ssh-keygen", "-q", "-p", "-P", "", "-N", "open sesame", "-f", str(sshd.client_key)]
+        subprocess.run(locked, check=True)
+        key = {"private_key": sshd.client_key.read_text(), "private_key_passphrase": "open sesame"}
+        extra = {"host_key": sshd.host_key, **key}
+        define("sftp_default", conn_type="sftp", host="127.0.0.1", port=sshd.port, login=sshd.login, extra=extra)
+        for side in (connections, EnvironmentConnections()):
+            with side.sftp("sftp_default") as sftp:
+                assert "host" in sftp.listdir(str(tmp_path))
 
 
 def test_no_secret_is_logged(connections: AirflowConnections, define: Define, caplog: pytest.LogCaptureFixture) -> None:

@@ -136,7 +136,9 @@ def copy_project(folder: Path, shard_rows: int) -> Path:
     for name in ("include", "plugins", "dags"):
         shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
     spec = code / "include" / "use_cases" / DAG / "spec.py"
-    text = re.sub(r"(\n    name=\"crm_lead_scoring\",)", rf"\1\n    shard_rows={shard_rows},", spec.read_text(), count=1)
+    text = re.sub(
+        r"(\n    name=\"crm_lead_scoring\",)", rf"\1\n    shard_rows={shard_rows},", spec.read_text(), count=1
+    )
     assert f"shard_rows={shard_rows}" in text
     spec.write_text(text)
     return code
