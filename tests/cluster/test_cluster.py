@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -151,6 +150,7 @@ def celery(environment: Mapping[str, str], broker: str) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
         "AIRFLOW__CELERY__BROKER_URL": f"{broker}/0",
         "AIRFLOW__CELERY__RESULT_BACKEND": f"{broker}/1",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
     }
 
@@ -185,7 +185,10 @@ def stack_up(folder: Path, code: Path, store: ObjectStore) -> tuple[Home, dict[s
     }
     (folder / "environment.json").write_text(json.dumps(environment))
     command = [sys.executable, "-W", "ignore", "-m", "include.stack", "up"]
-    up = subprocess.run(command, env=environment, cwd=code, capture_output=True, text=True, check=False)
+    for _ in range(4):  # a busy machine may need longer than one start waits
+        up = subprocess.run(command, env=environment, cwd=code, capture_output=True, text=True, check=False)
+        if up.returncode == 0:
+            break
     assert up.returncode == 0, up.stdout + up.stderr
     home = open_home(environment)
     scheduler, api_server = processes.find(home, "scheduler"), processes.find(home, "api-server")
@@ -255,9 +258,8 @@ def test_a_night_ends_right_although_a_machine_is_gone(cluster: Cluster) -> None
     assert first.shards(), "the machine that was killed had worked"
     assert second.shards()
     assert not [path for worker in cluster.workers for path in (worker.folder / "nightledger").rglob("*.parquet")]
-    paid = Counter(str(call.get("client_request_id") or call.get("row") or call) for call in cluster.billed())
     calls, answered = len(cluster.billed()), answers_of(cluster)
-    assert 0 <= calls - answered <= SLOTS * CONCURRENCY, (calls, answered, at_kill, paid.most_common(3))
+    assert 0 <= calls - answered <= SLOTS * CONCURRENCY, (calls, answered, at_kill)
     command = [sys.executable, "-m", "include.cli", "ledger", "verify"]
     verified = subprocess.run(
         command, env=dict(cluster.stack.environment), cwd=ROOT, capture_output=True, text=True, check=False
