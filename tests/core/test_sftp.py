@@ -48,6 +48,7 @@ def _login(server: Server) -> type[asyncssh.SSHServer]:
     class Login(asyncssh.SSHServer):
         def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
             server.open_connections += 1
+            self._connection = conn
 
         def connection_lost(self, exc: Exception | None) -> None:
             server.open_connections -= 1
@@ -59,6 +60,8 @@ def _login(server: Server) -> type[asyncssh.SSHServer]:
             return True
 
         def validate_password(self, username: str, password: str) -> bool:
+            if password == "cut":
+                self._connection.abort()
             return password == "right"
 
         def public_key_auth_supported(self) -> bool:
@@ -188,6 +191,14 @@ def test_a_server_that_stays_full_is_unavailable_and_not_a_wrong_host_key(
         use(server.connections(password="right"))
     assert "host" not in str(caught.value)
     assert (waits, server.accepted) == ([1, 2, 3, 4], 5)
+
+
+def test_a_line_cut_within_the_login_is_no_refusal_and_not_asked_again_at_once(
+    server: Server, waits: list[int]
+) -> None:
+    with pytest.raises(SystemUnavailable, match="cannot connect"):
+        use(server.connections(password="cut"))
+    assert (waits, server.accepted) == ([], 1)
 
 
 def test_nobody_listening_is_unavailable(server: Server, waits: list[int]) -> None:
