@@ -7,7 +7,7 @@ WORKERS ?= 2
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help night up down test lint bench faults clean
+.PHONY: help night up down test lint bench faults cluster clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -35,6 +35,10 @@ bench: .venv/.dev ## benchmarks, each against a baseline in the same run
 faults: .venv/.dev ## seeded histories of kills, outages and storms, each checked  [HISTORIES=200] [FIRST=1]
 	NIGHTLEDGER_HISTORIES=$(or $(HISTORIES),200) NIGHTLEDGER_FIRST_HISTORY=$(or $(FIRST),1) $(BIN)/python -m pytest -q tests/faults
 
+cluster: .venv/.cluster ## a night on two Celery workers, one of them killed; as root it installs Redis where that is missing
+	@command -v redis-server >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server; }
+	$(BIN)/python -m pytest -q -rs tests/cluster
+
 clean: ## stop everything and remove what was made here
 	@if [ -x $(BIN)/python ] && [ -d .nightledger ]; then $(BIN)/python -m include.stack down || true; fi
 	rm -rf .nightledger .venv .mypy_cache .ruff_cache .pytest_cache
@@ -53,6 +57,10 @@ INSTALL = if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install -q --compile-bytecode 
 	@$(call INSTALL,requirements.txt)
 	@touch $@
 
-.venv/.dev: requirements-dev.txt .venv/.runtime
+.venv/.cluster: requirements-celery.txt .venv/.dev
+	@$(call INSTALL,requirements-celery.txt)
+	@touch $@
+
+.venv/.dev: requirements-dev.txt requirements-s3.txt .venv/.runtime
 	@$(call INSTALL,requirements-dev.txt)
 	@touch $@

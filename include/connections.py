@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 import paramiko
 import requests
 
-from include.errors import AccessDenied, ConfigurationError, SystemUnavailable
+from include.errors import ConfigurationError
 from include.network import (
     Bearer,
     KeptSession,
@@ -25,6 +25,7 @@ from include.network import (
     find_headers,
     read_object,
 )
+from include.sftp import open_sftp
 
 log = logging.getLogger(__name__)
 _CLIENT_KWARGS = frozenset(
@@ -123,7 +124,7 @@ class EnvironmentConnections:
         return open_http(self.get(conn_id))
 
     def sftp(self, conn_id: str) -> AbstractContextManager[paramiko.SFTPClient]:
-        """One SFTP connection by key or password; the host key comes from the connection's extra `host_key`."""
+        """One SFTP connection by key or password, as `include.sftp` reads the connection's extra."""
         return open_sftp(self.get(conn_id))
 
     def model(self, conn_id: str) -> ModelEndpoint:
@@ -210,49 +211,6 @@ def database_url(connection: Connection) -> str:
         return f"postgresql+psycopg://{who}@/{name}?{urlencode({'host': connection.host, **query})}"
     place = f"{bracketed(connection.host or 'localhost')}:{connection.port or 5432}"
     return f"postgresql+psycopg://{who}@{place}/{name}" + (f"?{urlencode(query)}" if query else "")
-
-
-@contextmanager
-def open_sftp(connection: Connection) -> Iterator[paramiko.SFTPClient]:
-    """Connect with host-key checking; raises AccessDenied, SystemUnavailable or ConfigurationError."""
-    client = paramiko.SSHClient()
-    host_key = str(connection.extra.get("host_key") or "")
-    name = connection.host if (connection.port or 22) == 22 else f"[{connection.host}]:{connection.port}"
-    if host_key:
-        entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{name} {host_key}")
-        if entry is None or entry.key is None:
-            raise ConfigurationError("extra `host_key` is no public key", system=connection.conn_id)
-        client.get_host_keys().add(name, entry.key.get_name(), entry.key)
-    else:
-        client.load_system_host_keys()
-    client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    try:
-        client.connect(
-            connection.host,
-            port=connection.port or 22,
-            username=connection.login,
-            password=connection.password or None,
-            key_filename=connection.extra.get("key_file") or None,
-            timeout=20,
-            allow_agent=False,
-            look_for_keys=False,
-        )
-    except paramiko.AuthenticationException as error:
-        raise AccessDenied(
-            "login refused", system=connection.conn_id, action="Renew the key or password of this connection"
-        ) from error
-    except paramiko.SSHException as error:
-        raise ConfigurationError(
-            f"host key or handshake refused ({error.__class__.__name__})",
-            system=connection.conn_id,
-            action="Compare the server's key with `host_key` in the connection's extra",
-        ) from error
-    except OSError as error:
-        raise SystemUnavailable(f"cannot connect ({error.__class__.__name__})", system=connection.conn_id) from error
-    try:
-        yield client.open_sftp()
-    finally:
-        client.close()
 
 
 def _from_json(conn_id: str, text: str) -> Connection:

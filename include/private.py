@@ -11,14 +11,20 @@ from typing import IO, Any
 
 from upath import UPath
 
+from include.storage import reach
+
 FOLDER, FILE = 0o700, 0o600
 
 
 def make_folder(folder: Path | UPath) -> None:
-    """Make a folder and those above it that are missing; one of ours that others may open is closed to them."""
+    """Make a folder and those above it that are missing; one of ours that others may open is closed to them.
+
+    On an object store nothing is made, since that asks for the right to make buckets. Raises ConfigurationError if the
+    client of the storage is not installed.
+    """
     place = _local(folder)
     if place is None:
-        folder.mkdir(parents=True, exist_ok=True)
+        reach(folder)
         return
     missing = [one for one in (place, *place.parents) if not one.exists()]
     for one in reversed(missing):

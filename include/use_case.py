@@ -16,6 +16,7 @@ from include.models import Mode
 
 FOLDER = Path(__file__).parent / "use_cases"
 Kind = Literal["text", "integer", "number", "datetime", "date", "boolean"]
+Proof = Literal["any", "checksum", "done"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,10 @@ class CrmSource:
 class FileDrop:
     """A file expected once per interval; `pattern` is filled by strftime with the interval's start, then globbed.
 
-    Rows are joined where file column `key` equals staged column `join_on`; `prefix` names the staged columns.
+    Rows are joined where file column `key` equals staged column `join_on`; `prefix` names the staged columns. `proof`
+    is what says that the file is complete: its sha256 ("checksum": beside it or in `MANIFEST.sha256`), a marker
+    ("done": the file's name and `.done`), or whichever there is, else that size and time stay for `settle_seconds`
+    ("any"); a writer that may pause for longer needs one of the first two.
     """
 
     system: str
@@ -89,6 +93,7 @@ class FileDrop:
     required: bool = True
     settle_seconds: float = 5.0
     max_field_chars: int = 4_000
+    proof: Proof = "any"
 
 
 @dataclass(frozen=True, slots=True)

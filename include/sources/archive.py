@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 import paramiko
@@ -14,27 +15,39 @@ from include.ledger import tables
 from include.ledger.database import transaction
 from include.ledger.record import record_event
 from include.night import Night
-from include.sources.drops import CHECKSUM, Fetched, open_drop
+from include.sources.drops import Fetched, open_drop
+from include.sources.folder import CHECKSUM, DONE
 
 log = logging.getLogger(__name__)
 
 
 def archive(night: Night, files: Iterable[Fetched]) -> None:
-    """Commit each file to the ledger, then move it and its checksum to the archive, then record that too.
+    """Commit the files to the ledger, then move each with its checksum and marker to the archive, then record that.
 
     Safe to call again after a crash anywhere in between. A file of the same name that is already in the archive stays;
     the new one gets eight digits of its sha256 as suffix. A file replaced since it was read is left where it is.
     """
-    for file in files:
+    for system, of_system in groupby(sorted(files, key=lambda file: file.system), key=lambda file: file.system):
+        given = list(of_system)
         with transaction(night.ledger) as connection:
-            archived_to = _register(connection, night.run_id, file)
-        if archived_to == file.at:
+            known = [(file, _register(connection, night.run_id, file)) for file in given]
+        waiting = [(file, archived_to) for file, archived_to in known if archived_to != file.at]
+        if not waiting:
             continue
-        with open_drop(night, file.system) as sftp:
-            target = _move(sftp, file, archived_to)
-        if target not in (None, archived_to):
-            with transaction(night.ledger) as connection:
+        with open_drop(night, system) as sftp:
+            moved = _move_all(sftp, waiting)
+        with transaction(night.ledger) as connection:
+            for file, target in moved:
                 _record_archived(connection, night.run_id, file, target)
+
+
+def _move_all(sftp: paramiko.SFTPClient, waiting: Sequence[tuple[Fetched, str | None]]) -> list[tuple[Fetched, str]]:
+    """Move each file and say where those lie that were not on record there."""
+    for folder in {file.archive for file, _ in waiting}:
+        if _stat(sftp, folder) is None:
+            sftp.mkdir(folder)
+    targets = [(file, archived_to, _move(sftp, file, archived_to)) for file, archived_to in waiting]
+    return [(file, target) for file, archived_to, target in targets if target not in (None, archived_to)]
 
 
 def _this(file: Fetched) -> Any:
@@ -71,11 +84,9 @@ def _move(sftp: paramiko.SFTPClient, file: Fetched, archived_to: str | None) -> 
         log.warning("%s %s was replaced after it was read, so it stays", file.system, file.path)
         return None
     target = archived_to or (plain if _stat(sftp, plain) is None else again)
-    if _stat(sftp, file.archive) is None:
-        sftp.mkdir(file.archive)
-    # The checksum goes first: left behind alone, it would be taken for that of the next delivery.
+    # What speaks for the file goes first: left behind alone, it would be taken for that of the next delivery.
     rename = sftp.posix_rename if archived_to else sftp.rename
-    for suffix in (CHECKSUM, ""):
+    for suffix in (CHECKSUM, DONE, ""):
         if _stat(sftp, file.path + suffix) is not None:
             rename(file.path + suffix, target + suffix)
     return target

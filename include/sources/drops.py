@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import errno
-import fnmatch
-import hashlib
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import paramiko
 
 from include.errors import AccessDenied, ContractBroken, FileNotReady, SystemUnavailable
 from include.models import Interval, Record
 from include.night import Night
+from include.sources.folder import (
+    ASK_AGAIN,
+    CHECKSUM,
+    DONE,
+    MANIFEST,
+    Look,
+    look,
+    matches,
+    read_digests,
+    read_manifest,
+)
+from include.sources.transfer import Wanted, copy_files
 from include.use_case import FileDrop
 
-CHECKSUM = ".sha256"
-_DIGEST = re.compile(r"\s*([0-9a-fA-F]{64})\b")
 _AGAIN = re.compile(r"\.[0-9a-f]{8}$")
-_ASK_AGAIN = "Retry when the delivery is complete, else ask the sender to deliver it again"
-_PIECE = 32_768
-_WINDOW = 64 * _PIECE
+_NAMED = 5
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +86,6 @@ def open_drop(night: Night, system: str) -> Iterator[paramiko.SFTPClient]:
         raise SystemUnavailable(problem, system=system, action="Retry later") from error
 
 
-def find_drop(sftp: paramiko.SFTPClient, drop: FileDrop, interval: Interval) -> tuple[str, str] | None:
-    """The interval's file as (path it was dropped at, path it lies at), or None; ContractBroken if there are several.
-
-    In the archive a file delivered again carries eight digits of its sha256 as suffix; the latest counts.
-    """
-    pattern = interval.start.strftime(drop.pattern)
-    dropped = [entry.filename for entry in _list(sftp, drop.folder) if _matches(entry.filename, pattern)]
-    if len(dropped) > 1:
-        raise ContractBroken(
-            f"{len(dropped)} files match {pattern!r}, one is expected",
-            system=drop.system,
-            about=drop.folder,
-            action="Make the pattern narrower, or move the other files away",
-        )
-    if dropped:
-        path = f"{drop.folder}/{dropped[0]}"
-        return path, path
-    archived = [entry for entry in _list(sftp, drop.archive) if _first_name(entry.filename, pattern)]
-    if not archived:
-        return None
-    name = str(max(archived, key=lambda entry: (entry.st_mtime or 0, entry.filename)).filename)
-    return f"{drop.folder}/{_first_name(name, pattern)}", f"{drop.archive}/{name}"
-
-
 def fetch_drop(
     sftp: paramiko.SFTPClient,
     drop: FileDrop,
@@ -112,87 +95,158 @@ def fetch_drop(
 ) -> Fetched | None:
     """Copy the interval's file to the local path `into`, or None if there is none and it is not required.
 
-    Raises FileNotReady while it is missing, still growing, or differs from the checksum beside it.
+    In the archive a file delivered again carries eight digits of its sha256 as suffix; the latest counts. Raises
+    ContractBroken if several match, FileNotReady while the file is missing, growing, unproven or unlike its checksum.
     """
-    found = find_drop(sftp, drop, interval)
-    if found is None:
-        if not drop.required:
-            return None
-        pattern = interval.start.strftime(drop.pattern)
-        raise FileNotReady(
-            f"no file matches {pattern!r}, nor in {drop.archive}",
+    pattern = interval.start.strftime(drop.pattern)
+    seen = look(sftp, drop.folder, pattern)
+    names = [name for name in seen.files if matches(name, pattern)]
+    if len(names) > 1:
+        raise ContractBroken(
+            f"{len(names)} files match {pattern!r}, one is expected",
             system=drop.system,
             about=drop.folder,
-            action="Wait for the delivery, or ask the sender",
+            action="Make the pattern narrower, or move the other files away",
         )
-    path, at = found
+    _require_sent(sftp, drop, pattern, seen)
+    if names:
+        return _fetch(sftp, drop, pattern, seen, [(names[0], into)], sleep)[0]
+    archived = look(sftp, drop.archive)
+    candidates = [name for name in archived.files if _first_name(name, pattern)]
+    if candidates:
+        return _fetch_archived(sftp, drop, pattern, archived, candidates, into)
+    if not drop.required:
+        return None
+    problem, action = f"no file matches {pattern!r}, nor in {drop.archive}", "Wait for the delivery, or ask the sender"
+    raise FileNotReady(problem, system=drop.system, about=drop.folder, action=action)
+
+
+def fetch_files(
+    sftp: paramiko.SFTPClient,
+    drop: FileDrop,
+    interval: Interval,
+    into: Path,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[tuple[Fetched, Path]]:
+    """Copy every file of the interval that lies in the drop's folder to the local folder `into`, in order of names.
+
+    The folder is listed once before and once after, whatever the number of files. All or none: raises FileNotReady
+    naming the files that are growing, unproven, unlike their checksum, or in the manifest and never sent.
+    """
+    pattern = interval.start.strftime(drop.pattern)
+    seen = look(sftp, drop.folder, pattern)
+    names = sorted(name for name in seen.files if matches(name, pattern))
+    _require_sent(sftp, drop, pattern, seen)
+    wanted = [(name, into / str(number)) for number, name in enumerate(names)]
+    files = _fetch(sftp, drop, pattern, seen, wanted, sleep) if names else []
+    return [(file, place) for file, (_, place) in zip(files, wanted, strict=True)]
+
+
+def _require_sent(sftp: paramiko.SFTPClient, drop: FileDrop, pattern: str, seen: Look) -> None:
+    """Raise FileNotReady for files that the manifest names and that are neither in the folder nor in the archive."""
+    named = {name for name in read_manifest(sftp, drop.system, seen) if matches(name, pattern)}
+    absent = named - seen.files.keys()
+    if absent:
+        archived = look(sftp, drop.archive).files
+        absent -= archived.keys() | {_AGAIN.sub("", name) for name in archived}
+    if absent:
+        raise _not_ready(drop, dict.fromkeys(sorted(absent), f"is in {MANIFEST} and was never sent"))
+
+
+def _fetch(
+    sftp: paramiko.SFTPClient,
+    drop: FileDrop,
+    pattern: str,
+    seen: Look,
+    wanted: Sequence[tuple[str, Path]],
+    sleep: Callable[[float], None],
+) -> list[Fetched]:
+    names = [name for name, _ in wanted]
+    digests = _taking(drop, seen, lambda: read_digests(sftp, drop.system, seen, names))
+    marked = {name for name in names if name + DONE in seen.files}
+    _require_proof(drop, names, digests, marked)
+    started = time.monotonic()
+    sums = _copy(sftp, drop, seen, wanted)
+    if not set(names) <= digests.keys() | marked:
+        sleep(max(drop.settle_seconds - (time.monotonic() - started), 0.0))
+    _require_complete(drop, seen, look(sftp, drop.folder, pattern), digests, sums)
+    return [_fetched(drop, name, seen, name, sums, digests) for name in names]
+
+
+def _fetch_archived(
+    sftp: paramiko.SFTPClient, drop: FileDrop, pattern: str, archived: Look, names: Sequence[str], into: Path
+) -> Fetched:
+    name = max(names, key=lambda one: (archived.files[one].modified, one))
+    digests = _taking(drop, archived, lambda: read_digests(sftp, drop.system, archived, [name]))
+    sums = _copy(sftp, drop, archived, [(name, into)])
+    _require_complete(drop, archived, archived, digests, sums)
+    return _fetched(drop, str(_first_name(name, pattern)), archived, name, sums, digests)
+
+
+def _copy(sftp: paramiko.SFTPClient, drop: FileDrop, seen: Look, wanted: Sequence[tuple[str, Path]]) -> dict[str, str]:
+    """The sha256 of each file as it was copied, by name."""
+    places = [(Wanted(seen.path(name), seen.files[name].bytes), into) for name, into in wanted]
+    sums = _taking(drop, seen, lambda: copy_files(sftp, places))
+    return dict(zip((name for name, _ in wanted), sums, strict=True))
+
+
+def _taking(drop: FileDrop, seen: Look, read: Callable[[], _T]) -> _T:
     try:
-        expected = _expected_digest(sftp, drop, at)
-        before, started = sftp.stat(at), time.monotonic()
-        sha256 = _copy(sftp, at, before.st_size or 0, into)
-        if expected is None and path == at:
-            sleep(max(drop.settle_seconds - (time.monotonic() - started), 0.0))
-        after = sftp.stat(at)
+        return read()
     except FileNotFoundError as error:
-        raise FileNotReady("the file was taken away while it was read", system=drop.system, about=at) from error
-    _require_complete(drop, at, expected, sha256, (before, after))
-    size, modified = after.st_size or 0, after.st_mtime or 0
-    return Fetched(drop.system, drop.archive, path, at, sha256, size, modified, expected is not None)
+        about = error.filename or seen.folder
+        raise FileNotReady("the file was taken away while it was read", system=drop.system, about=about) from error
+
+
+def _require_proof(drop: FileDrop, names: Iterable[str], digests: Mapping[str, str], marked: Collection[str]) -> None:
+    if drop.proof == "checksum":
+        unproven = {name: f"has no sum, beside it or in {MANIFEST}" for name in names if name not in digests}
+    elif drop.proof == "done":
+        unproven = {name: f"has no {DONE} marker beside it" for name in names if name not in marked}
+    else:
+        unproven = {}
+    if unproven:
+        raise _not_ready(drop, unproven)
 
 
 def _require_complete(
-    drop: FileDrop,
-    at: str,
-    expected: str | None,
-    sha256: str,
-    stats: tuple[paramiko.SFTPAttributes, paramiko.SFTPAttributes],
+    drop: FileDrop, before: Look, after: Look, digests: Mapping[str, str], sums: Mapping[str, str]
 ) -> None:
-    before, after = ((stat.st_size, stat.st_mtime) for stat in stats)
-    if before == after and expected in (None, sha256):
-        return
-    problem = (
-        f"the file is still growing ({before[0]} bytes, then {after[0]})"
-        if before != after
-        else f"the file differs from its {CHECKSUM}: still growing or damaged"
-    )
-    raise FileNotReady(problem, system=drop.system, about=at, action=_ASK_AGAIN)
+    """Raise FileNotReady for the files that two looks saw differently or whose content is not what its sum says."""
+    problems = {}
+    for name, sha256 in sums.items():
+        first, then = before.files[name], after.files.get(name)
+        if then is None:
+            problems[name] = "was taken away while it was read"
+        elif first != then:
+            problems[name] = f"is still growing ({first.bytes} bytes, then {then.bytes})"
+        elif digests.get(name, sha256) != sha256:
+            source = CHECKSUM if name + CHECKSUM in before.files else MANIFEST
+            problems[name] = f"differs from its {source}: still growing or damaged"
+    if problems:
+        raise _not_ready(drop, problems, before.folder)
 
 
-def _copy(sftp: paramiko.SFTPClient, path: str, size: int, into: Path) -> str:
-    """Copy `size` bytes with many reads in flight, a window at a time so that memory stays flat; returns the sha256."""
-    sha256 = hashlib.sha256()
-    with sftp.open(path, "rb") as remote, into.open("wb") as local:
-        for start in range(0, size, _WINDOW):
-            end = min(start + _WINDOW, size)
-            for piece in remote.readv([(at, min(_PIECE, end - at)) for at in range(start, end, _PIECE)]):
-                sha256.update(piece)
-                local.write(piece)
-    return sha256.hexdigest()
+def _not_ready(drop: FileDrop, problems: Mapping[str, str], folder: str = "") -> FileNotReady:
+    """One error for all files: each problem with the files that have it, the first few by name."""
+    named: dict[str, list[str]] = {}
+    for name, problem in problems.items():
+        named.setdefault(problem, []).append(name)
+    said = []
+    for problem, names in named.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        said.append(f"{', '.join(names[:_NAMED])}{more} {problem}")
+    return FileNotReady("; ".join(said[:_NAMED]), system=drop.system, about=folder or drop.folder, action=ASK_AGAIN)
 
 
-def _expected_digest(sftp: paramiko.SFTPClient, drop: FileDrop, at: str) -> str | None:
-    try:
-        with sftp.open(at + CHECKSUM, "rb") as handle:
-            text = handle.read(4_096).decode("ascii", "replace")
-    except FileNotFoundError:
-        return None
-    match = _DIGEST.match(text)
-    if not match:
-        raise FileNotReady("holds no sha256", system=drop.system, about=at + CHECKSUM, action=_ASK_AGAIN)
-    return match[1].lower()
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(name, pattern) and not name.endswith(CHECKSUM)
+def _fetched(
+    drop: FileDrop, first: str, seen: Look, name: str, sums: Mapping[str, str], digests: Mapping[str, str]
+) -> Fetched:
+    found, path = seen.files[name], f"{drop.folder}/{first}"
+    checksum = name in digests
+    return Fetched(drop.system, drop.archive, path, seen.path(name), sums[name], found.bytes, found.modified, checksum)
 
 
 def _first_name(name: str, pattern: str) -> str | None:
     """The name under which an archived file was dropped, if it matches the pattern."""
-    return next((candidate for candidate in (name, _AGAIN.sub("", name)) if _matches(candidate, pattern)), None)
-
-
-def _list(sftp: paramiko.SFTPClient, folder: str) -> list[paramiko.SFTPAttributes]:
-    try:
-        return sftp.listdir_attr(folder)
-    except FileNotFoundError:
-        return []
+    return next((candidate for candidate in (name, _AGAIN.sub("", name)) if matches(candidate, pattern)), None)

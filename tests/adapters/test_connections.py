@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +15,7 @@ from sqlalchemy.engine import make_url
 
 from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError
+from tests.core import openssh
 
 if TYPE_CHECKING:
     from nightledger.hooks.connections import AirflowConnections
@@ -154,6 +157,21 @@ def test_a_host_is_reached_the_same_way_by_both(connections: AirflowConnections,
     define("openai_default", conn_type="openai", password="k", extra={**extra, "openai_client_kwargs": kwargs})
     assert connections.model("openai_default") == EnvironmentConnections().model("openai_default")
     assert connections.model("openai_default").timeout == 90
+
+
+@pytest.mark.skipif(not openssh.SSHD or os.getuid() != 0, reason=openssh.MISSING + ", or not root")
+def test_a_key_as_text_with_its_passphrase_logs_in_on_both_sides(
+    connections: AirflowConnections, define: Define, tmp_path: Path
+) -> None:
+    with openssh.running_sshd(tmp_path) as sshd:
+        locked = ["ssh-keygen", "-q", "-p", "-P", "", "-N", "open sesame", "-f", str(sshd.client_key)]
+        subprocess.run(locked, check=True)
+        key = {"private_key": sshd.client_key.read_text(), "private_key_passphrase": "open sesame"}
+        extra = {"host_key": sshd.host_key, **key}
+        define("sftp_default", conn_type="sftp", host="127.0.0.1", port=sshd.port, login=sshd.login, extra=extra)
+        for side in (connections, EnvironmentConnections()):
+            with side.sftp("sftp_default") as sftp:
+                assert "host" in sftp.listdir(str(tmp_path))
 
 
 def test_no_secret_is_logged(connections: AirflowConnections, define: Define, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.connections import Connection, HttpEndpoint, ModelEndpoint, database_url, open_http, open_model
-from include.errors import AccessDenied, ConfigurationError, SystemUnavailable
+from include.errors import ConfigurationError
+from include.sftp import open_sftp
 
 if TYPE_CHECKING:
     import paramiko
 
 
 class AirflowConnections:
-    """Opens systems by Airflow's connections; HTTP and models as the command line does, SFTP through SFTPHook."""
+    """Opens systems with what Airflow keeps, by the code that the command line uses."""
 
     def get(self, conn_id: str) -> Connection:
         """The Airflow connection's fields; raises ConfigurationError if there is none of that id."""
@@ -43,29 +43,9 @@ class AirflowConnections:
         """A kept session, as the core makes it for every connection."""
         return open_http(self.get(conn_id))
 
-    @contextmanager
-    def sftp(self, conn_id: str) -> Iterator[paramiko.SFTPClient]:
-        """SFTPHook's one managed connection; the host key is checked."""
-        import paramiko
-        from airflow.providers.sftp.hooks.sftp import SFTPHook
-
-        self.get(conn_id)
-        try:
-            managed = SFTPHook(ssh_conn_id=conn_id).get_managed_conn()
-            client = managed.__enter__()
-        except paramiko.AuthenticationException as error:
-            action = "Renew the key or password of this connection"
-            raise AccessDenied("login refused", system=conn_id, action=action) from error
-        except paramiko.SSHException as error:
-            action = "Compare the server's key with `host_key` in the connection's extra"
-            reason = f"host key or handshake refused ({type(error).__name__})"
-            raise ConfigurationError(reason, system=conn_id, action=action) from error
-        except OSError as error:
-            raise SystemUnavailable(f"cannot connect ({type(error).__name__})", system=conn_id) from error
-        try:
-            yield client
-        finally:
-            managed.__exit__(None, None, None)
+    def sftp(self, conn_id: str) -> AbstractContextManager[paramiko.SFTPClient]:
+        """One SFTP connection with the SFTP provider's fields; its hook would leave refused logins open."""
+        return open_sftp(self.get(conn_id))
 
     def model(self, conn_id: str) -> ModelEndpoint:
         """Key, base URL and settings, as the core reads them from every connection."""

@@ -12,6 +12,7 @@ from upath import UPath
 
 from include.pages.failing import show_failing
 from include.pages.run import find_run_of, find_use_case, show_run
+from include.storage import list_names
 from nightledger.ui.access import Reader, Viewer
 from nightledger.ui.headers import REPORT_POLICY
 from nightledger.ui.rates import Rate
@@ -101,7 +102,7 @@ def require_run(viewer: Viewer, ledger: Engine, run_id: str) -> str:
 def _list_files(folder: UPath) -> list[str]:
     """Names of the run's reports and lists; none when its folder is gone or cannot be reached."""
     try:
-        return sorted(file.name for file in folder.iterdir() if _FILE.fullmatch(file.name))
+        return [name for name in list_names(folder) if _FILE.fullmatch(name)]
     except OSError:
         return []
 
