@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-import paramiko
-import requests
-
 from include.errors import AccessDenied, ConfigurationError, SystemUnavailable
+
+if TYPE_CHECKING:
+    import paramiko
+    import requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class EnvironmentConnections:
 
     def http(self, conn_id: str) -> HttpEndpoint:
         """A session with the password as bearer token."""
+        import requests
+
         found = self.get(conn_id)
         session = requests.Session()
         session.trust_env = False  # a .netrc would replace the token
@@ -128,6 +131,8 @@ def database_url(connection: Connection) -> str:
 @contextmanager
 def open_sftp(connection: Connection) -> Iterator[paramiko.SFTPClient]:
     """Connect with host-key checking; raises AccessDenied, SystemUnavailable or ConfigurationError."""
+    import paramiko
+
     client = paramiko.SSHClient()
     host_key = str(connection.extra.get("host_key") or "")
     name = connection.host if (connection.port or 22) == 22 else f"[{connection.host}]:{connection.port}"
