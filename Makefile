@@ -32,8 +32,8 @@ lint: .venv/.dev ## lint and types
 bench: .venv/.dev ## benchmarks, each against a baseline in the same run
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; PYTHONPATH=.:plugins $(BIN)/python -W ignore $$file || exit 1; done
 
-faults: .venv/.dev ## seeded histories of kills, outages and storms, each checked  [HISTORIES=200] [FIRST=1]
-	NIGHTLEDGER_HISTORIES=$(or $(HISTORIES),200) NIGHTLEDGER_FIRST_HISTORY=$(or $(FIRST),1) $(BIN)/python -m pytest -q tests/faults
+faults: .venv/.dev ## seeded histories of kills, outages and lies, each checked  [HISTORIES=200] [FIRST=1] [KIND=storm]
+	@$(BIN)/python -W ignore -m tests.faults --histories $(or $(HISTORIES),200) --first $(or $(FIRST),1) $(if $(KIND),--kind "$(KIND)")
 
 clean: ## stop everything and remove what was made here
 	@if [ -x $(BIN)/python ] && [ -d .nightledger ]; then $(BIN)/python -m include.stack down || true; fi

@@ -20,7 +20,7 @@ from include.settings import ROOT
 from tests.faults.history import KINDS, play
 from tests.faults.world import TEMPLATE, make_template, stop_server
 
-LONGEST_SECONDS = 300.0
+LONGEST_SECONDS = 900.0
 Running = dict["subprocess.Popen[str]", tuple[str, int, float]]
 
 
@@ -50,7 +50,8 @@ def _play_all(chosen: Sequence[tuple[str, int]], at_a_time: int, keep: Path) -> 
     with tempfile.TemporaryDirectory(prefix="nightledger-faults-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
-        os.environ[TEMPLATE] = str(make_template(folder))
+        if TEMPLATE not in os.environ:
+            os.environ[TEMPLATE] = str(make_template(folder))
         os.environ["TMPDIR"] = name
         try:
             left = list(reversed(chosen))
@@ -64,7 +65,7 @@ def _play_all(chosen: Sequence[tuple[str, int]], at_a_time: int, keep: Path) -> 
         except KeyboardInterrupt:
             print("stopped")
         finally:
-            _stop(running, folder)
+            _stop(running, folder, ended)
             _tell(keep, ended)
             _save_failed(folder, keep.parent)
     failed = ended[False]
@@ -102,13 +103,13 @@ def _tell(keep: Path, ended: Counter[bool]) -> None:
     _told[0] = len(lines)
 
 
-def _stop(running: Running, folder: Path) -> None:
+def _stop(running: Running, folder: Path, ended: Counter[bool]) -> None:
     """End every history, each of which ends what it started; then no database server may be left."""
     for process in running:
         process.terminate()
     for process in running:
         try:
-            process.wait(30)
+            ended[process.wait(60) == 0] += 1
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
     for data in folder.glob("*/postgres"):

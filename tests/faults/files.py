@@ -8,7 +8,7 @@ import subprocess
 import time
 from functools import partial
 
-from tests.faults.world import CONCURRENCY, LEASE_SECONDS, World, wait_until
+from tests.faults.world import CONCURRENCY, HANGS_SECONDS, LEASE_SECONDS, World, wait_until
 
 WORKERS, ROWS, OVERLAP = 3, 60, 20
 SECONDS = 6.0
@@ -49,7 +49,7 @@ def write_rows(here: World, rows: int = ROWS, overlap: int = OVERLAP) -> None:
 def await_first_call(here: World, running: Workers) -> None:
     """The nemesis waits: what it did before would have hit nothing."""
     ended = lambda: all(process.poll() is not None for process in running.values())  # noqa: E731
-    wait_until(lambda: here.model.first.is_set() or ended(), 90)
+    wait_until(lambda: here.model.first.is_set() or ended(), HANGS_SECONDS)
     assert here.model.first.is_set(), f"no call arrived: {here.said('worker-0')}"
 
 
@@ -128,7 +128,7 @@ def pauses(here: World) -> None:
     try:
         others = {other: start(here, other) for other in range(WORKERS) if other != number}
         for other, process in others.items():
-            here.finish(f"worker-{other}", process, partial(start, here, other), seconds=30)
+            here.finish(f"worker-{other}", process, partial(start, here, other), seconds=90)
         time.sleep(max(0.0, stopped + 2 * LEASE_SECONDS - time.monotonic()))
     finally:
         running[number].send_signal(signal.SIGCONT)
@@ -150,7 +150,7 @@ def disks(here: World) -> None:
     running = {number: start(here, number, disk=4_096 if number == 0 else None) for number in range(WORKERS)}
     await_first_call(here, running)
     time.sleep(here.chance.uniform(0.5, 2.0))
-    here.fill_ledger(here.chance.uniform(0.5, 2.0))
+    here.fill_ledger(20)
     finish(here, running)
     full = sum("cannot be written" in line for line in here.log("worker-0").read_text().splitlines())
     here.effects["disk full"] += full

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import requests
 
 from tests.faults.files import DAY, MODEL_FAULTS, SECONDS
-from tests.faults.world import SECRETS, World, wait_until
+from tests.faults.world import HANGS_SECONDS, SECRETS, World, wait_until
 
 WHEN = ["crm_lead_scoring", "--from", "2026-11-19T02:00", "--to", "2026-11-20T02:00", "--mode", "auto"]
 CRM_FAULTS = {
@@ -42,7 +42,7 @@ def again(here: World) -> None:
 
 def await_first_call(here: World, night: subprocess.Popen[str]) -> None:
     """The model is being asked: what the nemesis did before would have hit nothing."""
-    wait_until(lambda: here.model.first.is_set() or night.poll() is not None, 90)
+    wait_until(lambda: here.model.first.is_set() or night.poll() is not None, HANGS_SECONDS)
     assert here.model.first.is_set(), f"no call arrived: {here.said('night')}"
 
 
@@ -74,7 +74,9 @@ def writes(here: World) -> None:
     here.crm.script.extend(["hold", *faults])
     here.deeds.extend(["kill between send and confirm", *faults])
     night = start(here)
-    held = wait_until(lambda: here.crm.held.is_set() or night.poll() is not None, 90) and here.crm.held.is_set()
+    held = (
+        wait_until(lambda: here.crm.held.is_set() or night.poll() is not None, HANGS_SECONDS) and here.crm.held.is_set()
+    )
     assert held, f"nothing was written: {here.said('night')}"
     night.kill()
     night.wait()
@@ -94,7 +96,7 @@ def drops(here: World) -> None:
     here.sftp.script.extend(here.chance.sample(["refuse", here.chance.randint(5_000, 100_000), "refuse"], 3))
     here.deeds.extend(["the writer pauses", *map(str, here.sftp.script)])
     night = start(here)
-    wait_until(lambda: bool(here.sftp.effects) or night.poll() is not None, 60)
+    wait_until(lambda: bool(here.sftp.effects) or night.poll() is not None, HANGS_SECONDS)
     while here.sftp.script and night.poll() is None:
         time.sleep(0.05)
     time.sleep(2)
@@ -131,7 +133,7 @@ def tampered(here: World) -> None:
         if dataset is not None:
             _tamper(here, dataset, stage)
         night = start(here, stage, stage=stage)
-        assert night.wait(60) in (0, 1), f"{stage}: {here.said(stage)}"
+        assert night.wait(HANGS_SECONDS) in (0, 1), f"{stage}: {here.said(stage)}"
     _forge_answers(here)
 
 
@@ -144,7 +146,7 @@ def _tamper(here: World, dataset: str, stage: str) -> None:
     pq.write_table(table.set_column(at, table.column_names[at], pa.array(forged, table.schema.field(at).type)), place)
     here.deeds.append(f"{dataset} changed")
     night = start(here, stage, stage=stage)
-    ended = night.wait(60)
+    ended = night.wait(HANGS_SECONDS)
     place.write_bytes(kept)
     assert ended == 2, f"{stage} took a changed {dataset} (exit code {ended})"
     assert len(here.calls()) == calls, f"a changed {dataset} reached the model"
@@ -169,7 +171,7 @@ def _forge_answers(here: World) -> None:
             connection.execute(_FORGE)
     except psycopg.errors.InsufficientPrivilege:
         return
-    start(here).wait(60)
+    start(here).wait(HANGS_SECONDS)
     assert records(here) == before, "a forged answer was written"
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import requests
 
 from include.ledger import schema
@@ -34,10 +35,13 @@ from tests.faults.wire import Wire, wire
 
 CONCURRENCY = 8
 LEASE_SECONDS = 3
+HANGS_SECONDS = 240.0
+"""Far beyond what any process takes here, also on a machine that has much else to do."""
 END = datetime(2026, 11, 20, 2, tzinfo=UTC)
 SECRETS = dict.fromkeys(postgres.ROLES, "secret")
 TEMPLATE = "NIGHTLEDGER_FAULTS_TEMPLATE"
 """Variable that names a stopped server's data folder with a migrated ledger, so that not every history makes one."""
+_FULL = "File too large"
 SKEW = """
 import os, time, datetime
 _shift, _time, _ns = float(os.environ.get("NEMESIS_CLOCK") or 0), time.time, time.time_ns
@@ -106,7 +110,11 @@ class World:
         return self.folder / f"{name}.log"
 
     def finish(
-        self, name: str, process: subprocess.Popen[str], again: Callable[[], subprocess.Popen[str]], seconds: float = 60
+        self,
+        name: str,
+        process: subprocess.Popen[str],
+        again: Callable[[], subprocess.Popen[str]],
+        seconds: float = HANGS_SECONDS,
     ) -> None:
         """Wait for a process; one that gave up (ledger gone, disk full) is started again, as Airflow would."""
         for _ in range(5):
@@ -175,16 +183,18 @@ class World:
         self.effects["ledger restart"] += 1
 
     def fill_ledger(self, seconds: float) -> None:
-        """Let the database server's disk be full for a while: no file of it grows beyond where its log stands."""
-        server, before = self.postmaster(), len(self._server_log())
-        for one in (server, *server.children()):
-            _limit_files(one, 128 * 1024)
-        time.sleep(seconds)
-        if server.is_running():
-            for one in (server, *server.children()):
-                _limit_files(one, resource.RLIM_INFINITY)
+        """Let the database server's disk be full for a while: nothing of it grows far beyond where its log stands."""
+        before = len(self._server_log())
+        with psycopg.connect(self.server.url("postgres", driver="postgresql"), autocommit=True) as connection:
+            found = connection.execute("SELECT (pg_current_wal_lsn() - '0/0') % (16 * 1024 * 1024)").fetchone()
+        postgres.stop(self.server.folder)
+        with _files_limited(int(found[0] if found else 0) + 256 * 1024):
+            postgres.start(self.server.folder)
+        wait_until(lambda: _FULL in self._server_log()[before:], seconds)
+        if postgres.is_running(self.server.folder):
+            kill_server(self.postmaster())
         postgres.start(self.server.folder)
-        self.effects["ledger disk full"] += "File too large" in self._server_log()[before:]
+        self.effects["ledger disk full"] += _FULL in self._server_log()[before:]
 
     def _server_log(self) -> str:
         return "".join(
@@ -196,11 +206,15 @@ class World:
         return self.effects + self.model.effects + self.crm.effects + self.sftp.effects
 
 
-def _limit_files(process: psutil.Process, most: int) -> None:
+@contextmanager
+def _files_limited(most: int) -> Iterator[None]:
+    """What the block starts can let no file grow beyond so many bytes."""
+    kept = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, kept[1]))
     try:
-        process.rlimit(psutil.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
-    except psutil.NoSuchProcess:
-        return  # a session that has just ended
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, kept)
 
 
 def kill_server(server: psutil.Process) -> None:
