@@ -39,6 +39,8 @@ def main() -> int:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
         play(given.one[0], int(given.one[1]), given.keep)
         return 0
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where whoever started this ignores the first
+        signal.signal(number, signal.default_int_handler)
     kinds = given.kind or list(KINDS)
     seeds = range(given.first, given.first + given.histories)
     return _play_all([(kinds[(seed - 1) % len(kinds)], seed) for seed in seeds], given.at_a_time, given.keep)
@@ -50,10 +52,10 @@ def _play_all(chosen: Sequence[tuple[str, int]], at_a_time: int, keep: Path) -> 
     with tempfile.TemporaryDirectory(prefix="nightledger-faults-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
-        if TEMPLATE not in os.environ:
-            os.environ[TEMPLATE] = str(make_template(folder))
-        os.environ["TMPDIR"] = name
         try:
+            if TEMPLATE not in os.environ:
+                os.environ[TEMPLATE] = str(make_template(folder))
+            os.environ["TMPDIR"] = name
             left = list(reversed(chosen))
             while left or running:
                 while left and len(running) < at_a_time:

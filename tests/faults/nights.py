@@ -121,8 +121,9 @@ def twice(here: World) -> None:
 
 def clocks(here: World) -> None:
     """A night whose clock is a day off spends from the ceilings of the day that it is."""
-    here.effects["wrong clock"] += 1
     finish(here, start(here, clock=here.chance.choice([-DAY, DAY])))
+    assert not here.gave_up, f"the night gave up: {here.gave_up[0]}"
+    here.effects["wrong clock"] += 1
 
 
 def tampered(here: World) -> None:

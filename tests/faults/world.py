@@ -182,19 +182,22 @@ class World:
         postgres.start(self.server.folder)
         self.effects["ledger restart"] += 1
 
-    def fill_ledger(self, seconds: float) -> None:
-        """Let the database server's disk be full for a while: nothing of it grows far beyond where its log stands."""
-        before = len(self._server_log())
+    @contextmanager
+    def ledger_disk_full(self, room: int) -> Iterator[None]:
+        """For the block, nothing of the database server grows by more than `room` bytes; waits until that has hurt."""
+        data, before = self.server.folder, len(self._server_log())
         with psycopg.connect(self.server.url("postgres", driver="postgresql"), autocommit=True) as connection:
             found = connection.execute("SELECT (pg_current_wal_lsn() - '0/0') % (16 * 1024 * 1024)").fetchone()
-        postgres.stop(self.server.folder)
-        with _files_limited(int(found[0] if found else 0) + 256 * 1024):
-            postgres.start(self.server.folder)
-        wait_until(lambda: _FULL in self._server_log()[before:], seconds)
-        if postgres.is_running(self.server.folder):
-            kill_server(self.postmaster())
-        postgres.start(self.server.folder)
-        self.effects["ledger disk full"] += _FULL in self._server_log()[before:]
+        postgres.stop(data)
+        with _files_limited(int(found[0] if found else 0) + room):
+            postgres.start(data)
+        try:
+            yield
+            self.effects["ledger disk full"] += wait_until(lambda: _FULL in self._server_log()[before:], HANGS_SECONDS)
+        finally:
+            if postgres.is_running(data):
+                kill_server(self.postmaster())
+            postgres.start(data)
 
     def _server_log(self) -> str:
         return "".join(
