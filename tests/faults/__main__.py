@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from include.settings import ROOT
-from tests.faults.history import KINDS, play
+from tests.faults.history import KINDS, Told, play
 from tests.faults.world import TEMPLATE, make_template, stop_server
 
 LONGEST_SECONDS = 900.0
@@ -36,7 +36,6 @@ def main() -> int:
     given = parser.parse_args()
     given.keep.parent.mkdir(parents=True, exist_ok=True)
     if given.one:
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
         play(given.one[0], int(given.one[1]), given.keep)
         return 0
     for number in (signal.SIGINT, signal.SIGTERM):  # also where whoever started this ignores the first
@@ -61,13 +60,13 @@ def _play_all(chosen: Sequence[tuple[str, int]], at_a_time: int, keep: Path) -> 
                 while left and len(running) < at_a_time:
                     kind, seed = left.pop()
                     running[_start(kind, seed, keep, folder)] = (kind, seed, time.monotonic())
-                ended.update(_end(running))
+                ended.update(_end(running, keep, folder))
                 _tell(keep, ended)
                 time.sleep(0.2)
         except KeyboardInterrupt:
             print("stopped")
         finally:
-            _stop(running, folder, ended)
+            _stop(running, keep, folder, "stopped")
             _tell(keep, ended)
             _save_failed(folder, keep.parent)
     failed = ended[False]
@@ -83,12 +82,11 @@ def _start(kind: str, seed: int, keep: Path, folder: Path) -> subprocess.Popen[s
         return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, text=True, start_new_session=True)
 
 
-def _end(running: Running) -> Iterator[bool]:
+def _end(running: Running, keep: Path, folder: Path) -> Iterator[bool]:
     """Whether each history that has ended passed; one that hangs is ended."""
     for process, (_, _, began) in list(running.items()):
         if process.poll() is None and time.monotonic() - began > LONGEST_SECONDS:
-            process.terminate()
-            process.wait(60)
+            _stop({process: running[process]}, keep, folder, "hung")
         if process.poll() is not None:
             del running[process]
             yield process.returncode == 0
@@ -105,17 +103,15 @@ def _tell(keep: Path, ended: Counter[bool]) -> None:
     _told[0] = len(lines)
 
 
-def _stop(running: Running, folder: Path, ended: Counter[bool]) -> None:
-    """End every history, each of which ends what it started; then no database server may be left."""
-    for process in running:
-        process.terminate()
-    for process in running:
-        try:
-            ended[process.wait(60) == 0] += 1
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-    for data in folder.glob("*/postgres"):
-        stop_server(data)
+def _stop(running: Running, keep: Path, folder: Path, why: str) -> None:
+    """kill -9 for histories and what they started; the database servers, which have sessions of their own, too."""
+    for process, (kind, seed, began) in running.items():
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for data in folder.glob(f"nightledger-history-{seed}-*/postgres"):
+            stop_server(data)
+        with keep.open("a") as file:
+            file.write(Told(kind, seed, time.monotonic() - began, problem=why).as_text() + "\n")
 
 
 def _save_failed(folder: Path, into: Path) -> None:

@@ -51,7 +51,7 @@ KINDS = {
 
 @dataclass
 class Told:
-    """What happened in a history."""
+    """What happened in a history; `problem` says why it failed."""
 
     kind: str
     seed: int
