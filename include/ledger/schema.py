@@ -74,7 +74,7 @@ def require_current(engine: Engine) -> None:
 def _current(connection: Connection) -> str | None:
     if connection.scalar(text("SELECT to_regclass('nightledger.alembic_version')")) is None:
         return None
-    return connection.scalar(text("SELECT version_num FROM nightledger.alembic_version"))
+    return str(connection.scalar(text("SELECT version_num FROM nightledger.alembic_version")))
 
 
 def _config() -> Config:
