@@ -32,8 +32,8 @@ lint: .venv/.dev ## lint and types
 bench: .venv/.dev ## benchmarks, each against a baseline in the same run
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; PYTHONPATH=.:plugins $(BIN)/python -W ignore $$file || exit 1; done
 
-faults: .venv/.dev ## seeded histories of kills, outages and storms, each checked  [HISTORIES=200] [FIRST=1]
-	NIGHTLEDGER_HISTORIES=$(or $(HISTORIES),200) NIGHTLEDGER_FIRST_HISTORY=$(or $(FIRST),1) $(BIN)/python -m pytest -q tests/faults
+faults: .venv/.dev ## seeded histories of kills, outages and lies, each checked  [HISTORIES=200] [FIRST=1] [KIND=storm]
+	@$(BIN)/python -W ignore -m tests.faults --histories $(or $(HISTORIES),200) --first $(or $(FIRST),1) $(if $(KIND),--kind "$(KIND)")
 
 cluster: .venv/.cluster ## a night on two Celery workers, one of them killed; as root it installs Redis where that is missing
 	@command -v redis-server >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server; }

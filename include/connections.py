@@ -8,16 +8,11 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
-
-import paramiko
-import requests
 
 from include.errors import ConfigurationError
 from include.network import (
-    Bearer,
-    KeptSession,
     Network,
     as_texts,
     bracketed,
@@ -25,7 +20,6 @@ from include.network import (
     find_headers,
     read_object,
 )
-from include.sftp import open_sftp
 
 log = logging.getLogger(__name__)
 _CLIENT_KWARGS = frozenset(
@@ -36,6 +30,10 @@ _LIBPQ = frozenset(
     ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "channel_binding", "gssencmode", "target_session_attrs")
 )
 """What is honoured of a PostgreSQL connection's extra, under libpq's names."""
+
+if TYPE_CHECKING:
+    import paramiko
+    import requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +123,8 @@ class EnvironmentConnections:
 
     def sftp(self, conn_id: str) -> AbstractContextManager[paramiko.SFTPClient]:
         """One SFTP connection by key or password, as `include.sftp` reads the connection's extra."""
+        from include.sftp import open_sftp
+
         return open_sftp(self.get(conn_id))
 
     def model(self, conn_id: str) -> ModelEndpoint:
@@ -146,6 +146,8 @@ def open_http(connection: Connection) -> HttpEndpoint:
 
     Raises ConfigurationError naming what cannot be used. Both Airflow's connections and the environment's come here.
     """
+    from include.sessions import Bearer, KeptSession
+
     session = KeptSession(Network.read(connection.conn_id, connection.extra))
     session.headers.update(find_headers(connection.conn_id, connection.extra))
     if connection.login:

@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
-import requests
-from requests.auth import AuthBase
-from requests.utils import select_proxy
-
 from include.errors import ConfigurationError
 
 VENDOR_URL = "https://api.openai.com/v1"
@@ -56,6 +52,8 @@ class Network:
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy that the connection names for a URL; the environment may name another where it names none."""
+        from requests.utils import select_proxy
+
         return select_proxy(url, dict(self.proxies))
 
     def configure(self, context: ssl.SSLContext, conn_id: str) -> ssl.SSLContext:
@@ -76,38 +74,6 @@ class Network:
                 action="Name PEM files that this process may read; a key must have no passphrase",
             ) from error
         return context
-
-
-class KeptSession(requests.Session):
-    """A session that follows no redirect and whose connection wins over the environment, where requests does not."""
-
-    def __init__(self, network: Network) -> None:
-        """Nothing is sent before the first call."""
-        super().__init__()
-        self.max_redirects = 0  # whoever asks for one gets an error
-        self.proxies, self.verify, self.cert = dict(network.proxies), network.verify, network.cert
-        self.trust_env = network.trust_env
-
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """Proxies and authorities of the environment, where the connection has none of its own."""
-        found: Any = super().merge_environment_settings(url, proxies, stream, verify, cert)
-        found["proxies"] = {**found["proxies"], **self.proxies}
-        if self.verify is not True:
-            found["verify"] = self.verify
-        return found
-
-
-class Bearer(AuthBase):
-    """Sends a token; as the session's auth, so that no `.netrc` replaces it."""
-
-    def __init__(self, token: str) -> None:
-        """`token` without the word before it."""
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the header, unless the connection's extra has put another one there."""
-        request.headers.setdefault("Authorization", f"Bearer {self._token}")
-        return request
 
 
 def find_base_url(conn_id: str, host: str, port: int | None, schema: str) -> str:

@@ -1,1 +1,27 @@
-"""Sub-commands of `python -m include.cli`, one module each."""
+"""Sub-commands of `python -m include.cli`: a module each, imported only when its command is given.
+
+A module has `add(parser)`, which declares the command's arguments and sets `command`, a function of what was given and
+of where to write, which returns the exit code.
+"""
+
+COMMANDS = {
+    "ledger": ("ledger", "upgrade the ledger's schema, or verify its hash chain"),
+    "explain": ("explain", "why a record has its value: write, decision, answer, input, source"),
+    "run": ("run", "run one stage, or `all`, of a use case for an interval"),
+    "assess": (
+        "assess",
+        "report on the quality of what the sources have; exit code 1 if an expectation is not met",
+    ),
+    "budget": ("budget", "ceilings in US dollars: show what is spent and set aside; correct them, on record"),
+    "check": ("check_file", "hold a file against expectations; exit code 1 if a critical or warning one is not met"),
+    "enrich": ("enrich_file", "ask a model about every line of a JSONL file; finishes what a killed call left"),
+    "dead-letters": ("dead_letters", "rows that ran out of tries: list, show, replay, dismiss"),
+    "quarantine": ("quarantine", "rows that were set aside: list, show, replay, mark as fixed, dismiss, export"),
+    "plan": ("plan", "what nights would ask, cost and take, before they run; exit code 1 if they cannot fit"),
+    "validate": (
+        "validate",
+        "ask labelled examples with missing, cut and drifted values; exit code 1 if the model does not bear them",
+    ),
+    "report": ("report", "print the morning report of a run"),
+}
+"""Command -> its module here, and what it does in a line of `--help`."""

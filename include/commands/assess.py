@@ -15,11 +15,8 @@ from include.settings import Settings
 from include.use_case import names
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = commands.add_parser(
-        "assess", help="report on the quality of what the sources have; exit code 1 if an expectation is not met"
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
     parser.add_argument("use_case", choices=names())
     parser.add_argument("--from", dest="start", required=True, metavar="ISO", help="start of the interval, UTC")
     parser.add_argument("--to", dest="end", required=True, metavar="ISO", help="end of the interval (exclusive), UTC")

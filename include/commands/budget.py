@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from decimal import Decimal, InvalidOperation
-from typing import Any, TextIO
+from typing import TextIO
 
 from include.commands.dead_letters import actor
 from include.connections import EnvironmentConnections
@@ -14,11 +14,8 @@ from include.ledger import budget, door
 SHOWN = 40
 
 
-def add(commands: Any) -> None:
-    """Register the command."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "budget", help="ceilings in US dollars: show what is spent and set aside; correct them, on record"
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
     parser.add_argument("action", choices=["show", "correct"])
     parser.add_argument(
         "scope", nargs="?", default="", help="as shown; for show, how it begins, e.g. day/ or key/model"

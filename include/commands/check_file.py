@@ -13,11 +13,8 @@ from include.models import Interval
 from include.quality.check_file import FileCheck, check_file, load_suite
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = commands.add_parser(
-        "check", help="hold a file against expectations; exit code 1 if a critical or warning one is not met"
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
     parser.add_argument("--input", required=True, type=Path, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet")
     parser.add_argument(
         "--expectations", required=True, metavar="MODULE", help="with EXPECTATIONS: a dotted name or a .py file"

@@ -19,11 +19,8 @@ from include.settings import Settings
 from include.use_case import names
 
 
-def add(commands: Any) -> None:
-    """Register the command."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "dead-letters", help="rows that ran out of tries: list, show, replay, dismiss"
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
     parser.add_argument("action", choices=["list", "show", "replay", "dismiss"])
     parser.add_argument("number", nargs="?", type=int, help="of the letter to show")
     parser.add_argument("--use-case", choices=names())

@@ -11,7 +11,7 @@ import os
 import sys
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from include.connections import EnvironmentConnections, ModelEndpoint
 from include.errors import ConfigurationError
@@ -30,12 +30,10 @@ if TYPE_CHECKING:
 MINUTE = 60.0
 
 
-def add(commands: Any) -> None:
-    """Register the command."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "enrich",
-        help="ask a model about every line of a JSONL file; finishes what a killed call left",
-        description="One row a line, in; one result a line, out, in the same order. The key comes from OPENAI_API_KEY.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.description = (
+        "One row a line, in; one result a line, out, in the same order. The key comes from OPENAI_API_KEY."
     )
     parser.add_argument("--input", type=Path, required=True, metavar="JSONL", help="one JSON object a line")
     parser.add_argument("--output", type=Path, required=True, metavar="JSONL", help="written whole, at the end")

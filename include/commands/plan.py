@@ -40,11 +40,8 @@ _HEAD = (
 )
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = commands.add_parser(
-        "plan", help="what nights would ask, cost and take, before they run; exit code 1 if they cannot fit"
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
     parser.add_argument("use_case", choices=names())
     parser.add_argument("--from", dest="start", required=True, metavar="ISO", help="start of the first night, UTC")
     parser.add_argument("--to", dest="end", required=True, metavar="ISO", help="end of the last night, UTC")

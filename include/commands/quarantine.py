@@ -32,11 +32,8 @@ from include.use_case import names
 ACTIONS = ("list", "show", "replay", "fixed", "dismiss", "export")
 
 
-def add(commands: Any) -> None:
-    """Register the command."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "quarantine", help="rows that were set aside: list, show, replay, mark as fixed, dismiss, export"
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
     parser.add_argument("action", choices=ACTIONS)
     parser.add_argument("numbers", nargs="*", type=int, help="of entries, instead of or beside filters")
     parser.add_argument("--use-case", choices=names())

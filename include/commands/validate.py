@@ -12,12 +12,8 @@ from include.settings import Settings
 from include.use_case import names
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = commands.add_parser(
-        "validate",
-        help="ask labelled examples with missing, cut and drifted values; exit code 1 if the model does not bear them",
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
     parser.add_argument("use_case", choices=names())
     parser.add_argument("--model", help="default: the one pinned in the spec")
     parser.add_argument(

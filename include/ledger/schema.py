@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from include.errors import ConfigurationError, LedgerOutdated
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 APPEND_ONLY = ("inference", "inference_result", "decision", "event", "answer")
 SERVICE_ROLE = "nightledger_service"
 BUDGET_FUNCTIONS = ", ".join(
@@ -41,12 +43,19 @@ UPDATED: Mapping[str, str] = {
 PASSING = ("claim", "lease")
 """Tables of what is going on just now, where the service may also change and delete everything."""
 _STAMPED = {"recorded_at", "digest", "seq", "prev_hash", "hash"}
+_REVISION = {name: re.compile(rf'^{name} = "(\w+)"', re.MULTILINE) for name in ("revision", "down_revision")}
 _MIGRATION_LOCK = 0x6E6C_6D69  # any constant that every process agrees on
 
 
 def head_revision() -> str:
-    """The newest revision that this code knows."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
+    """The newest revision that this code knows: the one that no other follows.
+
+    Read from the files' text, since every stage asks and Alembic would have to be loaded and import them all.
+    """
+    files = [file.read_text(encoding="utf-8") for file in MIGRATIONS.glob("versions/*.py")]
+    revisions, followed = (set(_REVISION[name].findall("\n".join(files))) for name in ("revision", "down_revision"))
+    (head,) = revisions - followed
+    return str(head)
 
 
 def current_revision(engine: Engine) -> str | None:
@@ -67,6 +76,8 @@ def upgrade(engine: Engine, service_role: str = SERVICE_ROLE, *, grant_again: bo
         outdated = _current(connection) != head_revision()
         if outdated:
             connection.execute(text("CREATE SCHEMA IF NOT EXISTS nightledger"))
+            from alembic import command
+
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -87,13 +98,16 @@ def require_current(engine: Engine) -> None:
 
 
 def _current(connection: Connection) -> str | None:
-    options = {"version_table_schema": "nightledger"}
-    return MigrationContext.configure(connection, opts=options).get_current_revision()
+    if connection.scalar(text("SELECT to_regclass('nightledger.alembic_version')")) is None:
+        return None
+    return str(connection.scalar(text("SELECT version_num FROM nightledger.alembic_version")))
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     return config
 
 

@@ -11,12 +11,16 @@ from __future__ import annotations
 import builtins
 import difflib
 import functools
+import importlib
 import logging
 import os
 import re
+import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from include.quality.expectation import DERIVED, Expectation
@@ -69,11 +73,35 @@ class Prepared:
     could_not_run: str | None = None
 
 
+class _Later(ModuleType):
+    """Stands in for a module until one of its names is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextmanager
+def _postponed(*names: str) -> Iterator[None]:
+    """Let the block import modules without loading them; whoever imports them after it gets the real ones."""
+    later = {name: _Later(name) for name in names if name not in sys.modules}
+    sys.modules.update(later)
+    try:
+        yield
+    finally:
+        for name, module in later.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+
+
 @functools.cache
 def load_library() -> tuple[Any, Callable[[pd.DataFrame], Any]]:
-    """The library's expectations, and what makes its validator for a frame; imported once per process."""
+    """The library's expectations, and what makes its validator for a frame; imported once per process.
+
+    Two libraries that only its divergence of distributions works with are a third of its cost, and wait until then.
+    """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx
+    with _postponed("scipy.stats", "altair"):
+        import great_expectations as gx
     from great_expectations import expectations as types
     from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
     from great_expectations.validator.validator import Validator

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow.dataset as ds
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from include.models import Record
 from include.sources.values import join_key
@@ -25,7 +27,7 @@ class DropJoin:
         self._drop, self._name = drop, name
         self.prefix = drop.prefix
         self._names = [drop.prefix + column.name for column in drop.columns]
-        self._dataset = ds.dataset(str(staged), format="parquet") if staged else None
+        self._staged = staged
         self.asked = 0
         self.matched = 0
 
@@ -43,10 +45,14 @@ class DropJoin:
 
     def _find(self, keys: Iterable[str]) -> Mapping[str, Record]:
         wanted = list(keys)
-        if self._dataset is None or not wanted:
+        if self._staged is None or not wanted:
             return {}
-        table = self._dataset.to_table(filter=ds.field("key").isin(wanted), use_threads=False)
-        return {row["key"]: row for row in table.to_pylist()}
+        keys = pa.array(wanted, pa.string())
+        with pq.ParquetFile(self._staged) as file:
+            chunks = [
+                chunk.filter(pc.is_in(chunk["key"], value_set=keys)) for chunk in file.iter_batches(use_threads=False)
+            ]
+        return {row["key"]: row for chunk in chunks for row in chunk.to_pylist()}
 
 
 def derive(rows: Iterable[Record], derived: Sequence[Coalesce | Recency], end: datetime) -> None:

@@ -1,185 +1,106 @@
-"""One seeded history: several workers on one key and one ledger, and a nemesis that breaks what it can.
+"""One seeded history: what is played, what must have taken effect in it, and what it says about itself in a line.
 
 What the nemesis does is drawn from the seed; when exactly it happens depends on the machine, as in life.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import random
-import resource
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-import requests
+from tests.faults import files, nights
+from tests.faults.invariants import check_files, check_night, check_orphans, count
+from tests.faults.world import World, own_folder, world
 
-from include.sandbox.config import Endpoints, SandboxConfig
-from include.sandbox.process import running_sandbox
-from include.settings import ROOT
-from include.stack import postgres
-from include.stack.environment import ledger_connections
 
-ROWS, OVERLAP = 60, 20
-SECONDS = 8.0
-CONCURRENCY = 8
-MODEL_FAULTS = {
-    "storm of 429": {"rate_limited": 0.6},
-    "5xx": {"http_500": 0.3, "http_503": 0.3},
-    "resets": {"reset": 0.4},
-    "silence": {"timeout": 0.2},
-    "malformed": {"prose": 0.2, "truncated": 0.2, "wrong_enum": 0.1, "fenced": 0.1},
-    "calm": {},
+@dataclass(frozen=True)
+class Kind:
+    """How a history goes on: `play` breaks things until all is calm and finished, `check` asserts what must hold.
+
+    Each of `needs` must have taken effect, else the history has shown nothing and fails.
+    """
+
+    play: Callable[[World], None]
+    check: Callable[[World], None]
+    needs: tuple[str, ...]
+    sandbox: Mapping[str, Any] = field(default_factory=dict)
+
+
+_UNHURRIED = {"model_latency_ms": 700, "model_jitter_ms": 400}
+_QUICK = {"model_latency_ms": 70, "model_jitter_ms": 30}
+_NIGHT = {"model_latency_ms": 400, "model_jitter_ms": 200}
+KINDS = {
+    "storm": Kind(files.storm, check_files, ("kill in the air",), _UNHURRIED),
+    "orphans": Kind(files.storm, check_orphans, ("kill in the air",), _UNHURRIED),
+    "night storm": Kind(nights.storm, check_night, ("kill in the air",), _NIGHT),
+    "tails": Kind(files.tails, check_files, ("slow",), _QUICK),
+    "writes": Kind(nights.writes, check_night, ("kill between send and confirm", "after"), _QUICK),
+    "pauses": Kind(files.pauses, check_files, ("pause",), _UNHURRIED),
+    "drops": Kind(nights.drops, check_night, ("connection refused", "connection cut", "the writer paused"), _QUICK),
+    "lies": Kind(files.lies, check_files, ("lie",), _QUICK),
+    "twice": Kind(nights.twice, check_night, ("two runs of a date",), _NIGHT),
+    "disks": Kind(files.disks, check_files, ("disk full", "ledger disk full"), _UNHURRIED),
+    "tampered": Kind(nights.tampered, check_night, ("answers changed",), _QUICK),
+    "clocks": Kind(files.clocks, check_files, ("wrong clock",), _QUICK),
+    "night clocks": Kind(nights.clocks, check_night, ("wrong clock",), _QUICK),
 }
-SKEW = """
-import os, time
-_shift, _real = float(os.environ.get("NEMESIS_CLOCK", "0")), time.time
-time.time = lambda: _real() + _shift
-"""
 
 
 @dataclass
-class World:
-    """What a history runs on, and what happened in it."""
+class Told:
+    """What happened in a history; `problem` says why it failed."""
 
-    folder: Path
-    endpoints: Endpoints
-    environment: Mapping[str, str]
-    chance: random.Random
-    server: postgres.Server
-    done: list[str] = field(default_factory=list)
-    kills: int = 0
+    kind: str
+    seed: int
+    seconds: float = 0.0
+    seen: str = ""
+    effects: str = ""
+    deeds: str = ""
+    problem: str = ""
 
-    def start(self, number: int, *, clock: float = 0.0, disk: int | None = None) -> subprocess.Popen[str]:
-        """Start worker `number` on its file; its clock may be off by seconds, its disk full after so many bytes."""
-        command = [sys.executable, "-W", "ignore", "-m", "include.cli", "enrich", "--system", "model"]
-        files = ["--input", self.source(number), "--output", self.result(number), "--prompt", self.folder / "prompt.md"]
-        what = ["--output-model", "tests.faults.lead:Lead", "--model", "sandbox-small", "--rpm", "6000"]
-        limits = ["--concurrency", str(CONCURRENCY), "--budget", "1", "--max-output-tokens", "100"]
-
-        def fill_disk() -> None:
-            if disk is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (disk, disk))
-                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-        return subprocess.Popen(
-            [str(part) for part in (*command, *files, *what, *limits)],
-            env={**self.environment, "NEMESIS_CLOCK": str(clock)},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / f"worker-{number}.log").open("a"),
-            text=True,
-            preexec_fn=fill_disk,
-        )
-
-    def source(self, number: int) -> Path:
-        """The rows of a worker; neighbours share some."""
-        return self.folder / f"rows-{number}.jsonl"
-
-    def result(self, number: int) -> Path:
-        """What a worker writes."""
-        return self.folder / f"result-{number}.jsonl"
-
-    def fail(self, rates: Mapping[str, float]) -> None:
-        """Change what the model endpoint does wrong."""
-        plan = {"seed": self.chance.randint(1, 10**6), "rates": rates, "hold_seconds": 3.0}
-        requests.post(f"{self.endpoints.model_root}/sandbox/faults", json=plan, timeout=10).raise_for_status()
-
-    def calls(self) -> list[dict[str, Any]]:
-        """What the endpoint itself has counted."""
-        found = requests.get(f"{self.endpoints.model_root}/sandbox/billed?detail=1", timeout=10).json()
-        return list(found["requests"])
-
-    def _kill_server(self) -> None:
-        first = int((self.server.folder / "postmaster.pid").read_text().splitlines()[0])
-        server = psutil.Process(first)
-        sessions = server.children(recursive=True)
-        server.kill()
-        psutil.wait_procs([server, *sessions], timeout=30)  # sessions end by themselves when they notice
-
-    def restart_ledger(self) -> None:
-        """Stop the database server, in order or with kill -9 as an accident does, and start it again."""
-        if self.chance.random() < 0.5:
-            postgres.stop(self.server.folder)
-        else:
-            self._kill_server()
-        time.sleep(self.chance.uniform(0.0, 1.0))
-        postgres.start(self.server.folder)
+    def as_text(self) -> str:
+        """In one line."""
+        ended = f"FAILED {self.problem}" if self.problem else "passed"
+        happened = "; ".join(filter(None, (self.seen, self.effects or "nothing took effect", self.deeds)))
+        return f"{self.seed:>4} {self.kind:12} {self.seconds:5.1f} s  {happened}  {ended}"
 
 
-@contextmanager
-def world(seed: int, folder: Path) -> Iterator[World]:
-    """A database server, a model endpoint and files of rows for one history."""
-    chance = random.Random(seed)
-    config = SandboxConfig(state=folder / "sandbox", days=1, leads_per_day=1, model_latency_ms=20, rpm=6_000, seed=seed)
-    (folder / "skew").mkdir()
-    (folder / "skew" / "sitecustomize.py").write_text(SKEW)
-    (folder / "prompt.md").write_text("You score leads.")
-    server = postgres.start(folder / "postgres")
-    secrets = dict.fromkeys(postgres.ROLES, "secret")
-    postgres.prepare(server, secrets)
-    with running_sandbox(config) as endpoints:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "NIGHTLEDGER", "OPENAI"))}
-        environment = {
-            **kept,
-            **ledger_connections(server, secrets, ""),
-            "AIRFLOW_CONN_OPENAI_DEFAULT": json.dumps({"host": endpoints.model_url, "password": endpoints.model_key}),
-            "NIGHTLEDGER_HOME": str(folder),
-            "NIGHTLEDGER_TOKEN_SECRET": "secret",
-            "NIGHTLEDGER_OUTAGE_SECONDS": "20",
-            "NIGHTLEDGER_LEASE_SECONDS": "3",
-            "PYTHONPATH": os.pathsep.join([str(folder / "skew"), str(ROOT)]),
-        }
-        yield World(folder, endpoints, environment, chance, server)
-    postgres.stop(server.folder)
+def play(kind: str, seed: int, keep: Path | None = None) -> Told:
+    """Play a history and return what happened; raises AssertionError if something does not hold.
+
+    The folder of one that failed stays, with `history.txt`; the line is also appended to `keep`.
+    """
+    told, began = Told(kind, seed), time.monotonic()
+    chosen = KINDS[kind]
+    with own_folder(f"{seed}") as folder:
+        try:
+            with world(seed, folder, **chosen.sandbox) as here:
+                try:
+                    chosen.play(here)
+                    chosen.check(here)
+                    missing = [name for name in chosen.needs if not here.all_effects()[name]]
+                    assert not missing, f"nothing was shown: {', '.join(missing)} did not take effect"
+                finally:
+                    _sum_up(told, here)
+        except BaseException as error:
+            told.problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} [{folder}]"
+            raise
+        finally:
+            told.seconds = time.monotonic() - began
+            (folder / "history.txt").write_text(told.as_text() + "\n")
+            if keep is not None:
+                with keep.open("a") as file:
+                    file.write(told.as_text() + "\n")
+    return told
 
 
-def run(here: World, workers: int) -> None:
-    """Let workers work while the nemesis acts, then let them finish in peace."""
-    for number in range(workers):
-        with here.source(number).open("w") as file:
-            for row in range(number * (ROWS - OVERLAP), number * (ROWS - OVERLAP) + ROWS):
-                file.write(json.dumps({"company": f"Works {row}", "employees": row, "job_title": "Buyer"}) + "\n")
-            file.write("this is no JSON\n")
-    running = {number: here.start(number, clock=here.chance.choice([0, -900, 900])) for number in range(workers)}
-    until = time.monotonic() + SECONDS
-    while time.monotonic() < until:
-        time.sleep(here.chance.uniform(0.2, 1.0))
-        act(here, running)
-    here.fail({})
-    for number, process in running.items():
-        finish(here, number, process)
-
-
-def act(here: World, running: dict[int, subprocess.Popen[str]]) -> None:
-    """One thing that goes wrong."""
-    deed = here.chance.choice([*MODEL_FAULTS, "kill", "kill", "kill", "ledger", "disk"])
-    here.done.append(deed)
-    if deed in MODEL_FAULTS:
-        here.fail(MODEL_FAULTS[deed])
-    elif deed == "ledger":
-        here.restart_ledger()
-    else:
-        number = here.chance.choice(sorted(running))
-        running[number].kill()
-        here.kills += 1
-        running[number].communicate()
-        clock = here.chance.choice([0.0, -86_400.0, 3_600.0])
-        running[number] = here.start(number, clock=clock, disk=4_096 if deed == "disk" else None)
-
-
-def finish(here: World, number: int, process: subprocess.Popen[str]) -> None:
-    """Wait for a worker; one that gave up (ledger gone, disk full) is started again, as Airflow would."""
-    for _ in range(5):
-        if process.communicate(timeout=120) and process.returncode in (0, 1):
-            return
-        process = here.start(number)
-    raise AssertionError((here.folder / f"worker-{number}.log").read_text()[-3_000:])
+def _sum_up(told: Told, here: World) -> None:
+    told.effects = ", ".join(f"{name} {number}" for name, number in sorted(here.all_effects().items()) if number)
+    told.deeds = " ".join(name.replace(" ", "-") for name in here.deeds)
+    try:
+        told.seen = count(here).as_text()
+    except Exception as error:  # the ledger may be what is broken; the history's own error says more
+        told.seen = f"not counted ({type(error).__name__})"

@@ -10,7 +10,6 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.connections import Connection, HttpEndpoint, ModelEndpoint, database_url, open_http, open_model
 from include.errors import ConfigurationError
-from include.sftp import open_sftp
 
 if TYPE_CHECKING:
     import paramiko
@@ -45,6 +44,8 @@ class AirflowConnections:
 
     def sftp(self, conn_id: str) -> AbstractContextManager[paramiko.SFTPClient]:
         """One SFTP connection with the SFTP provider's fields; its hook would leave refused logins open."""
+        from include.sftp import open_sftp
+
         return open_sftp(self.get(conn_id))
 
     def model(self, conn_id: str) -> ModelEndpoint:

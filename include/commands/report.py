@@ -1,0 +1,32 @@
+"""`report`: the morning report of a run, as text."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TextIO
+
+from include.connections import EnvironmentConnections
+from include.errors import ConfigurationError
+from include.ledger import door
+from include.report.facts import collect
+from include.report.text import as_text
+from include.settings import Settings, read_truth
+from include.use_case import names
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("use_case", choices=names())
+    parser.add_argument("--run", metavar="RUN_ID", help="default: the latest run")
+    parser.add_argument("--latest", action="store_true", help="the latest run (the default)")
+    parser.set_defaults(command=run)
+
+
+def run(given: argparse.Namespace, out: TextIO) -> int:
+    """Exit code 0; raises ConfigurationError if the use case has not run."""
+    engine = door.open_ledger(EnvironmentConnections())
+    run_id = given.run or door.latest_run(engine, given.use_case)
+    if run_id is None:
+        raise ConfigurationError("has not run yet", about=given.use_case)
+    out.write(as_text(collect(engine, run_id, read_truth(Settings.read()))) + "\n")
+    return 0

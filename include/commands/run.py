@@ -1,0 +1,103 @@
+"""`run`: one stage of a use case for an interval, or all of them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from include.connections import EnvironmentConnections
+from include.errors import ConfigurationError
+from include.ledger import door
+from include.ledger.leases import exclusive
+from include.ledger.record import find_manifest
+from include.models import Interval, Manifest, Record, RunKey, RunOptions
+from include.night import Night
+from include.settings import Settings, read_truth
+from include.use_case import load, names
+
+NEEDS = {"check": "raw", "enrich": "good", "gate": "enriched", "write": "approved"}
+_PLACES = {"extract": "sources", "check": "quality", "enrich": "enrich", "gate": "gate", "write": "sinks"}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("stage", choices=["extract", *NEEDS, "close", "all"])
+    parser.add_argument("use_case", choices=names())
+    parser.add_argument("--from", dest="start", required=True, metavar="ISO", help="start of the interval, UTC")
+    parser.add_argument("--to", dest="end", required=True, metavar="ISO", help="end of the interval (exclusive), UTC")
+    parser.add_argument("--mode", choices=["shadow", "gated", "auto"])
+    parser.add_argument("--limit", type=int, metavar="ROWS")
+    parser.add_argument("--re-infer", choices=["none", "failed", "all"], default="none")
+    parser.add_argument("--model")
+    parser.add_argument("--re-extract", action="store_true")
+    parser.add_argument("--engine", choices=["live", "batch"])
+    parser.set_defaults(command=run)
+
+
+def run(given: argparse.Namespace, out: TextIO) -> int:
+    """Exit code 0; prints one line of JSON for each stage."""
+    key = RunKey(given.use_case, _interval(given))
+    options = RunOptions.from_params(vars(given), load(given.use_case).mode)
+    connections, settings = EnvironmentConnections(), Settings.read()
+    if given.stage == "all":  # two at once would be one attempt, and each would write into the other's files
+        name = f"night/{key.use_case}/{key.interval.slug}"
+        with exclusive(door.open_ledger(connections), name, settings.lease_seconds) as lease:
+            night = door.begin_night(key, options, connections, settings)
+            for stage in ("extract", *NEEDS, "close"):
+                lease.require()
+                _say_stage(night, stage, out)
+        return 0
+    if given.stage == "extract":
+        night = door.begin_night(key, options, connections, settings)
+    else:
+        run_id = door.find_run(door.open_ledger(connections), key)
+        if run_id is None:
+            raise ConfigurationError(
+                "no run for this interval", about=given.use_case, action="Run stage `extract` first"
+            )
+        night = door.resume_night(run_id, connections, settings)
+    _say_stage(night, given.stage, out)
+    return 0
+
+
+def _say_stage(night: Night, stage: str, out: TextIO) -> None:
+    out.write(json.dumps({stage: _summary(_stage(night, stage))}, default=str) + "\n")
+
+
+def _interval(given: argparse.Namespace) -> Interval:
+    try:
+        return Interval.parse(given.start, given.end)
+    except ValueError as error:
+        raise ConfigurationError(f"needs times in ISO 8601: {error}", about="--from and --to") from error
+
+
+def _stage(night: Night, stage: str) -> Manifest | Record:
+    """Run a stage; only what it needs is imported."""
+    if stage == "close":
+        from include.report.close import close
+
+        return close(night, truth=read_truth(night.settings))
+    run_stage: Callable[..., Any] = getattr(importlib.import_module(f"include.{_PLACES[stage]}.{stage}"), stage)
+    if stage == "extract":
+        extracted: Manifest = run_stage(night)
+        return extracted
+    given = find_manifest(night.ledger, night.run_id, NEEDS[stage])
+    if given is None:
+        raise ConfigurationError(
+            f"dataset {NEEDS[stage]!r} is missing", about=night.run_id, action="Run the stage before"
+        )
+    if stage == "gate":
+        from include.quality.answers import check_answers
+
+        check_answers(night, given)
+    done: Manifest | Record = run_stage(night, given)
+    return done
+
+
+def _summary(result: Manifest | Record) -> Record:
+    if isinstance(result, Manifest):
+        return {"rows": result.rows, "uri": result.uri, **result.facts}
+    return result
