@@ -195,9 +195,9 @@ def record_outcomes(connection: Connection, run_id: str, outcomes: Iterable[RowO
 def quarantine(connection: Connection, night: Run, stage: str, rejected: Iterable[RejectedRow]) -> int:
     """Set rows aside with every reason, personal values as tokens, and give input rows their outcome.
 
-    Rows that the run does not decide on are left as they are.
+    Rows that the run does not decide on are left as they are. Of two rows with one id the later one is kept.
     """
-    rows = [row for row in rejected if night.decides_on(row.row_id)]
+    rows = list({row.row_id: row for row in rejected if night.decides_on(row.row_id)}.values())
     names = (
         *("run_id", "use_case", "row_id", "row_key", "source", "stage", "reasons", "record", "counts_as_input"),
         *("interval_start", "interval_end", "expectations", "owner"),

@@ -80,13 +80,19 @@ class CrmReader:
                 return
 
     def read_ids(self, numbers: Sequence[str]) -> Iterator[Page]:
-        """Pages of the records with these ids as they are now; ids that are not there are left out."""
+        """Pages of the records with these ids as they are now, each once; ids that are not there are left out.
+
+        An id whose record was merged into another is not there: the CRM answers with the other one.
+        """
+        left = set(numbers)
         for start in range(0, len(numbers), self.system.batch_rows):
             asked = numbers[start : start + self.system.batch_rows]
             body = {"properties": [c.source_name for c in self.columns], "inputs": [{"id": one} for one in asked]}
             path = f"/crm/v3/objects/{self.source.object}/batch/read"
             answer = self.client.call("POST", path, body, accept=(200, 207)).body
-            items = _results(answer, self.system, self.source.object, _is_object)
+            found = {str(item["id"]): item for item in _results(answer, self.system, self.source.object, _is_object)}
+            items = [found[number] for number in asked if number in found and number in left]
+            left.difference_update(asked)
             self.pages += 1
             self.rows += len(items)
             yield self._page(items, f"{self.source.object} read anew, page {self.pages}")

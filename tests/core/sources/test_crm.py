@@ -228,3 +228,17 @@ def test_a_refused_credential_stops_at_once(crm: Crm, reader: Reader, status: in
 
 def test_an_empty_interval_is_no_error(reader: Reader) -> None:
     assert rows_of(reader()) == ([], [])
+
+
+def test_an_id_that_was_merged_into_another_is_not_there_and_the_other_comes_once(crm: Crm, reader: Reader) -> None:
+    for number in (1, 2, 3):
+        crm.add(number)
+    merged = crm.objects["contacts"].pop(2)
+    item = {"properties": {"lastmodifieddate": merged["lastmodifieddate"]}}
+    results = [{**item, "id": number} for number in ("1", "3", "3")]
+    crm.answers = [(207, {"results": results}, {})]
+    (page,) = reader().read_ids(["1", "2", "3"])
+    assert ids(page.rows) == [1, 3]
+    crm.answers = [(200, {"results": results[1:]}, {})]
+    (page,) = reader().read_ids(["2"])
+    assert page.rows == []
