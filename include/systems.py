@@ -43,7 +43,8 @@ class System:
     `first_byte_seconds` is how long a call may stay silent (default: `timeout_seconds`). The budgets are ceilings in
     US dollars for everything that uses this entry. `batch_*` are the limits of the provider's batch API: requests of
     one batch, tokens that may wait in it at once, and how often it is asked whether a batch is done. `owner` is the
-    team that can mend what the system holds.
+    team that can mend what the system holds. `call_limits` are the windows of one kind of call, on top of `limits`.
+    `calls_at_once` are in the air at most from one stage.
     """
 
     name: str
@@ -67,6 +68,8 @@ class System:
     max_search_results: int = 10_000
     context_tokens: Mapping[str, int] = field(default_factory=dict)
     owner: str = ""
+    call_limits: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
+    calls_at_once: int = 4
 
 
 def read_systems(path: Path) -> dict[str, System]:
@@ -79,6 +82,8 @@ def read_systems(path: Path) -> dict[str, System]:
     for name, entry in content.items():
         try:
             windows = tuple(Window(**window) for window in entry.pop("limits"))
+            kinds = entry.pop("call_limits", {}).items()
+            entry["call_limits"] = {kind: tuple(Window(**window) for window in listed) for kind, listed in kinds}
             systems[name] = System(name=name, limits=windows, scopes=tuple(entry.pop("scopes")), **entry)
         except (TypeError, KeyError, AttributeError, ConfigurationError) as error:
             place = f"{path.name} [{name}]"

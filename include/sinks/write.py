@@ -16,7 +16,6 @@ from include.ledger.database import transaction
 from include.ledger.record import DeadLetter, RowOutcome, bury, record_event, record_outcomes
 from include.models import Manifest, Outcome, Record
 from include.night import Night
-from include.rest import RestClient
 from include.sinks import outbox
 from include.sinks.crm import Crm, Sent
 from include.sinks.fields import properties
@@ -39,7 +38,7 @@ def write(night: Night, approved: Manifest) -> Record:
     sink = night.case.warehouse
     warehouse = Warehouse(night, sink) if sink else None
     system = night.system(night.case.sink.system)
-    crm = Crm(RestClient(night.http(system.name), system), night.case.sink)
+    crm = Crm(night.client(system.name), night.case.sink)
     counts = Counter(dict.fromkeys(COUNTS, 0))
     for batch in read_chunks(approved, rows=system.batch_rows):
         counts.update(_write_batch(night, crm, batch.to_pylist()))

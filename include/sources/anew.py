@@ -22,7 +22,6 @@ from include.ledger.quarantine_replays import Begun, copy_entries
 from include.ledger.record import find_manifest, put_manifest, quarantine, record_event
 from include.models import Manifest, Record, RejectedRow
 from include.night import Night
-from include.rest import RestClient
 from include.sources.archive import archive
 from include.sources.crm import CrmReader
 from include.sources.extract import DATASET, files_of, gather, read_drop
@@ -168,7 +167,7 @@ def _read_records(
     start = f"{entry.name}/{source.object}/"
     asked = {row: row.removeprefix(start) for row in modified if row.startswith(start)}
     numbers = sorted((number for number in asked.values() if number.isdecimal()), key=int)
-    client = RestClient(night.http(entry.name), entry)
+    client = night.client(entry.name)
     reader = CrmReader(client, entry, source, night.case.personal)
     if numbers:
         reader.check_contract()

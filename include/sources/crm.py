@@ -111,7 +111,7 @@ class CrmReader:
             "properties": [column.source_name for column in self.columns],
             "limit": size,
         }
-        return self.client.call("POST", f"/crm/v3/objects/{self.source.object}/search", body).body
+        return self.client.call("POST", f"/crm/v3/objects/{self.source.object}/search", body, kind="search").body
 
     def _check_order(self, items: list[Record], last: int) -> int:
         for item in items:

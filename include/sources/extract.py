@@ -16,7 +16,6 @@ from include.ledger.database import transaction
 from include.ledger.record import find_manifest, finished_snapshot, note_progress, record_event, record_manifest
 from include.models import Manifest, Record, RejectedRow
 from include.night import Night
-from include.rest import RestClient
 from include.sources.archive import archive
 from include.sources.crm import CrmReader, Page
 from include.sources.declared import stage_drop
@@ -83,8 +82,7 @@ def read_sources(night: Night) -> Manifest:
         ]
         drops_done = time.monotonic()
         entry = night.system(night.case.source.system)
-        client = RestClient(night.http(entry.name), entry)
-        reader = CrmReader(client, entry, night.case.source, night.case.personal)
+        reader = CrmReader(night.client(entry.name), entry, night.case.source, night.case.personal)
         writer = _stage_pages(night, reader, [join for join, _ in drops], rejections)
     seconds = {"files": drops_done - started, "pages": time.monotonic() - drops_done}
     facts = {**_facts(night, reader, writer.rows, rejections), "seconds": seconds}

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import psycopg
@@ -15,15 +14,14 @@ import requests
 from sqlalchemy import Table, select, text
 from sqlalchemy.engine import make_url
 
+from include import rest
 from include.gate.gate import gate
 from include.ledger import tables
 from include.models import Manifest, Mode, Record, RunOptions
 from include.night import Night
-from include.rest import RestClient
 from include.sandbox.config import Endpoints, SandboxConfig
 from include.sandbox.faults import NO_FAULTS
 from include.sandbox.process import running_sandbox
-from include.sinks import write as write_module
 from include.use_case import CrmSink, load
 from tests.core.conftest import Postgres
 from tests.core.gate.answers import stage_enriched
@@ -116,7 +114,7 @@ def crm(shared_crm: Crm) -> Iterator[Crm]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The retry ladder without its waiting."""
-    monkeypatch.setattr(write_module, "RestClient", partial(RestClient, sleep=lambda seconds: None))
+    monkeypatch.setattr(rest, "wait_seconds", lambda attempt, asked: 0.0)
 
 
 @dataclass
