@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from threading import Condition
 from types import MappingProxyType
 from typing import Protocol
 from uuid import uuid4
@@ -32,6 +32,7 @@ _REMEMBERED = 20  # calls, and turns
 _SLICES = 20  # a leave is good for this part of the shortest window
 _SAME = 0.001  # seconds
 _ENOUGH = 3  # calls from which on their quickest is believed
+_QUICKEST = 0.8  # of it, since among few calls none may have been as quick as another process's
 Limits = Mapping[str, Sequence[Window]]
 
 
@@ -81,13 +82,14 @@ class Pace:
         system: System,
         levels: Levels | None = None,
         *,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Without `levels` the process keeps its own; `sleep` and `clock` (seconds) can be set for tests."""
-        self._system, self._limits, self._sleep, self._clock = system, limits_of(system), sleep, clock
+        """Without `levels` the process keeps its own. `sleep` and `clock` (seconds) are for tests with one thread."""
+        self._system, self._limits, self._clock = system, limits_of(system), clock
         self._levels = levels or ProcessLevels(self._limits, clock)
-        self._lock, self._holder = Lock(), uuid4().hex[:12]
+        self._lock, self._holder = Condition(), uuid4().hex[:12]
+        self._sleep = sleep or self._lock.wait
         self._late = {
             group: min([AHEAD_SECONDS, *(window.per_seconds / _SLICES for window in windows)])
             for group, windows in self._limits.items()
@@ -121,8 +123,9 @@ class Pace:
                     pause = max(self._next_turn[group] for group in lacking) - self._clock()
                     if pause <= 0:
                         self._turn()
-                        continue
-                self._sleep(pause)
+                        self._lock.notify_all()
+                    else:
+                        self._sleep(pause)
         finally:
             with self._lock:
                 self._waiting.subtract(groups)
@@ -171,7 +174,7 @@ class Pace:
     def _date(self, leave: Leave, now: float) -> None:
         """Date a call by when it arrived at the latest, as far as is known by now."""
         took = self._took[leave.kind if leave.kind in self._took else ALL]
-        quickest = min(took) if len(took) >= _ENOUGH else 0.0
+        quickest = min(took) * _QUICKEST if len(took) >= _ENOUGH else 0.0
         date = max(leave.sent, now - quickest) + min(self._offsets)
         for group, counted in leave.counted.items():
             if abs(date - counted) > _SAME:

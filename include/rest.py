@@ -53,7 +53,7 @@ class RestClient:
         *,
         more: Sequence[HttpEndpoint] = (),
         pace: Pace | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`more` are further sessions at the same place, each used by one thread at a time. `pace` gives leave to call,
@@ -61,7 +61,7 @@ class RestClient:
         """
         self._base_url, self._system = endpoint.base_url, system
         self._pace = pace or Pace(system, sleep=sleep, clock=clock)
-        self._sleep = sleep
+        self._sleep = sleep or time.sleep
         self._sessions: LifoQueue[requests.Session] = LifoQueue()
         for one in (endpoint, *more):
             self._sessions.put(one.session)
