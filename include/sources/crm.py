@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -43,6 +43,10 @@ class _Coming(NamedTuple):
 
     page: Page
     wanted: list[Wanted | None]
+
+    def lacking(self) -> set[Future[Any]]:
+        """Batches that are not there yet."""
+        return {batch for wanted in self.wanted if wanted for _, batch in wanted.batches if not batch.done()}
 
 
 @dataclass
@@ -80,7 +84,7 @@ class CrmReader:
             left, last = limit, -1
             searching: Future[Any] | None = self._search(pool, interval, last, left)
             while searching or ahead:
-                if not searching or len(ahead) == self.client.in_air or (ahead and not searching.done()):
+                if not searching or len(ahead) == self.client.in_air or (ahead and _comes_first(ahead[0], searching)):
                     yield self._finish(ahead.popleft(), related)
                     continue
                 answer = searching.result()
@@ -187,6 +191,13 @@ class CrmReader:
     def _advance(self, modified: datetime | None) -> None:
         if modified and (self.watermark is None or modified > self.watermark):
             self.watermark = modified
+
+
+def _comes_first(page: _Coming, searching: Future[Any]) -> bool:
+    """Wait for what a page still lacks, or for the search; whether it is the page that can go on."""
+    while not searching.done() and (lacking := page.lacking()):
+        wait({searching, *lacking}, return_when=FIRST_COMPLETED)
+    return not searching.done()
 
 
 def _check_properties(client: RestClient, system: System, kind: str, columns: Iterable[Column]) -> None:

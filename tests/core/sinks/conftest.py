@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -22,6 +23,7 @@ from include.night import Night
 from include.sandbox.config import Endpoints, SandboxConfig
 from include.sandbox.faults import NO_FAULTS
 from include.sandbox.process import running_sandbox
+from include.settings import ROOT
 from include.use_case import CrmSink, load
 from tests.core.conftest import Postgres
 from tests.core.gate.answers import stage_enriched
@@ -109,6 +111,15 @@ def crm(shared_crm: Crm) -> Iterator[Crm]:
     """The sandbox's CRM, without faults before and after."""
     yield shared_crm
     shared_crm.fail(**NO_FAULTS.to_json())
+
+
+@pytest.fixture
+def small_batches(tmp_path: Path) -> Path:
+    """A registry whose CRM takes ten records at a time."""
+    registry, file = (ROOT / "include" / "systems.toml").read_text(), tmp_path / "systems.toml"
+    assert "batch_rows = 100" in registry
+    file.write_text(registry.replace("batch_rows = 100", "batch_rows = 10"))
+    return file
 
 
 @pytest.fixture
