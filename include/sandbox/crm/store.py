@@ -136,7 +136,7 @@ class Store:
             self._journal.append(*entries)
         for entry in entries:
             self._apply(entry)
-            self._changed[kind].append(self._tables[kind][entry["id"]])
+            self._changed[kind].append(self._tables[kind][int(str(entry["id"]))])
             self.records_written += 1
 
     def close(self) -> None:
