@@ -17,14 +17,15 @@ from include.systems import System, read_systems
 from include.use_case import Enrichment, UseCase
 
 if TYPE_CHECKING:
-    from include.connections import HttpEndpoint
+    from include.rest import RestClient
 
 
 @dataclass(frozen=True)
 class Run:
     """One run in progress: what is asked, its interval and options, and the ways to reach everything else.
 
-    `only` are the ids of the rows that a replay decides on; None: all rows.
+    `only` are the ids of the rows that a replay decides on; None: all rows. `limits` is the ledger that limits are
+    shared in, where it is not `ledger`: what a rehearsal records is rolled back.
     """
 
     case: Enrichment
@@ -35,6 +36,7 @@ class Run:
     connections: Connections
     settings: Settings
     only: frozenset[str] | None = None
+    limits: Engine | None = None
 
     def decides_on(self, row_id: str) -> bool:
         """Whether the row is one that this run decides on; the others keep what a finished run gave them."""
@@ -47,9 +49,16 @@ class Run:
             raise ConfigurationError(f"not in the registry; known: {', '.join(systems)}", system=name)
         return systems[name]
 
-    def http(self, system: str) -> HttpEndpoint:
-        """A kept session for a REST system of the registry."""
-        return self.connections.http(self.system(system).connection)
+    def client(self, system: str) -> RestClient:
+        """A client of a REST system of the registry, within the limits that every process on this ledger shares."""
+        from include.ledger.quota import LedgerLevels
+        from include.pace import Pace, limits_of
+        from include.rest import RestClient
+
+        entry = self.system(system)
+        first, *more = (self.connections.http(entry.connection) for _ in range(entry.calls_at_once))
+        levels = LedgerLevels(self.limits or self.ledger, entry.name, limits_of(entry)) if entry.limits else None
+        return RestClient(first, entry, more=more, pace=Pace(entry, levels))
 
     def path(self, *names: str) -> UPath:
         """A place in this run's staging folder; parents are made, for this account alone."""

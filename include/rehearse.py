@@ -56,7 +56,8 @@ def rehearsal(
             undone = cast("Engine", _Undone(connection))
             prompt = load_prompt(case).as_mapping()
             run_id = open_run(undone, key, case, options, prompt=prompt, git_sha=settings.git_sha)
-            yield Night(case, key.interval, run_id, options, undone, connections, replace(settings, staging=folder))
+            kept = replace(settings, staging=folder)
+            yield Night(case, key.interval, run_id, options, undone, connections, kept, limits=engine)
         finally:
             outer.rollback()
 

@@ -6,10 +6,10 @@ import json
 import logging
 import re
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from queue import LifoQueue
+from threading import Lock
 from typing import Any
 
 import requests
@@ -17,14 +17,17 @@ import requests
 from include.connections import HttpEndpoint
 from include.errors import AccessDenied, ConfigurationError, ContractBroken, NightledgerError, SystemUnavailable
 from include.network import describe_redirect
+from include.pace import ALL, Pace
 from include.personal import scrub
 from include.retry import MAX_ATTEMPTS, retry_after_seconds, wait_seconds
-from include.systems import System, Window
+from include.systems import System
 
 log = logging.getLogger(__name__)
 
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _LONGEST_MESSAGE = 200
+_CLOSED_SECONDS = 1.0
+"""How long nobody calls after a 429 that does not say."""
 _EMAIL = re.compile(r"[^\s@\"'<>\[\]()]+@[^\s@\"'<>\[\]()]+")
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'|`([^`]*)`")
 _LONG_NUMBER = re.compile(r"\+?\d[\d\s().-]{4,}\d")
@@ -40,7 +43,7 @@ class Reply:
 
 
 class RestClient:
-    """Calls one system through one kept session. A client belongs to one thread.
+    """Calls one system, from any thread; as many calls are in the air at once as there are sessions.
 
     `calls` counts every request sent, `retries` those of them that repeated a failed one.
     """
@@ -50,34 +53,48 @@ class RestClient:
         endpoint: HttpEndpoint,
         system: System,
         *,
-        sleep: Callable[[float], None] = time.sleep,
+        more: Sequence[HttpEndpoint] = (),
+        pace: Pace | None = None,
+        sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`sleep` and `clock` (seconds) are passed in so that pacing can be tested without waiting."""
-        self._endpoint, self._system = endpoint, system
-        self._pace = _Pace(system.limits, sleep, clock)
-        self._sleep = sleep
+        """`more` are further sessions at the same place, each used by one thread at a time. `pace` gives leave to call,
+        by default within this process; `sleep` and `clock` (seconds) are passed in so that tests need not wait.
+        """
+        self._base_url, self._system = endpoint.base_url, system
+        self._pace = pace or Pace(system, sleep=sleep, clock=clock)
+        self._sleep = sleep or time.sleep
+        self._sessions: LifoQueue[requests.Session] = LifoQueue()
+        for one in (endpoint, *more):
+            self._sessions.put(one.session)
+        self.in_air = 1 + len(more)
+        self._counting = Lock()
         self.calls = 0
         self.retries = 0
 
-    def call(self, method: str, path: str, body: Any = None, *, accept: Collection[int] = (200,)) -> Reply:
+    def call(
+        self, method: str, path: str, body: Any = None, *, accept: Collection[int] = (200,), kind: str = ALL
+    ) -> Reply:
         """The reply, if its status is one of `accept`; only for calls that may safely be repeated.
 
+        `kind` names a limit of the registry's `call_limits` that the call is counted in besides.
         429, 500, 502, 503, 504, time-outs and lost connections climb the retry ladder, then raise SystemUnavailable.
         401 and 403 raise AccessDenied, anything else ContractBroken; a wrong address or certificate ConfigurationError.
         """
         about = f"{method} {path.partition('?')[0]}"
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            self._pace.wait()
-            self.calls += 1
-            self.retries += attempt > 1
-            answer = self._send(method, path, body, about)
+            with self._counting:
+                self.calls += 1
+                self.retries += attempt > 1
+            answer = self._paced(method, path, body, about, kind)
             if isinstance(answer, requests.Response):
                 if answer.status_code in accept:
                     return self._accepted(answer, about)
                 if answer.status_code not in _PASSING:
                     raise self._refused(answer, body, about)
                 problem, asked = f"answered {answer.status_code}", retry_after_seconds(answer.headers)
+                if answer.status_code == 429:
+                    self._pace.refuse(kind if _names_seconds(answer) else ALL, asked or _CLOSED_SECONDS)
             else:
                 problem, asked = answer, None
             if attempt < MAX_ATTEMPTS:
@@ -88,23 +105,32 @@ class RestClient:
             f"{problem}, {MAX_ATTEMPTS} times", system=self._system.name, about=about, action="Retry later"
         )
 
-    def _send(self, method: str, path: str, body: Any, about: str) -> requests.Response | str:
-        """The response, or what went wrong in words if another attempt may help."""
-        url = f"{self._endpoint.base_url.rstrip('/')}/{path.lstrip('/')}"
+    def _paced(self, method: str, path: str, body: Any, about: str, kind: str) -> requests.Response | str:
+        """The response, or what went wrong in words if another attempt may help; sent when there is leave to."""
+        session = self._sessions.get()
+        try:
+            leave, answer = self._pace.take(kind), None
+            try:
+                answer = self._send(session, method, path, body, about)
+            finally:
+                self._pace.end(leave, answer.headers if isinstance(answer, requests.Response) else None)
+        finally:
+            self._sessions.put(session)
+        return answer
+
+    def _send(
+        self, session: requests.Session, method: str, path: str, body: Any, about: str
+    ) -> requests.Response | str:
+        url = f"{self._base_url.rstrip('/')}/{path.lstrip('/')}"
         limit = self._system.timeout_seconds
         try:
-            response = self._endpoint.session.request(
-                method, url, json=body, timeout=(limit, limit), allow_redirects=False
-            )
+            return session.request(method, url, json=body, timeout=(limit, limit), allow_redirects=False)
         except requests.exceptions.SSLError as error:
             raise self._misconfigured("the TLS certificate was refused", about) from error
         except (requests.Timeout, requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-            self._pace.note({})
             return f"did not answer ({type(error).__name__})"
         except (requests.RequestException, ValueError) as error:
             raise self._misconfigured(f"the request cannot be sent ({type(error).__name__})", about) from error
-        self._pace.note(response.headers)
-        return response
 
     def _misconfigured(self, problem: str, about: str) -> ConfigurationError:
         action = f"Check host and schema of connection `{self._system.connection}`"
@@ -144,41 +170,12 @@ class RestClient:
         return ContractBroken(f"{response.status_code} {message}".rstrip(), system=name, about=about)
 
 
-class _Pace:
-    """Keeps calls within every window of the registry, and within what the vendor says is left of its own.
-
-    A call is dated when its answer is here: the vendor counted it earlier, so a window is never overrun, whatever
-    the network's delay.
-    """
-
-    def __init__(self, limits: Collection[Window], sleep: Callable[[float], None], clock: Callable[[], float]) -> None:
-        self._windows = [(window.requests, window.per_seconds) for window in limits if window.requests]
-        self._past: deque[float] = deque(maxlen=max((count for count, _ in self._windows), default=1_000))
-        self._sleep, self._clock = sleep, clock
-        self._not_before = clock()
-
-    def wait(self) -> None:
-        """Sleep until one more call is allowed."""
-        now = self._clock()
-        free = [self._past[-count] + span for count, span in self._windows if len(self._past) >= count]
-        pause = max([self._not_before, *free]) - now
-        if pause > 0:
-            self._sleep(pause)
-
-    def note(self, headers: Mapping[str, str]) -> None:
-        """Count a call; if others use the key too and little is left, spread what is left over the interval."""
-        now = self._clock()
-        self._past.append(now)
-        try:
-            left = int(headers["X-HubSpot-RateLimit-Remaining"])
-            most = int(headers["X-HubSpot-RateLimit-Max"])
-            interval = int(headers["X-HubSpot-RateLimit-Interval-Milliseconds"]) / 1000
-        except (KeyError, ValueError):
-            return
-        ours = sum(1 for _ in takewhile(lambda moment: moment > now - interval, reversed(self._past)))
-        reserve = max(most // 10, 1)
-        if left <= reserve and most - left > ours:
-            self._not_before = now + interval * (reserve - left + 1) / (reserve + 1)
+def _names_seconds(answer: requests.Response) -> bool:
+    """Whether a refusal names the limit of one second, which is that of the call's own kind."""
+    try:
+        return bool(json.loads(answer.content)["policyName"] == "SECONDLY")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _scopes(said: Any) -> Iterator[str]:

@@ -101,6 +101,8 @@ class System:
     one batch, tokens that may wait in it at once, and how often it is asked whether a batch is done. `owner` is the
     team that can mend what the system holds. `request` and `models` are how models are asked. Answers belong to the
     system that gave them; those of another entry are as good as its own where `answers_as` names that entry.
+    `call_limits` are the windows of one kind of call, on top of `limits`. `calls_at_once` are in the air at most from
+    one stage.
     """
 
     name: str
@@ -127,6 +129,8 @@ class System:
     request: ModelSettings = field(default_factory=ModelSettings)
     models: Mapping[str, ModelSettings] = field(default_factory=dict)
     answers_as: str = ""
+    call_limits: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
+    calls_at_once: int = 4
 
     def settings_for(self, model: str) -> ModelSettings:
         """How a model is asked; a dated snapshot like the model that it is a snapshot of."""
@@ -144,6 +148,8 @@ def read_systems(path: Path) -> dict[str, System]:
     for name, entry in content.items():
         try:
             windows = tuple(Window(**window) for window in entry.pop("limits"))
+            kinds = entry.pop("call_limits", {}).items()
+            entry["call_limits"] = {kind: tuple(Window(**window) for window in listed) for kind, listed in kinds}
             scopes, models = tuple(entry.pop("scopes")), entry.pop("models", {})
             request = entry.pop("request", {})
             asked = {model: ModelSettings.read(_over(request, own)) for model, own in models.items()}

@@ -62,7 +62,9 @@ class Ask:
     """One process's turn: what waits there (tokens of each request, in order), what it gives back, what it saw.
 
     `heard` says that some answer came since the last turn, `missed` that some call ended without one. `settled` are the
-    tokens of finished calls: as estimated, as reported by the vendor, as counted at the grant.
+    tokens of finished calls: as estimated, as reported by the vendor, as counted at the grant. What is granted leaves
+    within `late` seconds, and is counted then. `moved` are requests by when they were counted and when they arrived at
+    the latest, None if they never left.
     """
 
     holder: str
@@ -77,6 +79,8 @@ class Ask:
     refused: bool = False
     heard: bool = False
     missed: bool = False
+    late: float = 0.0
+    moved: Sequence[tuple[float, float | None]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,7 @@ class Quota:
         tokens = sum(ask.waiting[:granted]) + sum(ask.ahead[:ahead])
         if requests:
             self.probes += [now] * granted if now - self.heard >= _STALE else []
-            self._take(granted, sum(ask.waiting[:granted]), now, now)
+            self._take(granted, sum(ask.waiting[:granted]), now + ask.late, now)
             self._take(ahead, sum(ask.ahead[:ahead]), now + AHEAD_SECONDS, now)
             self._remember(ask.holder, requests, tokens, now)
         mine["waiting"] = len(ask.waiting) - granted
@@ -164,6 +168,8 @@ class Quota:
         ask_unused_requests, ask_unused_tokens = ask.unused
         if ask_unused_requests or ask_unused_tokens:
             self._take(-ask_unused_requests, -ask_unused_tokens, now, now)
+        for counted_at, arrived in ask.moved:
+            self._move(counted_at, arrived)
         estimated, real, counted = ask.settled
         if estimated and "tokens" not in self.vendor:
             self._charge(estimated, real)
@@ -421,6 +427,24 @@ class Quota:
             if kind in self.vendor:
                 self._refill(self.vendor[kind], now)
                 self.vendor[kind]["level"] -= amount
+
+    def _move(self, counted: float, arrived: float | None) -> None:
+        """Count one request at another time, or no more."""
+        for window, used in zip(self.windows, self.used, strict=True):
+            if window.refills:
+                used["requests"] = used.get("requests", float(window.requests or 0)) + (arrived is None)
+                continue
+            slot = used.get(str(int(counted * SLOTS / window.per_seconds)))
+            if slot and slot[0] >= 1:
+                slot[0] -= 1
+            if arrived is not None:
+                _count(used, str(int(arrived * SLOTS / window.per_seconds)), 0, 1)
+
+    def counted(self, window: Window, now: float) -> float:
+        """Requests in a sliding window of this key."""
+        first = int((now - window.per_seconds) * SLOTS / window.per_seconds)
+        used = self.used[list(self.windows).index(window)]
+        return float(sum(requests for slot, (requests, _) in used.items() if int(slot) >= first))
 
     def _wait(self, requests: float, tokens: float, now: float) -> float:
         """Seconds until so much has room, if nobody else takes it."""

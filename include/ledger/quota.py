@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
@@ -15,6 +16,7 @@ from include.systems import Window
 _OPEN = text("INSERT INTO nightledger.quota (key, state) VALUES (:key, '{}') ON CONFLICT DO NOTHING")
 _LOCK = text("SELECT state FROM nightledger.quota WHERE key = :key FOR UPDATE")
 _NOW = text("SELECT extract(epoch FROM clock_timestamp())::float8")
+_LOCK_ALL = text("SELECT key, state FROM nightledger.quota WHERE key = ANY(:keys) ORDER BY key FOR UPDATE")
 _KEEP = text(
     "UPDATE nightledger.quota SET state = CAST(:state AS jsonb), updated_at = clock_timestamp() WHERE key = :key"
 )
@@ -48,3 +50,29 @@ class LedgerStore:
             grant = quota.turn(ask, now)
             connection.execute(_KEEP, {"key": self.key, "state": to_json(quota.document())})
         return grant, now
+
+
+@dataclass
+class LedgerLevels:
+    """Levels of several limits of one system in the ledger, under its name and `<name>/<kind of call>`."""
+
+    engine: Engine
+    name: str
+    limits: Mapping[str, Sequence[Window]]
+    _opened: bool = False
+
+    @contextmanager
+    def open(self, groups: Sequence[str]) -> Iterator[tuple[dict[str, Quota], float]]:
+        """Levels and the database's time, locked for the block; raises LedgerUnavailable: nothing may leave then."""
+        keys = {group: f"{self.name}/{group}" if group else self.name for group in groups}
+        with transaction(self.engine) as connection:
+            if not self._opened:
+                everything = (f"{self.name}/{group}" if group else self.name for group in self.limits)
+                connection.execute(_OPEN, [{"key": key} for key in sorted(everything)])
+            found = {row.key: row.state for row in connection.execute(_LOCK_ALL, {"keys": sorted(keys.values())})}
+            now = float(connection.scalar(_NOW) or 0.0)
+            quotas = {group: Quota.read(self.limits[group], found[key]) for group, key in keys.items()}
+            yield quotas, now
+            states = [{"key": key, "state": to_json(quotas[group].document())} for group, key in keys.items()]
+            connection.execute(_KEEP, states)
+        self._opened = True

@@ -202,14 +202,11 @@ def record_outcomes(connection: Connection, run_id: str, outcomes: Iterable[RowO
 def quarantine(connection: Connection, night: Run, stage: str, rejected: Iterable[RejectedRow]) -> int:
     """Set rows aside with every reason, personal values as tokens, and give input rows their outcome.
 
-    Rows that the run does not decide on are left as they are.
+    Rows that the run does not decide on are left as they are. Of two rows with one id the later one is kept.
     """
     hidden, secret = night.case.personal, night.settings.token_secret
-    rows = [
-        replace(row, reasons=tuple(tokenise_all(row.reasons, secret)))
-        for row in rejected
-        if night.decides_on(row.row_id)
-    ]
+    decided = {row.row_id: row for row in rejected if night.decides_on(row.row_id)}
+    rows = [replace(row, reasons=tuple(tokenise_all(row.reasons, secret))) for row in decided.values()]
     names = (
         *("run_id", "use_case", "row_id", "row_key", "source", "stage", "reasons", "record", "counts_as_input"),
         *("interval_start", "interval_end", "expectations", "owner"),

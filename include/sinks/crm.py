@@ -35,10 +35,11 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Crm:
-    """One object of one CRM, read and written at most one batch at a time."""
+    """One object of one CRM, read and written in batches of at most `batch_rows` records, from any thread."""
 
     client: RestClient
     sink: CrmSink
+    batch_rows: int = 100
 
     def read(self, ids: Sequence[str]) -> dict[str, Record]:
         """The present values of the sink's properties, by id; ids that do not exist are absent."""

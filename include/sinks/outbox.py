@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cached_property
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, func, select, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import Connection, select, text
 
 from include.canonical import digest
 from include.ledger import tables
+from include.ledger.database import to_json
 from include.models import Record
 from include.night import Night
 from include.sinks.fields import as_texts, same
-
-_IMAGE = JSONB(none_as_null=True)
 
 
 class State(NamedTuple):
@@ -27,7 +26,7 @@ class State(NamedTuple):
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Write:
     """One approved row and the values it is to write; `before` is what the record holds now (None: no such record)."""
 
@@ -36,14 +35,19 @@ class Write:
     values: Record
     before: Record | None = None
 
-    @property
+    @cached_property
     def fields(self) -> dict[str, str]:
         """The values in the destination's form."""
         return as_texts(self.values)
 
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the values."""
+        return digest(self.fields)
+
     def is_settled(self, state: State | None) -> bool:
         """Whether this run has written these very values already, or found them there."""
-        return bool(state and state.status in ("written", "unchanged") and state.fields_sha256 == digest(self.fields))
+        return bool(state and state.status in ("written", "unchanged") and state.fields_sha256 == self.digest)
 
 
 class Step(Enum):
@@ -76,7 +80,7 @@ def next_step(write: Write, state: State | None, *, superseded: bool) -> Step:
         return Step.SUPERSEDED
     if not same(write.before, write.values):
         return Step.SEND
-    arrived = state and state.status == "intended" and state.fields_sha256 == digest(write.fields)
+    arrived = state and state.status == "intended" and state.fields_sha256 == write.digest
     return Step.ARRIVED if arrived else Step.UNCHANGED
 
 
@@ -108,58 +112,57 @@ def put(connection: Connection, night: Night, writes: Sequence[Write], status: s
     """
     if not writes:
         return
-    sink = night.case.sink
-    shared = {
-        "run_id": night.run_id,
-        "use_case": night.case.name,
-        "interval_start": night.interval.start,
-        "interval_end": night.interval.end,
-        "destination": sink.system,
-        "object": sink.object,
-        "status": status,
-        "error": error,
-    }
     rows = [
-        shared
-        | {
+        {
             "row_id": write.row["row_id"],
             "row_key": write.row["row_key"],
             "decision_id": write.row["decision_id"],
             "external_id": write.external_id,
             "fields": write.fields,
-            "fields_sha256": digest(write.fields),
-            "image": write.before,
+            "fields_sha256": write.digest,
+            "before": write.before,
         }
         for write in writes
     ]
-    new = insert(tables.outbox).values(before=bindparam("image", type_=_IMAGE))
-    old, names = tables.outbox.c, ("status", "error", "row_id", "decision_id", "fields", "fields_sha256")
-    changed: dict[str, Any] = {name: new.excluded[name] for name in names}
-    sent_perhaps = (old.status == "intended") | (old.status == "written")
-    changed["before"] = case((sent_perhaps, old.before), else_=new.excluded.before)
-    changed["updated_at"] = func.clock_timestamp()
-    target = ["run_id", "destination", "object", "external_id"]
-    connection.execute(new.on_conflict_do_update(index_elements=target, set_=changed), rows)
+    shared = {
+        "use_case": night.case.name,
+        "interval_start": night.interval.start,
+        "interval_end": night.interval.end,
+        "status": status,
+        "error": error,
+    }
+    connection.execute(_PUT, {**_names(night), **shared, "rows": to_json(rows)})
 
 
 def conclude(connection: Connection, night: Night, results: Sequence[Result]) -> None:
     """Say what became of writes on record."""
-    if not results:
-        return
-    o = tables.outbox.c
-    statement = (
-        update(tables.outbox)
-        .where(_target(night), o.run_id == night.run_id, o.external_id == bindparam("record"))
-        .values(
-            status=bindparam("ending"),
-            after=bindparam("image", type_=_IMAGE),
-            error=bindparam("why"),
-            attempts=o.attempts + 1,
-            updated_at=func.clock_timestamp(),
-        )
-    )
-    rows = [{"record": r.external_id, "ending": r.status, "image": r.after, "why": r.error} for r in results]
-    connection.execute(statement, rows)
+    if results:
+        rows = [result._asdict() for result in results]
+        connection.execute(_CONCLUDE, {**_names(night), "rows": to_json(rows)})
+
+
+# One statement for all rows of a group, instead of one for each.
+_PUT = text("""
+INSERT INTO nightledger.outbox AS o
+       (run_id, use_case, interval_start, interval_end, destination, object, status, error,
+        row_id, row_key, decision_id, external_id, fields, fields_sha256, before)
+SELECT :run_id, :use_case, :interval_start, :interval_end, :destination, :object, :status, :error, r.*
+  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r
+       (row_id text, row_key text, decision_id uuid, external_id text, fields jsonb, fields_sha256 text, before jsonb)
+    ON CONFLICT (run_id, destination, object, external_id) DO UPDATE
+   SET status = excluded.status, error = excluded.error, row_id = excluded.row_id, fields = excluded.fields,
+       decision_id = excluded.decision_id, fields_sha256 = excluded.fields_sha256, updated_at = clock_timestamp(),
+       before = CASE WHEN o.status IN ('intended', 'written') THEN o.before ELSE excluded.before END""")
+
+_CONCLUDE = text("""
+UPDATE nightledger.outbox o
+   SET status = r.status, after = r.after, error = r.error, attempts = o.attempts + 1, updated_at = clock_timestamp()
+  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (external_id text, status text, after jsonb, error text)
+ WHERE o.run_id = :run_id AND o.destination = :destination AND o.object = :object AND o.external_id = r.external_id""")
+
+
+def _names(night: Night) -> Record:
+    return {"run_id": night.run_id, "destination": night.case.sink.system, "object": night.case.sink.object}
 
 
 def _target(night: Night) -> Any:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, wait
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import Connection, select, update
 
 from include.errors import ContractBroken
+from include.in_air import threads
 from include.ledger import tables
 from include.ledger.database import transaction
 from include.ledger.record import DeadLetter, RowOutcome, bury, record_event, record_outcomes
 from include.models import Manifest, Outcome, Record
 from include.night import Night
-from include.rest import RestClient
 from include.sinks import decided, outbox
 from include.sinks.crm import Crm, Sent
 from include.sinks.fields import properties
@@ -24,9 +26,15 @@ from include.sinks.outbox import Result, State, Step, Write, next_step
 from include.sinks.warehouse import Warehouse
 from include.staging import read_chunks
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 log = logging.getLogger(__name__)
 SUPERSEDED = "superseded by a later night"
 ARRIVED = "the answer to an earlier try was lost"
+BATCHES = 4
+"""Batches of the API that are read, put on record and sent together."""
+_FROM_GATE = "Clear the run from the gate task on"
 COUNTS = ("written", "sent", "unchanged", "failed")
 
 
@@ -39,10 +47,11 @@ def write(night: Night, approved: Manifest) -> Record:
     sink = night.case.warehouse
     warehouse = Warehouse(night, sink) if sink else None
     system = night.system(night.case.sink.system)
-    crm = Crm(RestClient(night.http(system.name), system), night.case.sink)
+    crm = Crm(night.client(system.name), night.case.sink, system.batch_rows)
     counts = Counter(dict.fromkeys(COUNTS, 0))
-    for batch in read_chunks(approved, rows=system.batch_rows):
-        counts.update(_write_batch(night, crm, batch.to_pylist()))
+    with threads(crm.client.in_air) as pool:
+        for done in _write_groups(night, crm, pool, read_chunks(approved, rows=BATCHES * system.batch_rows)):
+            counts.update(done)
     facts: Record = {**counts, "calls": crm.client.calls, "retries": crm.client.retries}
     facts["warehouse"] = _load(night, warehouse, approved) if warehouse else None
     with transaction(night.ledger) as connection:
@@ -51,36 +60,109 @@ def write(night: Night, approved: Manifest) -> Record:
     return {"run_id": night.run_id, **facts}
 
 
-def _write_batch(night: Night, crm: Crm, rows: Sequence[Record]) -> Counter[str]:
-    """One batch of the API: read, compare, put on record, send, confirm."""
+class _Read(NamedTuple):
+    """A group of rows whose records are being read: what is asked, how far this run was, and the batches."""
+
+    asked: list[Write]
+    states: Mapping[str, State]
+    later: set[str]
+    batches: list[Future[dict[str, Record]]]
+    forged: int = 0
+
+
+class _Sent(NamedTuple):
+    """A group whose writes are on their way: what was known before, by record what is sent, and the batches."""
+
+    counts: Counter[str]
+    sending: Mapping[str, Write]
+    batches: list[Future[dict[str, Sent]]]
+
+
+def _write_groups(night: Night, crm: Crm, pool: Executor, groups: Iterator[pa.RecordBatch]) -> Iterator[Counter[str]]:
+    """Read, compare, put on record, send, confirm: group by group, while the records of the next one are read."""
+    seen: set[str] = set()
+    reading = _next_group(night, crm, pool, groups, seen)
+    while reading:
+        sent = _send(night, crm, pool, reading)
+        try:
+            reading = _next_group(night, crm, pool, groups, seen)
+        finally:
+            counts = _confirm_group(night, sent)
+        yield counts
+
+
+def _next_group(
+    night: Night, crm: Crm, pool: Executor, groups: Iterator[pa.RecordBatch], seen: set[str]
+) -> _Read | None:
+    """Begin to read what the next rows' records hold now; None after the last."""
+    batch = next(groups, None)
+    return _read(night, crm, pool, batch.to_pylist(), seen) if batch is not None else None
+
+
+def _read(night: Night, crm: Crm, pool: Executor, rows: Sequence[Record], seen: set[str]) -> _Read:
     rows, forged = decided.hold(night, rows)
     asked = [Write(row, str(row["row_key"]), properties(night.case.sink, row)) for row in rows]
     ids = {write.external_id for write in asked}
+    _require_own_records(rows, ids, seen)
     with transaction(night.ledger) as connection:
-        _require_own_record(rows, ids)
         states = outbox.states(connection, night, ids)
         later = outbox.spoken_later(connection, night, ids)
-    settled = [write for write in asked if write.is_settled(states.get(write.external_id))]
-    open_ids = ids.difference(write.external_id for write in settled)
-    current = crm.read(sorted(open_ids)) if open_ids else {}
+    open_ids = sorted(one.external_id for one in asked if not one.is_settled(states.get(one.external_id)))
+    batches = [pool.submit(crm.read, part) for part in _batches(open_ids, crm)]
+    return _Read(asked, states, later, batches, forged)
+
+
+def _send(night: Night, crm: Crm, pool: Executor, read: _Read) -> _Sent:
+    """Compare, put on record, and only then send."""
+    current: dict[str, Record] = {}
+    for batch in read.batches:
+        current |= batch.result()
+    settled = list[Write]()
     steps: dict[Step, list[Write]] = {step: [] for step in Step}
-    for one in asked:
-        if one.external_id in open_ids:
+    for one in read.asked:
+        state = read.states.get(one.external_id)
+        if one.is_settled(state):
+            settled.append(one)
+        else:
             now = replace(one, before=current.get(one.external_id))
-            step = next_step(now, states.get(one.external_id), superseded=one.external_id in later)
-            steps[step].append(now)
+            steps[next_step(now, state, superseded=one.external_id in read.later)].append(now)
     with transaction(night.ledger) as connection:
-        _record_steps(connection, night, steps, settled, states)
-    sending = {one.external_id: one for one in steps[Step.SEND]}
-    sent = crm.send({number: one.fields for number, one in sending.items()}) if sending else {}
-    failed = _confirm(night, sending, sent)
-    were = Counter(states[one.external_id].status for one in settled)
-    return Counter(
-        written=were["written"] + len(steps[Step.ARRIVED]) + len(sent) - failed,
-        sent=len(sent) - failed,
+        _record_steps(connection, night, steps, settled, read.states)
+    were = Counter(read.states[one.external_id].status for one in settled)
+    counts = Counter(
+        written=were["written"] + len(steps[Step.ARRIVED]),
         unchanged=were["unchanged"] + len(steps[Step.UNCHANGED]) + len(steps[Step.SUPERSEDED]),
-        failed=len(steps[Step.MISSING]) + failed + forged,
+        failed=len(steps[Step.MISSING]) + read.forged,
     )
+    sending = {one.external_id: one for one in steps[Step.SEND]}
+    parts = [{number: sending[number].fields for number in part} for part in _batches(list(sending), crm)]
+    return _Sent(counts, sending, [pool.submit(crm.send, part) for part in parts])
+
+
+def _confirm_group(night: Night, sent: _Sent) -> Counter[str]:
+    """Put on record what became of every batch that has an answer, then raise what the first of the others raised."""
+    wait(sent.batches)
+    results: dict[str, Sent] = {}
+    for batch in sent.batches:
+        if not batch.cancelled() and batch.exception() is None:
+            results |= batch.result()
+    failed = _confirm(night, {number: sent.sending[number] for number in results}, results) if results else 0
+    for batch in sent.batches:
+        batch.result()
+    return sent.counts + Counter(written=len(results) - failed, sent=len(results) - failed, failed=failed)
+
+
+def _batches(ids: Sequence[str], crm: Crm) -> Iterator[Sequence[str]]:
+    return (ids[first : first + crm.batch_rows] for first in range(0, len(ids), crm.batch_rows))
+
+
+def _require_own_records(rows: Sequence[Record], ids: Collection[str], seen: set[str]) -> None:
+    """Raise ContractBroken unless each row is to be written to a record of its own."""
+    before = len(seen)
+    seen |= set(ids)
+    if len(seen) - before != len(rows):
+        problem = f"{len(rows)} approved rows name {len(seen) - before} records of their own"
+        raise ContractBroken(problem, system="staging", about="approved", action=_FROM_GATE)
 
 
 def _record_steps(
@@ -108,7 +190,7 @@ def _record_steps(
 
 
 def _confirm(night: Night, sending: Mapping[str, Write], sent: Mapping[str, Sent]) -> int:
-    """Put the results of one batch on record; returns how many records failed."""
+    """Put results on record; returns how many records failed."""
     lost = {number: result for number, result in sent.items() if result.after is None}
     results = [
         Result(number, "failed", None, f"{result.cause}: {result.detail}")
@@ -133,14 +215,6 @@ def _succeed(connection: Connection, night: Night, outcomes: Sequence[RowOutcome
     d, rows = tables.dead_letter.c, [outcome.row_id for outcome in outcomes]
     mine = (d.run_id == night.run_id) & (d.stage == "write") & d.row_id.in_(rows) & (d.status == "open")
     connection.execute(update(tables.dead_letter).where(mine).values(status="replayed"))
-
-
-def _require_own_record(rows: Sequence[Record], ids: set[str]) -> None:
-    """Raise ContractBroken unless every row names a record of its own."""
-    if len(ids) != len(rows):
-        problem = f"{len(rows)} approved rows name {len(ids)} records"
-        action = "Clear the run from the gate task on"
-        raise ContractBroken(problem, system="staging", about="approved", action=action)
 
 
 def _load(night: Night, warehouse: Warehouse, approved: Manifest) -> Record:

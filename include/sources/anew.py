@@ -22,7 +22,6 @@ from include.ledger.quarantine_replays import Begun, copy_entries
 from include.ledger.record import find_manifest, put_manifest, quarantine, record_event
 from include.models import Manifest, Record, RejectedRow
 from include.night import Night
-from include.rest import RestClient
 from include.sources.archive import archive
 from include.sources.crm import CrmReader
 from include.sources.extract import DATASET, files_of, gather, read_drop
@@ -34,6 +33,7 @@ from include.staging import StagedWriter, read_chunks, read_rows
 
 CHOSEN = "chosen"
 GONE = "the record is not at its source any more"
+NO_ID = "the row came under the id of another row, so it cannot be read by itself"
 SAME_FILE = "the file was not delivered again"
 
 
@@ -165,8 +165,9 @@ def _read_records(
 ) -> None:
     source, schema, entry = night.case.source, raw_schema(night.case), night.system(night.case.source.system)
     start = f"{entry.name}/{source.object}/"
-    numbers = sorted((row.removeprefix(start) for row in modified if row.startswith(start)), key=int)
-    client = RestClient(night.http(entry.name), entry)
+    asked = {row: row.removeprefix(start) for row in modified if row.startswith(start)}
+    numbers = sorted((number for number in asked.values() if number.isdecimal()), key=int)
+    client = night.client(entry.name)
     reader = CrmReader(client, entry, source, night.case.personal)
     if numbers:
         reader.check_contract()
@@ -181,7 +182,8 @@ def _read_records(
             anew.rows |= {row["row_id"] for row in rows}
     anew.rejected = [_as_first_read(row, source.modified.name, modified) for row in anew.rejected]
     found = anew.rows | {row.row_id for row in anew.rejected}
-    anew.not_tried |= dict.fromkeys(modified.keys() - found, GONE)
+    unread = modified.keys() - found
+    anew.not_tried |= {row: GONE if asked.get(row, "").isdecimal() else NO_ID for row in unread}
     anew.facts |= {"calls": client.calls, "retries": client.retries, "pages": reader.pages}
 
 

@@ -3,25 +3,30 @@
 Every page asks for ids above the last one seen, instead of following the search's own `after` cursor: that cursor is an
 offset, so a record that leaves the interval while we read (somebody edits it) would shift the rest and one row would
 be skipped unseen. Ids also get past the number of hits after which the API refuses to page on.
+
+A page is searched for while the ones before it are read, joined and used; pages come in their order.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from include.errors import ContractBroken
+from include.in_air import in_order, threads
 from include.models import Interval, Record, RejectedRow
 from include.rest import RestClient
-from include.sources.values import clean_text, explain_missing, read_columns
+from include.sources.answers import as_text, has_name, is_object, present, results_of
+from include.sources.related import RelatedRecords, Wanted
+from include.sources.values import explain_missing, read_columns
 from include.systems import System
-from include.use_case import Column, CrmSource, Related
+from include.use_case import Column, CrmSource
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,17 @@ class Page:
     number: int
     rows: list[Record]
     rejected: list[RejectedRow]
+
+
+class _Coming(NamedTuple):
+    """A page whose related records are on their way; None for an object that is joined by a column of another one."""
+
+    page: Page
+    wanted: list[Wanted | None]
+
+    def lacking(self) -> set[Future[Any]]:
+        """Batches that are not there yet."""
+        return {batch for wanted in self.wanted if wanted for _, batch in wanted.batches if not batch.done()}
 
 
 @dataclass
@@ -45,7 +61,6 @@ class CrmReader:
     rows: int = 0
     missing_related: int = 0
     watermark: datetime | None = None
-    _related: dict[str, OrderedDict[str, Record | None]] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -64,34 +79,48 @@ class CrmReader:
         A row with a declared column that cannot be read is set aside with every reason. Raises ContractBroken if the
         CRM does not sort as asked, since rows could then be lost.
         """
-        last, left = -1, limit
-        while left is None or left > 0:
-            size = self.system.page_rows if left is None else min(self.system.page_rows, left)
-            answer = self._search(interval, last, size)
-            items = _results(answer, self.system, self.source.object, _is_object)
-            if not items:
-                return
-            last = self._check_order(items, last)
-            self.pages += 1
-            self.rows += len(items)
-            yield self._page(items, f"{self.source.object} page {self.pages}")
-            left = None if left is None else left - len(items)
-            if not answer.get("paging"):
-                return
+        with threads(self.client.in_air) as pool:
+            related, ahead = self._related(pool), deque[_Coming]()
+            left, last = limit, -1
+            searching: Future[Any] | None = self._search(pool, interval, last, left)
+            while searching or ahead:
+                if not searching or len(ahead) == self.client.in_air or (ahead and _comes_first(ahead[0], searching)):
+                    yield self._finish(ahead.popleft(), related)
+                    continue
+                answer = searching.result()
+                items = results_of(answer, self.system, self.source.object, is_object)
+                last = self._check_order(items, last)
+                left = None if left is None else left - len(items)
+                more = items and answer.get("paging") and (left is None or left > 0)
+                searching = self._search(pool, interval, last, left) if more else None
+                if items:
+                    ahead.append(self._begin(items, "page", related))
 
     def read_ids(self, numbers: Sequence[str]) -> Iterator[Page]:
-        """Pages of the records with these ids as they are now; ids that are not there are left out."""
-        for start in range(0, len(numbers), self.system.batch_rows):
-            asked = numbers[start : start + self.system.batch_rows]
-            body = {"properties": [c.source_name for c in self.columns], "inputs": [{"id": one} for one in asked]}
-            path = f"/crm/v3/objects/{self.source.object}/batch/read"
-            answer = self.client.call("POST", path, body, accept=(200, 207)).body
-            items = _results(answer, self.system, self.source.object, _is_object)
-            self.pages += 1
-            self.rows += len(items)
-            yield self._page(items, f"{self.source.object} read anew, page {self.pages}")
+        """Pages of the records with these ids as they are now, each once; ids that are not there are left out.
 
-    def _search(self, interval: Interval, last: int, size: int) -> Any:
+        An id whose record was merged into another is not there: the CRM answers with the other one.
+        """
+        size, left = self.system.batch_rows, set(numbers)
+        parts = [numbers[first : first + size] for first in range(0, len(numbers), size)]
+        with threads(self.client.in_air) as pool:
+            related = self._related(pool)
+            for asked, found in zip(parts, in_order(pool, self._read_batch, parts, self.client.in_air), strict=True):
+                items = [found[number] for number in asked if number in found and number in left]
+                left.difference_update(asked)
+                yield self._finish(self._begin(items, "read anew, page", related), related)
+
+    def _read_batch(self, numbers: Sequence[str]) -> dict[str, Record]:
+        kind = self.source.object
+        body = {"properties": [c.source_name for c in self.columns], "inputs": [{"id": one} for one in numbers]}
+        answer = self.client.call("POST", f"/crm/v3/objects/{kind}/batch/read", body, accept=(200, 207)).body
+        return {str(item["id"]): item for item in results_of(answer, self.system, kind, is_object)}
+
+    def _related(self, pool: Executor) -> list[RelatedRecords]:
+        return [RelatedRecords(self.client, self.system, one, self.personal, pool) for one in self.source.related]
+
+    def _search(self, pool: Executor, interval: Interval, last: int, left: int | None) -> Future[Any]:
+        """Ask for the page after the last id; at most `left` rows of it."""
         modified = self.source.modified.source_name
         filters = [
             {"propertyName": modified, "operator": "GTE", "value": _millis(interval.start)},
@@ -103,9 +132,10 @@ class CrmReader:
             "filterGroups": [{"filters": filters}],
             "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
             "properties": [column.source_name for column in self.columns],
-            "limit": size,
+            "limit": self.system.page_rows if left is None else min(self.system.page_rows, left),
         }
-        return self.client.call("POST", f"/crm/v3/objects/{self.source.object}/search", body).body
+        path = f"/crm/v3/objects/{self.source.object}/search"
+        return pool.submit(lambda: self.client.call("POST", path, body, kind="search").body)
 
     def _check_order(self, items: list[Record], last: int) -> int:
         for item in items:
@@ -120,74 +150,59 @@ class CrmReader:
             last = number
         return last
 
-    def _page(self, items: list[Record], name: str) -> Page:
+    def _begin(self, items: list[Record], name: str, related: Sequence[RelatedRecords]) -> _Coming:
+        """Read the rows' own columns, and let what they refer to be read meanwhile."""
+        self.pages += 1
+        self.rows += len(items)
+        rows, rejected = self._read_rows(items, f"{self.source.object} {name} {self.pages}")
+        own = {column.name for column in self.columns}
+        wanted = [one.start(rows) if one.related.join_on in own else None for one in related]
+        return _Coming(Page(self.pages, rows, rejected), wanted)
+
+    def _finish(self, coming: _Coming, related: Sequence[RelatedRecords]) -> Page:
+        """Join what the page's rows refer to; a record may in turn name the one that the next object is joined by."""
+        page = coming.page
+        for one, wanted in zip(related, coming.wanted, strict=True):
+            rejected, missing = one.join(page.rows, wanted or one.start(page.rows))
+            page.rejected.extend(rejected)
+            self.missing_related += missing
+        return page
+
+    def _read_rows(self, items: list[Record], name: str) -> tuple[list[Record], list[RejectedRow]]:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         rows: list[Record] = []
         rejected: list[RejectedRow] = []
         for number, item in enumerate(items, 1):
             place = f"{name} row {number}"
-            raw = {self.source.key.source_name: item["id"], **_present(item["properties"])}
+            raw = {self.source.key.source_name: item["id"], **present(item["properties"])}
             record, reasons = read_columns(raw, self.columns, personal=self.personal)
             self._advance(record[self.source.modified.name])
             row_id = f"{self.system.name}/{self.source.object}/{item['id']}"
             key = str(record[self.source.key.name] or item["id"])
             if reasons:
-                kept = _as_text(raw, self.columns)
+                kept = as_text(raw, self.columns)
                 where, owner = f"{self.system.name}: {place}", self.system.owner
                 rejected.append(RejectedRow(row_id, key, where, tuple(reasons), kept, owner=owner))
             else:
                 lineage = {self.system.name: place, "retrieved_at": now}
                 rows.append({"row_id": row_id, "row_key": key, "lineage": lineage, **record})
-        for related in self.source.related:
-            rejected += self._join(rows, related)
-        return Page(self.pages, rows, rejected)
+        return rows, rejected
 
     def _advance(self, modified: datetime | None) -> None:
         if modified and (self.watermark is None or modified > self.watermark):
             self.watermark = modified
 
-    def _join(self, rows: list[Record], related: Related) -> list[RejectedRow]:
-        """Put the related record's columns on each row, null where there is none; what it set aside as context."""
-        known = self._related.setdefault(related.object, OrderedDict())
-        wanted = dict.fromkeys(str(row[related.join_on]) for row in rows if row[related.join_on] is not None)
-        new = [number for number in wanted if number not in known and number.isdecimal()]
-        rejected: list[RejectedRow] = []
-        for start in range(0, len(new), self.system.batch_rows):
-            rejected += self._fetch(related, new[start : start + self.system.batch_rows], known)
-        for row in rows:
-            number = row[related.join_on]
-            found = known.get(str(number)) if number is not None else None
-            self.missing_related += found is None and number is not None
-            row.update(found or {column.name: None for column in related.columns})
-        for number in wanted.keys() & known.keys():
-            known.move_to_end(number)
-        while len(known) > _REMEMBERED:
-            known.popitem(last=False)
-        return rejected
 
-    def _fetch(
-        self, related: Related, numbers: Sequence[str], known: OrderedDict[str, Record | None]
-    ) -> Iterator[RejectedRow]:
-        """Read records by id. One with unreadable values still gives the others; it is set aside as context."""
-        known.update(dict.fromkeys(numbers))
-        body = {
-            "properties": [column.source_name for column in related.columns],
-            "inputs": [{"id": number} for number in numbers],
-        }
-        answer = self.client.call("POST", f"/crm/v3/objects/{related.object}/batch/read", body, accept=(200, 207)).body
-        for item in _results(answer, self.system, related.object, _is_object):
-            raw = _present(item["properties"])
-            known[str(item["id"])], reasons = read_columns(raw, related.columns, personal=self.personal)
-            if reasons:
-                place = f"{self.system.name}/{related.object}/{item['id']}"
-                kept = _as_text(raw, related.columns)
-                why, owner = tuple(reasons), self.system.owner
-                yield RejectedRow(place, str(item["id"]), place, why, kept, counts_as_input=False, owner=owner)
+def _comes_first(page: _Coming, searching: Future[Any]) -> bool:
+    """Wait for what a page still lacks, or for the search; whether it is the page that can go on."""
+    while not searching.done() and (lacking := page.lacking()):
+        wait({searching, *lacking}, return_when=FIRST_COMPLETED)
+    return not searching.done()
 
 
 def _check_properties(client: RestClient, system: System, kind: str, columns: Iterable[Column]) -> None:
     answer = client.call("GET", f"/crm/v3/properties/{kind}").body
-    existing = {item["name"] for item in _results(answer, system, kind, _has_name)}
+    existing = {item["name"] for item in results_of(answer, system, kind, has_name)}
     missing = [column.source_name for column in columns if column.source_name not in existing]
     if missing:
         raise ContractBroken(
@@ -196,32 +211,6 @@ def _check_properties(client: RestClient, system: System, kind: str, columns: It
             about=f"properties of {kind}",
             action="Correct the use case's spec, or ask the CRM's administrator",
         )
-
-
-def _results(answer: Any, system: System, about: str, is_one: Callable[[Any], bool]) -> list[Record]:
-    """The answer's `results`; raises ContractBroken unless it is a list in which `is_one` holds for each."""
-    results = answer.get("results") if isinstance(answer, dict) else None
-    if not isinstance(results, list) or not all(isinstance(item, dict) and is_one(item) for item in results):
-        raise ContractBroken("`results` is not what the v3 API promises", system=system.name, about=about)
-    return results
-
-
-def _is_object(item: Record) -> bool:
-    return str(item.get("id", "")).isdecimal() and isinstance(item.get("properties"), dict)
-
-
-def _has_name(item: Record) -> bool:
-    return isinstance(item.get("name"), str)
-
-
-def _as_text(raw: Record, columns: Iterable[Column]) -> Record:
-    """What came for the columns, as text that any database can hold."""
-    came = ((column.name, raw.get(column.source_name)) for column in columns)
-    return {name: None if value is None else clean_text(str(value)) for name, value in came}
-
-
-def _present(properties: Record) -> Record:
-    return {name: value for name, value in properties.items() if value is not None}
 
 
 def _millis(moment: datetime) -> str:

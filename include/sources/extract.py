@@ -16,10 +16,10 @@ from include.ledger.database import transaction
 from include.ledger.record import find_manifest, finished_snapshot, note_progress, record_event, record_manifest
 from include.models import Manifest, Record, RejectedRow
 from include.night import Night
-from include.rest import RestClient
 from include.sources.archive import archive
 from include.sources.crm import CrmReader, Page
 from include.sources.declared import stage_drop
+from include.sources.distinct import Distinct
 from include.sources.drops import Fetched, fetch_drop, open_drop
 from include.sources.join import DropJoin, derive
 from include.sources.rejections import Rejections
@@ -82,8 +82,7 @@ def read_sources(night: Night) -> Manifest:
         ]
         drops_done = time.monotonic()
         entry = night.system(night.case.source.system)
-        client = RestClient(night.http(entry.name), entry)
-        reader = CrmReader(client, entry, night.case.source, night.case.personal)
+        reader = CrmReader(night.client(entry.name), entry, night.case.source, night.case.personal)
         writer = _stage_pages(night, reader, [join for join, _ in drops], rejections)
     seconds = {"files": drops_done - started, "pages": time.monotonic() - drops_done}
     facts = {**_facts(night, reader, writer.rows, rejections), "seconds": seconds}
@@ -115,7 +114,9 @@ def _stage_pages(night: Night, reader: CrmReader, joins: Sequence[DropJoin], rej
     reader.check_contract()
     size = night.settings.chunk_rows
     with StagedWriter(night.path(f"{DATASET}.parquet"), raw_schema(night.case), rows_per_group=size) as writer:
-        for rows in gather(reader.read(night.interval, night.options.limit), size, rejections.add):
+        distinct = Distinct(night.system(night.case.source.system).owner, rejections.earlier())
+        pages = map(distinct.admit, reader.read(night.interval, night.options.limit))
+        for rows in gather(pages, size, rejections.add):
             for join in joins:
                 join.join(rows)
             derive(rows, night.case.derived, night.interval.end)
@@ -123,6 +124,8 @@ def _stage_pages(night: Night, reader: CrmReader, joins: Sequence[DropJoin], rej
                 row["lineage"] = json.dumps(row["lineage"], ensure_ascii=False)
             writer.extend(rows)
             note_progress(night.ledger, night.run_id, "extract", {"pages": reader.pages, "calls": reader.client.calls})
+    if distinct.set_aside:
+        log.warning("%d rows came more than once and were set aside", distinct.set_aside)
     return writer
 
 

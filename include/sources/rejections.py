@@ -28,6 +28,13 @@ class Rejections:
         """Rejected rows so far that only give context, e.g. lines of a file."""
         return self._context
 
+    def earlier(self) -> set[str]:
+        """Input rows that an interrupted attempt of this run has set aside."""
+        row = tables.quarantine.c
+        mine = (row.run_id == self._night.run_id) & (row.stage == STAGE) & row.counts_as_input
+        with transaction(self._night.ledger) as connection:
+            return set(connection.scalars(select(row.row_id).where(mine)))
+
     def add(self, row: RejectedRow) -> None:
         """Set one row aside; the same `row_id` again replaces it."""
         self._context += not row.counts_as_input and row.row_id not in self._waiting

@@ -30,7 +30,7 @@ def read_page(store: Store, kind: str, after: str, limit: str, properties: Seque
     if not (after.isdigit() and limit.isdigit() and 1 <= int(limit) <= MAX_PAGE):
         raise invalid_request(f"after must be a cursor and limit between 1 and {MAX_PAGE}")
     size = int(limit)
-    found = [item for item in store.items(kind) if item.number >= int(after)][: size + 1]
+    found = store.page(kind, int(after), size + 1)
     page: dict[str, Any] = {"results": [item.to_json(properties) for item in found[:size]]}
     if len(found) > size:
         cursor = str(found[size].number)

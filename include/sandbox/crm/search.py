@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from include.sandbox.crm.errors import invalid_request
@@ -24,6 +26,13 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "GTE": lambda found, wanted: bool(found >= wanted),
 }
 
+_BOUNDS: Mapping[str, Callable[[Sequence[int], Any], int]] = {
+    "GT": bisect_right,
+    "GTE": bisect_left,
+    "LT": bisect_left,
+    "LTE": bisect_right,
+}
+
 
 def search(store: Store, kind: str, body: Any) -> dict[str, Any]:
     """One page of hits; raises CrmError 400 for anything HubSpot refuses, such as paging past 10,000 hits."""
@@ -35,17 +44,37 @@ def search(store: Store, kind: str, body: Any) -> dict[str, Any]:
     if after + limit > MAX_HITS:
         raise invalid_request(f"There was a problem with the request. Search results are limited to {MAX_HITS} in all.")
     names = asked_properties(body)
-    test, (key, descending) = _groups(kind, body.get("filterGroups") or []), _sort(kind, body.get("sorts") or [])
-    hits = [item for item in store.items(kind) if test(item)]
-    if key is not None:
-        hits.sort(key=key, reverse=descending)
-    page = {
-        "total": len(hits),
-        "results": [item.to_json(names) for item in hits[after : after + limit]],
-    }
-    if after + limit < len(hits):
+    groups, sorts = body.get("filterGroups") or [], body.get("sorts") or []
+    test, (key, descending) = _groups(kind, groups), _sort(kind, sorts)
+    if key is None or (_sorts_by_id(sorts) and not descending):
+        total, found = _by_id(store, kind, groups, after, limit)
+    else:
+        hits = sorted((item for item in store.items(kind) if test(item)), key=key, reverse=descending)
+        total, found = len(hits), hits[after : after + limit]
+    page: dict[str, Any] = {"total": total, "results": [item.to_json(names) for item in found]}
+    if after + limit < total:
         page["paging"] = {"next": {"after": str(after + limit)}}
     return page
+
+
+def _by_id(store: Store, kind: str, groups: Sequence[Any], after: int, limit: int) -> tuple[int, list[Item]]:
+    """Number of hits and one page of them, by ascending id; a bound on the id of a single group is looked up."""
+    bounds: list[Any] = []
+    if len(groups) == 1:
+        filters = groups[0].get("filters") or []
+        bounds = [one for one in filters if one["propertyName"] == "hs_object_id" and one["operator"] in _BOUNDS]
+        groups = [{"filters": [one for one in filters if one not in bounds]}]
+    numbers = store.matching(kind, json.dumps(groups, sort_keys=True), _groups(kind, groups))
+    first, last = 0, len(numbers)
+    for one in bounds:
+        at = _BOUNDS[one["operator"]](numbers, _value(kind, "hs_object_id", one["value"]))
+        first, last = (max(first, at), last) if one["operator"].startswith("G") else (first, min(last, at))
+    start = first + after
+    return max(last - first, 0), store.get(kind, numbers[start : min(start + limit, last)])
+
+
+def _sorts_by_id(sorts: Sequence[Any]) -> bool:
+    return (sorts[0] if isinstance(sorts[0], str) else sorts[0].get("propertyName")) == "hs_object_id"
 
 
 def asked_properties(body: Mapping[str, Any]) -> list[str] | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from include.sandbox.crm.properties import DEFAULTS, MODIFIED, PROPERTIES, iso, 
 from include.sandbox.journal import Journal, read_journal
 
 OBJECTS = tuple(MODIFIED)
+_REMEMBERED = 64
 
 
 @dataclass(slots=True)
@@ -46,6 +49,27 @@ class Item:
         }
 
 
+@dataclass(slots=True)
+class _Hits:
+    """Ids of the records that pass a test, ascending, as of the first `seen` changes."""
+
+    test: Callable[[Item], bool]
+    numbers: list[int]
+    seen: int
+
+    def take_in(self, changed: Sequence[Item]) -> None:
+        """Test records anew that have changed."""
+        for item in changed:
+            at = bisect_left(self.numbers, item.number)
+            held = at < len(self.numbers) and self.numbers[at] == item.number
+            passes = self.test(item)
+            if passes and not held:
+                self.numbers.insert(at, item.number)
+            elif held and not passes:
+                del self.numbers[at]
+        self.seen += len(changed)
+
+
 class Store:
     """Three tables of records by id. `version` grows with every change, `records_written` with every changed record."""
 
@@ -61,11 +85,39 @@ class Store:
             self._apply(entry)
         for kind, table in self._tables.items():
             self._tables[kind] = dict(sorted(table.items()))
+        self._numbers = {kind: list(table) for kind, table in self._tables.items()}
+        self._changed: dict[str, list[Item]] = {kind: [] for kind in OBJECTS}
+        self._hits: OrderedDict[tuple[str, str], _Hits] = OrderedDict()
         self._journal = Journal(folder / "journal.jsonl")
 
     def items(self, kind: str) -> Iterable[Item]:
         """All records of an object, by ascending id."""
         return self._tables[kind].values()
+
+    def page(self, kind: str, first: int, size: int) -> list[Item]:
+        """At most `size` records by ascending id, from id `first` on."""
+        numbers, table = self._numbers[kind], self._tables[kind]
+        at = bisect_left(numbers, first)
+        return [table[number] for number in numbers[at : at + size]]
+
+    def matching(self, kind: str, name: str, test: Callable[[Item], bool]) -> Sequence[int]:
+        """Ids, ascending, of the records that pass a test; `name` says what it tests.
+
+        All records are tested when a name is new, later only what has changed, so that a page costs what a page holds.
+        """
+        found = self._hits.get((kind, name))
+        if found is None:
+            numbers = [item.number for item in self.items(kind) if test(item)]
+            found = self._hits[kind, name] = _Hits(test, numbers, len(self._changed[kind]))
+            if len(self._hits) > _REMEMBERED:
+                self._hits.popitem(last=False)
+        found.take_in(self._changed[kind][found.seen :])
+        self._hits.move_to_end((kind, name))
+        return found.numbers
+
+    def get(self, kind: str, numbers: Iterable[int]) -> list[Item]:
+        """Records that exist, by id."""
+        return [self._tables[kind][number] for number in numbers]
 
     def find(self, kind: str, number: str) -> Item | None:
         """A record by its id as text, or None."""
@@ -84,6 +136,7 @@ class Store:
             self._journal.append(*entries)
         for entry in entries:
             self._apply(entry)
+            self._changed[kind].append(self._tables[kind][int(str(entry["id"]))])
             self.records_written += 1
 
     def close(self) -> None:

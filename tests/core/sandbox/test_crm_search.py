@@ -145,6 +145,63 @@ def test_paging_past_ten_thousand_hits_is_refused(tmp_path: Path) -> None:
     store.close()
 
 
+def stored(folder: Path, records: int) -> Store:
+    """A store of its own, with a contact changed in every minute of the night."""
+    moments = [(START + timedelta(minutes=number)).isoformat() for number in range(records)]
+    lines = (json.dumps(seed_entry("contacts", at, each, each, {})) for at, each in enumerate(moments, 1))
+    (folder / "seed-1.jsonl").write_text("\n".join(lines) + "\n")
+    return Store(folder)
+
+
+def by_id(store: Store, *bounds: tuple[str, int], **more: Any) -> Any:
+    conditions = [{"propertyName": "hs_object_id", "operator": name, "value": str(value)} for name, value in bounds]
+    sorts = [{"propertyName": "hs_object_id", "direction": "ASCENDING"}]
+    body = {"filterGroups": [{"filters": [*WITHIN_NIGHT, *conditions]}], "sorts": sorts, **more}
+    return search(store, "contacts", body)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ([("GT", 10)], range(11, 41)),
+        ([("GTE", 10), ("LT", 13)], range(10, 13)),
+        ([("GT", 10), ("GTE", 30), ("LTE", 33)], range(30, 34)),
+        ([("GT", 39), ("LT", 5)], range(0)),
+        ([("EQ", 7)], range(7, 8)),
+    ],
+)
+def test_bounds_on_the_id_give_the_hits_between_them(
+    tmp_path: Path, bounds: list[tuple[str, int]], expected: range
+) -> None:
+    store = stored(tmp_path, 40)
+    page = by_id(store, *bounds, limit=100)
+    assert [int(each["id"]) for each in page["results"]] == list(expected)
+    assert page["total"] == len(expected)
+    assert "paging" not in page
+    store.close()
+
+
+def test_a_record_that_changes_is_searched_as_it_is_now(tmp_path: Path) -> None:
+    store = stored(tmp_path, 40)
+    assert by_id(store, limit=1)["total"] == 40
+    store.update("contacts", [(item, {"jobtitle": "CTO"}) for item in store.get("contacts", [3, 20])])  # changed today
+    found = by_id(store, ("GT", 2), limit=100)
+    assert [int(each["id"]) for each in found["results"]] == [number for number in range(4, 41) if number != 20]
+    body = {"filterGroups": [{"filters": [{"propertyName": "jobtitle", "operator": "EQ", "value": "CTO"}]}]}
+    assert [each["id"] for each in search(store, "contacts", body)["results"]] == ["3", "20"]
+    store.close()
+
+
+def test_only_the_first_page_of_a_search_looks_at_every_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, scans = stored(tmp_path, 300), list[str]()
+    items = store.items
+    monkeypatch.setattr(store, "items", lambda kind: scans.append(kind) or items(kind))
+    for last in (0, 100, 200):
+        assert len(by_id(store, ("GT", last), limit=100)["results"]) == 100
+    assert scans == ["contacts"]
+    store.close()
+
+
 def test_only_properties_asked_for_and_those_always_given(crm: Crm) -> None:
     found = crm.search("contacts", limit=1, properties=["jobtitle", "nosuch"])["results"][0]
     assert set(found["properties"]) == {"jobtitle", "createdate", "lastmodifieddate", "hs_object_id"}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,15 +15,15 @@ import requests
 from sqlalchemy import Table, select, text
 from sqlalchemy.engine import make_url
 
+from include import rest
 from include.gate.gate import gate
 from include.ledger import tables
 from include.models import Manifest, Mode, Record, RunOptions
 from include.night import Night
-from include.rest import RestClient
 from include.sandbox.config import Endpoints, SandboxConfig
 from include.sandbox.faults import NO_FAULTS
 from include.sandbox.process import running_sandbox
-from include.sinks import write as write_module
+from include.settings import ROOT
 from include.use_case import CrmSink, load
 from tests.core.conftest import Postgres
 from tests.core.gate.answers import stage_enriched
@@ -114,9 +114,18 @@ def crm(shared_crm: Crm) -> Iterator[Crm]:
 
 
 @pytest.fixture
+def small_batches(tmp_path: Path) -> Path:
+    """A registry whose CRM takes ten records at a time."""
+    registry, file = (ROOT / "include" / "systems.toml").read_text(), tmp_path / "systems.toml"
+    assert "batch_rows = 100" in registry
+    file.write_text(registry.replace("batch_rows = 100", "batch_rows = 10"))
+    return file
+
+
+@pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The retry ladder without its waiting."""
-    monkeypatch.setattr(write_module, "RestClient", partial(RestClient, sleep=lambda seconds: None))
+    monkeypatch.setattr(rest, "wait_seconds", lambda attempt, asked: 0.0)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,20 +96,49 @@ def test_an_answer_lost_after_the_write_is_found_by_reading_and_not_sent_again(b
 
 
 def test_a_crash_between_write_and_confirm_sends_only_what_had_not_left(
-    begin: Begin, crm: Crm, monkeypatch: pytest.MonkeyPatch
+    begin: Begin, crm: Crm, small_batches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = crm.ids(150)
-    night, written = begin(), crm.seen()["records_written"]
+    ids = crm.ids(50)
+    night, written = begin(settings={"systems_file": small_batches}), crm.seen()["records_written"]
     approved = approve(night, {one: answer() for one in ids})
     with monkeypatch.context() as patch:
         crash_before_confirming(patch)
         with pytest.raises(KeyboardInterrupt):
             write(night, approved)
-    assert crm.seen()["records_written"] == written + 100
+    assert crm.seen()["records_written"] == written + 40
     result = write(night, approved)
-    assert counts(result) == {"written": 150, "sent": 50, "unchanged": 0, "failed": 0}
-    assert crm.seen()["records_written"] == written + 150
+    assert counts(result) == {"written": 50, "sent": 10, "unchanged": 0, "failed": 0}
+    assert crm.seen()["records_written"] == written + 50
     assert {row["status"] for row in outbox_of(night).values()} == {"written"}
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_batch_lost_among_others_in_the_air_keeps_their_results_and_is_found_again(
+    begin: Begin, crm: Crm, small_batches: Path, monkeypatch: pytest.MonkeyPatch, arrived: bool
+) -> None:
+    ids = crm.ids(40)
+    night, written = begin(settings={"systems_file": small_batches}), crm.seen()["records_written"]
+    approved = approve(night, {one: answer() for one in ids})
+    send = crm_module.Crm.send
+
+    def lose_the_second(self: Any, intended: Any) -> Any:
+        lost = ids[10] in intended
+        sent = send(self, intended) if arrived or not lost else {}
+        if lost:
+            raise KeyboardInterrupt
+        return sent
+
+    with monkeypatch.context() as patch:
+        patch.setattr(crm_module.Crm, "send", lose_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            write(night, approved)
+    left = {one for one, row in outbox_of(night).items() if row["status"] == "intended"}
+    assert len(left) == 10
+    assert ids[10] in left
+    result = write(night, approved)
+    assert counts(result) == {"written": 40, "sent": 0 if arrived else 10, "unchanged": 0, "failed": 0}
+    assert crm.seen()["records_written"] == written + 40
+    assert {one for one, (_, reason) in outcomes_of(night).items() if reason == ARRIVED} == (left if arrived else set())
 
 
 def test_a_write_that_never_left_keeps_its_first_before_image(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import text
 
@@ -11,6 +15,7 @@ from include.errors import AccessDenied, ContractBroken
 from include.ledger import tables
 from include.ledger.explain import explain
 from include.sinks import crm as crm_module
+from include.sinks import write as write_module
 from include.sinks.write import write
 from tests.core.conftest import Ledger
 from tests.core.gate.answers import answer
@@ -181,3 +186,48 @@ def test_an_empty_night_calls_nobody_and_still_says_so(begin: Begin) -> None:
     assert counts(result) == {"written": 0, "sent": 0, "unchanged": 0, "failed": 0}
     assert result["calls"] == 0
     assert nights_events(night, "write.completed") == [{k: v for k, v in result.items() if k != "run_id"}]
+
+
+def test_four_batches_are_in_the_air_while_the_next_group_is_read(
+    begin: Begin, crm: Crm, small_batches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, further, send = threading.Barrier(4), threading.Event(), crm_module.Crm.send
+
+    def send_with_others(self: Any, intended: Any) -> Any:
+        together.wait(20)
+        assert further.wait(20)
+        return send(self, intended)
+
+    monkeypatch.setattr(crm_module.Crm, "send", send_with_others)
+    ids = crm.ids(80)
+    night = begin(settings={"systems_file": small_batches})
+    approved = approve(night, {one: answer(score=at) for at, one in enumerate(ids)})
+    monkeypatch.setattr(write_module, "_next_group", count_and_release(write_module._next_group, further))
+    assert counts(write(night, approved)) == {"written": 80, "sent": 80, "unchanged": 0, "failed": 0}
+    assert [outbox_of(night)[one]["after"]["nl_lead_score"] for one in ids] == [str(at) for at in range(80)]
+
+
+def count_and_release(next_group: Any, further: threading.Event) -> Any:
+    """Let writes go on once the group after theirs was begun, or there is none."""
+
+    def begin_next(*arguments: Any) -> Any:
+        found = next_group(*arguments)
+        further.set()
+        return found
+
+    return begin_next
+
+
+def test_two_rows_for_one_record_are_refused_also_across_groups(
+    begin: Begin, crm: Crm, small_batches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_module, "BATCHES", 1)
+    ids = crm.ids(11)
+    night = begin(settings={"systems_file": small_batches})
+    approved = approve(night, {one: answer() for one in ids})
+    table = pq.read_table(approved.uri)
+    keys = [*ids[:10], ids[0]]
+    pq.write_table(table.set_column(table.schema.get_field_index("row_key"), "row_key", pa.array(keys)), approved.uri)
+    with pytest.raises(ContractBroken, match="1 approved rows name 0 records of their own"):
+        write(night, approved)
+    assert {row["status"] for row in outbox_of(night).values()} == {"written"}

@@ -34,7 +34,8 @@ def millis(moment: datetime) -> int:
 class Crm:
     """Just enough of HubSpot's CRM v3 API; `answers` are (status, body, headers) given before anything else.
 
-    `before_search` is called with the number of searches so far, so that a test can edit records while they are read.
+    `before_search` is called with the number of searches so far, so that a test can edit records while they are read;
+    `before_batch` with the ids of a batch.
     """
 
     url: str = ""
@@ -45,6 +46,7 @@ class Crm:
     batch_reads: list[list[str]] = field(default_factory=list)
     searches: list[dict[str, Any]] = field(default_factory=list)
     before_search: Callable[[int], None] = lambda _: None
+    before_batch: Callable[[list[str]], None] = lambda _: None
 
     def add(self, number: int, modified: datetime | None = None, **properties: Any) -> None:
         moment = modified or INTERVAL.start + timedelta(hours=1)
@@ -62,9 +64,11 @@ class Crm:
             self.before_search(len(self.searches))
             self.searches.append(body)
             return self._search(parts[3], body)
-        self.batch_reads.append([item["id"] for item in body["inputs"]])
+        asked = [item["id"] for item in body["inputs"]]
+        self.batch_reads.append(asked)
+        self.before_batch(asked)
         known = self.objects[parts[3]]
-        found = [self._item(int(n), known[int(n)], body) for n in self.batch_reads[-1] if int(n) in known]
+        found = [self._item(int(n), known[int(n)], body) for n in asked if int(n) in known]
         return (200 if len(found) == len(body["inputs"]) else 207), {"results": found}
 
     def _search(self, kind: str, body: dict[str, Any]) -> tuple[int, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import random
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,14 +29,18 @@ Reader = Callable[..., CrmReader]
 @pytest.fixture
 def reader(crm: Crm, case: UseCase) -> Reader:
     """A reader of the test's CRM; keyword arguments change the registry's entry."""
-    session = requests.Session()
-    session.headers["Authorization"] = "Bearer right"
-    session.trust_env = False
 
-    def make(**entry: Any) -> CrmReader:
+    def endpoint() -> HttpEndpoint:
+        session = requests.Session()
+        session.headers["Authorization"] = "Bearer right"
+        session.trust_env = False
+        return HttpEndpoint(session, crm.url)
+
+    def make(sessions: int = 1, **entry: Any) -> CrmReader:
         known: System = read_systems(ROOT / "include" / "systems.toml")["crm"]
-        system = dataclasses.replace(known, limits=(), **entry)
-        client = RestClient(HttpEndpoint(session, crm.url), system, sleep=lambda _: None)
+        system = dataclasses.replace(known, limits=(), call_limits={}, **entry)
+        more = [endpoint() for _ in range(sessions - 1)]
+        client = RestClient(endpoint(), system, more=more, sleep=lambda _: None)
         return CrmReader(client, system, case.source, case.personal)
 
     return make
@@ -228,3 +235,68 @@ def test_a_refused_credential_stops_at_once(crm: Crm, reader: Reader, status: in
 
 def test_an_empty_interval_is_no_error(reader: Reader) -> None:
     assert rows_of(reader()) == ([], [])
+
+
+def test_an_id_that_was_merged_into_another_is_not_there_and_the_other_comes_once(crm: Crm, reader: Reader) -> None:
+    for number in (1, 2, 3):
+        crm.add(number)
+    merged = crm.objects["contacts"].pop(2)
+    item = {"properties": {"lastmodifieddate": merged["lastmodifieddate"]}}
+    results = [{**item, "id": number} for number in ("1", "3", "3")]
+    crm.answers = [(207, {"results": results}, {})]
+    (page,) = reader().read_ids(["1", "2", "3"])
+    assert ids(page.rows) == [1, 3]
+    crm.answers = [(200, {"results": results[1:]}, {})]
+    (page,) = reader().read_ids(["2"])
+    assert page.rows == []
+
+
+def test_the_next_page_is_searched_while_what_a_page_refers_to_is_read(crm: Crm, reader: Reader) -> None:
+    third = threading.Event()
+    for number in range(1, 301):
+        crm.add(number, associatedcompanyid=str(number))
+        crm.add_company(number, name=f"Company {number}")
+    crm.before_search = lambda searches: third.set() if searches == 2 else None
+    crm.before_batch = lambda numbers: assert_set(third)
+    found = reader(sessions=4)
+    rows, _ = rows_of(found)
+    assert ids(rows) == list(range(1, 301))
+    assert [row["company_name"] for row in rows] == [f"Company {number}" for number in range(1, 301)]
+    assert (found.pages, found.missing_related) == (3, 0)
+
+
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(20)
+
+
+def test_pages_that_overtake_each_other_give_the_rows_of_one_after_the_other(crm: Crm, reader: Reader) -> None:
+    chance = random.Random(3)
+    for number in range(1, 400):
+        crm.add(number, associatedcompanyid=str(chance.randint(1, 90)), hs_analytics_num_page_views="12")
+    for number in range(1, 80):
+        crm.add_company(number, name=f"Company {number}", numberofemployees="many" if number % 9 == 0 else "5")
+    slow = random.Random(4)
+    one, four = reader(page_rows=20, batch_rows=7), reader(sessions=4, page_rows=20, batch_rows=7)
+    before = rows_of(one)
+    crm.before_batch = lambda numbers: time.sleep(slow.uniform(0, 0.02))
+    after = rows_of(four)
+    assert [without_time(row) for row in after[0]] == [without_time(row) for row in before[0]]
+    assert after[1] == before[1]
+    facts = [(each.pages, each.rows, each.missing_related, each.client.calls, each.watermark) for each in (one, four)]
+    assert facts[0] == facts[1]
+
+
+def without_time(row: Record) -> Record:
+    return {**row, "lineage": {name: place for name, place in row["lineage"].items() if name != "retrieved_at"}}
+
+
+def test_what_fails_in_the_air_ends_the_reading_and_nothing_is_sent_after(crm: Crm, reader: Reader) -> None:
+    for number in range(1, 1_001):
+        crm.add(number, associatedcompanyid=str(number))
+    crm.before_search = lambda searches: crm.answers.append((400, {"message": "no"}, {})) if searches == 2 else None
+    found = reader(sessions=4)
+    with pytest.raises(ContractBroken):
+        rows_of(found)
+    calls = found.client.calls
+    time.sleep(0.1)
+    assert found.client.calls == calls <= 8
