@@ -113,7 +113,7 @@ def test_adapters_do_not_reach_into_dags() -> None:
 @pytest.mark.parametrize(
     ("package", "home"),
     [
-        ("openai", ("include/enrich/client.py", "include/enrich/batch_client.py")),
+        ("openai", ("include/enrich/transport.py", "include/enrich/batch_client.py")),
         ("great_expectations", ("include/quality",)),
     ],
 )
