@@ -166,7 +166,8 @@ def _money(amount: float | None) -> Decimal | None:
 
 def _clock(engine: Engine) -> datetime:
     with transaction(engine) as connection:
-        return connection.execute(select(func.clock_timestamp())).scalar_one()
+        now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return now
 
 
 def _of_backfill(run: Run) -> str:
