@@ -201,8 +201,8 @@ def test_a_wrong_clock_spends_from_todays_ceiling(
 ) -> None:
     class Wrong(datetime):
         @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime(2031, 5, 17, tzinfo=tz)
+        def now(cls, tz: Any = None) -> Wrong:
+            return cls(2031, 5, 17, tzinfo=tz)
 
     monkeypatch.setattr("include.ledger.budget.datetime", Wrong)
     night = make_night()

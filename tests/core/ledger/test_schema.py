@@ -44,8 +44,8 @@ def night(make_night: MakeNight) -> Night:
 
 
 def test_tables_and_migrations_agree(ledger: Ledger) -> None:
-    options = "-c search_path=public"  # the tests' own would hide the schema's name
-    engine = create_engine(ledger.urls.owner, connect_args={"options": options})
+    own = "-c search_path=public"  # the other tests' would hide the schema's name
+    engine = create_engine(ledger.urls.owner, connect_args={"options": own})
     with engine.connect() as connection:
         options = {
             "compare_type": True,
