@@ -156,7 +156,7 @@ def _prove(manifest: Manifest, handle: Any) -> str:
     found = hashlib.file_digest(handle, "sha256").hexdigest()
     handle.seek(0)
     if found != manifest.sha256:
-        raise _broken(manifest, "its sha256 differs from the one on record: the staged file was changed or damaged")
+        raise _broken(manifest, "the staged file was changed or damaged: its sha256 differs")
     _PROVEN[manifest.uri] = (state, found)
     return state
 

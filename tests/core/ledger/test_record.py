@@ -39,7 +39,8 @@ def test_a_starter_finds_its_unfinished_run_again(make_night: MakeNight, ledger:
     first, again = make_night(external_ref="night-1"), make_night(external_ref="night-1")
     assert first.run_id == again.run_id
     with ledger.service.connect() as connection:
-        kinds = connection.scalars(select(tables.event.c.type).order_by(tables.event.c.seq)).all()
+        said = select(tables.event.c.type).where(tables.event.c.stream == first.run_id)
+        kinds = connection.scalars(said.order_by(tables.event.c.seq)).all()
     assert kinds == ["run.opened", "run.reopened"]
 
 
@@ -56,8 +57,9 @@ def test_events_continue_the_chain_of_their_stream(make_night: MakeNight, ledger
     say(night, "extract.completed", rows=1)
     say(night, "check.completed", rows=1)
     with ledger.service.connect() as connection:
-        rows = connection.execute(select(tables.event).order_by(tables.event.c.seq)).all()
-        head = connection.execute(select(tables.chain_head)).one()
+        mine = select(tables.event).where(tables.event.c.stream == night.run_id)
+        rows = connection.execute(mine.order_by(tables.event.c.seq)).all()
+        head = connection.execute(select(tables.chain_head).where(tables.chain_head.c.stream == night.run_id)).one()
     assert [row.seq for row in rows] == [1, 2, 3]
     assert [row.prev_hash for row in rows] == ["", rows[0].hash, rows[1].hash]
     assert (head.seq, head.hash) == (3, rows[2].hash)
