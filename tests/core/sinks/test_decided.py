@@ -41,7 +41,7 @@ def restage(night: Night, approved: Manifest, change: Callable[[list[Record]], l
         {"origin": "rule"},
         {"row_key": "99999999999"},
         {"inference_key": "another"},
-        {"decision_id": str(uuid4())},
+        {"decision_id": "00000000-0000-4000-8000-00000000abcd"},
         {"decision_id": "none"},
     ],
     ids=lambda change: "-".join(f"{name} {value:.9}" for name, value in change.items()),
