@@ -37,7 +37,7 @@ faults: .venv/.dev ## seeded histories of kills, outages and lies, each checked 
 
 cluster: .venv/.cluster ## a night on two Celery workers, one of them killed; as root it installs Redis where that is missing
 	@command -v redis-server >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server; }
-	$(BIN)/python -m pytest -q -rs tests/cluster
+	$(BIN)/python -m pytest -q -s -rs tests/cluster
 
 clean: ## stop everything and remove what was made here
 	@if [ -x $(BIN)/python ] && [ -d .nightledger ]; then $(BIN)/python -m include.stack down || true; fi
