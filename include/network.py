@@ -52,6 +52,8 @@ class Network:
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy that the connection names for a URL; the environment may name another where it names none."""
+        if not self.proxies:
+            return None
         from requests.utils import select_proxy
 
         return select_proxy(url, dict(self.proxies))

@@ -135,7 +135,7 @@ def test_an_endpoint_that_lies_spends_no_more_than_was_set_aside_and_spoils_no_p
     assert basis == ["bounded"]
     assert rows(ledger, "SELECT max(spent) = :cost, max(reserved) FROM budget", cost=cost) == [(True, 0)]
     prompt = load_prompt(CASE)
-    assert find_usage(night, pin(night, prompt), prompt) == Usage()
+    assert find_usage(night, pin(night, prompt, night.system("model")), prompt) == Usage()
     said = as_text(collect(ledger.service, night.run_id))
     assert f"{LEADS} calls reported with more tokens than they can have taken" in said
 
@@ -146,7 +146,7 @@ def test_what_was_recorded_before_it_was_bounded_spoils_no_plan(
     from include.ledger.audit import record_intents, record_results
 
     night, prompt = make_night(prompt=PROMPT), load_prompt(CASE)
-    pins = pin(night, prompt)
+    pins = pin(night, prompt, night.system("model"))
     for number in range(40):
         tokens = CLAIMED if number < 15 else 400
         message = [{"role": "user", "content": "x" * 600}]

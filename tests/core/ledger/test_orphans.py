@@ -63,7 +63,8 @@ def test_a_silent_run_is_abandoned_when_a_later_attempt_has_ended(
     assert row.detail.endswith(f", and {second.run_id} of the same date has succeeded")
     with transaction(ledger.service) as connection:
         said = connection.scalar(text("SELECT details FROM event WHERE type = 'run.abandoned'"))
-        closed = connection.scalar(select(tables.event.c.details).where(tables.event.c.type == "run.closed"))
+        of_first = (tables.event.c.type == "run.closed") & (tables.event.c.stream == first.run_id)
+        closed = connection.scalar(select(tables.event.c.details).where(of_first))
     assert (said["reason"], said["newer"]) == (row.detail, second.run_id)
     assert closed == {"status": "abandoned", "counts": {"shadowed": 3}, "rows_in": 5, "not_finished": 2}
     report = as_text(collect(ledger.service, first.run_id))
