@@ -42,7 +42,10 @@ def _answer(facts: Facts) -> Iterator[str]:
     per_row = f", {money(model.cost_per_row)} per answered row" if model.cost_per_row is not None else ""
     month = f"; about {money(model.projection.month)} a month"
     yield from _labelled("Cost", f"{money(model.cost)}{ceiling}{per_row}{month}")
-    yield from _section("To look at", list(attention(facts)))
+    wanted = [
+        line for one in attention(facts) for line in textwrap.wrap(_clean(one), WIDTH - 2, subsequent_indent="  ")
+    ]
+    yield from _section("To look at", wanted, most=2 * MOST)
 
 
 def _rows(facts: Facts) -> Iterator[str]:
