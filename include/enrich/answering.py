@@ -19,7 +19,8 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import func, select
 
 from include.connections import ModelEndpoint
-from include.enrich.engine import OVER_CEILING, Engine, Settled, first_of
+from include.enrich.asking import Settled
+from include.enrich.engine import OVER_CEILING, Engine, first_of
 from include.enrich.flow import Flow
 from include.enrich.journal import Closed, Ended, Entry, Journal, Taken
 from include.enrich.limiter import KeyLimiter

@@ -23,10 +23,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, select, text, update
 
 from include.enrich.answering import CHUNK_ROWS, Answering, take
+from include.enrich.asking import Ending, Settled
 from include.enrich.batch_client import BatchClient, BatchItem, BatchState
 from include.enrich.billing import bill
 from include.enrich.client import Reply
-from include.enrich.engine import OVER_CEILING, Ending, Settled
+from include.enrich.engine import OVER_CEILING
 from include.enrich.journal import Closed, Entry
 from include.enrich.parse import CUT_OFF, parse_reply
 from include.enrich.plan import Item, Question, group, hold_to_input, is_empty

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, Protocol
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from pydantic import BaseModel
 
+from include.enrich.asking import Asking, Called, Ending, Flight, Place, Settled
 from include.enrich.billing import believe, bill
 from include.enrich.client import Reply
 from include.enrich.flow import Flow
@@ -22,23 +23,11 @@ from include.enrich.limiter import Lease, Limiter, LimitReached
 from include.enrich.parse import Parsed, parse_reply
 from include.enrich.plan import Question, estimate_tokens, most_tokens
 from include.enrich.prices import Price
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, NightledgerError
 from include.ledger.audit import Answer, Intent
 from include.models import Origin, Record
 from include.retry import MAX_ATTEMPTS, wait_seconds
 
-Ending = Literal[
-    "answered",
-    "unavailable",
-    "invalid",
-    "empty",
-    "refused",
-    "rejected",
-    "too_large",
-    "empty_input",
-    "deferred",
-    "taken",
-]
 REJECTED_AT_FIRST = 20
 """Questions rejected (400 and the like) without a single answer, after which the request itself is taken for wrong."""
 DOWN = "the model is down for every row"
@@ -58,78 +47,6 @@ class Asks(Protocol):
     async def ask(self, body: Record) -> Reply:
         """What happened to the call."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """How one question ended, and after how many calls."""
-
-    question: Question
-    ending: Ending
-    detail: str = ""
-    tries: int = 0
-    output: Record | None = None
-    inference_id: UUID | None = None
-
-
-@dataclass(slots=True)
-class _Called:
-    """One call that came to an end."""
-
-    inference_id: UUID
-    reply: Reply
-    parsed: Parsed | None
-
-
-@dataclass(slots=True, eq=False)
-class _Flight:
-    """One call in the air."""
-
-    started: float
-    deadline: asyncio.Timeout | None = None
-
-    def stop(self, now: float) -> None:
-        """End the call: the question has its answer."""
-        if self.deadline is not None:
-            self.deadline.reschedule(now)
-
-
-@dataclass(slots=True, eq=False)
-class _Asking:
-    """One asking of a question: its call, and the second one if the first takes too long. The first answer counts."""
-
-    question: Question
-    messages: Sequence[Record]
-    kind: str
-    attempt: int
-    flights: list[_Flight] = field(default_factory=list)
-    second: asyncio.Task[_Called | None] | None = None
-    won: bool = False
-    over: bool = False
-
-    def win(self, flight: _Flight, now: float) -> bool:
-        """Whether this call's answer is the first; the other call is then ended."""
-        if self.won:
-            return False
-        self.won = True
-        for other in self.flights:
-            if other is not flight:
-                other.stop(now)
-        return True
-
-
-@dataclass(slots=True)
-class _Place:
-    """A worker's place among those that ask; given up while it waits before a retry, so that others go on."""
-
-    places: asyncio.Semaphore
-    held: bool = True
-
-    def give_up(self) -> None:
-        """Let another worker begin; more than once is as once."""
-        if self.held:
-            self.held = False
-            self.places.release()
 
 
 class _Stopped(Exception):
@@ -166,11 +83,12 @@ class Engine:
     spent: Decimal = Decimal(0)
     tail: Tail = field(default_factory=Tail)
     _rejected: int = field(default=0, init=False)
-    _askings: set[_Asking] = field(default_factory=set, init=False)
+    _askings: set[Asking] = field(default_factory=set, init=False)
     _reserved: int = field(default=0, init=False)
     _settled_one: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _scarce: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _stopped: _Stopped | None = field(default=None, init=False)
+    _ended: NightledgerError | None = field(default=None, init=False)
 
     async def ask_all(
         self, questions: asyncio.Queue[Question | None], settled: Callable[[Settled], Awaitable[None]], workers: int
@@ -178,20 +96,23 @@ class Engine:
         """Ask until the queue gives None, with so many workers, and hand over each question as it ends.
 
         While a question waits for its retry another one is begun, so that isolated failures do not empty the line.
-        The first error that no retry can help (credential, ledger) cancels the rest and is raised.
+        The first error that no retry can help (credential, quota, model) is raised when the calls in the air are over;
+        one of the ledger cancels them, since what they bring could not be put on record.
         """
         places = asyncio.Semaphore(workers)
 
         async def work() -> None:
             while True:
                 await places.acquire()
-                place = _Place(places)
+                place = Place(places)
                 try:
-                    question = await questions.get()
+                    question = await questions.get() if self._ended is None else None
                     if question is None:
                         questions.put_nowait(None)
                         return
                     await settled(await self._settle(question, place))
+                except NightledgerError as error:
+                    self._end(error)
                 finally:
                     place.give_up()
 
@@ -204,8 +125,18 @@ class Engine:
                 watching.cancel()
         except* Exception as errors:
             raise first_of(errors) from None
+        if self._ended is not None:
+            raise self._ended
 
-    async def _settle(self, question: Question, place: _Place) -> Settled:
+    def _end(self, error: NightledgerError) -> None:
+        """Send nothing more; what is in the air comes to its end, since it is paid. Raises what a retry may help."""
+        if error.verdict == "retry":
+            raise error
+        self._ended = self._ended or error
+        self._stopped = _Stopped("taken", str(error))
+        self._settled_one.set()
+
+    async def _settle(self, question: Question, place: Place) -> Settled:
         if question.tokens + self.max_output > self.context:
             size = f"about {question.tokens} tokens and {self.max_output} for the answer do not fit {self.context}"
             return Settled(question, "too_large", size)
@@ -216,7 +147,7 @@ class Engine:
         kind, failures, reasked, tries = "ask", 0, 0, 0
         while True:
             try:
-                called = await self._ask(_Asking(question, messages, kind, tries + 1))
+                called = await self._ask(Asking(question, messages, kind, tries + 1))
             except _Stopped as stopped:
                 return Settled(question, stopped.ending, str(stopped), tries)
             tries, reply, parsed = tries + 1, called.reply, called.parsed
@@ -261,7 +192,7 @@ class Engine:
             self.limiter.refuse(reply.retry_after if reply.retry_after is not None else wait)
         await self.sleep(wait)
 
-    async def _ask(self, asking: _Asking) -> _Called:
+    async def _ask(self, asking: Asking) -> Called:
         """Ask once, or twice if the first call takes too long; raises _Stopped when no call may leave any more."""
         self._askings.add(asking)
         try:
@@ -276,7 +207,7 @@ class Engine:
             raise _Stopped("taken", TAKEN)
         return called
 
-    async def _call(self, asking: _Asking, kind: str) -> _Called | None:
+    async def _call(self, asking: Asking, kind: str) -> Called | None:
         """One call with its intent before and its result after; None if the question is not ours to ask any more."""
         question, messages, now = asking.question, asking.messages, asyncio.get_running_loop().time
         texts = [str(message["content"]) for message in messages]
@@ -291,9 +222,13 @@ class Engine:
         lease = await self._leave_to_send(asking, intent, estimated)
         if lease is None:
             return None
-        flight = _Flight(now())
+        flight = Flight(now())
         waited = flight.started - queued
-        reply = await self._fly(asking, flight, {**self.request, "messages": list(messages)})
+        try:
+            reply = await self._fly(asking, flight, {**self.request, "messages": list(messages)})
+        except NightledgerError as error:
+            self._end(error)
+            reply = Reply("http_error", now() - flight.started, error.problem)
         self._hear(reply, lease, estimated)
         parsed = parse_reply(reply, self.output) if reply.outcome == "answered" else None
         result = bill(intent, reply, parsed, self.price, waited, max_output=self.max_output)
@@ -309,9 +244,11 @@ class Engine:
         self._settled_one.set()
         self.spent += result.cost
         self.counts.update({"calls": 1, kind: 1, result.outcome: 1})
-        return _Called(inference_id, reply, parsed)
+        if self._ended is not None and parsed is None:
+            raise _Stopped("taken", self._ended.problem)
+        return Called(inference_id, reply, parsed)
 
-    async def _leave_to_send(self, asking: _Asking, intent: Intent, estimated: int) -> Lease | None:
+    async def _leave_to_send(self, asking: Asking, intent: Intent, estimated: int) -> Lease | None:
         """A place within the limits, a place in the air, and the intent on record with its money set aside.
 
         None if the question is over, or another process has taken it.
@@ -332,7 +269,7 @@ class Engine:
                 await self._settled_one.wait()
         raise self._stopped
 
-    async def _try_to_leave(self, asking: _Asking, intent: Intent, estimated: int) -> Lease | Literal["no room"] | None:
+    async def _try_to_leave(self, asking: Asking, intent: Intent, estimated: int) -> Lease | Literal["no room"] | None:
         if self._stopped is not None:
             raise self._stopped
         try:
@@ -363,12 +300,13 @@ class Engine:
         self.limiter.miss()
         self.flow.step_back()
 
-    async def _fly(self, asking: _Asking, flight: _Flight, body: Record) -> Reply:
+    async def _fly(self, asking: Asking, flight: Flight, body: Record) -> Reply:
         """Send and wait; ends early when the other call for the same question is answered first."""
         now = asyncio.get_running_loop().time
-        if asking.won:
+        if asking.won or self._ended is not None:
             self.flow.step_back()
-            return Reply("cancelled", 0.0, "not sent: another call for the same row came first")
+            why = "another call for the same row came first" if asking.won else "the run is over"
+            return Reply("cancelled", 0.0, f"not sent: {why}")
         asking.flights.append(flight)
         try:
             async with asyncio.timeout(self.timeout) as flight.deadline:
@@ -417,14 +355,14 @@ class Engine:
                 self.tail.sent += 1
                 asking.second = group.create_task(self._hedge(asking))
 
-    async def _hedge(self, asking: _Asking) -> _Called | None:
+    async def _hedge(self, asking: Asking) -> Called | None:
         try:
             return await self._call(asking, HEDGE)
         except _Stopped:
             return None
 
 
-def _is_good(called: _Called | None) -> bool:
+def _is_good(called: Called | None) -> bool:
     return called is not None and called.parsed is not None and called.parsed.outcome == "ok"
 
 

@@ -9,14 +9,15 @@ from decimal import Decimal
 
 import pytest
 
+from include.enrich.asking import Settled
 from include.enrich.client import Reply
-from include.enrich.engine import REJECTED_AT_FIRST, Engine, Settled
+from include.enrich.engine import REJECTED_AT_FIRST, Engine
 from include.enrich.flow import OPEN_AFTER_FAILURES, Flow
 from include.enrich.journal import Closed, Entry, Journal, Taken
 from include.enrich.limiter import KeyLimiter, ProcessStore
 from include.enrich.plan import Item, Question
 from include.enrich.prices import find_price
-from include.errors import AccessDenied, ConfigurationError, LedgerUnavailable
+from include.errors import AccessDenied, ConfigurationError, LedgerUnavailable, NightledgerError, QuotaUsedUp
 from include.ledger.audit import Intent
 from include.models import Record
 from include.retry import MAX_ATTEMPTS
@@ -236,6 +237,29 @@ def test_a_wrong_credential_stops_everything_at_once() -> None:
     with pytest.raises(AccessDenied):
         ask(client, Ledger(), [question(n) for n in range(100)])
     assert len(client.sent) <= 4
+
+
+@pytest.mark.parametrize("error", [QuotaUsedUp("used up", system="model"), AccessDenied("expired", system="model")])
+def test_what_is_in_the_air_when_a_run_ends_is_kept(error: NightledgerError) -> None:
+    class Ending(Client):
+        async def ask(self, body: Record) -> Reply:
+            self.sent.append(body)
+            if len(self.sent) == 3:
+                raise error
+            await asyncio.sleep(0.05)
+            return OK
+
+    client, ledger = Ending(OK), Ledger()
+    with pytest.raises(type(error)):
+        ask(client, ledger, [question(n) for n in range(100)])
+    assert len(client.sent) <= 4
+    assert len(ledger.results) == len(ledger.intents), "a call has no result on record"
+    assert sum(1 for closed in ledger.results if closed.answer) == len(client.sent) - 1
+    others = [closed.result for closed in ledger.results if not closed.answer]
+    assert {(one.outcome, one.cost, one.cost_basis) for one in others} <= {
+        ("http_error", 0, "none"),
+        ("cancelled", 0, "none"),  # never sent
+    }
 
 
 def test_an_outage_is_noticed_before_every_row_has_waited() -> None:

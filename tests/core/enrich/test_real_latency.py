@@ -17,8 +17,9 @@ from statistics import mean
 
 import pytest
 
+from include.enrich.asking import Settled
 from include.enrich.client import Reply
-from include.enrich.engine import Engine, Settled
+from include.enrich.engine import Engine
 from include.enrich.flow import Flow
 from include.enrich.hedging import SHARE
 from include.enrich.journal import Closed, Entry, Taken
