@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -19,12 +19,13 @@ from typing import Any, Literal, Self
 import httpx2
 
 from include.connections import ModelEndpoint
-from include.enrich.transport import open_sdk, refuse_redirect
+from include.enrich.transport import Wire, open_sdk, refuse_redirect
 from include.errors import AccessDenied, ConfigurationError, QuotaUsedUp
 from include.models import Record
 from include.personal import scrub, without_echo
 from include.retry import retry_after_seconds
 
+Headers = Sequence[tuple[bytes, bytes]]
 CallOutcome = Literal["answered", "rate_limited", "http_error", "timeout", "cancelled"]
 Cause = Literal["", "form", "parameter", "too_large", "policy"]
 """Why a request was rejected: the form asked of the answer, a parameter, or the row itself (its size, its content)."""
@@ -78,13 +79,14 @@ class ModelClient:
         if os.environ.get("NIGHTLEDGER_FORBID_MODEL_CALLS") == "1":
             raise ConfigurationError("model calls are forbidden here", system="model", action="See CONTRIBUTING.md")
         self._client = open_sdk(endpoint, connections=connections)
-        self._http = self._client._client
-        waits = httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS), read=first_byte or timeout)
         given = {**self._client.auth_headers, **self._client.default_headers}
+        if endpoint.key_header:
+            given.pop("Authorization", None)
+        headers = {name: value for name, value in given.items() if isinstance(value, str)}
         base = str(self._client.base_url).rstrip("/")
         self._url = httpx2.URL(f"{base}/chat/completions", params=endpoint.query or None)
-        self._headers = httpx2.Headers({name: value for name, value in given.items() if isinstance(value, str)})
-        self._extensions = {"timeout": waits.as_dict()}
+        waits = (min(timeout, CONNECT_SECONDS), first_byte or timeout, timeout)
+        self._wire = Wire(self._client, self._url, headers, waits)
 
     async def __aenter__(self) -> Self:
         return self
@@ -102,25 +104,28 @@ class ModelClient:
         """
         started = time.monotonic()
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        request = httpx2.Request("POST", self._url, headers=self._headers, content=content, extensions=self._extensions)
         try:
-            response = await self._http.send(request)
+            status, told, answer = await self._wire.post(content)
         except (TimeoutError, httpx2.HTTPError) as error:
             return _unanswered(error, time.monotonic() - started)
         latency = time.monotonic() - started
-        return _read(response, latency) if response.is_success else _refused(response, latency, body)
+        if 200 <= status < 300:
+            return _read(status, told, answer, latency)
+        raw = [(name, value) for name, value in told if name.lower() != b"content-encoding"]
+        asked = httpx2.Request("POST", self._url)
+        return _refused(httpx2.Response(status, headers=raw, content=answer, request=asked), latency, body)
 
 
-def _read(response: httpx2.Response, latency: float) -> Reply:
-    headers = _told(response)
+def _read(status: int, told: Headers, content: bytes, latency: float) -> Reply:
+    headers = _told(told)
     try:
-        body = json.loads(response.content.decode("utf-8", "replace"), strict=False)
+        body = json.loads(content.decode("utf-8", "replace"), strict=False)
     except (ValueError, RecursionError):
         body = None
-    if body is None and _PAGE.match(response.content):
+    if body is None and _PAGE.match(content):
         detail = f"{AN_HTML_PAGE} came instead of a completion; is the base URL that of an API?"
-        return Reply("http_error", latency, detail, response.status_code, retryable=True, headers=headers)
-    reply = read_completion(body, response.status_code, latency, headers.get("x-request-id"))
+        return Reply("http_error", latency, detail, status, retryable=True, headers=headers)
+    reply = read_completion(body, status, latency, headers.get("x-request-id"))
     return replace(reply, headers=headers)
 
 
@@ -174,11 +179,11 @@ def _tokens(value: Any) -> int:
     return value if isinstance(value, int) and 0 <= value < 2**31 else 0
 
 
-def _told(response: httpx2.Response) -> dict[str, str]:
+def _told(raw: Headers) -> dict[str, str]:
     """What the headers say about limits and the request, by lower-case name; the others cost more than they tell."""
     kept = (b"x-ratelimit", b"retry-after", b"x-request-id")
-    raw = [(name.lower(), value) for name, value in response.headers.raw]
-    return {name.decode(): value.decode("latin-1") for name, value in raw if name.startswith(kept)}
+    named = [(name.lower(), value) for name, value in raw]
+    return {name.decode(): value.decode("latin-1") for name, value in named if name.startswith(kept)}
 
 
 def _unanswered(error: Exception, latency: float) -> Reply:
@@ -198,7 +203,7 @@ def _unanswered(error: Exception, latency: float) -> Reply:
 
 def _refused(response: httpx2.Response, latency: float, sent: Record) -> Reply:
     refuse_redirect(response)
-    headers, status = _told(response), response.status_code
+    headers, status = _told(response.headers.raw), response.status_code
     error = _error_of(response)
     detail = _scrub(status, error, sent)
     if is_quota(status, error):

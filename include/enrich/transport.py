@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
 import httpx2
 import openai
+from openai._vendor.httpx_aiohttp.transport import map_aiohttp_exceptions
 
 from include.connections import ModelEndpoint
 from include.errors import ConfigurationError
 from include.network import VENDOR_URL, describe_redirect
+
+Waits = tuple[float, float, float]
 
 
 def open_sdk(
@@ -45,6 +52,38 @@ def open_sdk(
         http_client=http,
         timeout=timeout,
     )
+
+
+class Wire:
+    """Posts bytes through the SDK's own connections, without its object for every request and answer.
+
+    Proxy, certificates and pool are those of the SDK's client; what is left out costs a quarter of a call's CPU.
+    """
+
+    def __init__(self, client: openai.AsyncOpenAI, url: httpx2.URL, headers: Mapping[str, str], waits: Waits) -> None:
+        """`waits` are seconds: until a connection is there, and of silence on it."""
+        transport: Any = client._client._transport_for_url(url)
+        self._transport, self._url, self._headers = transport, str(url), dict(headers)
+        connect, silence, pool = waits
+        self._options: dict[str, Any] = {
+            "timeout": aiohttp.ClientTimeout(sock_connect=connect, sock_read=silence, connect=pool),
+            "allow_redirects": False,  # the next host would get the whole prompt
+        }
+        if transport.proxy:
+            self._options["proxy"] = str(transport.proxy.url)
+            self._options["proxy_headers"] = transport.proxy.headers
+            if transport.proxy.auth:
+                self._options["proxy_auth"] = aiohttp.BasicAuth(*transport.proxy.auth)
+
+    async def post(self, content: bytes) -> tuple[int, Sequence[tuple[bytes, bytes]], bytes]:
+        """Status, headers and body; raises what the SDK's client would."""
+        if not isinstance(self._transport.client, aiohttp.ClientSession):
+            self._transport.client = self._transport.get_client()  # which the SDK's client closes
+        with map_aiohttp_exceptions():
+            async with self._transport.client.post(
+                self._url, data=content, headers=self._headers, **self._options
+            ) as response:
+                return response.status, response.raw_headers, await response.read()
 
 
 async def _without_bearer(request: httpx2.Request) -> None:

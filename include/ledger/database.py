@@ -143,6 +143,8 @@ def _copy(
 def _visible(value: Any) -> Any:
     """The value with characters that PostgreSQL's text cannot hold made visible."""
     if isinstance(value, str):
+        if value.isascii() and "\x00" not in value:
+            return value
         return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, list):
         return [_visible(item) for item in value]
