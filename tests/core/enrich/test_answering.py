@@ -118,3 +118,24 @@ def test_when_no_model_is_left_the_failure_plan_decides(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("include.enrich.engine.wait_seconds", lambda *args, **more: 0.01)
+
+
+def test_second_calls_that_come_too_late_end_nothing(
+    make_night: Callable[..., Night], sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.enrich.engine._WATCH_SECONDS", 0.002)
+    monkeypatch.setattr("include.enrich.hedging.Tail.slow_after", lambda tail: 0.0)
+    monkeypatch.setattr("include.enrich.hedging.Tail.may_send", lambda tail, calls: True)
+    night = make_night(connections=connection_to(sandbox), prompt=PROMPT, settings={"concurrency": 8})
+    enriched = enrich(night, stage(night))
+    every_row_ended_once(ledger, night, enriched)
+    assert enriched.rows == LEADS
+    kinds = dict(map(tuple, rows(ledger, "SELECT kind, count(*) FROM inference GROUP BY 1")))
+    assert kinds["ask"] == LEADS
+    assert kinds["hedge"] > 0, "no second call went on record, so nothing was shown"
+    assert rows(
+        ledger, "SELECT count(*) FROM inference LEFT JOIN inference_result USING (inference_id) WHERE outcome IS NULL"
+    ) == [(0,)]
+    assert rows(ledger, "SELECT count(*), count(DISTINCT inference_key) FROM answer") == [(LEADS, LEADS)]
+    assert rows(ledger, "SELECT count(*) FROM claim") == [(0,)]
+    assert verify(ledger.owner).holds
