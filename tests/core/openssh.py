@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import shutil
 import socket
 import subprocess
 import time
@@ -12,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SSHD = shutil.which("sshd") or (path if Path(path := "/usr/sbin/sshd").exists() else None)
+from tests.debian import find_program
+
+SSHD = find_program("sshd", "openssh-server")
 MISSING = "OpenSSH's server is not installed (apt-get install openssh-server)"
 
 

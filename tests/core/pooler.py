@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -19,6 +18,7 @@ from sqlalchemy.engine import make_url
 
 from include.ledger.schema import SERVICE_ROLE
 from tests.core.conftest import Postgres
+from tests.debian import find_program
 
 Mode = Literal["session", "transaction"]
 _SESSIONS = {"session": 40, "transaction": 3}
@@ -28,8 +28,9 @@ _SESSIONS = {"session": 40, "transaction": 3}
 @contextmanager
 def pgbouncer(postgres: Postgres, mode: Mode) -> Iterator[int]:
     """The port on loopback of a pooler that lends sessions in this mode, to whoever asks."""
-    program = _find() or _install()
+    program = find_program("pgbouncer", "pgbouncer")
     if program is None:
+        assert os.environ.get("CI") != "true", "CI must run this, and apt-get cannot install PgBouncer"
         pytest.skip("no PgBouncer on this machine; install it: apt-get install pgbouncer")
     with tempfile.TemporaryDirectory(prefix="nightledger-pooler-") as folder:
         place, port = Path(folder), _free_port()
@@ -84,20 +85,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _find() -> str | None:
-    return shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
-
-
-def _install() -> str | None:
-    """PgBouncer from the distribution, in CI only; there a test that does not run is a failure."""
-    if os.environ.get("CI") != "true":
-        return None
-    apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
-    for step in (["update"], ["install", "--no-install-recommends", "pgbouncer"]):
-        done = subprocess.run([*apt, *step], capture_output=True, text=True, check=False)
-    found = _find()
-    if found is None:
-        pytest.fail(f"no PgBouncer on this machine, and apt-get cannot install it: {done.stderr[-500:]}")
-    return found
