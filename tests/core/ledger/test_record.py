@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from decimal import Decimal
 from uuid import uuid4
 
@@ -198,3 +199,30 @@ def test_answers_are_kept_with_tokens_but_for_the_fields_that_are_there_to_hold_
     kept = {"contact": "ada@leak.example", "summary": hidden, "score": 7}
     assert tuple(found) == ([{"content": hidden}], hidden, hidden, kept)
     assert find_answers(night.ledger, night, ["key"])["key"].output == kept
+
+
+def test_many_that_begin_in_the_first_moment_of_a_month_share_its_partition(ledger: Ledger) -> None:
+    failed: list[Exception] = []
+    months = [f"2031-{month:02}-01" for month in range(1, 13)]
+    together = threading.Barrier(6)
+
+    def begin() -> None:
+        engine = open_engine(ledger.urls.service)
+        for month in months:
+            together.wait()
+            try:
+                with engine.begin() as connection:
+                    connection.execute(text(f"SELECT nightledger.ensure_inference_month('{month}')"))
+            except Exception as error:
+                failed.append(error)
+        engine.dispose()
+
+    threads = [threading.Thread(target=begin) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    with ledger.owner.connect() as connection:
+        made = connection.scalar(text("SELECT count(*) FROM pg_class WHERE relname LIKE 'inference\\_2031__'"))
+    assert made == len(months)

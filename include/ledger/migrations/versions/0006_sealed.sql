@@ -117,3 +117,20 @@ DROP INDEX inference_by_key;
 CREATE INDEX inference_by_key ON inference (inference_key) WHERE batch_job_id IS NOT NULL;
 DROP INDEX inference_by_run;
 CREATE INDEX inference_by_run ON inference (run_id);
+
+-- Two that begin in the first moment of a month: the one that waited for the lock may still not see the other's table.
+CREATE OR REPLACE FUNCTION ensure_inference_month(day date) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = nightledger, pg_temp SET timezone = 'UTC' AS $$
+DECLARE
+    first date := date_trunc('month', day)::date;
+    name text := 'inference_' || to_char(first, 'YYYYMM');
+BEGIN
+    IF to_regclass('nightledger.' || name) IS NOT NULL THEN RETURN; END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('nightledger.inference'));
+    EXECUTE format('CREATE TABLE %I PARTITION OF inference FOR VALUES FROM (%L) TO (%L)', name,
+                   first::text || ' 00:00+00', (first + interval '1 month')::date::text || ' 00:00+00');
+    EXECUTE format('CREATE TRIGGER keep_all BEFORE TRUNCATE ON %I
+                    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);
+EXCEPTION WHEN duplicate_table THEN
+    RETURN;
+END $$;
