@@ -14,6 +14,7 @@ from include.models import Record
 from include.personal import token_of, tokenise_all
 
 _AS_IT_IS = (str, int, bool)
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def canonical(value: Any) -> str:
@@ -21,7 +22,7 @@ def canonical(value: Any) -> str:
 
     NaN and infinities become null, since JSON has no such numbers.
     """
-    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(_plain(value))
 
 
 def digest(value: Any) -> str:

@@ -12,11 +12,12 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import TracebackType
+from dataclasses import dataclass, field
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self
 
 import httpx2
+import msgspec
 
 from include.connections import ModelEndpoint
 from include.enrich.transport import Wire, open_sdk, refuse_redirect
@@ -103,9 +104,8 @@ class ModelClient:
         redirect, which is never followed).
         """
         started = time.monotonic()
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         try:
-            status, told, answer = await self._wire.post(content)
+            status, told, answer = await self._wire.post(_to_bytes(body))
         except (TimeoutError, httpx2.HTTPError) as error:
             return _unanswered(error, time.monotonic() - started)
         latency = time.monotonic() - started
@@ -116,20 +116,36 @@ class ModelClient:
         return _refused(httpx2.Response(status, headers=raw, content=answer, request=asked), latency, body)
 
 
-def _read(status: int, told: Headers, content: bytes, latency: float) -> Reply:
-    headers = _told(told)
+def _to_bytes(body: Record) -> bytes:
     try:
-        body = json.loads(content.decode("utf-8", "replace"), strict=False)
+        return msgspec.json.encode(body)
+    except (ValueError, OverflowError):  # half a surrogate pair, a number of more than 64 bits
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _from_bytes(content: bytes) -> Any:
+    """What an answer holds as JSON, read with patience for what is nearly that; None if it is none."""
+    try:
+        return msgspec.json.decode(content)
     except (ValueError, RecursionError):
-        body = None
+        pass
+    try:
+        return json.loads(content.decode("utf-8", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _read(status: int, told: Headers, content: bytes, latency: float) -> Reply:
+    headers, body = _told(told), _from_bytes(content)
     if body is None and _PAGE.match(content):
         detail = f"{AN_HTML_PAGE} came instead of a completion; is the base URL that of an API?"
         return Reply("http_error", latency, detail, status, retryable=True, headers=headers)
-    reply = read_completion(body, status, latency, headers.get("x-request-id"))
-    return replace(reply, headers=headers)
+    return read_completion(body, status, latency, headers.get("x-request-id"), headers)
 
 
-def read_completion(body: Any, status: int, latency: float, request_id: str | None) -> Reply:
+def read_completion(
+    body: Any, status: int, latency: float, request_id: str | None, headers: Mapping[str, str] = MappingProxyType({})
+) -> Reply:
     """A chat completion's body as a reply; what is none may be asked again, and may have been billed."""
     try:
         choice = body["choices"][0]
@@ -140,7 +156,7 @@ def read_completion(body: Any, status: int, latency: float, request_id: str | No
         text, refused = _join(message.get("content"))
     except (KeyError, IndexError, TypeError, AttributeError):
         problem = "the answer is no chat completion"
-        return Reply("http_error", latency, problem, status, retryable=True, maybe_billed=True)
+        return Reply("http_error", latency, problem, status, retryable=True, maybe_billed=True, headers=headers)
     return Reply(
         "answered",
         latency,
@@ -154,6 +170,7 @@ def read_completion(body: Any, status: int, latency: float, request_id: str | No
         tokens_out=tokens_out,
         tokens_cached=min(cached, tokens_in),
         usage_reported=tokens_in > 0,
+        headers=headers,
     )
 
 
@@ -182,8 +199,7 @@ def _tokens(value: Any) -> int:
 def _told(raw: Headers) -> dict[str, str]:
     """What the headers say about limits and the request, by lower-case name; the others cost more than they tell."""
     kept = (b"x-ratelimit", b"retry-after", b"x-request-id")
-    named = [(name.lower(), value) for name, value in raw]
-    return {name.decode(): value.decode("latin-1") for name, value in named if name.startswith(kept)}
+    return {low.decode(): value.decode("latin-1") for name, value in raw if (low := name.lower()).startswith(kept)}
 
 
 def _unanswered(error: Exception, latency: float) -> Reply:

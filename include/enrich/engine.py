@@ -243,7 +243,8 @@ class Engine:
         self._reserved -= 1
         self._settled_one.set()
         self.spent += result.cost
-        self.counts.update({"calls": 1, kind: 1, result.outcome: 1})
+        for counted in ("calls", kind, result.outcome):
+            self.counts[counted] += 1
         if self._ended is not None and parsed is None:
             raise _Stopped("taken", self._ended.problem)
         return Called(inference_id, reply, parsed)

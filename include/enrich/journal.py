@@ -14,7 +14,7 @@ from include.ledger.audit import Answer, Intent, Result
 from include.ledger.record import DeadLetter
 
 GATHER_SECONDS = 0.004
-"""How long the first intent of a group waits for others: a transaction costs about as much as ten rows in it."""
+"""How long the first entry of a group waits for others: a transaction costs about as much as ten rows in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ _Waiting = tuple[Entry, "asyncio.Future[Taken]"]
 class Journal:
     """Commits entries in groups on one thread; `commit` returns when the entry is durable.
 
-    What has ended goes ahead of what is about to leave, in a group of its own and at once: an answer that is here and
-    not yet on record is the only one that a crash makes us pay again. When the ledger fails, every waiting and later
+    What has ended goes ahead of what is about to leave, in a group of its own: an answer that is here and not yet on
+    record is the only one that a crash makes us pay again. When the ledger fails, every waiting and later
     `commit` raises its error, so no call leaves unrecorded.
     """
 
@@ -83,11 +83,13 @@ class Journal:
         future: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
         (self._leaving if isinstance(entry, Intent) else self._ended).append((entry, future))
         self._wake.set()
-        return await asyncio.shield(future)
+        return await future
 
     async def _run(self) -> None:
         while True:
             if self._ended:
+                if not self._closing:
+                    await asyncio.sleep(GATHER_SECONDS)
                 group, self._ended = self._ended, []
             elif self._leaving:
                 if not self._closing:
@@ -111,8 +113,9 @@ class Journal:
         except Exception as error:  # handed to every waiter, which raises it
             self._failure = error
             for _, future in group:
-                future.set_exception(error)
-                future.exception()  # a waiter that was cancelled must not leave a warning
+                if not future.cancelled():
+                    future.set_exception(error)
         else:
             for (_, future), took in zip(group, taken, strict=True):
-                future.set_result(took)
+                if not future.cancelled():
+                    future.set_result(took)

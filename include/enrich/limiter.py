@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 SHORTEST_TURN, LONGEST_TURN = 0.02, 1.0
 """Seconds between two turns at the store: what arrives meanwhile shares the next one."""
 OVERTAKING = 0.03  # seconds within which requests may arrive in another order than they left
+_LATELY, _MOST_AHEAD = 0.8 * AHEAD_SECONDS, 512  # seconds and requests by which it is judged what leaves next
 PATIENCE = 900.0
 """Seconds that a request waits for its place at most; a day's limit that is used up is not waited out."""
 
@@ -271,10 +272,13 @@ class KeyLimiter:
         return grant
 
     def _expected(self) -> list[int]:
-        """The sizes of what will likely leave before the turn after this one."""
-        now = self.clock()
-        lately = [lease.tokens for lease in self._sent if lease.sent > now - 0.2]
-        return [max(lately)] * min(len(lately) // 2, 256) if len(lately) >= 8 else []
+        """The sizes of what will likely leave within the time for which leave ahead is good."""
+        since, lately = self.clock() - _LATELY, list[int]()
+        for lease in reversed(self._sent):
+            if lease.sent <= since:
+                break
+            lately.append(lease.tokens)
+        return [max(lately)] * min(len(lately), _MOST_AHEAD) if len(lately) >= 8 else []
 
     def _read_seen(self) -> list[Seen]:
         found = []

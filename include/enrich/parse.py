@@ -18,6 +18,7 @@ _MOST_STARTS = 200  # places in prose where an object may begin that are tried
 CUT_OFF = "the answer was cut off at the most output tokens it may have"
 _THOUGHT = re.compile(r"\A\s*<think(ing)?>", re.IGNORECASE)
 _THOUGHT_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_DECODER, _ENCODER = json.JSONDecoder(strict=False), json.JSONEncoder(allow_nan=False)
 _BLOCK = re.compile(r"```(?:json)?(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
@@ -57,7 +58,7 @@ def parse_reply(reply: Reply, output: type[BaseModel]) -> Parsed:
         return Parsed("invalid", problem=problem)
     try:
         answer = output.model_validate(found[0]).model_dump(mode="json")
-        json.dumps(answer, allow_nan=False)
+        _ENCODER.encode(answer)
     except ValidationError as error:
         return Parsed("invalid", problem=_in_words(error))
     except ValueError:
@@ -75,27 +76,26 @@ def _without_thoughts(text: str) -> str:
 
 def _find_objects(text: str) -> list[Record]:
     """The JSON objects in a text: the whole of it, else those in code blocks, else the outermost ones in prose."""
-    for candidates in ([text], _BLOCK.findall(text)):
-        objects = [value for value in map(_load, candidates) if value is not None]
-        if objects:
-            return objects
-    return _scan(text)
+    whole = _load(text)
+    if whole is not None:
+        return [whole]
+    return [value for value in map(_load, _BLOCK.findall(text)) if value is not None] or _scan(text)
 
 
 def _load(text: str) -> Record | None:
     try:
-        value = json.loads(text, strict=False)
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
 def _scan(text: str) -> list[Record]:
-    decoder, objects, at, starts = json.JSONDecoder(strict=False), [], text.find("{"), 0
+    objects, at, starts = list[Record](), text.find("{"), 0
     while at != -1 and starts < _MOST_STARTS:
         starts += 1
         try:
-            value, end = decoder.raw_decode(text, at)
+            value, end = _DECODER.raw_decode(text, at)
             objects.append(value)
         except (ValueError, RecursionError):
             end = at + 1

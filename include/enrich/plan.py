@@ -139,14 +139,16 @@ def hold_to_input(answer: Answer, item: Item) -> None:
 
 def estimate_tokens(*texts: str) -> int:
     """Tokens that texts take at most, from their bytes; reported usage corrects it after the call."""
-    return sum(
-        math.ceil(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE for text in texts
-    )
+    return sum(math.ceil(_bytes(text) / BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE for text in texts)
 
 
 def most_tokens(*texts: str) -> int:
     """Tokens that texts can take at the very most: byte-level tokenisers make no token of less than a byte."""
-    return sum(len(text.encode("utf-8", "replace")) + _TOKENS_PER_MESSAGE for text in texts)
+    return sum(_bytes(text) + _TOKENS_PER_MESSAGE for text in texts)
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def is_empty(item: Item) -> bool:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, Connection, Engine, Text, and_, bindparam, select, text
+from sqlalchemy import ARRAY, Connection, Engine, Text, and_, any_, bindparam, select, text
 
 from include.ledger import tables
 from include.ledger.database import copy_rows, to_json, transaction
@@ -246,7 +246,7 @@ def find_dead(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, tupl
     """Cause and detail of open dead letters of this interval, by inference key: these are not asked again unasked."""
     d = tables.dead_letter.c
     query = select(d.inference_key, d.cause, d.detail).where(
-        d.inference_key.in_(list(keys)), d.stage == "enrich", d.status == "open", _same_interval(d, run.interval)
+        d.inference_key == any_(bindparam("keys", list(keys), type_=ARRAY(Text))), d.stage == "enrich", d.status == "open", _same_interval(d, run.interval)
     )
     if run.options.re_infer is not ReInfer.NONE:
         query = query.where(d.run_id == run.run_id)

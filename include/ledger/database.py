@@ -78,8 +78,8 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 def to_json(value: Any) -> str:
     """JSON with times as ISO 8601, money as text, and characters that PostgreSQL refuses made visible."""
-    text = json.dumps(value, ensure_ascii=False, default=_jsonable, allow_nan=False).replace("\\u0000", "\\ufffd")
-    return text.encode("utf-8", "replace").decode("utf-8")
+    text = _ENCODER.encode(value).replace("\\u0000", "\\ufffd")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _jsonable(value: Any) -> Any:
@@ -90,6 +90,9 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, (set, frozenset, tuple)):
         return sorted(value) if isinstance(value, (set, frozenset)) else list(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=_jsonable, allow_nan=False)
 
 
 def copy_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
