@@ -36,7 +36,7 @@ from include.enrich.request import refuse_form
 from include.errors import SystemUnavailable
 from include.ledger import audit, budget, claims, tables
 from include.ledger.audit import Answer, Intent, Result
-from include.ledger.database import transaction
+from include.ledger.database import send, transaction
 from include.models import Origin, Record
 from include.retry import MAX_ATTEMPTS
 
@@ -357,7 +357,9 @@ class _Builder:
                 sent = [replace(intent, batch_job_id=job_id) for intent in self.intents[:taken]]
                 audit.record_intents(connection, run, answering.sending.on_record, sent)
                 self.jobs.append(Job(job_id, "intended", None, self.round))
-            claims.release(connection, {intent.inference_key for intent in self.intents[taken:]}, claims.OF_A_JOB)
+            send(
+                connection, [claims.release({intent.inference_key for intent in self.intents[taken:]}, claims.OF_A_JOB)]
+            )
         if taken < len(self.intents):
             self.full, answering.why_deferred = True, OVER_CEILING
         self.intents, self.tokens, self.bytes, self.chunk = [], 0, 0, self.chunk + 1

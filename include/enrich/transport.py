@@ -79,11 +79,14 @@ class Wire:
         """Status, headers and body; raises what the SDK's client would."""
         if not isinstance(self._transport.client, aiohttp.ClientSession):
             self._transport.client = self._transport.get_client()  # which the SDK's client closes
-        with map_aiohttp_exceptions():
+        try:
             async with self._transport.client.post(
                 self._url, data=content, headers=self._headers, **self._options
             ) as response:
                 return response.status, response.raw_headers, await response.read()
+        except (aiohttp.ClientError, TimeoutError):
+            with map_aiohttp_exceptions():
+                raise
 
 
 async def _without_bearer(request: httpx2.Request) -> None:

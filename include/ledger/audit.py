@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, Connection, Engine, Text, and_, any_, bindparam, select, text
+from sqlalchemy import Connection, Engine, and_, any_, func, select, text
 
 from include.ledger import tables
-from include.ledger.database import copy_rows, to_json, transaction
+from include.ledger.database import Statement, as_text, copy_rows, insertion, to_json, transaction
 from include.ledger.record import record_event
 from include.models import Interval, Origin, Record, ReInfer
 from include.night import Run
@@ -152,7 +152,7 @@ def record_intents(connection: Connection, run: Run, pins: Pins, intents: Sequen
     copy_rows(connection, tables.inference, _INTENT, rows)
 
 
-def record_results(connection: Connection, run: Run, results: Sequence[Result]) -> None:
+def record_results(run: Run, results: Sequence[Result]) -> Statement:
     """Append a group of outcomes, personal values in what came back as tokens; one event seals the group."""
     batch, run_id, secret = uuid4(), run.run_id, run.settings.token_secret
     rows = (
@@ -163,10 +163,10 @@ def record_results(connection: Connection, run: Run, results: Sequence[Result]) 
         )
         for r in results
     )
-    copy_rows(connection, tables.inference_result, _RESULT, rows)
+    return insertion(tables.inference_result, _RESULT, rows)
 
 
-def keep_answers(connection: Connection, run: Run, pins: Pins, answers: Sequence[Answer]) -> None:
+def keep_answers(run: Run, pins: Pins, answers: Sequence[Answer]) -> Statement:
     """Make answers reusable, as pointers to their results; a rule's answer never replaces a model's.
 
     Only a rule's answer is kept itself, personal values in it as tokens: a model's is what its sealed result says.
@@ -177,24 +177,20 @@ def keep_answers(connection: Connection, run: Run, pins: Pins, answers: Sequence
             "input_sha256": a.input_sha256,
             "output": _kept(run, a.output) if a.origin is Origin.RULE else None,
             "origin": a.origin.value,
-            "inference_id": str(a.inference_id) if a.inference_id else None,
+            "inference_id": a.inference_id,
         }
         for a in {answer.inference_key: answer for answer in answers}.values()
     ]
-    connection.execute(_KEEP, {"run_id": run.run_id, "model": pins.model, "own": to_json(own)})
+    return _KEEP, [run.run_id, pins.model, to_json(own)]
 
 
-# One statement for the whole group: a row of parameters for each answer would cost more than the call's own record.
-_KEEP = text(
-    """
+_KEEP = """
 INSERT INTO nightledger.answer (inference_key, input_sha256, output, origin, inference_id, run_id, model)
-SELECT inference_key, input_sha256, nullif(output, 'null'), origin, inference_id, :run_id, :model
-  FROM jsonb_to_recordset(CAST(:own AS jsonb))
-       AS own(inference_key text, input_sha256 text, output jsonb, origin text, inference_id uuid)
+SELECT inference_key, input_sha256, nullif(output, 'null'), origin, inference_id, %s, %s
+  FROM jsonb_to_recordset(%s) AS own(inference_key text, input_sha256 text, output jsonb, origin text, inference_id uuid)
  WHERE origin = 'model' OR NOT EXISTS (SELECT FROM nightledger.answer held
                                         WHERE held.inference_key = own.inference_key AND held.origin = 'model')
  ORDER BY inference_key"""
-)
 
 # The newest answer that may be used, a model's before a rule's. A model's is its sealed result's, to the same question.
 _FIND = text(
@@ -207,12 +203,12 @@ SELECT DISTINCT ON (a.inference_key) a.inference_key, a.input_sha256, coalesce(r
   LEFT JOIN nightledger.inference i ON i.inference_id = r.inference_id AND i.inference_key = a.inference_key
   CROSS JOIN LATERAL (SELECT CASE a.origin WHEN 'rule' THEN a.output IS NOT NULL
       ELSE i.inference_id IS NOT NULL AND coalesce(a.output = r.parsed, r.parsed IS NOT NULL) END) s (sealed)
- WHERE a.inference_key = ANY (:keys)
+ WHERE a.inference_key = ANY (string_to_array(:keys, ','))
    AND CASE :re_infer WHEN 'all' THEN a.run_id = :run_id
                       WHEN 'failed' THEN a.origin = 'model' OR a.run_id = :run_id
                       ELSE a.origin = 'model' OR (u.interval_start, u.interval_end) = (:starts, :ends) END
  ORDER BY a.inference_key, s.sealed DESC, a.origin = 'model' DESC, a.recorded_at DESC"""
-).bindparams(bindparam("keys", type_=ARRAY(Text)))
+)
 
 
 def _kept(run: Run, answer: Record | None) -> Record | None:
@@ -231,7 +227,7 @@ def find_answers(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, A
     An answer that is not what its sealed result says is refused, with event `answer.refused`, and its row asked again.
     """
     when = {"starts": run.interval.start, "ends": run.interval.end}
-    wanted = {"keys": list(keys), "run_id": run.run_id, "re_infer": run.options.re_infer.value, **when}
+    wanted = {"keys": as_text(keys), "run_id": run.run_id, "re_infer": run.options.re_infer.value, **when}
     with transaction(engine) as connection:
         rows = connection.execute(_FIND, wanted).all()
         refused = sorted(row.inference_key for row in rows if not row.sealed)
@@ -246,7 +242,10 @@ def find_dead(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, tupl
     """Cause and detail of open dead letters of this interval, by inference key: these are not asked again unasked."""
     d = tables.dead_letter.c
     query = select(d.inference_key, d.cause, d.detail).where(
-        d.inference_key == any_(bindparam("keys", list(keys), type_=ARRAY(Text))), d.stage == "enrich", d.status == "open", _same_interval(d, run.interval)
+        d.inference_key == any_(func.string_to_array(as_text(keys), ",")),
+        d.stage == "enrich",
+        d.status == "open",
+        _same_interval(d, run.interval),
     )
     if run.options.re_infer is not ReInfer.NONE:
         query = query.where(d.run_id == run.run_id)

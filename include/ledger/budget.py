@@ -14,7 +14,7 @@ from sqlalchemy.types import Numeric, Text
 
 from include.errors import ConfigurationError
 from include.ledger import tables
-from include.ledger.database import transaction
+from include.ledger.database import Statement, transaction
 from include.night import Run
 from include.systems import System
 
@@ -27,9 +27,6 @@ _OPEN = text("SELECT nightledger.open_budget(:scopes, :ceilings)").bindparams(
 _CORRECT = text(
     "SELECT nightledger.correct_budget(:scope, CAST(:ceiling AS numeric), CAST(:spent AS numeric), "
     "CAST(:reserved AS numeric), :why, :actor)"
-)
-_SETTLE = text("SELECT nightledger.settle_budget(:scopes, :released, :paid)").bindparams(
-    bindparam("scopes", type_=ARRAY(Text)), bindparam("released", type_=Numeric), bindparam("paid", type_=Numeric)
 )
 
 
@@ -138,9 +135,9 @@ def reserve(connection: Connection, scopes: Sequence[str], amounts: Sequence[Dec
     return int(connection.scalar(_RESERVE, {"scopes": list(scopes), "amounts": list(amounts)}) or 0)
 
 
-def settle(connection: Connection, scopes: Sequence[str], released: Decimal, paid: Decimal) -> None:
+def settle(scopes: Sequence[str], released: Decimal, paid: Decimal) -> Statement:
     """Give back what was reserved for finished calls and count what they did cost."""
-    connection.execute(_SETTLE, {"scopes": list(scopes), "released": released, "paid": paid})
+    return "SELECT nightledger.settle_budget(%s, %s, %s)", [list(scopes), released, paid]
 
 
 def spent(engine: Engine, scope: str) -> tuple[Decimal, Decimal]:

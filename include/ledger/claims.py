@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger, Text
 
 from include.errors import LedgerUnavailable
-from include.ledger.database import transaction
+from include.ledger.database import Statement, as_text, transaction
 from include.ledger.leases import LEASE_SECONDS, Lease, beating, sweep
 
 log = logging.getLogger(__name__)
@@ -25,9 +25,9 @@ _ALIVE = (
 )
 _CLAIM = text(
     _ALIVE + "INSERT INTO nightledger.claim (inference_key, holder, run_id) "
-    "SELECT key, alive.holder, :run_id FROM alive, unnest(:keys) AS key ORDER BY key "
+    "SELECT key, alive.holder, :run_id FROM alive, unnest(string_to_array(:keys, ',')) AS key ORDER BY key "
     "ON CONFLICT (inference_key) DO NOTHING RETURNING inference_key"
-).bindparams(_KEYS)
+)
 _HELD = text(
     _ALIVE + "SELECT inference_key FROM nightledger.claim JOIN alive USING (holder) WHERE inference_key = ANY (:keys)"
 ).bindparams(_KEYS)
@@ -41,9 +41,7 @@ _HOLD = text(
     f"WHERE (held.holder = 0 AND held.run_id = excluded.run_id) OR held.claimed_at < now() - interval '{_LONGEST_JOB}' "
     "RETURNING inference_key"
 ).bindparams(_KEYS)
-_RELEASE = text("DELETE FROM nightledger.claim WHERE inference_key = ANY (:keys) AND holder = :holder").bindparams(
-    _KEYS
-)
+_RELEASE = "DELETE FROM nightledger.claim WHERE inference_key = ANY (string_to_array(%s, ',')) AND holder = %s"
 _END = text("DELETE FROM nightledger.claim WHERE holder = :holder")
 
 _OTHERS = text(
@@ -95,7 +93,7 @@ class Claimant:
         return ours
 
     def _insert(self, connection: Connection, keys: Collection[str]) -> set[str]:
-        values = {"keys": sorted(keys), "holder": self.holder, "run_id": self.run_id}
+        values = {"keys": as_text(keys), "holder": self.holder, "run_id": self.run_id}
         return set(connection.scalars(_CLAIM, values))
 
     def _bury_dead(self, connection: Connection, keys: Collection[str]) -> bool:
@@ -120,9 +118,9 @@ def hold_for_job(connection: Connection, keys: Collection[str], run_id: str) -> 
     return set(connection.scalars(_HOLD, {"keys": sorted(keys), "run_id": run_id}))
 
 
-def release(connection: Connection, keys: Collection[str], holder: int) -> None:
+def release(keys: Collection[str], holder: int) -> Statement:
     """Give up claims of a holder: the questions have ended. What others hold by now stays theirs."""
-    connection.execute(_RELEASE, {"keys": sorted(keys), "holder": holder})
+    return _RELEASE, [as_text(keys), holder]
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
@@ -22,6 +24,7 @@ _UNHEARD_MS = 60_000
 """Milliseconds after which a connection that nothing comes back on is given up, here and by the kernel."""
 IDLE_MS = 120_000
 """Milliseconds that a transaction may do nothing: a paused process must not keep a lock that others wait for."""
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _PAUSED = "25P03"  # the server ended a transaction that did nothing for too long
 _BEGIN = (
     "SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = 600000; "
@@ -78,14 +81,16 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 def to_json(value: Any) -> str:
     """JSON with times as ISO 8601, money as text, and characters that PostgreSQL refuses made visible."""
-    text = _ENCODER.encode(value).replace("\\u0000", "\\ufffd")
+    text = _ENCODER.encode(value)
+    if "\\u0000" in text:  # and not where it follows a backslash of the text's own
+        text = _NUL.sub(r"\1\\ufffd", text)
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _jsonable(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, Decimal):
+    if isinstance(value, (Decimal, UUID)):
         return str(value)
     if isinstance(value, (set, frozenset, tuple)):
         return sorted(value) if isinstance(value, (set, frozenset)) else list(value)
@@ -93,6 +98,33 @@ def _jsonable(value: Any) -> Any:
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=_jsonable, allow_nan=False)
+
+
+Statement = tuple[str, Sequence[Any]]
+"""SQL with `%s` for each of its values."""
+
+
+def send(connection: Connection, statements: Iterable[Statement]) -> None:
+    """Run statements that give nothing back, all in one trip: each by itself would cost what ten rows of it do."""
+    listed = list(statements)
+    driver: Any = connection.connection.driver_connection
+    with psycopg.ClientCursor(driver) as cursor:
+        cursor.execute("; ".join(sql for sql, _ in listed), [value for _, values in listed for value in values])
+
+
+def as_text(keys: Iterable[str]) -> str:
+    """Keys in order as one text, for `string_to_array(..., ',')`: a list costs 2 microseconds for each key in it."""
+    return ",".join(sorted(keys))
+
+
+def insertion(table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Statement:
+    """Append few rows; many are cheaper by `copy_rows`."""
+    names, target = ", ".join(f'"{name}"' for name in columns), f"nightledger.{table.name}"
+    records = to_json([dict(zip(columns, row, strict=True)) for row in rows])
+    return (
+        f"INSERT INTO {target} ({names}) SELECT {names} FROM jsonb_populate_recordset(NULL::{target}, %s)",
+        [records],
+    )
 
 
 def copy_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:

@@ -29,7 +29,7 @@ from include.gate.gate import gate
 from include.gate.schema import ENRICHED
 from include.ledger.audit import Answer, Intent, Result, keep_answers, record_intents, record_results
 from include.ledger.closing import close_run
-from include.ledger.database import open_engine, transaction
+from include.ledger.database import open_engine, send, transaction
 from include.ledger.record import RowOutcome, open_run, quarantine, record_outcomes
 from include.ledger.schema import SERVICE_ROLE, upgrade
 from include.ledger.verify import verify
@@ -118,9 +118,9 @@ def _fill(ledger: Engine, rows: int, folder: str) -> None:
             with transaction(ledger) as connection:
                 record_intents(connection, night, pins, [_intent(*one) for one in answers])
             with transaction(ledger) as connection:
-                record_results(connection, night, [_result(one) for one in asked])
+                send(connection, [record_results(night, [_result(one) for one in asked])])
                 kept = [Answer(i.inference_key, i.input_sha256, OUTPUT, Origin.MODEL, u) for i, u, _ in answers]
-                keep_answers(connection, night, pins, kept)
+                send(connection, [keep_answers(night, pins, kept)])
             writer.extend(_enriched(item, uid, start) for item, uid, _ in answers)
     approved = gate(night, writer.manifest(run_id, "enriched"))
     for batch in read_chunks(approved, rows=100):

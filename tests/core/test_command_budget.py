@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from include.cli import main
 from include.ledger.budget import open_budgets, reserve, settle, spent
-from include.ledger.database import transaction
+from include.ledger.database import send, transaction
 from tests.core.conftest import Ledger
 
 DAY = "day/crm_lead_scoring/2026-11-20"
@@ -28,7 +28,7 @@ def opened(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     open_budgets(ledger.service, {DAY: Decimal(20), "run/a": Decimal(5)})
     with transaction(ledger.service) as connection:
         reserve(connection, [DAY], [Decimal("0.5")])
-        settle(connection, [DAY], Decimal("0.25"), Decimal(12_000))
+        send(connection, [settle([DAY], Decimal("0.25"), Decimal(12_000))])
 
 
 def said(*command: str) -> tuple[int, str]:

@@ -148,7 +148,9 @@ def killed(bench: Bench) -> None:
         found.append({**stand.finish(stand.start(OURS, rows, concurrency)), "endpoint": stand.stats()})
         twice += found[-1]["endpoint"]["billed_twice"]
         bench.require_all_kept("kill -9", found[-1])
-    note = f"{len(found)} kills, in flight then: {unanswered} by the endpoint, {open_calls} by the ledger; {twice} twice"
+    note = (
+        f"{len(found)} kills, in flight then: {unanswered} by the endpoint, {open_calls} by the ledger; {twice} twice"
+    )
     facts = {**found[-1], "unanswered": unanswered, "open_calls": open_calls, "twice": twice}
     bench.table.add("kill -9", OURS, facts, note=note)
     most = MOST_TWICE * unanswered

@@ -24,7 +24,7 @@ from include.enrich.preview_usage import Usage, find_usage
 from include.enrich.prices import find_price
 from include.enrich.prompt import load_prompt
 from include.ledger.audit import Intent, Result
-from include.ledger.database import transaction
+from include.ledger.database import send, transaction
 from include.models import Record
 from include.night import Night
 from include.report.facts import collect
@@ -155,7 +155,7 @@ def test_what_was_recorded_before_it_was_bounded_spoils_no_plan(
         result = bill(intent, reply, None, PRICE, 0.0, max_output=50)
         with transaction(night.ledger) as connection:
             record_intents(connection, night, pins, [intent])
-            record_results(connection, night, [replace(result, outcome="ok")])
+            send(connection, [record_results(night, [replace(result, outcome="ok")])])
         if tokens == CLAIMED:
             with ledger.owner.begin() as connection:
                 connection.execute(text("SET LOCAL session_replication_role = replica"))

@@ -266,7 +266,7 @@ def test_every_ceiling_is_held_against_what_is_spent_already(night_of: NightOf) 
     day = next(scope for scope in scopes if scope.startswith("day/"))
     with night.ledger.begin() as connection:
         budget.reserve(connection, [day], [Decimal(3)])
-        budget.settle(connection, [day], Decimal(1), Decimal("12.5"))
+        send(connection, [budget.settle([day], Decimal(1), Decimal("12.5"))])
     rooms = {room.scope.partition("/")[0]: room for room in find_rooms(night, nights)}
     assert (rooms["run"].expected, rooms["run"].is_kept) == (4, True)
     assert (rooms["day"].used, rooms["day"].expected, rooms["day"].is_kept) == (Decimal("14.5"), 6, False)

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from include.gate.schema import ENRICHED
 from include.ledger.audit import Result, record_results
-from include.ledger.database import transaction
+from include.ledger.database import send, transaction
 from include.ledger.record import record_manifest
 from include.models import Manifest, Record
 from include.night import Night
@@ -60,7 +60,7 @@ def stage_enriched(
             results.append(_result(UUID(row["inference_id"]), output))
     if origin == "model":
         with transaction(night.ledger) as connection:
-            record_results(connection, night, results)
+            send(connection, [record_results(night, results)])
     manifest = writer.manifest(night.run_id, "enriched")
     record_manifest(night.ledger, manifest)
     return manifest

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from include.ledger import tables
 from include.ledger.audit import Intent, Pins, Result, record_intents, record_results
-from include.ledger.database import copy_rows, transaction
+from include.ledger.database import copy_rows, send, transaction
 from include.ledger.record import RowOutcome, quarantine, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, RejectedRow
 from include.night import Night
@@ -86,7 +86,7 @@ def ask(
     with transaction(night.ledger) as connection:
         record_intents(connection, night, PINS, intents)
         if answered:
-            record_results(connection, night, results)
+            send(connection, [record_results(night, results)])
     return ids
 
 

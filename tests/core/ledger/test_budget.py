@@ -26,7 +26,7 @@ from include.ledger.budget import (
     settle,
     spent,
 )
-from include.ledger.database import open_engine, transaction
+from include.ledger.database import open_engine, send, transaction
 from include.ledger.verify import verify
 from include.models import RunOptions
 from include.night import Night
@@ -49,7 +49,7 @@ def test_sixty_four_at_once_spend_no_more_than_one_and_nearly_all_of_it(ledger: 
                 if not reserve(connection, scopes, [most]):
                     break
             with transaction(engine) as connection:
-                settle(connection, scopes, most, cost)
+                send(connection, [settle(scopes, most, cost)])
             with lock:
                 paid.append(cost)
         engine.dispose()
@@ -83,7 +83,7 @@ def test_scopes_in_any_order_never_wait_in_a_ring(ledger: Ledger) -> None:
             for _ in range(60):
                 with transaction(engine) as connection:
                     reserve(connection, order, [ONE])
-                    settle(connection, order, ONE, ONE)
+                    send(connection, [settle(order, ONE, ONE)])
         except BaseException as error:
             failed.append(error)
         engine.dispose()
@@ -120,7 +120,7 @@ def test_a_correction_is_at_once_in_force_and_on_the_chain(ledger: Ledger) -> No
     scopes = open_budgets(ledger.service, {"run/a": ONE})
     with transaction(ledger.service) as connection:
         reserve(connection, scopes, [ONE])
-        settle(connection, scopes, Decimal(0), Decimal("12000"))
+        send(connection, [settle(scopes, Decimal(0), Decimal("12000"))])
     change = Correction(spent=Decimal("0.02"), ceiling=Decimal(2), why="the endpoint told 2e9 tokens")
     correct(ledger.service, "run/a", change, "ada")
     assert spent(ledger.service, "run/a") == (Decimal("0.02"), ONE)
@@ -140,7 +140,7 @@ def test_what_was_corrected_while_calls_were_out_is_never_given_back_twice(ledge
         reserve(connection, scopes, [ONE])
     correct(ledger.service, "run/a", Correction(reserved=Decimal(0), why="all processes are gone"), "ada")
     with transaction(ledger.service) as connection:
-        settle(connection, scopes, ONE, Decimal("0.5"))
+        send(connection, [settle(scopes, ONE, Decimal("0.5"))])
     assert spent(ledger.service, "run/a") == (Decimal("0.5"), 0)
 
 

@@ -22,7 +22,7 @@ from include.ledger.audit import (
     record_intents,
     record_results,
 )
-from include.ledger.database import copy_rows, merge_rows, open_engine, to_json, transaction
+from include.ledger.database import copy_rows, merge_rows, open_engine, send, to_json, transaction
 from include.ledger.record import (
     find_manifest,
     finished_snapshot,
@@ -190,8 +190,8 @@ def test_answers_are_kept_with_tokens_but_for_the_fields_that_are_there_to_hold_
         record_intents(
             connection, night, pins, [Intent(uid, "r", "k", "key", [{"content": said}], "ask", 1, 1, Decimal(0))]
         )
-        record_results(connection, night, [result])
-        keep_answers(connection, night, pins, [Answer("key", "s", output, Origin.MODEL, uid)])
+        send(connection, [record_results(night, [result])])
+        send(connection, [keep_answers(night, pins, [Answer("key", "s", output, Origin.MODEL, uid)])])
         found = connection.execute(
             text("SELECT messages, detail, raw_text, parsed FROM inference JOIN inference_result USING (inference_id)")
         ).one()

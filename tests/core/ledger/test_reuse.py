@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from include.ledger.audit import Answer, Intent, Result, find_answers, keep_answers, record_intents, record_results
-from include.ledger.database import transaction
+from include.ledger.database import send, transaction
 from include.models import Mode, Origin, Record, ReInfer, RunOptions
 from include.night import Night
 from tests.core.conftest import Ledger, MakeNight
@@ -29,14 +29,14 @@ def answered(night: Night, key: str = "k", output: Record = OUTPUT, outcome: str
     result = Result(uid, outcome, None, 200, "m", "r", "{}", output, 4, 1, 0, cost, "2026-01-01", 9, 1)
     with transaction(night.ledger) as connection:
         record_intents(connection, night, PINS, [intent])
-        record_results(connection, night, [result])
-        keep_answers(connection, night, PINS, [Answer(key, "i" * 64, output, Origin.MODEL, uid)])
+        send(connection, [record_results(night, [result])])
+        send(connection, [keep_answers(night, PINS, [Answer(key, "i" * 64, output, Origin.MODEL, uid)])])
     return uid
 
 
 def by_rule(night: Night, key: str = "k", output: Record = OUTPUT) -> None:
     with transaction(night.ledger) as connection:
-        keep_answers(connection, night, PINS, [Answer(key, "i" * 64, output, Origin.RULE, None)])
+        send(connection, [keep_answers(night, PINS, [Answer(key, "i" * 64, output, Origin.RULE, None)])])
 
 
 def found(night: Night, **options: Any) -> dict[str, Answer]:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 from include.errors import ConfigurationError, LedgerOutdated
 from include.ledger import tables
 from include.ledger.audit import Answer, keep_answers
-from include.ledger.database import open_engine, transaction
+from include.ledger.database import open_engine, send, transaction
 from include.ledger.schema import (
     APPEND_ONLY,
     PASSING,
@@ -39,7 +39,7 @@ def night(make_night: MakeNight) -> Night:
     ids = ask(made, rows_of(1))
     decide(made, rows_of(1), inferences=ids)
     with transaction(made.ledger) as connection:
-        keep_answers(connection, made, PINS, [Answer("key", "i" * 64, {}, Origin.MODEL, ids[0])])
+        send(connection, [keep_answers(made, PINS, [Answer("key", "i" * 64, {}, Origin.MODEL, ids[0])])])
     return made
 
 

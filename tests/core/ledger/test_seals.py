@@ -16,7 +16,7 @@ from include.ledger import dead_letters, quarantine, tables
 from include.ledger.audit import Answer, keep_answers
 from include.ledger.budget import open_budgets
 from include.ledger.closing import close_run
-from include.ledger.database import transaction
+from include.ledger.database import send, transaction
 from include.ledger.dead_letters import Selection
 from include.ledger.heads import export_head, read_heads
 from include.ledger.record import DeadLetter, bury, record_event
@@ -40,7 +40,7 @@ def run_night(make_night: MakeNight, **more: Any) -> Night:
     with transaction(night.ledger) as connection:
         said = {"score": 80, "tier": "hot"}
         answers = [Answer(f"key-{row}", "i" * 64, said, Origin.MODEL, uid) for row, uid in zip(rows, ids, strict=True)]
-        keep_answers(connection, night, PINS, answers)
+        send(connection, [keep_answers(night, PINS, answers)])
         for table, values in _others(night).items():
             new = insert(tables.metadata.tables[f"nightledger.{table}"]).values(values)
             connection.execute(new.on_conflict_do_nothing())
