@@ -27,7 +27,12 @@ def canonical(value: Any) -> str:
 
 def digest(value: Any) -> str:
     """sha256 of the canonical form, as hex."""
-    return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
+    return digest_of(canonical(value))
+
+
+def digest_of(text: str) -> str:
+    """sha256 of a text that is a canonical form, as hex."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def mask(record: Mapping[str, Any], personal: Iterable[str], secret: str) -> Record:

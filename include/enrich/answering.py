@@ -16,6 +16,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TypeVar
 
+import uvloop
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import func, select
 
@@ -100,7 +101,7 @@ class Answering:
             _rarely_swept(),
         ):
             self.holder = ours.holder
-            asyncio.run(self._ask(items, ours))
+            uvloop.run(self._ask(items, ours))
 
     async def _ask(self, items: Iterator[Item], ours: Claimant) -> None:
         async with AsyncExitStack() as stack:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from include.canonical import canonical, digest
+from include.canonical import canonical, digest_of
 from include.enrich.prompt import Prompt
 from include.errors import ContractBroken
 from include.ledger.audit import Answer, Pins
@@ -110,12 +110,9 @@ def make_item(run: Run, pins: Pins, row: Record) -> Item:
 
 def address(pins: Pins, row_id: str, row_key: str, lineage: str, seen: Record, record: Record) -> Item:
     """A row under its inference key: contract, prompt, model, parameters and what the model sees."""
-    content = canonical(seen)
-    parameters = pins.parameters
-    if "token_limit" in parameters:  # the same limit by another name
-        parameters = {name: value for name, value in parameters.items() if name != "token_limit"}
-    asked = [pins.contract_hash, pins.prompt_hash, pins.model, parameters, content]
-    return Item(row_id, row_key, lineage, seen, digest(asked), digest(content), record)
+    content = canonical(canonical(seen))
+    key = digest_of(f"{pins.asked[:-1]},{content}]")
+    return Item(row_id, row_key, lineage, seen, key, digest_of(content), record)
 
 
 def group(items: Iterable[Item]) -> dict[str, list[Item]]:

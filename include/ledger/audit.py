@@ -7,11 +7,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, and_, any_, func, select, text
 
+from include.canonical import canonical
 from include.ledger import tables
 from include.ledger.database import Statement, as_text, copy_rows, insertion, to_json, transaction
 from include.ledger.record import record_event
@@ -78,7 +80,7 @@ class Answer:
     recorded_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pins:
     """What one run asks with, the same for every row of it (invariant I7)."""
 
@@ -87,6 +89,13 @@ class Pins:
     model: str
     parameters: Record
     contract_hash: str
+
+    @cached_property
+    def asked(self) -> str:
+        """The part of every inference key that is the same for all rows, as canonical JSON: a list of four."""
+        parameters = {name: value for name, value in self.parameters.items() if name != "token_limit"}
+        # `token_limit` says under which name the same limit is sent
+        return canonical([self.contract_hash, self.prompt_hash, self.model, parameters])
 
 
 _INTENT = [
@@ -187,7 +196,8 @@ def keep_answers(run: Run, pins: Pins, answers: Sequence[Answer]) -> Statement:
 _KEEP = """
 INSERT INTO nightledger.answer (inference_key, input_sha256, output, origin, inference_id, run_id, model)
 SELECT inference_key, input_sha256, nullif(output, 'null'), origin, inference_id, %s, %s
-  FROM jsonb_to_recordset(%s) AS own(inference_key text, input_sha256 text, output jsonb, origin text, inference_id uuid)
+  FROM jsonb_to_recordset(%s)
+       AS own(inference_key text, input_sha256 text, output jsonb, origin text, inference_id uuid)
  WHERE origin = 'model' OR NOT EXISTS (SELECT FROM nightledger.answer held
                                         WHERE held.inference_key = own.inference_key AND held.origin = 'model')
  ORDER BY inference_key"""

@@ -16,6 +16,7 @@ from include.enrich.preview_capacity import Load, find_minutes, merge, name_limi
 from include.enrich.preview_span import Room, add_up, cut, find_rooms
 from include.errors import ConfigurationError
 from include.ledger import budget
+from include.ledger.database import send
 from include.models import Interval, Mode, Record, ReInfer, RunOptions
 from include.night import Night
 from include.settings import ROOT
