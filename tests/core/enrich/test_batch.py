@@ -330,9 +330,10 @@ def test_what_another_run_asks_after_a_quota_was_used_up_is_not_asked_twice(
     sandbox.fail("model", http_500=0.3)
     night, other = batch_of(), batch_of(day=1)
     good = stage(night)
-    with monkeypatch.context() as patch, pytest.raises(QuotaUsedUp):
-        patch.setattr("include.enrich.batch_client.read_item", no_credit)
+    monkeypatch.setattr("include.enrich.batch_client.read_item", no_credit)
+    with pytest.raises(QuotaUsedUp):
         enrich(night, good)
+    monkeypatch.setattr("include.enrich.batch_client.read_item", read_item)
     sandbox.fail("model")
     unanswered = "SELECT inference_key FROM inference JOIN inference_result USING (inference_id) WHERE outcome <> 'ok'"
     keys = {key for (key,) in rows(ledger, unanswered)}
