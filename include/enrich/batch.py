@@ -6,8 +6,6 @@ go on, and a crash anywhere loses nothing and submits nothing twice.
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import json
 import logging
 import tempfile
@@ -396,16 +394,3 @@ class _Builder:
         if taken < len(self.intents):
             self.full, answering.why_deferred = True, OVER_CEILING
         self.intents, self.tokens, self.bytes, self.chunk = [], 0, 0, self.chunk + 1
-
-
-def run_to_the_end(batching: Batching) -> None:
-    """Advance until all has ended, waiting between two looks; for the command line, where nobody can defer."""
-
-    async def go() -> None:
-        seconds = batching.answering.system.batch_poll_seconds
-        for look in itertools.count():
-            await asyncio.sleep(seconds if look else 0)
-            if not await batching.advance():
-                return
-
-    asyncio.run(go())

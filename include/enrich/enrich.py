@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -13,7 +14,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from include.enrich.answering import CHUNK_ROWS, NOT_ASKED, Answering, letter_of, prepare, take
-from include.enrich.batch import Batching, run_to_the_end
+from include.enrich.batch import Batching
 from include.enrich.engine import DOWN
 from include.enrich.plan import Item, hold_to_input, make_item, pin
 from include.enrich.prompt import load_prompt
@@ -151,10 +152,16 @@ def enrich(night: Night, good: Manifest) -> Manifest:
     """
     work = begin(night, good)
     if night.engine == "batch":
-        run_to_the_end(work.batching())
+        _run_to_the_end(work.batching())
     else:
         work.ask()
     return work.finish()
+
+
+def _run_to_the_end(batching: Batching) -> None:
+    """Advance until all has ended, waiting between two looks; for the command line, where nobody can defer."""
+    while asyncio.run(batching.advance()):
+        time.sleep(batching.answering.system.batch_poll_seconds)
 
 
 def _hold_to_run(night: Night, pins: Pins) -> None:
