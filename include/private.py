@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from upath import UPath
 
-from include.storage import reach
+from include.storage import open_object, reach
 
 FOLDER, FILE = 0o700, 0o600
 
@@ -42,10 +42,10 @@ def close_folder(folder: Path | UPath, mode: int = FOLDER) -> None:
 
 
 def open_file(file: Path | UPath, mode: str, **more: Any) -> IO[Any]:
-    """Open a file for writing, as `open` does; `more` is passed on."""
+    """Open a file for writing, as `open` does; `more` is passed on. Raises as `open_object` for an object store."""
     place = _local(file)
     if place is None:
-        return file.open(mode, **more)
+        return open_object(file, mode, **more)
     return open(place, mode, opener=_open_private, **more)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
@@ -33,6 +34,23 @@ class _UnknownHost(paramiko.SSHException):
 class _Refuse(paramiko.MissingHostKeyPolicy):
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
         raise _UnknownHost(hostname)
+
+
+class _Session(paramiko.SFTPClient):
+    """Requests leave together, as soon as somebody waits for an answer: one packet for many, not one for each.
+
+    For one thread: paramiko's own prefetching, which asks from another one, must not be used on it.
+    """
+
+    _held = b""
+
+    def _write_all(self, out: bytes) -> None:
+        self._held += out
+
+    def _read_packet(self) -> tuple[int, bytes]:
+        held, self._held = self._held, b""
+        super()._write_all(held)  # type: ignore[misc]
+        return super()._read_packet()  # type: ignore[misc, no-any-return]
 
 
 @contextmanager
@@ -86,7 +104,9 @@ def _connect(
         client = _client(connection)
         try:
             client.connect(**arguments)
-            return client, client.open_sftp()
+            transport: Any = client.get_transport()
+            transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a request waits for an answer
+            return client, cast("_Session", _Session.from_transport(transport))
         except (paramiko.SSHException, OSError, EOFError) as error:
             client.close()  # its thread would keep the socket, and servers count those that are not logged in
             known = _cause(connection, error)

@@ -15,6 +15,7 @@ from upath import UPath
 from include.errors import ContractBroken
 from include.models import Manifest, Record
 from include.private import open_file
+from include.storage import reaching
 from include.use_case import Kind
 
 ARROW: Mapping[Kind, pa.DataType] = {
@@ -46,8 +47,8 @@ class _Digesting:
 
     def close(self) -> None:
         if not self.closed:
-            self._handle.close()
             self.closed = True
+            self._handle.close()
 
     def hexdigest(self) -> str:
         return self._sha.hexdigest()
@@ -132,13 +133,17 @@ def read_schema(manifest: Manifest) -> pa.Schema:
 def opened(manifest: Manifest) -> Iterator[pq.ParquetFile]:
     """The staged file, proven to be the one that the manifest describes before anything of it is read.
 
-    Raises ContractBroken if it is gone, damaged, or was changed since it was written, also while it is being read.
+    Raises ContractBroken if it is gone, damaged, or was changed since it was written, also while it is being read, and
+    as `reaching` for an object store.
     """
+    path = UPath(manifest.uri)
     try:
-        with UPath(manifest.uri).open("rb") as handle:
-            state = _prove(manifest, handle)
-            yield pq.ParquetFile(handle)
-        if _state(manifest) != state:
+        with reaching(path, "read"):
+            with path.open("rb") as handle:
+                state = _prove(manifest, handle)
+                yield pq.ParquetFile(handle)
+            now = _state(manifest)
+        if now != state:
             raise _broken(manifest, "the staged file was changed while it was read")
     except FileNotFoundError as error:
         raise _broken(manifest, "the staged file is gone") from error

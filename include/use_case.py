@@ -129,8 +129,9 @@ class Failover:
 class ModelChoice:
     """Which model is asked, through which system of the registry, with which pinned parameters and prompt version.
 
-    `failover` names the models that are asked in turn for rows that the one before could not answer because it is down;
-    their answers are kept under their own name, so that the first model is asked again when the input comes again.
+    `failover` names the models that are asked in turn for rows that the one before could not answer because it is down
+    or its account's quota is used up; their answers are kept under their own name, so that the first model is asked
+    again when the input comes again.
     """
 
     system: str

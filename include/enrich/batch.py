@@ -6,8 +6,6 @@ go on, and a crash anywhere loses nothing and submits nothing twice.
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import json
 import logging
 import tempfile
@@ -24,11 +22,18 @@ from sqlalchemy import func, select, text, update
 
 from include.enrich.answering import CHUNK_ROWS, Answering, take
 from include.enrich.asking import Ending, Settled
-from include.enrich.batch_client import BatchClient, BatchItem, BatchState
+from include.enrich.batch_client import (
+    QUOTA_USED_UP,
+    BatchClient,
+    BatchItem,
+    BatchState,
+    is_quota_code,
+    unpaid_item,
+)
 from include.enrich.billing import bill
-from include.enrich.client import Reply
+from include.enrich.client import Reply, quota_used_up
 from include.enrich.engine import OVER_CEILING
-from include.enrich.journal import Closed, Entry
+from include.enrich.journal import Closed, Ended, Entry
 from include.enrich.parse import CUT_OFF, parse_reply
 from include.enrich.plan import Item, Question, group, hold_to_input, is_empty
 from include.enrich.prices import Price, assume_price
@@ -49,7 +54,8 @@ _TRIED = text(
     """
 SELECT DISTINCT ON (i.inference_key) i.inference_key, r.outcome, r.detail, r.raw_text,
        count(*) FILTER (WHERE r.outcome IN ('invalid', 'empty')) OVER w AS unusable,
-       count(*) FILTER (WHERE r.outcome IN ('http_error', 'timeout', 'cancelled')) OVER w AS failed
+       count(*) FILTER (WHERE r.outcome IN ('http_error', 'timeout', 'cancelled')
+                          AND NOT starts_with(coalesce(r.detail, ''), :quota)) OVER w AS failed
   FROM nightledger.inference i JOIN nightledger.inference_result r USING (inference_id)
  WHERE i.run_id = :run_id AND i.batch_job_id IS NOT NULL AND i.inference_key = ANY (:keys)
 WINDOW w AS (PARTITION BY i.inference_key)
@@ -90,16 +96,19 @@ class Batching:
     async def advance(self) -> list[str]:
         """Land what is done and submit what is open; returns the provider's ids to wait for, none when all has ended.
 
-        Raises SystemUnavailable when the provider cannot be reached; calling again goes on where it stopped.
+        Raises SystemUnavailable when the provider cannot be reached, and QuotaUsedUp when it says so of a batch or an
+        item, once all that has ended is on record; calling again goes on where it stopped.
         """
         async with BatchClient(self.answering.endpoint) as client:
-            waiting = []
+            waiting, quota = [], ""
             for job in self._jobs("intended", "submitted"):
                 state = await self._state_of(client, job)
                 if state.ended:
-                    await self._land(client, job, state)
+                    quota = await self._land(client, job, state) or quota
                 else:
                     waiting.append(state.batch_id)
+            if quota:
+                raise quota_used_up(quota)
             if not waiting:
                 for job in self._plan(self.items()):
                     waiting.append((await self._submit(client, job)).batch_id)
@@ -151,12 +160,25 @@ class Batching:
 
     def _write_requests(self, job: Job, file: Path) -> None:
         system = {"role": "system", "content": self.answering.sending.system_text}
-        request = self.answering.request()
+        request, rows = self.answering.request(), self._open_items(job)
+        self._fill_in(rows)
         with file.open("w", encoding="utf-8") as lines:
-            for row in self._open_items(job):
+            for row in rows:
                 body = {**request, "messages": [system, *row["messages"]]}
                 line = {"custom_id": str(row["inference_id"]), "method": "POST", "url": "/v1/chat/completions"}
                 lines.write(json.dumps({**line, "body": body}, ensure_ascii=False) + "\n")
+
+    def _fill_in(self, rows: Sequence[Record]) -> None:
+        """Put the question in the place of its copy on record where that has tokens, as a live call would send it.
+
+        An earlier answer that is quoted to ask again is on record only, so it keeps its tokens.
+        """
+        hidden = {row["inference_key"]: row for row in rows if "token:" in str(row["messages"][0]["content"])}
+        for item in self.items() if hidden else ():
+            row = hidden.pop(item.inference_key, None)
+            if row is not None:
+                first, *more = row["messages"]
+                row["messages"] = [{**first, "content": self.answering.prompt.render(item.seen)}, *more]
 
     def _open_items(self, job: Job) -> list[Record]:
         with transaction(self.answering.run.ledger) as connection:
@@ -169,11 +191,14 @@ class Batching:
 
     # Landing
 
-    async def _land(self, client: BatchClient, job: Job, state: BatchState) -> None:
-        """Put every item's result on record; an item in no file failed, one that nobody sent is counted and left."""
+    async def _land(self, client: BatchClient, job: Job, state: BatchState) -> str:
+        """Put every item's result on record; an item in no file failed, one that nobody sent is counted and left.
+
+        Returns what was said if the account's quota is used up, else nothing. Its questions are free for any other run.
+        """
         open_items = {str(row["inference_id"]): row for row in self._open_items(job)}
         counts: Counter[str] = Counter(items=len(open_items))
-        landed, entries = set[str](), list[Entry]()
+        landed, entries, unpaid = set[str](), list[Entry](), dict[str, str]()
         price = self._price()
         for file in filter(None, (state.output_file, state.error_file)):
             async for item in client.lines(file):
@@ -183,12 +208,17 @@ class Batching:
                     continue
                 landed.add(str(item.custom_id))
                 entries.append(self._close(row, item, price, counts))
+                if item.quota:
+                    unpaid[row["inference_key"]] = item.quota
                 if len(entries) >= _COMMIT:
                     self.answering.commit(entries)
                     entries = []
+        lost = self._lost(state)
         for name in open_items.keys() - landed:
-            entries.append(self._close(open_items[name], BatchItem(name, self._lost(state)), price, counts))
-        self.answering.commit(entries)
+            entries.append(self._close(open_items[name], replace(lost, custom_id=name), price, counts))
+            if lost.quota:
+                unpaid[open_items[name]["inference_key"]] = lost.quota
+        self.answering.commit([*entries, *map(Ended, unpaid)])
         status = {"completed": "landed", "expired": "landed"}.get(state.status, state.status)
         detail = "; ".join(state.problems)[:500] or None
         self._note(job, status=status, provider_status=state.status, detail=detail, counts=dict(counts))
@@ -196,16 +226,19 @@ class Batching:
         log.info("batch %s landed as %s: %s", state.batch_id, state.status, dict(counts))
         if counts["form"] and not counts["ok"]:
             raise refuse_form(self.answering.system, self.answering.sending, "every item of a batch")
+        return next(iter(unpaid.values()), "")
 
-    def _lost(self, state: BatchState) -> Reply:
+    def _lost(self, state: BatchState) -> BatchItem:
         """What is on record for an item that is in no file."""
         if state.status == "failed":  # validation failed: nothing was asked
             why = state.problems[0].partition(":")[0] if state.problems else "failed"
-            return Reply("http_error", 0.0, f"the batch was not accepted: {why}", retryable=True)
+            if is_quota_code(why):
+                return unpaid_item(None, why)
+            return BatchItem(None, Reply("http_error", 0.0, f"the batch was not accepted: {why}", retryable=True))
         if state.status == "cancelled":
-            return Reply("cancelled", 0.0, "the batch was cancelled", retryable=True)
+            return BatchItem(None, Reply("cancelled", 0.0, "the batch was cancelled", retryable=True))
         detail = "the provider's files do not name it"
-        return Reply("http_error", 0.0, detail, retryable=True, maybe_billed=True)
+        return BatchItem(None, Reply("http_error", 0.0, detail, retryable=True, maybe_billed=True))
 
     def _close(self, row: Record, item: BatchItem, price: Price, counts: Counter[str]) -> Closed:
         reply, output = item.reply, self.answering.output
@@ -253,10 +286,10 @@ class Batching:
         """What became of each key in earlier rounds; keys that somebody else is asking are left out."""
         run = self.answering.run
         with transaction(run.ledger) as connection:
-            values = {"run_id": run.run_id, "keys": sorted(groups)}
+            values = {"run_id": run.run_id, "keys": sorted(groups), "quota": QUOTA_USED_UP}
             found = {row["inference_key"]: dict(row) for row in connection.execute(_TRIED, values).mappings()}
-            mine = claims.hold_for_job(connection, groups.keys() - found.keys(), run.run_id)
-        return {key: found.get(key, {}) for key in groups if key in found or key in mine}
+            mine = claims.hold_for_job(connection, groups.keys(), run.run_id)
+        return {key: found.get(key, {}) for key in groups if key in mine}
 
     def _decide(self, item: Item, tried: Record, number: int, builder: _Builder) -> None:
         """Ask, ask again with the problem named, or end."""
@@ -363,16 +396,3 @@ class _Builder:
         if taken < len(self.intents):
             self.full, answering.why_deferred = True, OVER_CEILING
         self.intents, self.tokens, self.bytes, self.chunk = [], 0, 0, self.chunk + 1
-
-
-def run_to_the_end(batching: Batching) -> None:
-    """Advance until all has ended, waiting between two looks; for the command line, where nobody can defer."""
-
-    async def go() -> None:
-        seconds = batching.answering.system.batch_poll_seconds
-        for look in itertools.count():
-            await asyncio.sleep(seconds if look else 0)
-            if not await batching.advance():
-                return
-
-    asyncio.run(go())

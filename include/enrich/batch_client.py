@@ -24,6 +24,8 @@ from include.retry import MAX_ATTEMPTS, wait_seconds
 T = TypeVar("T")
 FINGERPRINT = "nightledger_job"
 """Metadata key under which a batch carries the ledger's id of its job, so that it can be found again."""
+QUOTA_USED_UP = "the account's quota is used up"
+"""How the detail of an item begins that was not answered for this reason, which is no failed try of its question."""
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _SECONDS = 120.0
 _PIECE = 2**16
@@ -54,6 +56,8 @@ class BatchItem:
 
     custom_id: str | None
     reply: Reply
+    quota: str = ""
+    """What the provider said if the account's quota is used up: then no other item helps either."""
 
 
 class BatchClient:
@@ -146,6 +150,8 @@ def read_item(line: bytes | str) -> BatchItem:
         return BatchItem(None, Reply("http_error", 0.0, "a line of the provider's file names no request"))
     if not isinstance(response, dict):
         code = str(_within(error, "code") or "no response")[:_CODE]
+        if is_quota_code(code):
+            return unpaid_item(name, code)
         return BatchItem(name, Reply("http_error", 0.0, f"not answered: {code}", retryable=True))
     told = response.get("status_code")
     status = told if isinstance(told, int) else 0
@@ -154,11 +160,23 @@ def read_item(line: bytes | str) -> BatchItem:
     inner = _within(response.get("body"), "error")
     said = inner if isinstance(inner, dict) else {}
     detail = f"{status} {str(said.get('code') or said.get('type') or '')[:_CODE]}".strip()
+    if is_quota(status, said):
+        return unpaid_item(name, detail, status)
     may_help = status >= 500 or status in (408, 409, 429)
     return BatchItem(
         name,
         Reply("http_error", 0.0, detail, status, retryable=may_help, cause=find_cause(status, said, {})),
     )
+
+
+def is_quota_code(code: str) -> bool:
+    """Whether a code that comes without an HTTP status says that the account's quota is used up."""
+    return is_quota(429, {"code": code})
+
+
+def unpaid_item(name: str | None, detail: str, status: int | None = None) -> BatchItem:
+    """An item that was not answered since the account's quota is used up."""
+    return BatchItem(name, Reply("http_error", 0.0, f"{QUOTA_USED_UP} ({detail})", status), quota=detail)
 
 
 def _within(value: Any, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -13,11 +14,12 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from include.enrich.answering import CHUNK_ROWS, NOT_ASKED, Answering, letter_of, prepare, take
-from include.enrich.batch import Batching, run_to_the_end
+from include.enrich.batch import Batching
+from include.enrich.engine import DOWN
 from include.enrich.plan import Item, hold_to_input, make_item, pin
 from include.enrich.prompt import load_prompt
 from include.enrich.shards import require_engine, shard_name
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, QuotaUsedUp
 from include.gate.schema import ENRICHED
 from include.ledger import audit, tables
 from include.ledger.audit import Answer, Pins
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Work:
-    """One shard's enrichment, begun; `chain` is the pinned model and those that take over while it is down."""
+    """One shard's enrichment, begun; `chain` is the pinned model and those that take over while it cannot answer."""
 
     night: Night
     good: Manifest
@@ -49,13 +51,22 @@ class Work:
         return (make_item(self.night, self.answering.pins, row) for row in self._rows())
 
     def ask(self) -> None:
-        """Ask the pinned model, then the next one for what is open because a model is down."""
+        """Ask the pinned model, then the next one for what is open because a model is down or its quota used up.
+
+        Raises QuotaUsedUp where no model comes next.
+        """
         for place, answering in enumerate(self.chain):
-            answering.ask(self.items() if place == 0 else self._open_items(place))
-            if not answering.given_up:
-                return
-            if answering.has_next:
-                self._fail_over(answering, self.chain[place + 1])
+            why = DOWN
+            try:
+                answering.ask(self.items() if place == 0 else self._open_items(place))
+            except QuotaUsedUp as error:
+                if not answering.has_next:
+                    raise
+                why = error.problem
+            else:
+                if not answering.given_up:
+                    return
+            self._fail_over(place, why)
 
     def batching(self) -> Batching:
         """The same work through the provider's batch API."""
@@ -97,9 +108,11 @@ class Work:
     def _rows(self) -> Iterator[Record]:
         return read_rows(self.good, rows=self.night.settings.chunk_rows)
 
-    def _fail_over(self, down: Answering, next_one: Answering) -> None:
-        said = {"from": down.pins.model, "to": next_one.pins.model, "rows": down.given_up}
-        log.warning("%s is down; %d questions go to %s", *(said[name] for name in ("from", "rows", "to")))
+    def _fail_over(self, place: int, why: str) -> None:
+        """Put on record that the next model takes over, from which one and why, and how many rows are open."""
+        failed, following = (self.chain[at].pins.model for at in (place, place + 1))
+        said = {"from": failed, "to": following, "rows": sum(1 for _ in self._open_items(place + 1)), "why": why}
+        log.warning("%s gives way to %s for %d rows: %s", failed, following, said["rows"], why)
         with transaction(self.night.ledger) as connection:
             record_event(connection, self.night.run_id, "enrich.failed_over", said)
 
@@ -139,10 +152,16 @@ def enrich(night: Night, good: Manifest) -> Manifest:
     """
     work = begin(night, good)
     if night.engine == "batch":
-        run_to_the_end(work.batching())
+        _run_to_the_end(work.batching())
     else:
         work.ask()
     return work.finish()
+
+
+def _run_to_the_end(batching: Batching) -> None:
+    """Advance until all has ended, waiting between two looks; for the command line, where nobody can defer."""
+    while asyncio.run(batching.advance()):
+        time.sleep(batching.answering.system.batch_poll_seconds)
 
 
 def _hold_to_run(night: Night, pins: Pins) -> None:

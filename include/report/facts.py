@@ -16,6 +16,7 @@ from include.report.sections import (
     DeadLetters,
     Expectation,
     Facts,
+    Failover,
     Header,
     ModelUse,
     OpenLetters,
@@ -136,6 +137,7 @@ def _model(found: _Reader, use_case: str) -> ModelUse:
         rows_by_rule=int(ended.get("fallback", 0)),
         ceiling=load(use_case).cost_ceiling_usd if use_case in names() else None,
         projection=Projection(cost["nights"], Decimal(cost["cost"]) / max(cost["nights"], 1)),
+        failovers=tuple(Failover(**row) for row in found.rows(_FAILOVERS)),
     )
 
 
@@ -178,6 +180,11 @@ SELECT run_id, use_case, interval_start, interval_end, attempt, mode, status, de
 _MANIFEST = "SELECT rows, facts FROM nightledger.manifest WHERE run_id = :run AND dataset = :dataset"
 
 _EVENT = "SELECT details FROM nightledger.event WHERE stream = :run AND type = :kind ORDER BY seq DESC LIMIT 1"
+
+_FAILOVERS = """
+SELECT details ->> 'from' AS first, details ->> 'to' AS then, coalesce(details ->> 'why', 'it was down') AS why,
+       sum((details ->> 'rows')::int) AS rows
+  FROM nightledger.event WHERE stream = :run AND type = 'enrich.failed_over' GROUP BY 1, 2, 3 ORDER BY min(seq)"""
 
 _OUTCOMES = (
     "SELECT outcome, count(*) AS rows FROM nightledger.outcome WHERE run_id = :run GROUP BY 1 ORDER BY 2 DESC, 1"

@@ -130,6 +130,15 @@ class SecondCalls:
     saved: float | None
 
 
+class Failover(NamedTuple):
+    """How many rows were asked of another model than the one before it, and why."""
+
+    first: str
+    then: str
+    why: str
+    rows: int
+
+
 @dataclass(frozen=True, slots=True)
 class ModelUse:
     """Calls of the run; cost in US dollars, latency in milliseconds, counts of rows where the name says rows.
@@ -157,6 +166,7 @@ class ModelUse:
     queue_p95: float | None
     calls_per_minute: float | None
     bounded: int = 0
+    failovers: tuple[Failover, ...] = ()
 
     @property
     def cost_per_row(self) -> Decimal | None:

@@ -145,6 +145,8 @@ def attention(facts: Facts) -> Iterator[str]:
         yield f"Drifted against earlier nights: {drifted(facts.drifted)}"
     if header.status == "stopped" and header.detail:
         yield header.detail
+    for one in facts.model.failovers:
+        yield f"{plural(one.rows, 'row')} went from {one.first} to {one.then}: {one.why}"
     if lost := counts.get(Outcome.DEAD_LETTER, 0):
         yield f"{plural(lost, 'row')} ended as dead letter; see `python -m include.cli dead-letters list`"
     if header.status == "succeeded" and (deferred := counts.get(Outcome.DEFERRED, 0)):

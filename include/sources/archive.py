@@ -17,6 +17,7 @@ from include.ledger.record import record_event
 from include.night import Night
 from include.sources.drops import Fetched, open_drop
 from include.sources.folder import CHECKSUM, DONE
+from include.sources.transfer import stat_files
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,9 @@ def archive(night: Night, files: Iterable[Fetched]) -> None:
 
 def _move_all(sftp: paramiko.SFTPClient, waiting: Sequence[tuple[Fetched, str | None]]) -> list[tuple[Fetched, str]]:
     """Move each file and say where those lie that were not on record there."""
-    for folder in {file.archive for file, _ in waiting}:
-        if _stat(sftp, folder) is None:
+    folders = sorted({file.archive for file, _ in waiting})
+    for folder, found in zip(folders, stat_files(sftp, folders), strict=True):
+        if found is None:
             sftp.mkdir(folder)
     targets = [(file, archived_to, _move(sftp, file, archived_to)) for file, archived_to in waiting]
     return [(file, target) for file, archived_to, target in targets if target not in (None, archived_to)]
@@ -77,28 +79,22 @@ def _move(sftp: paramiko.SFTPClient, file: Fetched, archived_to: str | None) -> 
     """Where the file lies in the archive after the call, or None if it does not."""
     plain = f"{file.archive}/{file.name}"
     again = f"{plain}.{file.sha256[:8]}"
-    dropped = _stat(sftp, file.path)
+    beside = (CHECKSUM, DONE)
+    dropped, taken, *others = stat_files(sftp, [file.path, plain, *(file.path + suffix for suffix in beside)])
     if dropped is None:
         return next((place for place in (file.at, again, plain) if place != file.path and _is(sftp, place, file)), None)
     if (dropped.st_size, dropped.st_mtime) != (file.bytes, file.modified):
         log.warning("%s %s was replaced after it was read, so it stays", file.system, file.path)
         return None
-    target = archived_to or (plain if _stat(sftp, plain) is None else again)
+    target = archived_to or (plain if taken is None else again)
     # What speaks for the file goes first: left behind alone, it would be taken for that of the next delivery.
     rename = sftp.posix_rename if archived_to else sftp.rename
-    for suffix in (CHECKSUM, DONE, ""):
-        if _stat(sftp, file.path + suffix) is not None:
+    for suffix, found in zip((*beside, ""), (*others, dropped), strict=True):
+        if found is not None:
             rename(file.path + suffix, target + suffix)
     return target
 
 
 def _is(sftp: paramiko.SFTPClient, place: str, file: Fetched) -> bool:
-    found = _stat(sftp, place)
+    (found,) = stat_files(sftp, [place])
     return found is not None and found.st_size == file.bytes
-
-
-def _stat(sftp: paramiko.SFTPClient, path: str) -> paramiko.SFTPAttributes | None:
-    try:
-        return sftp.stat(path)
-    except FileNotFoundError:
-        return None

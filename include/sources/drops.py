@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 import paramiko
 
@@ -20,19 +20,20 @@ from include.sources.folder import (
     ASK_AGAIN,
     CHECKSUM,
     DONE,
+    LARGEST_CHECKSUM,
     MANIFEST,
     Look,
     look,
+    look_at,
     matches,
-    read_digests,
+    read_digest,
     read_manifest,
 )
-from include.sources.transfer import Wanted, copy_files
+from include.sources.transfer import Wanted, copy_file
 from include.use_case import FileDrop
 
 _AGAIN = re.compile(r"\.[0-9a-f]{8}$")
 _NAMED = 5
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,10 @@ def fetch_drop(
             about=drop.folder,
             action="Make the pattern narrower, or move the other files away",
         )
-    _require_sent(sftp, drop, pattern, seen)
+    listed = read_manifest(sftp, drop.system, seen)
+    _require_sent(sftp, drop, pattern, seen, listed)
     if names:
-        return _fetch(sftp, drop, pattern, seen, [(names[0], into)], sleep)[0]
+        return _fetch(sftp, drop, seen, names[0], listed, into, sleep)
     archived = look(sftp, drop.archive)
     candidates = [name for name in archived.files if _first_name(name, pattern)]
     if candidates:
@@ -121,130 +123,75 @@ def fetch_drop(
     raise FileNotReady(problem, system=drop.system, about=drop.folder, action=action)
 
 
-def fetch_files(
-    sftp: paramiko.SFTPClient,
-    drop: FileDrop,
-    interval: Interval,
-    into: Path,
-    sleep: Callable[[float], None] = time.sleep,
-) -> list[tuple[Fetched, Path]]:
-    """Copy every file of the interval that lies in the drop's folder to the local folder `into`, in order of names.
-
-    The folder is listed once before and once after, whatever the number of files. All or none: raises FileNotReady
-    naming the files that are growing, unproven, unlike their checksum, or in the manifest and never sent.
-    """
-    pattern = interval.start.strftime(drop.pattern)
-    seen = look(sftp, drop.folder, pattern)
-    names = sorted(name for name in seen.files if matches(name, pattern))
-    _require_sent(sftp, drop, pattern, seen)
-    wanted = [(name, into / str(number)) for number, name in enumerate(names)]
-    files = _fetch(sftp, drop, pattern, seen, wanted, sleep) if names else []
-    return [(file, place) for file, (_, place) in zip(files, wanted, strict=True)]
-
-
-def _require_sent(sftp: paramiko.SFTPClient, drop: FileDrop, pattern: str, seen: Look) -> None:
+def _require_sent(
+    sftp: paramiko.SFTPClient, drop: FileDrop, pattern: str, seen: Look, listed: Mapping[str, str]
+) -> None:
     """Raise FileNotReady for files that the manifest names and that are neither in the folder nor in the archive."""
-    named = {name for name in read_manifest(sftp, drop.system, seen) if matches(name, pattern)}
-    absent = named - seen.files.keys()
+    absent = {name for name in listed if matches(name, pattern)} - seen.files.keys()
     if absent:
         archived = look(sftp, drop.archive).files
         absent -= archived.keys() | {_AGAIN.sub("", name) for name in archived}
     if absent:
-        raise _not_ready(drop, dict.fromkeys(sorted(absent), f"is in {MANIFEST} and was never sent"))
+        more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
+        said = f"{', '.join(sorted(absent)[:_NAMED])}{more} is in {MANIFEST} and was never sent"
+        raise FileNotReady(said, system=drop.system, about=drop.folder, action=ASK_AGAIN)
 
 
 def _fetch(
     sftp: paramiko.SFTPClient,
     drop: FileDrop,
-    pattern: str,
     seen: Look,
-    wanted: Sequence[tuple[str, Path]],
+    name: str,
+    listed: Mapping[str, str],
+    into: Path,
     sleep: Callable[[float], None],
-) -> list[Fetched]:
-    names = [name for name, _ in wanted]
-    digests = _taking(drop, seen, lambda: read_digests(sftp, drop.system, seen, names))
-    marked = {name for name in names if name + DONE in seen.files}
-    _require_proof(drop, names, digests, marked)
+) -> Fetched:
+    marked, summed = name + DONE in seen.files, name + CHECKSUM in seen.files or name in listed
+    if drop.proof == "checksum" and not summed:
+        raise _not_ready(drop, seen.folder, name, f"has no sum, beside it or in {MANIFEST}")
+    if drop.proof == "done" and not marked:
+        raise _not_ready(drop, seen.folder, name, f"has no {DONE} marker beside it")
     started = time.monotonic()
-    sums = _copy(sftp, drop, seen, wanted)
-    if not set(names) <= digests.keys() | marked:
+    fetched = _copy(sftp, drop, seen, name, listed, into)
+    if not summed and not marked:
         sleep(max(drop.settle_seconds - (time.monotonic() - started), 0.0))
-    _require_complete(drop, seen, look(sftp, drop.folder, pattern), digests, sums)
-    return [_fetched(drop, name, seen, name, sums, digests) for name in names]
+    first, then = seen.files[name], look_at(sftp, drop.folder, [name]).files.get(name)
+    if then is None:
+        raise _not_ready(drop, seen.folder, name, "was taken away while it was read")
+    if first != then:
+        raise _not_ready(drop, seen.folder, name, f"is still growing ({first.bytes} bytes, then {then.bytes})")
+    return fetched
 
 
 def _fetch_archived(
     sftp: paramiko.SFTPClient, drop: FileDrop, pattern: str, archived: Look, names: Sequence[str], into: Path
 ) -> Fetched:
     name = max(names, key=lambda one: (archived.files[one].modified, one))
-    digests = _taking(drop, archived, lambda: read_digests(sftp, drop.system, archived, [name]))
-    sums = _copy(sftp, drop, archived, [(name, into)])
-    _require_complete(drop, archived, archived, digests, sums)
-    return _fetched(drop, str(_first_name(name, pattern)), archived, name, sums, digests)
+    fetched = _copy(sftp, drop, archived, name, read_manifest(sftp, drop.system, archived), into)
+    return replace(fetched, path=f"{drop.folder}/{_first_name(name, pattern)}")
 
 
-def _copy(sftp: paramiko.SFTPClient, drop: FileDrop, seen: Look, wanted: Sequence[tuple[str, Path]]) -> dict[str, str]:
-    """The sha256 of each file as it was copied, by name."""
-    places = [(Wanted(seen.path(name), seen.files[name].bytes), into) for name, into in wanted]
-    sums = _taking(drop, seen, lambda: copy_files(sftp, places))
-    return dict(zip((name for name, _ in wanted), sums, strict=True))
-
-
-def _taking(drop: FileDrop, seen: Look, read: Callable[[], _T]) -> _T:
+def _copy(
+    sftp: paramiko.SFTPClient, drop: FileDrop, seen: Look, name: str, listed: Mapping[str, str], into: Path
+) -> Fetched:
+    """The file as it was copied; raises FileNotReady if it is gone, or its content is not what its sum says."""
+    found, beside = seen.files[name], seen.files.get(name + CHECKSUM)
+    sums = Wanted(seen.path(name + CHECKSUM), min(beside.bytes, LARGEST_CHECKSUM)) if beside else None
     try:
-        return read()
+        sha256, said = copy_file(sftp, Wanted(seen.path(name), found.bytes), into, sums)
     except FileNotFoundError as error:
         about = error.filename or seen.folder
         raise FileNotReady("the file was taken away while it was read", system=drop.system, about=about) from error
+    digest = listed.get(name) if said is None else read_digest(drop.system, seen.path(name + CHECKSUM), said)
+    if digest not in (None, sha256):
+        source = MANIFEST if said is None else CHECKSUM
+        raise _not_ready(drop, seen.folder, name, f"differs from its {source}: still growing or damaged")
+    at, proven = seen.path(name), digest is not None
+    return Fetched(drop.system, drop.archive, f"{drop.folder}/{name}", at, sha256, found.bytes, found.modified, proven)
 
 
-def _require_proof(drop: FileDrop, names: Iterable[str], digests: Mapping[str, str], marked: Collection[str]) -> None:
-    if drop.proof == "checksum":
-        unproven = {name: f"has no sum, beside it or in {MANIFEST}" for name in names if name not in digests}
-    elif drop.proof == "done":
-        unproven = {name: f"has no {DONE} marker beside it" for name in names if name not in marked}
-    else:
-        unproven = {}
-    if unproven:
-        raise _not_ready(drop, unproven)
-
-
-def _require_complete(
-    drop: FileDrop, before: Look, after: Look, digests: Mapping[str, str], sums: Mapping[str, str]
-) -> None:
-    """Raise FileNotReady for the files that two looks saw differently or whose content is not what its sum says."""
-    problems = {}
-    for name, sha256 in sums.items():
-        first, then = before.files[name], after.files.get(name)
-        if then is None:
-            problems[name] = "was taken away while it was read"
-        elif first != then:
-            problems[name] = f"is still growing ({first.bytes} bytes, then {then.bytes})"
-        elif digests.get(name, sha256) != sha256:
-            source = CHECKSUM if name + CHECKSUM in before.files else MANIFEST
-            problems[name] = f"differs from its {source}: still growing or damaged"
-    if problems:
-        raise _not_ready(drop, problems, before.folder)
-
-
-def _not_ready(drop: FileDrop, problems: Mapping[str, str], folder: str = "") -> FileNotReady:
-    """One error for all files: each problem with the files that have it, the first few by name."""
-    named: dict[str, list[str]] = {}
-    for name, problem in problems.items():
-        named.setdefault(problem, []).append(name)
-    said = []
-    for problem, names in named.items():
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        said.append(f"{', '.join(names[:_NAMED])}{more} {problem}")
-    return FileNotReady("; ".join(said[:_NAMED]), system=drop.system, about=folder or drop.folder, action=ASK_AGAIN)
-
-
-def _fetched(
-    drop: FileDrop, first: str, seen: Look, name: str, sums: Mapping[str, str], digests: Mapping[str, str]
-) -> Fetched:
-    found, path = seen.files[name], f"{drop.folder}/{first}"
-    checksum = name in digests
-    return Fetched(drop.system, drop.archive, path, seen.path(name), sums[name], found.bytes, found.modified, checksum)
+def _not_ready(drop: FileDrop, folder: str, name: str, problem: str) -> FileNotReady:
+    return FileNotReady(f"{name} {problem}", system=drop.system, about=folder, action=ASK_AGAIN)
 
 
 def _first_name(name: str, pattern: str) -> str | None:

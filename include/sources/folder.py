@@ -6,19 +6,20 @@ import fnmatch
 import glob
 import re
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeGuard
 
 import paramiko
 
 from include.errors import FileNotReady
-from include.sources.transfer import Wanted, read_files, stat_files
+from include.sources.transfer import Wanted, read_file, stat_files
 
 CHECKSUM, DONE, MANIFEST = ".sha256", ".done", "MANIFEST.sha256"
 _UNFINISHED = (".part", ".partial", ".filepart", ".tmp", ".temp", "~")
 _DIGEST = re.compile(r"\s*([0-9a-fA-F]{64})\b")
 _LINE = re.compile(r"\\?([0-9a-fA-F]{64}) [ *](.+)")
+LARGEST_CHECKSUM = 4_096  # bytes of it that are read
 _LARGEST_MANIFEST = 64 * 1024 * 1024
 ASK_AGAIN = "Retry when the delivery is complete, else ask the sender to deliver it again"
 
@@ -62,12 +63,18 @@ def look(sftp: paramiko.SFTPClient, folder: str, pattern: str = "*") -> Look:
     One listing, or for a pattern that is one name the questions for it and for what may lie beside it.
     """
     if is_plain(pattern):
-        names = [pattern, pattern + CHECKSUM, pattern + DONE, MANIFEST]
-        found = _stat(sftp, folder, names)
-    else:
-        listed = {entry.filename: entry for entry in list_folder(sftp, folder)}
-        links = [name for name, entry in listed.items() if stat.S_ISLNK(entry.st_mode or 0)]
-        found = {**listed, **_stat(sftp, folder, links)}
+        return look_at(sftp, folder, [pattern, pattern + CHECKSUM, pattern + DONE, MANIFEST])
+    listed = {entry.filename: entry for entry in list_folder(sftp, folder)}
+    links = [name for name, entry in listed.items() if stat.S_ISLNK(entry.st_mode or 0)]
+    return _look(folder, {**listed, **_stat(sftp, folder, links)})
+
+
+def look_at(sftp: paramiko.SFTPClient, folder: str, names: Sequence[str]) -> Look:
+    """What is under these names in the folder now; one round trip."""
+    return _look(folder, _stat(sftp, folder, names))
+
+
+def _look(folder: str, found: Mapping[str, paramiko.SFTPAttributes | None]) -> Look:
     files = {name: Seen(entry.st_size or 0, entry.st_mtime or 0) for name, entry in found.items() if _is_file(entry)}
     return Look(folder, files)
 
@@ -88,21 +95,12 @@ def _is_file(entry: paramiko.SFTPAttributes | None) -> TypeGuard[paramiko.SFTPAt
     return entry is not None and not stat.S_ISDIR(entry.st_mode or 0)
 
 
-def read_digests(sftp: paramiko.SFTPClient, system: str, seen: Look, names: Collection[str]) -> dict[str, str]:
-    """The sha256 that the sender says each file has, where it says one: beside the file, else in the manifest.
-
-    Raises FileNotReady for a checksum file that holds none.
-    """
-    beside = [name for name in names if name + CHECKSUM in seen.files]
-    wanted = [Wanted(seen.path(name + CHECKSUM), min(seen.files[name + CHECKSUM].bytes, 4_096)) for name in beside]
-    digests = {name: digest for name, digest in read_manifest(sftp, system, seen).items() if name in names}
-    for name, data in zip(beside, read_files(sftp, wanted), strict=True):
-        match = _DIGEST.match(data.decode("ascii", "replace"))
-        if not match:
-            about = seen.path(name + CHECKSUM)
-            raise FileNotReady("holds no sha256", system=system, about=about, action=ASK_AGAIN)
-        digests[name] = match[1].lower()
-    return digests
+def read_digest(system: str, about: str, data: bytes) -> str:
+    """The sha256 that the sender says a file has; raises FileNotReady for a checksum file that holds none."""
+    match = _DIGEST.match(data.decode("ascii", "replace"))
+    if not match:
+        raise FileNotReady("holds no sha256", system=system, about=about, action=ASK_AGAIN)
+    return match[1].lower()
 
 
 def read_manifest(sftp: paramiko.SFTPClient, system: str, seen: Look) -> dict[str, str]:
@@ -115,9 +113,8 @@ def read_manifest(sftp: paramiko.SFTPClient, system: str, seen: Look) -> dict[st
     about, size = seen.path(MANIFEST), seen.files[MANIFEST].bytes
     if size > _LARGEST_MANIFEST:
         raise FileNotReady(f"larger than {_LARGEST_MANIFEST} bytes", system=system, about=about, action=ASK_AGAIN)
-    (data,) = read_files(sftp, [Wanted(about, size)])
     sums = {}
-    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(read_file(sftp, Wanted(about, size)).decode("utf-8", "replace").splitlines(), 1):
         match = _LINE.fullmatch(line.strip())
         if match:
             sums[match[2].removeprefix("./")] = match[1].lower()

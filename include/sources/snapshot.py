@@ -18,6 +18,7 @@ from include.night import Night
 from include.sources.rejections import STAGE
 from include.sources.shape import raw_schema
 from include.staging import StagedWriter, read_chunks
+from include.storage import reaching
 
 _QUARANTINE = (
     *("use_case", "row_id", "row_key", "source", "stage", "reasons", "record", "counts_as_input", "status"),
@@ -27,9 +28,13 @@ _OUTCOME = ("row_id", "row_key", "outcome", "stage", "reason", "lineage", "infer
 
 
 def is_intact(manifest: Manifest, columns: Mapping[str, str]) -> bool:
-    """Whether the staged file is still there in its full size, with the `columns` that the use case has today."""
+    """Whether the staged file is still there in its full size, with the `columns` that the use case has today.
+
+    Raises as `reaching` where an object store does not say.
+    """
     path = UPath(manifest.uri)
-    return dict(manifest.columns) == dict(columns) and path.exists() and path.stat().st_size == manifest.bytes
+    with reaching(path, "read"):
+        return dict(manifest.columns) == dict(columns) and path.exists() and path.stat().st_size == manifest.bytes
 
 
 def reuse(night: Night, earlier: Manifest) -> Manifest:

@@ -1,10 +1,12 @@
-"""Bytes over one SFTP session with many requests on their way, so that 2,000 small files do not cost 6,000 waits."""
+"""Bytes over one SFTP session with many requests on their way, so that a file costs few waits, small or large."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +25,7 @@ from paramiko.sftp import (
 )
 
 PIECE = 32_768
-_WINDOW = 64 * PIECE
-_FILES = 64
+_ON_THEIR_WAY = 64
 
 
 class Wanted(NamedTuple):
@@ -48,6 +49,10 @@ class _Pipeline:
         """Send one request and return its number."""
         return int(self._sftp._async_request(self, kind, *fields))
 
+    def forget(self, kind: int, *fields: Any) -> None:
+        """Send one request whose answer does not matter."""
+        self._sftp._async_request(type(None), kind, *fields)
+
     def _async_response(self, kind: int, message: paramiko.Message, number: int) -> None:
         self._answers[number] = (kind, message)
 
@@ -58,7 +63,7 @@ class _Pipeline:
         kind, message = self._answers.pop(number)
         if kind == CMD_STATUS:
             self._sftp._convert_status(message)
-        if kind != expected and (kind, expected) != (CMD_STATUS, CMD_CLOSE):
+        if kind != expected:
             raise paramiko.SSHException(f"answer {kind} where {expected} was expected")
         return message
 
@@ -66,6 +71,58 @@ class _Pipeline:
         """The path as the server is told it."""
         name: bytes = self._sftp._adjust_cwd(path)
         return name
+
+
+class _Reading:
+    """One file that is being read in order, up to 64 requests ahead; what was asked for beyond its end is nothing."""
+
+    def __init__(self, line: _Pipeline, wanted: Wanted) -> None:
+        self._line, self._wanted = line, wanted
+        self._opening = line.send(CMD_OPEN, line.place(wanted.path), SFTP_FLAG_READ, paramiko.SFTPAttributes())
+        self._spans = ((at, min(PIECE, wanted.bytes - at)) for at in range(0, wanted.bytes, PIECE))
+        self._asked: deque[tuple[int, int, int]] = deque()
+
+    def open(self) -> None:
+        """Wait until the server has opened it; raises FileNotFoundError with the path."""
+        try:
+            self._handle = self._line.receive(self._opening, CMD_HANDLE).get_binary()
+        except FileNotFoundError as error:
+            raise FileNotFoundError(errno.ENOENT, "no such file", self._wanted.path) from error
+
+    def ask(self) -> None:
+        """Ask for more once half of what was asked has come, so that requests leave by the dozen."""
+        if len(self._asked) <= _ON_THEIR_WAY // 2:
+            for at, size in islice(self._spans, _ON_THEIR_WAY - len(self._asked)):
+                self._asked.append((self._read(at, size), at, size))
+
+    def _read(self, at: int, size: int) -> int:
+        return self._line.send(CMD_READ, self._handle, int64(at), size)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The content up to the file's end; where the server gives less than was asked, the rest is asked for."""
+        ended = False
+        while self._asked:
+            number, at, size = self._asked.popleft()
+            piece = self._piece(number)
+            if ended:
+                continue
+            self.ask()
+            while piece:
+                yield piece
+                at, size = at + len(piece), size - len(piece)
+                piece = self._piece(self._read(at, size)) if size else b""
+            ended = size > 0
+
+    def close(self) -> None:
+        """Nobody waits for the answer, as when paramiko closes a forgotten file."""
+        self._line.forget(CMD_CLOSE, self._handle)
+
+    def _piece(self, number: int) -> bytes:
+        try:
+            data: bytes = self._line.receive(number, CMD_DATA).get_binary()
+        except EOFError:
+            return b""
+        return data
 
 
 def stat_files(sftp: paramiko.SFTPClient, paths: Sequence[str]) -> list[paramiko.SFTPAttributes | None]:
@@ -82,90 +139,42 @@ def stat_files(sftp: paramiko.SFTPClient, paths: Sequence[str]) -> list[paramiko
     return found
 
 
-def read_files(sftp: paramiko.SFTPClient, wanted: Iterable[Wanted]) -> Iterator[bytes]:
-    """The first `bytes` of each file, in order; a file that has become shorter gives what it has.
+def read_file(sftp: paramiko.SFTPClient, wanted: Wanted) -> bytes:
+    """The first `bytes` of a file, held in memory; a file that has become shorter gives what it has.
 
-    Files are opened, read and closed in groups of up to 64 or 2 MiB, which is what is held in memory; a larger file is
-    a group of its own. Raises FileNotFoundError with the path, PermissionError and other OSErrors.
+    Raises FileNotFoundError with the path, PermissionError and other OSErrors.
     """
-    for group in _groups(wanted):
-        yield from _read_group(_Pipeline(sftp), group)
-
-
-def copy_files(sftp: paramiko.SFTPClient, wanted: Sequence[tuple[Wanted, Path]]) -> list[str]:
-    """Copy each file to its local path and return the sha256 of each, in order; memory stays flat."""
-    digests: list[str] = []
-    small = [one for one in wanted if one[0].bytes <= _WINDOW]
-    contents = read_files(sftp, [one for one, _ in small])
-    for one, into in wanted:
-        if one.bytes > _WINDOW:
-            digests.append(_copy_large(sftp, one, into))
-            continue
-        data = next(contents)
-        into.write_bytes(data)
-        digests.append(hashlib.sha256(data).hexdigest())
-    return digests
-
-
-def _groups(wanted: Iterable[Wanted]) -> Iterator[list[Wanted]]:
-    group, size = list[Wanted](), 0
-    for one in wanted:
-        if group and (len(group) == _FILES or size + one.bytes > _WINDOW):
-            yield group
-            group, size = [], 0
-        group.append(one)
-        size += one.bytes
-    if group:
-        yield group
-
-
-def _read_group(line: _Pipeline, group: Sequence[Wanted]) -> Iterator[bytes]:
-    opening = [line.send(CMD_OPEN, line.place(one.path), SFTP_FLAG_READ, paramiko.SFTPAttributes()) for one in group]
-    reading = []
-    for one, number in zip(group, opening, strict=True):
-        try:
-            handle = line.receive(number, CMD_HANDLE).get_binary()
-        except FileNotFoundError as error:
-            raise FileNotFoundError(errno.ENOENT, "no such file", one.path) from error
-        spans = [(at, min(PIECE, one.bytes - at)) for at in range(0, one.bytes, PIECE)]
-        pieces = [(line.send(CMD_READ, handle, int64(at), size), at, size) for at, size in spans]
-        reading.append((handle, pieces))
-    contents = [_join(line, handle, pieces) for handle, pieces in reading]
-    closing = [line.send(CMD_CLOSE, handle) for handle, _ in reading]
-    for number in closing:
-        line.receive(number, CMD_CLOSE)
-    yield from contents
-
-
-def _join(line: _Pipeline, handle: bytes, pieces: Sequence[tuple[int, int, int]]) -> bytes:
-    """The pieces as one, up to the file's end; where the server gave less than was asked, the rest is asked for."""
-    data = bytearray()
-    for number, at, size in pieces:
-        piece = _piece(line, number)
-        if len(data) < at:
-            continue  # beyond the end
-        while piece and len(data) < at + size:
-            data += piece
-            left = at + size - len(data)
-            piece = _piece(line, line.send(CMD_READ, handle, int64(len(data)), left)) if left else b""
-    return bytes(data)
-
-
-def _piece(line: _Pipeline, number: int) -> bytes:
-    try:
-        data: bytes = line.receive(number, CMD_DATA).get_binary()
-    except EOFError:
-        return b""
+    (reading,) = _open(sftp, wanted)
+    data = b"".join(reading.pieces())
+    reading.close()
     return data
 
 
-def _copy_large(sftp: paramiko.SFTPClient, wanted: Wanted, into: Path) -> str:
-    """Copy one file a window at a time, with many reads on their way."""
+def copy_file(
+    sftp: paramiko.SFTPClient, wanted: Wanted, into: Path, beside: Wanted | None = None
+) -> tuple[str, bytes | None]:
+    """Copy a file to the local path `into`; its sha256, and the content of a small one that lies `beside` it.
+
+    Both are opened and read in the same round trips. At most 2 MiB of each are held in memory. Raises as `read_file`.
+    """
+    reading, *small = _open(sftp, wanted, *((beside,) if beside else ()))
+    said = b"".join(small[0].pieces()) if small else None
     sha256 = hashlib.sha256()
-    with sftp.open(wanted.path, "rb") as remote, into.open("wb") as local:
-        for start in range(0, wanted.bytes, _WINDOW):
-            end = min(start + _WINDOW, wanted.bytes)
-            for piece in remote.readv([(at, min(PIECE, end - at)) for at in range(start, end, PIECE)]):
-                sha256.update(piece)
-                local.write(piece)
-    return sha256.hexdigest()
+    with into.open("wb") as local:
+        for piece in reading.pieces():
+            sha256.update(piece)
+            local.write(piece)
+    for one in (reading, *small):
+        one.close()
+    return sha256.hexdigest(), said
+
+
+def _open(sftp: paramiko.SFTPClient, *wanted: Wanted) -> list[_Reading]:
+    """Files opened together, with their first pieces on the way: two round trips for all."""
+    line = _Pipeline(sftp)
+    files = [_Reading(line, one) for one in wanted]
+    for one in files:
+        one.open()
+    for one in files:
+        one.ask()
+    return files

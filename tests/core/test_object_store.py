@@ -13,13 +13,14 @@ from pathlib import Path
 import boto3
 import pyarrow as pa
 import pytest
+import requests
 from sqlalchemy.engine import make_url
 from upath import UPath
 
 from include.cli import main
-from include.errors import ConfigurationError
+from include.errors import AccessDenied, ConfigurationError, SystemUnavailable
 from include.models import Manifest, Record
-from include.private import make_folder
+from include.private import make_folder, write_file
 from include.sandbox.config import SandboxConfig
 from include.sandbox.process import running_sandbox
 from include.sources.snapshot import is_intact
@@ -100,9 +101,10 @@ def stage(store: ObjectStore, name: str) -> Manifest:
 def read(store: ObjectStore, manifest: Manifest) -> tuple[int, bool, bool, list[str]]:
     """What stages and pages do: rows, whether the data is there, whether data that is gone is there, names."""
     gone = replace(manifest, uri=manifest.uri.replace("raw", "gone"))
+    rows = len(list(read_rows(manifest)))
     looks = [is_intact(one, manifest.columns) for one in (manifest, gone)]
     folder = UPath(store.staging) / "case" / "run"
-    return len(list(read_rows(manifest))), looks[0], looks[1], list_names(folder)
+    return rows, looks[0], looks[1], list_names(folder)
 
 
 def test_names_are_those_of_now(store: ObjectStore) -> None:
@@ -114,18 +116,66 @@ def test_names_are_those_of_now(store: ObjectStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("store", "action"),
+    ("store", "action", "object_name"),
     [
-        (("GetObject", "ListBucket"), "s3:PutObject"),
-        (("PutObject", "ListBucket"), "s3:GetObject"),
-        (("GetObject", "PutObject"), "s3:ListBucket"),
+        (("GetObject", "ListBucket"), "s3:PutObject", "raw"),
+        (("PutObject", "ListBucket"), "s3:GetObject", "raw"),
+        (("GetObject", "PutObject"), "s3:ListBucket", "gone"),
     ],
     indirect=["store"],
 )
-def test_each_right_of_the_policy_is_needed(store: ObjectStore, action: str) -> None:
-    with pytest.raises(PermissionError):
+def test_each_right_of_the_policy_is_needed_and_named(store: ObjectStore, action: str, object_name: str) -> None:
+    with pytest.raises(AccessDenied) as caught:
         read(store, stage(store, "raw"))
     assert set(store.denied) == {action}
+    said = str(caught.value)
+    assert said.startswith(f"s3://{BUCKET} {PREFIX}/case/run/{object_name}.parquet: the store refused to ")
+    assert action in said
+
+
+@pytest.mark.usefixtures("_systems")
+@pytest.mark.parametrize("store", [("GetObject", "ListBucket")], indirect=True)
+def test_a_night_whose_store_takes_nothing_says_what_to_grant(
+    store: ObjectStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = run("extract", CASE, *WHEN, "--mode", "auto")
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert (code, said) == (2, [])
+    assert told.startswith(f"AccessDenied: s3://{BUCKET} {PREFIX}/{CASE}/")
+    assert told.endswith("Grant the credential of this machine s3:PutObject on it")
+
+
+def test_a_text_is_refused_by_name_too(store: ObjectStore) -> None:
+    with pytest.raises(AccessDenied, match=r"s3://another-bucket report\.html: .* s3:PutObject"):
+        write_file(UPath("s3://another-bucket/report.html"), "words")
+
+
+def test_a_wrong_key_is_told_from_a_missing_right(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(AccessDenied, match=r"SignatureDoesNotMatch") as caught:
+        stage(store, "raw")
+    assert "wrong" not in str(caught.value)
+
+
+def test_no_credential_at_all_is_said(store: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(AccessDenied, match=r"has no credential .*AWS_ACCESS_KEY_ID"):
+        stage(store, "raw")
+
+
+def test_a_bucket_that_is_not_there_is_said(store: ObjectStore) -> None:
+    requests.post(f"{store.url}/moto-api/reset-auth", data="inf", timeout=10).raise_for_status()
+    with pytest.raises(ConfigurationError, match=r"s3://another-bucket report\.html: there is no such bucket"):
+        write_file(UPath("s3://another-bucket/report.html"), "words")
+
+
+def test_a_store_that_nobody_hears_is_unavailable(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(SystemUnavailable, match=f"s3://{BUCKET} .*cannot be reached"):
+        stage(store, "raw")
 
 
 def test_folders_are_made_where_there_are_folders(tmp_path: Path) -> None:

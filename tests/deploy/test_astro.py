@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from fsspec.registry import known_implementations
 from jsonschema import Draft202012Validator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +48,20 @@ def test_the_image_is_of_the_same_runtime(deployment: Any) -> None:
     image = re.search(r"runtime:([\w.-]+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
     assert image is not None
     assert image[1] == deployment["deployment"]["configuration"]["runtime_version"]
+
+
+def test_the_image_has_the_client_of_the_declared_staging_place(deployment: Any) -> None:
+    variables = {one["key"]: one["value"] for one in deployment["deployment"]["environment_variables"]}
+    protocol = variables["NIGHTLEDGER_STAGING"].partition("://")[0]
+    client = known_implementations[protocol]["class"].partition(".")[0]
+    image, ignored = (ROOT / "Dockerfile").read_text(encoding="utf-8"), (ROOT / ".dockerignore").read_text()
+    lines = [
+        line for line in image.splitlines() if line.startswith("RUN pip install ") and " -c constraints.txt " in line
+    ]
+    files = {"requirements.txt", *(name for line in lines for name in re.findall(r"-r (\S+)", line))}
+    installed = {name for file in files for name in re.findall(r"(?m)^([\w-]+)==", (ROOT / file).read_text())}
+    assert client in installed
+    assert not files & set(ignored.split()), "and what is installed from is in the image"
 
 
 def test_every_variable_is_explained_in_the_example() -> None:

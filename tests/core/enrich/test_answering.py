@@ -10,16 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from aiohttp import web
 
 from include.enrich.enrich import enrich
+from include.errors import QuotaUsedUp
 from include.ledger.database import open_engine
 from include.ledger.verify import verify
 from include.night import Night
+from include.report.facts import collect
+from include.report.text import as_text
 from include.settings import ROOT
 from include.staging import read_rows
 from include.use_case import Failover
 from tests.core.conftest import Ledger
 from tests.core.enrich.test_enrich import CASE, LEADS, PROMPT, connection_to, every_row_ended_once, rows, serving, stage
+from tests.core.odd_server import OddServer, Seen, odd_server, refusal
 from tests.core.test_whole_night import Sandbox
 
 
@@ -113,6 +119,58 @@ def test_when_no_model_is_left_the_failure_plan_decides(
     assert enriched.rows == 0
     outcomes = rows(ledger, "SELECT outcome, count(*) FROM outcome GROUP BY 1")
     assert outcomes == [("deferred", LEADS)]
+
+
+@pytest.fixture
+def without_credit(sandbox: Sandbox) -> Iterator[tuple[OddServer, int]]:
+    """An endpoint that answers its first questions as the sandbox does, until its account's quota is used up."""
+    most = 20
+
+    def answer(seen: Seen) -> web.Response:
+        if len(server.seen) > most:
+            return refusal(429, "You exceeded your current quota", code="insufficient_quota")
+        headers = {name: seen.headers[name] for name in ("authorization", "content-type")}
+        url = sandbox.endpoints.model_root + seen.target
+        said = requests.post(url, data=seen.body, headers=headers, timeout=10)
+        return web.json_response(said.json(), status=said.status_code)
+
+    with odd_server(answer) as server:
+        yield server, most
+
+
+@pytest.mark.usefixtures("impatient")
+def test_another_model_answers_what_is_left_when_a_quota_is_used_up(
+    with_failover: Callable[..., Night], without_credit: tuple[OddServer, int], sandbox: Sandbox, ledger: Ledger
+) -> None:
+    server, most = without_credit
+    night = with_failover(f"{server.url}/v1")
+    good = stage(night)
+    enriched = enrich(night, good)
+    every_row_ended_once(ledger, night, enriched)
+    assert enriched.rows == LEADS
+    by_model = dict(map(tuple, rows(ledger, "SELECT model, count(*) FROM answer GROUP BY 1")))
+    assert by_model == {"sandbox-small": most, "sandbox-large": LEADS - most}
+    assert sandbox.billed()["billed_calls"] == LEADS, "what was paid is used"
+    assert len(server.seen) <= most + 8, "and nothing more is sent to the first than was in the air"
+    facts = collect(night.ledger, night.run_id)
+    assert facts.model.failovers[0][:2] == ("sandbox-small", "sandbox-large")
+    cause = "the quota of the vendor's account is used up (429 insufficient_quota: You exceeded your current quota)"
+    assert f"{LEADS - most} rows went from sandbox-small to sandbox-large: {cause}" in " ".join(as_text(facts).split())
+    asked = len(server.seen)
+    assert enrich(night, good).rows == LEADS
+    assert len(server.seen) - asked <= 8
+
+
+def test_without_another_model_a_used_up_quota_ends_the_run(
+    with_failover: Callable[..., Night], without_credit: tuple[OddServer, int], ledger: Ledger
+) -> None:
+    server, most = without_credit
+    night = with_failover(f"{server.url}/v1")
+    night = replace(night, case=replace(night.case, model=replace(night.case.model, failover=())))
+    with pytest.raises(QuotaUsedUp):
+        enrich(night, stage(night))
+    assert rows(ledger, "SELECT count(*) FROM answer") == [(most,)]
+    assert rows(ledger, "SELECT count(*) FROM claim") == [(0,)]
 
 
 @pytest.fixture

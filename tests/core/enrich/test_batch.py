@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ import pytest
 import requests
 
 from include.connections import ModelEndpoint
-from include.enrich.batch_client import BatchClient, read_item
+from include.enrich.batch_client import BatchClient, BatchItem, BatchState, read_item
 from include.enrich.enrich import begin, enrich
-from include.errors import ConfigurationError, SystemUnavailable
+from include.enrich.parse import CUT_OFF
+from include.errors import ConfigurationError, QuotaUsedUp, SystemUnavailable
+from include.ledger.claims import hold_for_job
+from include.ledger.database import transaction
 from include.ledger.verify import verify
 from include.models import Manifest
 from include.night import Night
@@ -23,7 +27,7 @@ from include.sandbox.config import SandboxConfig
 from include.sandbox.process import running_sandbox
 from include.settings import ROOT
 from tests.core.conftest import Ledger
-from tests.core.enrich.test_enrich import LEADS, connection_to, count, ended, every_row_ended_once, rows, stage
+from tests.core.enrich.test_enrich import LEADS, connection_to, count, ended, every_row_ended_once, lead, rows, stage
 from tests.core.enrich.test_enrich import PROMPT as PROMPT_OF_CASE
 from tests.core.test_whole_night import Sandbox
 
@@ -245,6 +249,157 @@ def test_a_batch_whose_form_is_refused_ends_with_the_form_named(
         asked(batch_of())
     assert [status for status, *_ in jobs(ledger)] == ["landed"]
     assert sandbox.billed()["billed_calls"] == 0
+
+
+def no_credit(line: bytes | str) -> BatchItem:
+    """The line, but what failed at the provider failed for want of credit."""
+    item = json.loads(line)
+    if item["response"]["status_code"] == 500:
+        said = {"code": "insufficient_quota", "message": "You exceeded your current quota"}
+        item["response"] = {"status_code": 429, "body": {"error": said}}
+    return read_item(json.dumps(item))
+
+
+def test_a_quota_that_is_used_up_ends_the_run_at_once_and_keeps_what_is_paid(
+    batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.fail("model", http_500=0.3)
+    night = batch_of()
+    good = stage(night)
+    monkeypatch.setattr("include.enrich.batch_client.read_item", no_credit)
+    monkeypatch.setattr("include.enrich.batch.MAX_ATTEMPTS", 1)
+    with pytest.raises(QuotaUsedUp, match=r"quota of the vendor's account is used up \(429 insufficient_quota\)"):
+        enrich(night, good)
+    said = dict(map(tuple, rows(ledger, "SELECT outcome, count(*) FROM inference_result GROUP BY 1")))
+    assert said["ok"] + said["http_error"] == LEADS
+    assert said["http_error"] > 5
+    assert jobs(ledger) == [("landed", 0, 0, LEADS)], "nothing more was submitted"
+    assert rows(ledger, "SELECT reserved FROM budget WHERE scope LIKE 'run/%'") == [(0,)]
+    (claimed,) = rows(ledger, "SELECT count(*) FROM claim")[0]
+    assert claimed == 0, "any other run may ask what was not answered"
+    monkeypatch.setattr("include.enrich.batch_client.read_item", read_item)
+    sandbox.fail("model")
+    enriched = enrich(night, good)
+    every_row_ended_once(ledger, night, enriched)
+    assert enriched.rows == LEADS, "and to find no credit was no try of the question"
+    assert [requests for *_, requests in jobs(ledger)] == [LEADS, said["http_error"]]
+
+
+def test_a_batch_that_is_not_accepted_for_want_of_credit_ends_the_run(
+    batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(sandbox, fail=True)
+    retrieve = BatchClient.retrieve
+
+    async def said(client: BatchClient, batch_id: str) -> BatchState:
+        state = await retrieve(client, batch_id)
+        return replace(state, problems=("billing_hard_limit_reached: ...",)) if state.status == "failed" else state
+
+    monkeypatch.setattr(BatchClient, "retrieve", said)
+    with pytest.raises(QuotaUsedUp, match="billing_hard_limit_reached"):
+        asked(batch_of())
+    assert [status for status, *_ in jobs(ledger)] == ["failed"]
+
+
+async def ended_all(endpoint: ModelEndpoint, batches: list[str]) -> None:
+    async with asyncio.timeout(30), BatchClient(endpoint) as client:
+        for batch in batches:
+            while not (await client.retrieve(batch)).ended:
+                await asyncio.sleep(0.05)
+
+
+def test_batches_that_ended_beside_one_without_credit_are_on_record_too(
+    batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.fail("model", http_500=0.3)
+    night = batch_of("batch_max_requests = 25")
+    work = begin(night, stage(night))
+    batches = asyncio.run(work.batching().advance())
+    assert len(batches) > 1
+    monkeypatch.setattr("include.enrich.batch_client.read_item", no_credit)
+    asyncio.run(ended_all(work.answering.endpoint, batches))
+    with pytest.raises(QuotaUsedUp):
+        asyncio.run(work.batching().advance())
+    assert {status for status, *_ in jobs(ledger)} == {"landed"}
+    assert count(ledger, "inference_result") == LEADS
+
+
+def test_what_another_run_asks_after_a_quota_was_used_up_is_not_asked_twice(
+    batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox.fail("model", http_500=0.3)
+    night, other = batch_of(), batch_of(day=1)
+    good = stage(night)
+    monkeypatch.setattr("include.enrich.batch_client.read_item", no_credit)
+    with pytest.raises(QuotaUsedUp):
+        enrich(night, good)
+    monkeypatch.setattr("include.enrich.batch_client.read_item", read_item)
+    sandbox.fail("model")
+    unanswered = "SELECT inference_key FROM inference JOIN inference_result USING (inference_id) WHERE outcome <> 'ok'"
+    keys = {key for (key,) in rows(ledger, unanswered)}
+    with transaction(night.ledger) as connection:
+        assert hold_for_job(connection, {min(keys)}, other.run_id) == {min(keys)}
+    enrich(night, good)
+    assert [requests for *_, requests in jobs(ledger)] == [LEADS, len(keys) - 1]
+
+
+@pytest.mark.parametrize(
+    ("line", "quota"),
+    [
+        ({"response": {"status_code": 402, "body": None}}, "402"),
+        (
+            {"response": {"status_code": 429, "body": {"error": {"type": "insufficient_quota"}}}},
+            "429 insufficient_quota",
+        ),
+        ({"response": None, "error": {"code": "insufficient_quota"}}, "insufficient_quota"),
+        ({"response": {"status_code": 429, "body": {"error": {"code": "rate_limit_exceeded"}}}}, ""),
+        ({"response": None, "error": {"code": "batch_expired"}}, ""),
+    ],
+)
+def test_an_item_without_credit_is_told_from_one_that_may_be_asked_again(line: dict[str, Any], quota: str) -> None:
+    item = read_item(json.dumps({"custom_id": "a", **line}))
+    assert (item.quota, item.reply.retryable) == (quota, not quota)
+
+
+def test_a_cut_off_answer_is_not_asked_for_again(batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger) -> None:
+    sandbox.fail("model", truncated=0.3)
+    night = batch_of()
+    enriched = asked(night)
+    every_row_ended_once(ledger, night, enriched)
+    cut = rows(ledger, "SELECT r.detail, r.cost > 0 FROM inference_result r WHERE outcome <> 'ok'")
+    assert len(cut) > 5
+    assert set(cut) == {(CUT_OFF, True)}
+    assert jobs(ledger) == [("landed", 0, 0, LEADS)], "the same question at the same limit would be paid for nothing"
+    assert (enriched.rows, list(ended(ledger, night).values())) == (LEADS - len(cut), ["dead_letter"] * len(cut))
+    assert sandbox.billed()["billed_calls"] == LEADS
+
+
+def sent_by_batch(sandbox: Sandbox, ledger: Ledger, number: int) -> list[list[Any]]:
+    (file,) = rows(ledger, f"SELECT input_file_id FROM batch_job WHERE round = {number}")
+    text = requests.get(
+        f"{sandbox.endpoints.model_url}/files/{file[0]}/content",
+        headers={"Authorization": f"Bearer {sandbox.endpoints.model_key}"},
+        timeout=10,
+    ).text
+    return [json.loads(line)["body"]["messages"] for line in text.splitlines()]
+
+
+def test_a_batch_asks_what_a_live_call_would_and_the_ledger_keeps_tokens(
+    batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger
+) -> None:
+    sandbox.fail("model", prose=0.2)
+    night = batch_of()
+    title = "reach me at jane.doe@acme-corp.com"
+    good = stage(night, [lead(number, job_title=title) for number in range(LEADS)])
+    enrich(night, good)
+    first, again = sent_by_batch(sandbox, ledger, 0), sent_by_batch(sandbox, ledger, 1)
+    assert len(first) == LEADS
+    assert all("jane.doe@acme-corp.com" in messages[1]["content"] for messages in [*first, *again])
+    assert again
+    assert {len(messages) for messages in again} == {4}, "what was answered, and what was wrong with it"
+    assert rows(ledger, "SELECT count(*) FROM inference WHERE messages::text LIKE '%jane.doe%'") == [(0,)]
+    (tokens,) = rows(ledger, "SELECT count(*) FROM inference WHERE messages::text LIKE '%token:%'")[0]
+    assert tokens == count(ledger, "inference")
 
 
 @pytest.mark.parametrize("line", ["", "nonsense", "[]", "{}", '{"custom_id": 7}', "[" * 100_000])

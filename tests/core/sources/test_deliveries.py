@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import paramiko
 import pytest
+from paramiko import sftp as sftp_kinds
 
 from include.errors import FileNotReady
 from include.night import Night
 from include.sources.archive import archive
-from include.sources.drops import Fetched, fetch_drop, fetch_files, open_drop
-from include.sources.transfer import Wanted, copy_files, read_files
+from include.sources.drops import Fetched, fetch_drop, open_drop
+from include.sources.transfer import PIECE, Wanted, copy_file, read_file
 from include.use_case import FileDrop
 from tests.core import openssh
 from tests.core.sources.conftest import FILE, INTERVAL, Drop
@@ -39,16 +42,6 @@ def one(
 ) -> Fetched | None:
     with open_drop(night, "sftp") as sftp:
         return fetch_drop(sftp, file_drop, INTERVAL, tmp_path / "file", sleep)
-
-
-def many(
-    night: Night, file_drop: FileDrop, into: Path, sleep: Callable[[float], None] = lambda _: None
-) -> dict[str, bytes]:
-    into.mkdir(exist_ok=True)
-    with open_drop(night, "sftp") as sftp:
-        found = fetch_files(sftp, file_drop, INTERVAL, into, sleep)
-    assert all(hashlib.sha256(place.read_bytes()).hexdigest() == file.sha256 for file, place in found)
-    return {file.name: place.read_bytes() for file, place in found}
 
 
 def manifest(drop: Drop, **texts: str) -> None:
@@ -124,26 +117,28 @@ def test_a_marked_file_that_still_changes_is_not_ready(
     path = drop.put(TEXT, checksum=False)
     drop.put("", f"{FILE}.done", checksum=False)
 
-    def copy(sftp: paramiko.SFTPClient, wanted: list[tuple[Wanted, Path]]) -> list[str]:
-        digests = copy_files(sftp, wanted)
+    def copy(*given: Any) -> tuple[str, bytes | None]:
+        copied = copy_file(*given)
         os.utime(path, (1, 1))
-        return digests
+        return copied
 
-    monkeypatch.setattr("include.sources.drops.copy_files", copy)
+    monkeypatch.setattr("include.sources.drops.copy_file", copy)
     with pytest.raises(FileNotReady, match="still growing"):
         one(night, file_drop, tmp_path)
 
 
-def test_a_manifest_holds_the_sums_of_many(night: Night, drop: Drop, wide: FileDrop, tmp_path: Path) -> None:
+def test_a_manifest_holds_the_sums_of_many(night: Night, drop: Drop, file_drop: FileDrop, tmp_path: Path) -> None:
     for name in "ab":
         drop.put(TEXT + name, f"{name}.csv", checksum=False)
     manifest(drop, a=TEXT + "a", b=TEXT + "b")
-    never = lambda _: pytest.fail("proven files are not waited for")  # noqa: E731
-    found = many(night, replace(wide, proof="checksum"), tmp_path / "into", never)
-    assert found == {f"{name}.csv": (TEXT + name).encode() for name in "ab"}
+    for name in "ab":
+        declared = replace(file_drop, pattern=f"{name}.csv", proof="checksum")
+        found = one(night, declared, tmp_path, lambda _: pytest.fail("a proven file is not waited for"))
+        assert found is not None
+        assert ((tmp_path / "file").read_text(), found.checksum) == (TEXT + name, True)
     (drop.root / "drop" / "b.csv").write_text("half")
     with pytest.raises(FileNotReady, match=r"b\.csv differs from its MANIFEST\.sha256"):
-        many(night, wide, tmp_path / "into")
+        one(night, replace(file_drop, pattern="b.*"), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["b", "c"])
@@ -152,13 +147,11 @@ def test_a_file_that_was_never_sent_is_named(
 ) -> None:
     drop.put(TEXT, "a.csv")
     manifest(drop, a=TEXT, **{name: TEXT})
-    with pytest.raises(FileNotReady, match=rf"{name}\.csv is in MANIFEST\.sha256 and was never sent"):
-        many(night, wide, tmp_path / "into")
-    for pattern in (f"{name}.csv", f"{name}.*"):
-        with pytest.raises(FileNotReady, match="never sent"):
+    for pattern in ("*", f"{name}.csv", f"{name}.*"):
+        with pytest.raises(FileNotReady, match=rf"{name}\.csv is in MANIFEST\.sha256 and was never sent"):
             one(night, replace(wide, pattern=pattern, required=False), tmp_path)
     drop.put(TEXT, f"{name}.csv.0123abcd", checksum=False, folder="archive")
-    assert many(night, wide, tmp_path / "into").keys() == {"a.csv"}
+    assert one(night, wide, tmp_path) is not None
     assert one(night, replace(wide, pattern=f"{name}.csv"), tmp_path) is not None
 
 
@@ -166,22 +159,7 @@ def test_half_a_manifest_is_not_ready(night: Night, drop: Drop, wide: FileDrop, 
     drop.put(TEXT, "a.csv")
     drop.put("0123  a.csv\n", "MANIFEST.sha256", checksum=False)
     with pytest.raises(FileNotReady, match=r"drop/MANIFEST\.sha256: line 1 is no sha256"):
-        many(night, wide, tmp_path / "into")
-
-
-def test_all_files_that_are_not_ready_are_named_at_once(
-    night: Night, drop: Drop, wide: FileDrop, tmp_path: Path
-) -> None:
-    paths = [drop.put(TEXT, f"{name}.csv", checksum=False) for name in "abcdefgh"]
-    drop.put(TEXT, "right.csv")
-    drop.put(TEXT, "wrong.csv").write_text("half")
-    grow = lambda _: [path.write_text(TEXT * 2) for path in paths] and None  # noqa: E731
-    with pytest.raises(FileNotReady) as caught:
-        many(night, wide, tmp_path / "into", grow)
-    said = str(caught.value)
-    assert "a.csv, b.csv, c.csv, d.csv, e.csv and 3 more is still growing" in said
-    assert "wrong.csv differs from its .sha256" in said
-    assert "right.csv" not in said
+        one(night, wide, tmp_path)
 
 
 def counting(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
@@ -197,58 +175,61 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
     return seen
 
 
-def test_many_files_cost_two_listings_and_three_requests_each(
-    night: Night, drop: Drop, wide: FileDrop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("pattern", "asked", "listings"), [("a.csv", 5, 0), ("a.*", 1, 1)])
+def test_a_proven_file_costs_few_questions_and_no_second_listing(
+    night: Night,
+    drop: Drop,
+    file_drop: FileDrop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pattern: str,
+    asked: int,
+    listings: int,
 ) -> None:
-    contents = {f"{n:03}.csv": os.urandom(n * 7) for n in range(150)} | {"large.csv": os.urandom(3_000_000)}
-    for name, data in contents.items():
-        drop.put(data, name, checksum=False)
+    drop.put(TEXT, "a.csv")
     sent = counting(monkeypatch)
-    assert many(night, wide, tmp_path / "into") == contents
-    assert sent[paramiko.sftp.CMD_OPENDIR] == 2
-    assert sent[paramiko.sftp.CMD_OPEN] == len(contents)
-    assert sent[paramiko.sftp.CMD_STAT] <= 1
+    assert one(night, replace(file_drop, pattern=pattern), tmp_path) is not None
+    kinds = (sftp_kinds.CMD_STAT, sftp_kinds.CMD_OPENDIR, sftp_kinds.CMD_OPEN, sftp_kinds.CMD_READ)
+    assert [sent[kind] for kind in kinds] == [asked, listings, 2, 2]
 
 
-def test_a_file_of_a_known_name_costs_no_listing(
+def test_a_proven_file_costs_four_waits(
+    night: Night, drop: Drop, file_drop: FileDrop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop.put(TEXT, "a.csv")
+    sends: list[int] = []
+    with open_drop(night, "sftp") as sftp:
+        channel = sftp.get_channel()
+        send = channel.send
+        monkeypatch.setattr(channel, "send", lambda data: sends.append(len(data)) or send(data))
+        assert fetch_drop(sftp, replace(file_drop, pattern="a.csv"), INTERVAL, tmp_path / "file") is not None
+    assert len(sends) == 4, "what lies there; open; read; what lies there now"
+
+
+def test_a_file_is_archived_over_one_connection_with_what_speaks_for_it(
     night: Night, drop: Drop, file_drop: FileDrop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop.put(TEXT)
+    found = one(night, file_drop, tmp_path)
+    assert found is not None
     sent = counting(monkeypatch)
-    assert one(night, file_drop, tmp_path) is not None
-    assert sent[paramiko.sftp.CMD_OPENDIR] == 0
-
-
-def test_many_files_are_archived_over_one_connection(
-    night: Night, drop: Drop, wide: FileDrop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for n in range(20):
-        drop.put(TEXT, f"{n}.csv")
-    with open_drop(night, "sftp") as sftp:
-        found = [file for file, _ in fetch_files(sftp, wide, INTERVAL, tmp_path)]
-    logins: list[str] = []
-
-    def opened(*given: object) -> object:
-        logins.append("again")
-        return open_drop(*given)  # type: ignore[arg-type]
-
-    monkeypatch.setattr("include.sources.archive.open_drop", opened)
-    archive(night, found)
-    assert logins == ["again"]
-    assert (drop.names("drop"), len(drop.names("archive"))) == ([], 40)
+    archive(night, [found])
+    assert (drop.names("drop"), drop.names("archive")) == ([], [FILE, f"{FILE}.sha256"])
+    assert (sent[sftp_kinds.CMD_STAT], sent[sftp_kinds.CMD_RENAME]) == (5, 2)
 
 
 def test_a_link_is_as_large_as_what_it_leads_to(night: Night, drop: Drop, wide: FileDrop, tmp_path: Path) -> None:
     (drop.root / "target").write_text(TEXT * 100)
     (drop.root / "drop" / "link.csv").symlink_to("../target")
     (drop.root / "drop" / "nowhere.csv").symlink_to("../gone")
-    assert many(night, wide, tmp_path / "into") == {"link.csv": (TEXT * 100).encode()}
+    assert one(night, wide, tmp_path) is not None
+    assert (tmp_path / "file").read_text() == TEXT * 100
 
 
 def test_a_file_taken_away_is_not_ready(night: Night, drop: Drop, wide: FileDrop, tmp_path: Path) -> None:
     path = drop.put(TEXT, "a.csv", checksum=False)
     with pytest.raises(FileNotReady, match=r"a\.csv was taken away while it was read"):
-        many(night, wide, tmp_path / "into", lambda _: path.unlink())
+        one(night, wide, tmp_path, lambda _: path.unlink())
 
 
 def test_a_server_that_gives_less_than_asked_is_asked_for_the_rest(
@@ -263,20 +244,19 @@ def test_a_server_that_gives_less_than_asked_is_asked_for_the_rest(
     data = os.urandom(70_001)
     drop.put(data, "a.csv", checksum=False)
     with open_drop(night, "sftp") as sftp:
-        assert list(read_files(sftp, [Wanted("drop/a.csv", 70_001)])) == [data]
-        assert list(read_files(sftp, [Wanted("drop/a.csv", 200_000)])) == [data], "and a shorter file ends"
+        assert read_file(sftp, Wanted("drop/a.csv", 70_001)) == data
+        assert read_file(sftp, Wanted("drop/a.csv", 200_000)) == data, "and a shorter file ends"
+        assert sftp.stat("drop/a.csv").st_size == 70_001, "and its session is as it was"
 
 
 @pytest.mark.skipif(not openssh.SSHD or os.getuid() != 0, reason=openssh.MISSING + ", or not root")
-def test_openssh_serves_many_files_and_their_archive(
-    night_of: Callable[..., Night], wide: FileDrop, tmp_path: Path
+def test_openssh_serves_files_and_their_archive(
+    night_of: Callable[..., Night], file_drop: FileDrop, tmp_path: Path
 ) -> None:
-    import json
-
     root = tmp_path / "files"
     for folder in ("drop", "archive"):
         (root / folder).mkdir(parents=True)
-    contents = {f"{n:03}.csv": os.urandom(n * 400) for n in range(200)}
+    contents = {f"{size}.csv": os.urandom(size) for size in (0, 400, PIECE, 5_000_001)}
     for name, data in contents.items():
         (root / "drop" / name).write_bytes(data)
         (root / "drop" / f"{name}.sha256").write_text(hashlib.sha256(data).hexdigest())
@@ -284,10 +264,11 @@ def test_openssh_serves_many_files_and_their_archive(
         extra = {"host_key": sshd.host_key, "key_file": str(sshd.client_key)}
         given = {"host": "127.0.0.1", "port": sshd.port, "login": sshd.login, "extra": extra}
         night = night_of(connections={"AIRFLOW_CONN_SFTP_DEFAULT": json.dumps(given)})
-        there = replace(wide, folder=f"{root}/drop", archive=f"{root}/archive", proof="checksum")
-        assert many(night, there, tmp_path / "into") == contents
-        with open_drop(night, "sftp") as sftp:
-            found = [file for file, _ in fetch_files(sftp, there, INTERVAL, tmp_path / "into")]
-        archive(night, found)
-        assert len(list((root / "archive").iterdir())) == 400
+        there = replace(file_drop, folder=f"{root}/drop", archive=f"{root}/archive", proof="checksum")
+        for name, data in contents.items():
+            found = one(night, replace(there, pattern=name), tmp_path)
+            assert found is not None
+            assert (tmp_path / "file").read_bytes() == data
+            archive(night, [found])
+        assert len(list((root / "archive").iterdir())) == 2 * len(contents)
         assert list((root / "drop").iterdir()) == []
