@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from sqlalchemy import text
 
 from include.ledger.claims import Claimant, claimant, held, hold_for_job, release
-from include.ledger.database import open_engine, transaction
+from include.ledger.database import open_engine, send, transaction
 from include.settings import ROOT
 from tests.core.conftest import Ledger
 
@@ -22,7 +22,7 @@ SHORT = 1.0  # seconds of a lease in these tests
 HOLDS = """
 import sys, time
 from include.ledger.claims import claimant, held
-from include.ledger.database import open_engine, transaction
+from include.ledger.database import open_engine, send, transaction
 engine = open_engine(sys.argv[1])
 with claimant(engine, "other", 1.0) as mine:
     mine.claim({"a", "b"})
@@ -66,7 +66,7 @@ def test_two_claimants_never_hold_the_same_question(ledger: Ledger) -> None:
         assert two.claim({"b", "c"}) == {"c"}
         assert one.claim({"a"}) == set()  # asked once more in the same process: it is being asked already
         with transaction(ledger.service) as connection:
-            release(connection, {"b", "c"}, one.holder)  # c is not its own to give up
+            send(connection, [release({"b", "c"}, one.holder)])  # c is not its own to give up
         assert two.claim({"a", "b"}) == {"b"}
         assert held_now(ledger, {"a", "b", "c"}, one.holder) == {"a"}
         assert held_now(ledger, {"a", "b", "c"}, two.holder) == {"b", "c"}

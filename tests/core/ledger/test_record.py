@@ -201,6 +201,24 @@ def test_answers_are_kept_with_tokens_but_for_the_fields_that_are_there_to_hold_
     assert find_answers(night.ledger, night, ["key"])["key"].output == kept
 
 
+AWKWARD = "50 % of %s, :name, $1, 'quoted' \"twice\", \\, \\\\u0000, \\u0000, ü, 日本, \n\t, '; SELECT 1"
+
+
+def test_what_came_back_is_on_record_as_it_came(make_night: MakeNight) -> None:
+    night, uid = make_night(), uuid4()
+    pins, said = Pins("v1", "f" * 64, "sandbox-small", {}, "c" * 64), f"{AWKWARD} \x00 \ud800"
+    given = (uid, "ok", None, 200, "m", "r", said, {"a": said}, 1, 2, 0, Decimal("0.000123"), "2026-01-01", 3, 4)
+    with transaction(night.ledger) as connection:
+        intent = Intent(uid, "r", "k", "key", [{"content": said}], "ask", 1, 1, Decimal("0.001"))
+        record_intents(connection, night, pins, [intent])
+        send(connection, [record_results(night, [Result(*given)])])
+        columns = "messages, raw_text, parsed, cost, http_status, detail, tokens_out"
+        query = text(f"SELECT {columns} FROM inference JOIN inference_result USING (inference_id)")
+        found = connection.execute(query).one()
+    kept = f"{AWKWARD} \ufffd ?"
+    assert tuple(found) == ([{"content": kept}], kept, {"a": kept}, Decimal("0.000123"), 200, None, 2)
+
+
 def test_many_that_begin_in_the_first_moment_of_a_month_share_its_partition(ledger: Ledger) -> None:
     failed: list[Exception] = []
     months = [f"2031-{month:02}-01" for month in range(1, 13)]
