@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -43,7 +43,7 @@ from include.errors import ConfigurationError, LedgerUnavailable
 from include.ledger import audit, budget, claims
 from include.ledger.audit import Answer, Intent, Pins
 from include.ledger.claims import Claimant
-from include.ledger.database import Statement, send, transaction
+from include.ledger.database import Sender, Statement, send, transaction
 from include.ledger.quota import LedgerStore
 from include.ledger.record import DeadLetter, bury, note_progress
 from include.models import Origin, Record
@@ -93,11 +93,13 @@ class Answering:
     why_deferred: str = NOT_ASKED
     started: float = field(default_factory=time.monotonic)
     questions: asyncio.Queue[Question | None] = field(default_factory=lambda: asyncio.Queue(CHUNK_ROWS))
+    sender: Sender | None = None
 
     def ask(self, items: Iterator[Item]) -> None:
         """Ask what is not on record yet; returns when every key has an answer, a dead letter, or is deferred."""
         with (
             claims.claimant(self.run.ledger, self.run.run_id, self.run.settings.lease_seconds) as ours,
+            closing(Sender(self.run.ledger)) as self.sender,
             _rarely_swept(),
         ):
             self.holder = ours.holder
@@ -304,6 +306,9 @@ class Answering:
             ending.append(audit.keep_answers(run, self.pins, answers))
         if over:
             ending.append(claims.release(over, self.holder))
+        if self.sender is not None and not (letters or intents):
+            self.sender.send(ending)
+            return [Taken.YES] * len(entries)
         with transaction(run.ledger) as connection:
             if letters:
                 bury(connection, run, "enrich", letters, system=self.system.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -30,6 +31,7 @@ _BEGIN = (
     "SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = 600000; "
     f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}"
 )
+_TRIED_AFTER = 1.0  # seconds
 
 
 def open_engine(url: str) -> Engine:
@@ -65,9 +67,15 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
     No error that leaves it quotes a row.
     """
+    with _told_apart(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Errors of a database that is not there from those that are a defect of ours; none of them quotes a row."""
     try:
-        with engine.begin() as connection:
-            yield connection
+        yield
     except (DBAPIError, psycopg.Error) as error:
         reason = without_rows(error)
         cause = error.orig if isinstance(error, DBAPIError) else error
@@ -102,14 +110,60 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, default=_jsonable, allow_nan=Fal
 
 Statement = tuple[str, Sequence[Any]]
 """SQL with `%s` for each of its values."""
+_WHOLE: tuple[Statement, Statement] = (f"BEGIN; {_BEGIN}", ()), ("COMMIT", ())
 
 
-def send(connection: Connection, statements: Iterable[Statement]) -> None:
+def send(connection: Connection, statements: Sequence[Statement]) -> None:
     """Run statements that give nothing back, all in one trip: each by itself would cost what ten rows of it do."""
-    listed = list(statements)
     driver: Any = connection.connection.driver_connection
+    _run(driver, statements)
+
+
+def _run(driver: psycopg.Connection[Any], statements: Sequence[Statement]) -> None:
     with psycopg.ClientCursor(driver) as cursor:
-        cursor.execute("; ".join(sql for sql, _ in listed), [value for _, values in listed for value in values])
+        cursor.execute("; ".join(sql for sql, _ in statements), [value for _, values in statements for value in values])
+
+
+class Sender:
+    """A connection of its own on which whole transactions are one trip; for one thread at a time, and to be closed."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Connects when first used, and anew after an error."""
+        self._engine = engine
+        self._driver: psycopg.Connection[Any] | None = None
+        self._used = 0.0
+
+    def send(self, statements: Sequence[Statement]) -> None:
+        """One committed transaction of statements that give nothing back; raises what `transaction` does."""
+        with _told_apart():
+            driver = self._connected()
+            try:
+                _run(driver, [_WHOLE[0], *statements, _WHOLE[1]])
+            except BaseException:
+                self.close()
+                raise
+            self._used = time.monotonic()
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        """The connection; tried first if it was not used for a while, since the server may have gone meanwhile."""
+        if self._driver is not None and time.monotonic() - self._used > _TRIED_AFTER:
+            try:
+                self._driver.execute("SELECT 1")
+            except psycopg.OperationalError:
+                self.close()
+        if self._driver is None:
+            pooled = self._engine.raw_connection()
+            driver: Any = pooled.driver_connection
+            pooled.detach()
+            driver.autocommit = True
+            self._driver = driver
+        return self._driver
+
+    def close(self) -> None:
+        """Give the connection up."""
+        if self._driver is not None:
+            self._driver.close()
+            self._driver = None
 
 
 def as_text(keys: Iterable[str]) -> str:
