@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, and_, any_, func, select, text
 
 from include.canonical import canonical
 from include.ledger import tables
-from include.ledger.database import Statement, as_text, copy_rows, insertion, to_json, transaction
+from include.ledger.database import Statement, as_text, copy_rows, insertion, send, to_json, transaction
 from include.ledger.record import record_event
 from include.models import Interval, Origin, Record, ReInfer
 from include.night import Run
@@ -24,6 +24,7 @@ from include.personal import tokenise_all
 CostBasis = Literal["reported", "estimated", "bounded", "none"]
 log = logging.getLogger(__name__)
 _NAMED = 20  # keys in one event
+_MANY = 200  # rows from which on COPY is the cheaper way in
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,10 @@ def record_intents(connection: Connection, run: Run, pins: Pins, intents: Sequen
         )
         for i in intents
     )
-    copy_rows(connection, tables.inference, _INTENT, rows)
+    if len(intents) > _MANY:
+        copy_rows(connection, tables.inference, _INTENT, rows)
+    else:
+        send(connection, [insertion(tables.inference, _INTENT, rows)])
 
 
 def record_results(run: Run, results: Sequence[Result]) -> Statement:
