@@ -24,8 +24,8 @@ from include.sandbox.config import Endpoints
 from include.settings import ROOT
 from include.systems import read_systems
 
-_BEGIN_SECONDS = 4.0
-"""From the start of the processes to their first search: by then each has loaded what it needs."""
+_BEGIN_SECONDS = 0.5
+"""From when the last process was ready to everybody's first search."""
 _WARM_SECONDS = 1.0
 """Not counted: in the first second the window is empty, so that five searches leave at once."""
 
@@ -45,34 +45,34 @@ class Reached:
 
 def measure(ledger_url: str, endpoints: Endpoints, processes: int, sessions: int, seconds: float) -> Reached:
     """Let so many processes, each with so many calls in the air, search for so long."""
-    before = _refused(endpoints)
-    begin = time.monotonic() + _BEGIN_SECONDS
-    given = {
-        "ledger": ledger_url,
-        "crm": endpoints.crm_url,
-        "token": endpoints.crm_token,
-        "sessions": sessions,
-        "begin": begin,
-        "end": begin + _WARM_SECONDS + seconds,
-    }
+    before, crm = _refused(endpoints), {"crm": endpoints.crm_url, "token": endpoints.crm_token}
+    given = {"ledger": ledger_url, **crm, "sessions": sessions}
     command = [sys.executable, "-W", "ignore", "-m", "tests.bench.crm_searches"]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
     running = [subprocess.Popen(command, **pipes) for _ in range(processes)]
+    _tell(running, given)
     for one in running:
-        one.stdin.write(json.dumps(given))
-        one.stdin.close()
+        one.stdout.readline()  # it is ready
+    begin = time.monotonic() + _BEGIN_SECONDS
+    end = begin + _WARM_SECONDS + seconds
+    _tell(running, {"begin": begin, "end": end})
     found = [json.loads(one.stdout.read()) for one in running]
     for one in running:
         one.wait()
     sent = [moment for one in found for moment in one["sent"]]
     return Reached(
         seconds,
-        sum(begin + _WARM_SECONDS <= moment < given["end"] for moment in sent),
+        sum(begin + _WARM_SECONDS <= moment < end for moment in sent),
         len(sent),
         _refused(endpoints) - before,
         sum(one["cpu"] for one in found),
         sum(one["turns"] for one in found),
     )
+
+
+def _tell(running: list[subprocess.Popen[str]], what: dict[str, Any]) -> None:
+    for one in running:
+        print(json.dumps(what), file=one.stdin, flush=True)
 
 
 def _refused(endpoints: Endpoints) -> int:
@@ -92,7 +92,7 @@ class _Counting(LedgerLevels):
 
 def main() -> int:
     """Search until the end that was given; print when each search left."""
-    given = json.load(sys.stdin)
+    given = json.loads(input())
     system = read_systems(ROOT / "include" / "systems.toml")["crm"]
     engine = open_engine(given["ledger"])
     levels = _Counting(engine, "crm", limits_of(system))
@@ -101,6 +101,8 @@ def main() -> int:
     pace = _Noting(system, levels, sent)
     client = RestClient(first, system, more=more, pace=pace)
     engine.connect().close()
+    print("ready", flush=True)
+    given |= json.loads(input())
     time.sleep(max(given["begin"] - time.monotonic(), 0.0))
     cpu = time.process_time()
     body = {"limit": 1, "properties": ["email"]}
