@@ -205,7 +205,9 @@ class Pace:
         """Ask for what all threads wait for; the limits of one kind first, since leave for all is only good with it."""
         for leave in self._flying:
             self._date(leave, self._clock())
-        groups = [group for group in self._limits if self._short(group) or self._moved[group] or group in self._closing]
+        own = (group for group in self._limits if group != ALL)
+        groups = [group for group in own if self._short(group) or self._moved[group] or group in self._closing]
+        groups.append(ALL)  # a kind's leave would be old before another turn
         before, grants = self._clock(), dict[str, list[Grant]]()
         with self._levels.open(groups) as (quotas, now):
             least = now - self._clock()
