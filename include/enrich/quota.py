@@ -148,16 +148,14 @@ class Quota:
         if now < self.closed_until:
             return Grant(0, 0, self.closed_until - now, self.ratio)
         room = self._room(now)
-        silent = now - self.heard >= _STALE
-        if silent:
+        if now - self.heard >= _STALE:
             self.probes = [at for at in self.probes if now - at < 5.0]
             room[0] = min(room[0], _PROBES - len(self.probes))
-        # The few that try a silent system are whoever comes: who waits for a turn may also wait for another limit.
-        granted, ahead, held = self._take_turns(ask, mine, [], room) if silent else self._share(ask, mine, room)
+        granted, ahead, held = self._share(ask, mine, room)
         requests = granted + ahead
         tokens = sum(ask.waiting[:granted]) + sum(ask.ahead[:ahead])
         if requests:
-            self.probes += [now] * granted if silent else []
+            self.probes += [now] * granted if now - self.heard >= _STALE else []
             self._take(granted, sum(ask.waiting[:granted]), now + ask.late, now)
             self._take(ahead, sum(ask.ahead[:ahead]), now + AHEAD_SECONDS, now)
             self._remember(ask.holder, requests, tokens, now)

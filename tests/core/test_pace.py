@@ -274,7 +274,7 @@ def test_the_time_of_levels_is_that_at_which_they_are_had(ledger: Ledger) -> Non
     with one.open([ALL]):
         pass
     with ThreadPoolExecutor(1) as pool:
-        with one.open([SEARCH, ALL]) as (quotas, began):
+        with one.open([SEARCH]) as (quotas, began):
             waiting = pool.submit(wait)
             waits.wait()
             time.sleep(0.3)
