@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tests.bench.enrich.stand import OURS, Stand, open_stand
 
-CALLS_IN_AIR = 64
-"""Of all processes together."""
+WAYS = ((1, 64), (1, 16), (4, 16), (4, 64))
+"""Processes, and calls in the air of each."""
 
 
 def main() -> int:
@@ -27,20 +27,20 @@ def main() -> int:
     with open_stand() as stand:
         stand.configure()
         stand.finish(stand.start(OURS, stand.rows("warm", 5), 2))
-        print(f"{'processes':>9}{'calls/s':>9}{'CPU ms/call':>13}{'PostgreSQL':>12}{'whole s':>9}")
+        print(f"{'processes':>9}{'in air':>8}{'calls/s':>9}{'CPU ms/call':>13}{'PostgreSQL':>12}{'whole s':>9}")
         for turn in range(given.rounds):
-            for processes in (1, 4):
-                measure(stand, f"{turn}-{processes}", given.rows, processes)
+            for processes, in_air in WAYS:
+                measure(stand, f"{turn}-{processes}-{in_air}", given.rows, processes, in_air)
     return 0
 
 
-def measure(stand: Stand, name: str, rows: int, processes: int) -> None:
+def measure(stand: Stand, name: str, rows: int, processes: int, in_air: int) -> None:
     """One way, on its own copy of the rows; calls a second are the endpoint's, from the first call to the last."""
     whole = stand.rows(name, rows).read_text().splitlines(keepends=True)
     stand.configure(latency=0.04, jitter=0.02)
     ledger, began = stand.ledger_cpu(), time.monotonic()
     running = [
-        stand.start(OURS, part(stand.folder / f"{name}-{at}.jsonl", whole[at::processes]), CALLS_IN_AIR // processes)
+        stand.start(OURS, part(stand.folder / f"{name}-{at}.jsonl", whole[at::processes]), in_air)
         for at in range(processes)
     ]
     found = [stand.finish(one) for one in running]
@@ -48,7 +48,8 @@ def measure(stand: Stand, name: str, rows: int, processes: int) -> None:
     answered, cpu = sum(one["answered"] for one in found), sum(one["cpu_seconds"] for one in found)
     assert answered == rows, f"{answered} of {rows} answered"
     per_call = (1_000 * spent / rows for spent in (cpu, ledger))
-    print("{:>9}{:>9.0f}{:>13.2f}{:>12.2f}{:>9.1f}".format(processes, rows / seen["seconds"], *per_call, seconds))
+    line = "{:>9}{:>8}{:>9.0f}{:>13.2f}{:>12.2f}{:>9.1f}"
+    print(line.format(processes, in_air, rows / seen["seconds"], *per_call, seconds), flush=True)
 
 
 def part(path: Path, lines: list[str]) -> Path:
