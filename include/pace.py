@@ -1,7 +1,8 @@
 """Leave for every call of a REST system, taken together with everybody else who uses its key.
 
 Calls may leave from many threads. Levels are one document a limit (`include/enrich/quota.py`): of this process, or in
-the ledger for all processes and machines. A process takes a turn at them for all its threads at once.
+the ledger for all processes and machines. A process takes a turn at them for all its threads at once. If a call fits
+soon, the turn gives leave for then, so that nothing but the moment itself has to be waited for.
 
 A vendor counts a call when it arrives, which nobody here sees. A call is counted at the latest moment at which its
 leave may be used, and dated anew when its answer is here: as long before the answer as the quickest calls take in all.
@@ -17,7 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from threading import Condition
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import uuid4
 
 from include.enrich.limiter import LONGEST_TURN, PATIENCE, SHORTEST_TURN
@@ -30,6 +31,10 @@ ALL = ""
 _HEARD_SECONDS = 30.0  # an answer that is older says nothing about whether the system is there
 _REMEMBERED = 20  # calls, and turns
 _SLICES = 20  # a leave is good for this part of the shortest window
+_SOON = 0.25
+"""Seconds from now within which leave is taken for a later moment. Not longer, since what calls in the air are counted
+at is not known for good before their answers, and since a refusal elsewhere is not heard by whoever has leave."""
+_TURN_SECONDS = 0.15  # a turn that may give leave for later comes as much earlier
 _SAME = 0.001  # seconds
 _ENOUGH = 3  # calls from which on their quickest is believed
 _QUICKEST = 0.8  # of it, since among few calls none may have been as quick as another process's
@@ -58,6 +63,14 @@ class ProcessLevels:
     def open(self, groups: Sequence[str]) -> Iterator[tuple[Mapping[str, Quota], float]]:
         """All levels; whoever calls sees to it that one thread does at a time."""
         yield self._quotas, self.clock()
+
+
+class _Place(NamedTuple):
+    """Leave in stock: good from `begins` until `ends` by our clock, and counted at a time of the levels."""
+
+    begins: float
+    ends: float
+    counted: float
 
 
 @dataclass(slots=True, eq=False)
@@ -95,13 +108,14 @@ class Pace:
             for group, windows in self._limits.items()
         }
         self._waiting: Counter[str] = Counter()
-        self._stock: dict[str, deque[tuple[float, float]]] = {group: deque() for group in self._limits}
+        self._stock: dict[str, list[_Place]] = {group: [] for group in self._limits}
         self._moved: dict[str, list[tuple[float, float | None]]] = {group: [] for group in self._limits}
         self._next_turn = dict.fromkeys(self._limits, 0.0)
         self._taken: dict[str, deque[float]] = {group: deque(maxlen=_REMEMBERED) for group in self._limits}
         self._took: dict[str, deque[float]] = {group: deque(maxlen=_REMEMBERED) for group in self._limits}
         self._flying: set[Leave] = set()
         self._offsets: deque[float] = deque(maxlen=_REMEMBERED)
+        self._least_offsets: deque[float] = deque(maxlen=_REMEMBERED)
         self._closing: dict[str, float] = {}
         self._counted: dict[float, float] = {}
         self._heard_at, self._missed = float("-inf"), False
@@ -117,15 +131,15 @@ class Pace:
         try:
             while True:
                 with self._lock:
-                    lacking = [group for group in groups if not self._has(group)]
-                    if not lacking:
+                    begins, turn = self._next(groups)
+                    now = self._clock()
+                    if begins <= now:
                         return self._leave(kind, groups)
-                    pause = max(self._next_turn[group] for group in lacking) - self._clock()
-                    if pause <= 0:
+                    if turn <= now:
                         self._turn()
                         self._lock.notify_all()
                     else:
-                        self._sleep(pause)
+                        self._sleep(min(begins, turn) - now)
         finally:
             with self._lock:
                 self._waiting.subtract(groups)
@@ -153,19 +167,23 @@ class Pace:
 
     # The stock of leave
 
-    def _has(self, group: str) -> bool:
-        stock, now = self._stock[group], self._clock()
-        self._give_back(group, [each for each in stock if each[1] < now])
-        return bool(self._stock[group])
+    def _next(self, groups: Sequence[str]) -> tuple[float, float]:
+        """When leave of all these limits is good, and when the next turn for more is due; infinity for never."""
+        now = self._clock()
+        for group in groups:
+            self._give_back(group, [place for place in self._stock[group] if place.ends < now])
+        lacking = [group for group in groups if not self._stock[group]]
+        begins = float("inf") if lacking else max(self._stock[group][0].begins for group in groups)
+        short = lacking or [group for group in groups if self._short(group)]
+        return begins, max((self._next_turn[group] for group in short), default=float("inf"))
 
-    def _give_back(self, group: str, old: Sequence[tuple[float, float]] | deque[tuple[float, float]]) -> None:
-        self._moved[group] += [(counted, None) for counted, _ in old]
-        gone = set(old)
-        self._stock[group] = deque(each for each in self._stock[group] if each not in gone)
+    def _give_back(self, group: str, places: Sequence[_Place]) -> None:
+        self._moved[group] += [(place.counted, None) for place in places]
+        self._stock[group] = [place for place in self._stock[group] if place not in places]
 
     def _leave(self, kind: str, groups: Sequence[str]) -> Leave:
         now = self._clock()
-        leave = Leave(kind, now, {group: self._stock[group].popleft()[0] for group in groups})
+        leave = Leave(kind, now, {group: self._stock[group].pop(0).counted for group in groups})
         for group in groups:
             self._taken[group].append(now)
         self._flying.add(leave)
@@ -187,27 +205,39 @@ class Pace:
         """Ask for what all threads wait for; the limits of one kind first, since leave for all is only good with it."""
         for leave in self._flying:
             self._date(leave, self._clock())
-        groups = [group for group in self._limits if self._short(group) or self._moved[group] or group in self._closing]
-        before, grants = self._clock(), dict[str, Grant]()
+        own = (group for group in self._limits if group != ALL)
+        groups = [group for group in own if self._short(group) or self._moved[group] or group in self._closing]
+        groups.append(ALL)  # a kind's leave would be old before another turn
+        before, grants = self._clock(), dict[str, list[Grant]]()
         with self._levels.open(groups) as (quotas, now):
+            least = now - self._clock()
             for group in groups:
-                grants[group] = quotas[group].turn(self._ask(group, grants), now)
+                grants[group] = self._grants(quotas[group], self._ask(group, grants), now)
             windows = self._limits[ALL] if ALL in groups else ()
             counted = {w.per_seconds: quotas[ALL].counted(w, now) for w in windows if w.requests and not w.refills}
         self._counted, self._missed = counted or self._counted, False
         self._offsets.append(now - before)
-        for group, grant in grants.items():
-            self._keep(group, grant, now)
+        self._least_offsets.append(least)
+        for group, got in grants.items():
+            self._keep(group, got, now)
 
-    def _short(self, group: str, grants: Mapping[str, Grant] = MappingProxyType({})) -> int:
+    def _grants(self, quota: Quota, ask: Ask, now: float) -> list[Grant]:
+        """What is granted now and, if more fits soon, what is granted for then."""
+        first = quota.turn(ask, now)
+        lacking = len(ask.waiting) - first.granted
+        if not lacking or first.wait > _SOON:
+            return [first]
+        return [first, quota.turn(Ask(ask.holder, waiting=[1] * lacking, late=ask.late), now + first.wait)]
+
+    def _short(self, group: str, grants: Mapping[str, Sequence[Grant]] = MappingProxyType({})) -> int:
         """How many threads wait for leave of this limit and have none in stock, nor granted; a kind's own first."""
-        got = len(self._stock[group]) + (grants[group].granted if group in grants else 0)
+        got = len(self._stock[group]) + sum(grant.granted for grant in grants.get(group, ()))
         short = self._waiting[group] - got
         if group == ALL:
             short -= sum(self._short(kind, grants) for kind in self._limits if kind != ALL)
         return max(short, 0)
 
-    def _ask(self, group: str, grants: Mapping[str, Grant]) -> Ask:
+    def _ask(self, group: str, grants: Mapping[str, Sequence[Grant]]) -> Ask:
         now, short = self._clock(), self._short(group, grants)
         recent = sum(1 for moment in self._taken[group] if moment > now - AHEAD_SECONDS)
         return Ask(
@@ -221,15 +251,20 @@ class Pace:
             missed=self._missed,
         )
 
-    def _keep(self, group: str, grant: Grant, now: float) -> None:
+    def _keep(self, group: str, grants: Sequence[Grant], now: float) -> None:
         self._moved[group] = []
         self._closing.pop(group, None)
-        late = self._late[group]
-        self._stock[group] += [(now + late, self._clock() + late)] * (grant.granted + grant.ahead)
-        pause = min(max(grant.wait, SHORTEST_TURN), LONGEST_TURN) if grant.wait else 0.0
-        self._next_turn[group] = self._clock() + pause
-        if grant.wait > PATIENCE:
-            problem = f"the limits of its key leave no room for {grant.wait / 60:.0f} minutes"
+        late, ours, at = self._late[group], self._clock(), now
+        for grant in grants:
+            begins = at - max(self._least_offsets)
+            place = _Place(begins, max(begins, ours) + late, at + late)
+            self._stock[group] = sorted([*self._stock[group], *[place] * (grant.granted + grant.ahead)])
+            at += grant.wait
+        wait = at - now if grants[-1].wait else 0.0
+        pause = min(max(wait - _TURN_SECONDS, SHORTEST_TURN), LONGEST_TURN) if wait else 0.0
+        self._next_turn[group] = ours + pause
+        if wait > PATIENCE:
+            problem = f"the limits of its key leave no room for {wait / 60:.0f} minutes"
             raise SystemUnavailable(problem, system=self._system.name, about=group, action="Retry later")
 
     def _hear(self, headers: Mapping[str, str]) -> None:

@@ -134,7 +134,10 @@ class Quota:
         return min(max(real / estimated, 0.05), 1.5) if estimated > 0 else 1.0
 
     def turn(self, ask: Ask, now: float) -> Grant:
-        """Take in what the process says, then grant as much of what it waits for as fits and is its share."""
+        """Take in what the process says, then grant as much of what it waits for as fits and is its share.
+
+        `now` may be up to `AHEAD_SECONDS` ahead of the store's time: leave for then, of windows that do not refill.
+        """
         self._forget(now)
         if ask.heard:
             self.heard = now
@@ -382,11 +385,11 @@ class Quota:
         if limit is None:
             return float("inf")
         if not window.refills:
-            first = int((now - window.per_seconds) * SLOTS / window.per_seconds)
-            column = KINDS.index(kind)
-            for slot in [slot for slot in used if int(slot) < first]:
-                del used[slot]
-            return float(max(limit * self.trust, 1.0) - sum(counted[column] for counted in used.values()))
+            first, column = _first_slot(window, now), KINDS.index(kind)
+            for slot in [slot for slot in used if int(slot) < _first_slot(window, now - AHEAD_SECONDS)]:
+                del used[slot]  # what another turn ahead of time saw leave may still be counted now
+            taken = sum(counted[column] for slot, counted in used.items() if int(slot) >= first)
+            return float(max(limit * self.trust, 1.0) - taken)
         known = self.vendor.get(kind)
         if known is not None and known["limit"] == limit:
             return float("inf")  # the vendor's own word on this very limit is better
@@ -442,8 +445,7 @@ class Quota:
 
     def counted(self, window: Window, now: float) -> float:
         """Requests in a sliding window of this key."""
-        first = int((now - window.per_seconds) * SLOTS / window.per_seconds)
-        used = self.used[list(self.windows).index(window)]
+        first, used = _first_slot(window, now), self.used[list(self.windows).index(window)]
         return float(sum(requests for slot, (requests, _) in used.items() if int(slot) >= first))
 
     def _wait(self, requests: float, tokens: float, now: float) -> float:
@@ -467,7 +469,8 @@ class Quota:
         return max(*waits, SHORTEST_WAIT)
 
     def _leaving(self, window: Window, used: Record, column: int, missing: float, now: float) -> float:
-        for slot in sorted(used, key=int):
+        first = _first_slot(window, now)
+        for slot in sorted((slot for slot in used if int(slot) >= first), key=int):
             missing -= float(used[slot][column])
             if missing <= 0:
                 return float(int(slot) + 1) * window.per_seconds / SLOTS + window.per_seconds - now
@@ -484,6 +487,11 @@ def _fingerprint(windows: Sequence[Window]) -> list[list[Any]]:
 
 def _margin(kind: Kind, limit: float) -> float:
     return min(MARGIN, (limit - 1) / 2) if kind == "requests" else limit / 100
+
+
+def _first_slot(window: Window, now: float) -> int:
+    """The oldest slot that still counts."""
+    return int((now - window.per_seconds) * SLOTS / window.per_seconds)
 
 
 def _count(used: Record, slot: str, column: int, amount: float) -> None:

@@ -16,9 +16,19 @@ from include.systems import Window
 _OPEN = text("INSERT INTO nightledger.quota (key, state) VALUES (:key, '{}') ON CONFLICT DO NOTHING")
 _LOCK = text("SELECT state FROM nightledger.quota WHERE key = :key FOR UPDATE")
 _NOW = text("SELECT extract(epoch FROM clock_timestamp())::float8")
-_LOCK_ALL = text("SELECT key, state FROM nightledger.quota WHERE key = ANY(:keys) ORDER BY key FOR UPDATE")
+_LOCK_ALL = text(
+    "WITH held AS MATERIALIZED ("
+    "SELECT key, state FROM nightledger.quota WHERE key = ANY(:keys) ORDER BY key FOR UPDATE) "
+    "SELECT key, state, extract(epoch FROM clock_timestamp())::float8 AS now, "
+    "set_config('synchronous_commit', 'off', true) FROM held"
+)
+"""In one trip. Levels need not outlive a crash of the server, which takes longer than what is lost of them."""
 _KEEP = text(
     "UPDATE nightledger.quota SET state = CAST(:state AS jsonb), updated_at = clock_timestamp() WHERE key = :key"
+)
+_KEEP_ALL = text(
+    "UPDATE nightledger.quota SET state = kept.state, updated_at = clock_timestamp() "
+    "FROM unnest(CAST(:keys AS text[]), CAST(:states AS jsonb[])) AS kept (key, state) WHERE quota.key = kept.key"
 )
 
 
@@ -69,10 +79,10 @@ class LedgerLevels:
             if not self._opened:
                 everything = (f"{self.name}/{group}" if group else self.name for group in self.limits)
                 connection.execute(_OPEN, [{"key": key} for key in sorted(everything)])
-            found = {row.key: row.state for row in connection.execute(_LOCK_ALL, {"keys": sorted(keys.values())})}
-            now = float(connection.scalar(_NOW) or 0.0)
+            rows = connection.execute(_LOCK_ALL, {"keys": sorted(keys.values())}).all()
+            found, now = {row.key: row.state for row in rows}, max(row.now for row in rows)
             quotas = {group: Quota.read(self.limits[group], found[key]) for group, key in keys.items()}
             yield quotas, now
-            states = [{"key": key, "state": to_json(quotas[group].document())} for group, key in keys.items()]
-            connection.execute(_KEEP, states)
+            states = [to_json(quotas[group].document()) for group in keys]
+            connection.execute(_KEEP_ALL, {"keys": list(keys.values()), "states": states})
         self._opened = True

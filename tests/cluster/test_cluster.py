@@ -1,6 +1,7 @@
 """A sharded night on two Celery workers that share nothing but what docs/cluster.md says; one is killed in the middle.
 
-Redis, PostgreSQL and Airflow are real, the object store is moto with IAM on. `make cluster` installs what is missing.
+Redis, PostgreSQL, PgBouncer and Airflow are real, the object store is moto with IAM on. `make cluster` installs what is
+missing. The ledger is behind PgBouncer in transaction mode, with a password that PostgreSQL itself does not take.
 """
 
 from __future__ import annotations
@@ -26,14 +27,17 @@ import psutil
 import psycopg
 import pytest
 import requests
+from psycopg.rows import dict_row
 
+from include.ledger.schema import SERVICE_ROLE
 from include.settings import ROOT
-from include.stack import processes
+from include.stack import postgres, processes
 from include.stack.api import AirflowApi
 from include.stack.home import Home, open_home, open_secrets
 from include.stack.night import run_night
 from include.stack.stack import Stack
 from tests.core.object_store import ObjectStore, running_store
+from tests.core.pooler import Login, pgbouncer
 
 REDIS = shutil.which("redis-server")
 pytestmark = [
@@ -47,6 +51,7 @@ pytestmark = [
 ]
 DAG = "crm_lead_scoring"
 SHARDS, CONCURRENCY, SLOTS = 4, 4, 2
+LEDGER, OWNER = "AIRFLOW_CONN_NIGHTLEDGER_DB", "AIRFLOW_CONN_NIGHTLEDGER_DB_OWNER"
 AIRFLOW = str(Path(sys.executable).with_name("airflow"))
 
 
@@ -83,15 +88,29 @@ class Cluster:
     """Everything that runs."""
 
     stack: Stack
+    server: postgres.Server
     store: ObjectStore
     workers: list[Worker]
     endpoints: dict[str, Any]
 
     def query(self, statement: str) -> list[Any]:
-        """Rows of the ledger, as superuser."""
-        place = json.loads(self.stack.environment["AIRFLOW_CONN_NIGHTLEDGER_DB"])["host"]
+        """Rows of the ledger, as superuser and past the pooler."""
+        place = self.server.socket
         with psycopg.connect(dbname="nightledger", user="postgres", host=place, autocommit=True) as connection:
             return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+
+    def pooled(self) -> int:
+        """Transactions in the ledger that went through PgBouncer, by its own count."""
+        given = {**self.login(), "dbname": "pgbouncer", "autocommit": True, "row_factory": dict_row}
+        with psycopg.connect(**given) as connection:
+            found = connection.execute("SHOW STATS").fetchall()
+        return sum(int(row["total_xact_count"]) for row in found if row["database"] == "nightledger")
+
+    def login(self) -> dict[str, Any]:
+        """What tasks connect to the ledger with."""
+        known = json.loads(self.stack.environment[LEDGER])
+        names = {"host": "host", "port": "port", "user": "login", "password": "password", "dbname": "schema"}
+        return {name: known[key] for name, key in names.items()}
 
     def billed(self) -> list[Any]:
         """What the model endpoint itself counted."""
@@ -141,6 +160,12 @@ def copy_project(folder: Path, shard_rows: int) -> Path:
     assert f"shard_rows={shard_rows}" in text
     spec.write_text(text)
     return code
+
+
+def behind_pooler(environment: Mapping[str, str], port: int, password: str) -> dict[str, str]:
+    """The same without a way to the ledger but the pooler's."""
+    ledger = {**json.loads(environment[LEDGER]), "host": "127.0.0.1", "port": port, "password": password}
+    return {**{name: value for name, value in environment.items() if name != OWNER}, LEDGER: json.dumps(ledger)}
 
 
 def celery(environment: Mapping[str, str], broker: str) -> dict[str, str]:
@@ -218,7 +243,10 @@ def cluster() -> Iterator[Cluster]:
         code = copy_project(folder, shard_rows=40)
         ends.callback(stack_down, folder, code)
         home, found, api = stack_up(folder, code, store)
-        environment = celery(found, broker)
+        server = postgres.Server(home.postgres, json.loads(found[LEDGER])["host"])
+        login = Login(SERVICE_ROLE, "known to the pooler alone", open_secrets(home)[SERVICE_ROLE])
+        port = ends.enter_context(pgbouncer(server, "transaction", login))
+        environment = celery(behind_pooler(found, port, login.asked), broker)
         log = ends.enter_context((folder / "scheduler.log").open("wb"))
         command = [AIRFLOW, "scheduler", "--skip-serve-logs"]
         scheduler = subprocess.Popen(command, env=environment, cwd=code, stdout=log, stderr=subprocess.STDOUT)
@@ -228,7 +256,7 @@ def cluster() -> Iterator[Cluster]:
             ends.callback(worker.kill)
             wait_until(lambda w=worker: b" ready." in (w.folder / "log").read_bytes(), f"{worker.folder.name}")
         endpoints = json.loads((home.folder / "sandbox" / "endpoints.json").read_text())
-        yield Cluster(Stack(home, environment, api), store, workers, endpoints)
+        yield Cluster(Stack(home, environment, api), server, store, workers, endpoints)
 
 
 def answers_of(cluster: Cluster) -> int:
@@ -261,9 +289,14 @@ def test_a_night_ends_right_although_a_machine_is_gone(cluster: Cluster) -> None
     assert not [path for worker in cluster.workers for path in (worker.folder / "nightledger").rglob("*.parquet")]
     calls, answered = len(cluster.billed()), answers_of(cluster)
     assert 0 <= calls - answered <= SLOTS * CONCURRENCY, (calls, answered, at_kill)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(**{**cluster.login(), "host": cluster.server.socket, "port": None})
+    transactions = cluster.pooled()
+    assert transactions > answered, "the night's transactions went through the pooler"
     command = [sys.executable, "-m", "include.cli", "ledger", "verify"]
     verified = subprocess.run(
         command, env=dict(cluster.stack.environment), cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert verified.returncode == 0, verified.stdout
     print(f"{facts['input_rows']} rows, {len(shards)} shards, {calls} calls, {answered} answers, {at_kill} at the kill")
+    print(f"{transactions} transactions through PgBouncer")

@@ -10,24 +10,42 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import pytest
 from sqlalchemy.engine import make_url
 
 from include.ledger.schema import SERVICE_ROLE
-from tests.core.conftest import Postgres
 from tests.debian import find_program
 
 Mode = Literal["session", "transaction"]
+
+
+class Server(Protocol):
+    """A PostgreSQL server; `socket` is the folder of its Unix socket."""
+
+    @property
+    def socket(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Login:
+    """A role whose password at the pooler is `asked`, and at the server behind it `own`; it may ask for statistics."""
+
+    role: str
+    asked: str
+    own: str
+
+
 _SESSIONS = {"session": 40, "transaction": 3}
 """Sessions with the server: one for each client, or few enough that clients have to share them."""
 
 
 @contextmanager
-def pgbouncer(postgres: Postgres, mode: Mode) -> Iterator[int]:
-    """The port on loopback of a pooler that lends sessions in this mode, to whoever asks."""
+def pgbouncer(postgres: Server, mode: Mode, login: Login | None = None) -> Iterator[int]:
+    """The port on loopback of a pooler that lends sessions in this mode: to this login, or else to whoever asks."""
     program = find_program("pgbouncer", "pgbouncer")
     if program is None:
         assert os.environ.get("CI") != "true", "CI must run this, and apt-get cannot install PgBouncer"
@@ -35,8 +53,10 @@ def pgbouncer(postgres: Postgres, mode: Mode) -> Iterator[int]:
     with tempfile.TemporaryDirectory(prefix="nightledger-pooler-") as folder:
         place, port = Path(folder), _free_port()
         place.chmod(0o755)  # it does not run as root
-        (place / "users.txt").write_text(f'"postgres" ""\n"{SERVICE_ROLE}" ""\n', encoding="utf-8")
-        (place / "pooler.ini").write_text(_settings(postgres, place, port, mode), encoding="utf-8")
+        users = {login.role: login.asked} if login else {"postgres": "", SERVICE_ROLE: ""}
+        lines = (f'"{name}" "{password}"\n' for name, password in users.items())
+        (place / "users.txt").write_text("".join(lines), encoding="utf-8")
+        (place / "pooler.ini").write_text(_settings(postgres, place, port, mode, login), encoding="utf-8")
         owner = pwd.getpwuid(Path(postgres.socket).stat().st_uid).pw_name  # nobody else may reach the socket
         other = ["-u", owner] if os.geteuid() == 0 else []
         with (place / "log").open("w") as log:
@@ -54,15 +74,16 @@ def through(url: str, port: int) -> str:
     return make_url(url).set(host="127.0.0.1", port=port, query={}).render_as_string(False)
 
 
-def _settings(postgres: Postgres, place: Path, port: int, mode: Mode) -> str:
+def _settings(postgres: Server, place: Path, port: int, mode: Mode, login: Login | None) -> str:
     return f"""
 [databases]
-* = host={postgres.socket}
+* = host={postgres.socket} {f"user={login.role} password={login.own}" if login else ""}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
-auth_type = trust
+auth_type = {"scram-sha-256" if login else "trust"}
+stats_users = {login.role if login else ""}
 auth_file = {place / "users.txt"}
 pool_mode = {mode}
 default_pool_size = {_SESSIONS[mode]}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,7 +42,7 @@ class Vendor:
     def __init__(self, world: World, latency: float) -> None:
         self.world, self.latency, self.chance = world, latency, random.Random(7)
         self.calls, self.searches = SlidingWindow(100, 10.0), SlidingWindow(5, 1.0)
-        self.taken, self.refused = list[tuple[float, str]](), 0
+        self.taken, self.refused, self.turns = list[tuple[float, str]](), 0, 0
 
     def call(self, kind: str) -> bool:
         self._travel()
@@ -58,10 +60,26 @@ class Vendor:
         self.world.sleep(self.latency / 2 * self.chance.uniform(0.7, 1.3))
 
 
-def compete(processes: int, kinds: list[str], seconds: float, latency: float = 0.05) -> Vendor:
-    """Let processes call as fast as they may for so long."""
+class SlowLevels(ProcessLevels):
+    """Levels that are reached and left by a trip, in seconds."""
+
+    def __init__(self, world: World, trip: float) -> None:
+        super().__init__(limits_of(crm()), world.clock)
+        self.world, self.trip, self.turns = world, trip, 0
+
+    @contextmanager
+    def open(self, groups: Sequence[str]) -> Iterator[tuple[Mapping[str, Quota], float]]:
+        self.turns += 1
+        self.world.sleep(self.trip)
+        with super().open(groups) as found:
+            yield found
+        self.world.sleep(self.trip)
+
+
+def compete(processes: int, kinds: list[str], seconds: float, latency: float = 0.05, trip: float = 0.0) -> Vendor:
+    """Let processes call as fast as they may for so long; a turn takes two trips."""
     world = World()
-    vendor, levels = Vendor(world, latency), ProcessLevels(limits_of(crm()), world.clock)
+    vendor, levels = Vendor(world, latency), SlowLevels(world, trip)
     end = world.now + seconds
 
     def process(kind: str) -> Callable[[], None]:
@@ -75,7 +93,7 @@ def compete(processes: int, kinds: list[str], seconds: float, latency: float = 0
         return work
 
     world.run(*(process(kinds[at % len(kinds)]) for at in range(processes)))
-    vendor.taken = [each for each in vendor.taken if each[0] < end]
+    vendor.taken, vendor.turns = [each for each in vendor.taken if each[0] < end], levels.turns
     return vendor
 
 
@@ -84,6 +102,13 @@ def test_processes_together_use_all_of_the_search_limit_and_are_never_refused(pr
     vendor = compete(processes, [SEARCH], 30)
     assert vendor.refused == 0
     assert len(vendor.taken) >= 0.95 * 5 * 30
+
+
+@pytest.mark.parametrize("processes", [1, 4, 20])
+def test_the_time_of_a_turn_is_not_lost_to_the_search_limit(processes: int) -> None:
+    vendor = compete(processes, [SEARCH], 30, trip=0.03)
+    assert vendor.refused == 0
+    assert len(vendor.taken) >= 0.9 * 5 * 30
 
 
 @pytest.mark.parametrize(("processes", "kinds"), [(1, [ALL]), (4, [ALL]), (20, [ALL, SEARCH])])
@@ -158,6 +183,18 @@ def test_leave_that_was_not_used_is_given_back() -> None:
     assert quota.counted(quota.windows[0], 10.2) == 5
 
 
+def test_leave_for_a_later_moment_takes_no_place_of_what_counts_until_then() -> None:
+    quota = Quota([Window(1, 5)])
+    assert quota.turn(Ask("one", waiting=[1] * 2, heard=True), 10.0).granted == 2
+    assert quota.turn(Ask("one", waiting=[1] * 3), 10.5).granted == 3
+    full = quota.turn(Ask("one", waiting=[1]), 10.9)
+    assert full.granted == 0
+    assert quota.turn(Ask("one", waiting=[1]), 10.9 + full.wait).granted == 1
+    between = quota.turn(Ask("two", waiting=[1]), 10.95)
+    assert between.granted == 0
+    assert quota.turn(Ask("two", waiting=[1] * 2), 10.95 + between.wait).granted == 1
+
+
 def test_a_day_that_is_used_up_is_not_waited_out() -> None:
     world = World()
     system = System(**{**{name: getattr(crm(), name) for name in System.__slots__}, "limits": (Window(86_400, 3),)})
@@ -223,6 +260,30 @@ def test_clients_on_one_ledger_are_never_refused_by_a_strict_vendor(strict: Endp
     assert keys == ["crm", "crm/search"]
     for engine in engines:
         engine.dispose()
+
+
+def test_the_time_of_levels_is_that_at_which_they_are_had(ledger: Ledger) -> None:
+    one, other = (LedgerLevels(ledger.service, "crm", limits_of(crm())) for _ in range(2))
+    waits, got = threading.Event(), list[float]()
+
+    def wait() -> None:
+        waits.set()
+        with other.open([SEARCH, ALL]) as (_, now):
+            got.append(now)
+
+    with one.open([ALL]):
+        pass
+    with ThreadPoolExecutor(1) as pool:
+        with one.open([SEARCH]) as (quotas, began):
+            waiting = pool.submit(wait)
+            waits.wait()
+            time.sleep(0.3)
+            assert not waiting.done()
+            assert quotas[SEARCH].turn(Ask("one", waiting=[1] * 5, heard=True), began).granted == 5
+        waiting.result()
+    assert got[0] >= began + 0.3
+    with other.open([SEARCH, ALL]) as (quotas, _):
+        assert [quotas[group].counted(limits_of(crm())[group][0], began) for group in (SEARCH, ALL)] == [5, 0]
 
 
 def test_no_call_leaves_without_the_ledger(strict: Endpoints) -> None:
