@@ -207,18 +207,21 @@ SELECT inference_key, input_sha256, nullif(output, 'null'), origin, inference_id
  ORDER BY inference_key"""
 
 # The newest answer that may be used, a model's before a rule's. A model's is its sealed result's, to the same question.
+# `OFFSET 0` keeps each look-up by its index: without statistics, which a new table has none of, whole tables are read.
 _FIND = text(
     """
 SELECT DISTINCT ON (a.inference_key) a.inference_key, a.input_sha256, coalesce(r.parsed, a.output) AS output, a.origin,
        a.inference_id, a.recorded_at, s.sealed
-  FROM nightledger.answer a
+  FROM unnest(string_to_array(:keys, ',')) AS wanted (key)
+ CROSS JOIN LATERAL (SELECT * FROM nightledger.answer WHERE inference_key = wanted.key OFFSET 0) a
   JOIN nightledger.run u ON u.run_id = a.run_id
-  LEFT JOIN nightledger.inference_result r ON r.inference_id = a.inference_id AND r.outcome = 'ok'
-  LEFT JOIN nightledger.inference i ON i.inference_id = r.inference_id AND i.inference_key = a.inference_key
+  LEFT JOIN LATERAL (SELECT inference_id, parsed FROM nightledger.inference_result
+                      WHERE inference_id = a.inference_id AND outcome = 'ok' OFFSET 0) r ON true
+  LEFT JOIN LATERAL (SELECT inference_id FROM nightledger.inference
+                      WHERE inference_id = r.inference_id AND inference_key = a.inference_key OFFSET 0) i ON true
   CROSS JOIN LATERAL (SELECT CASE a.origin WHEN 'rule' THEN a.output IS NOT NULL
       ELSE i.inference_id IS NOT NULL AND coalesce(a.output = r.parsed, r.parsed IS NOT NULL) END) s (sealed)
- WHERE a.inference_key = ANY (string_to_array(:keys, ','))
-   AND CASE :re_infer WHEN 'all' THEN a.run_id = :run_id
+ WHERE CASE :re_infer WHEN 'all' THEN a.run_id = :run_id
                       WHEN 'failed' THEN a.origin = 'model' OR a.run_id = :run_id
                       ELSE a.origin = 'model' OR (u.interval_start, u.interval_end) = (:starts, :ends) END
  ORDER BY a.inference_key, s.sealed DESC, a.origin = 'model' DESC, a.recorded_at DESC"""

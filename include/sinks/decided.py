@@ -69,13 +69,17 @@ def _bury(connection: Connection, night: Night, rows: Sequence[Record]) -> None:
     bury(connection, night, "write", list(letters.values()), system=night.case.sink.system)
 
 
+# `OFFSET 0` keeps each look-up by its index: without statistics, the decisions of the whole run are read every time.
 _MATCHING = text(
     """
 SELECT c.at FROM jsonb_to_recordset(CAST(:claims AS jsonb))
        AS c(at int, decision_id uuid, row_id text, row_key text, inference_key text, origin text, output jsonb)
-  JOIN nightledger.decision d USING (decision_id, row_id, row_key, inference_key, origin, output)
-  LEFT JOIN nightledger.inference_result r ON r.inference_id = d.inference_id AND r.outcome = 'ok'
- WHERE d.run_id = :run_id AND d.verdict = 'write'
+ CROSS JOIN LATERAL (SELECT * FROM nightledger.decision WHERE decision_id = c.decision_id OFFSET 0) d
+  LEFT JOIN LATERAL (SELECT parsed FROM nightledger.inference_result
+                      WHERE inference_id = d.inference_id AND outcome = 'ok' OFFSET 0) r ON true
+ WHERE (d.row_id, d.row_key, d.inference_key, d.origin, d.output)
+     = (c.row_id, c.row_key, c.inference_key, c.origin, c.output)
+   AND d.run_id = :run_id AND d.verdict = 'write'
    AND (d.origin = 'rule' OR d.decided_by <> 'gate' OR d.output = r.parsed)"""
 )
 

@@ -6,12 +6,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, text
 
 from include.canonical import digest
-from include.ledger import tables
 from include.ledger.database import to_json
 from include.models import Record
 from include.night import Night
@@ -86,23 +85,14 @@ def next_step(write: Write, state: State | None, *, superseded: bool) -> Step:
 
 def states(connection: Connection, night: Night, ids: Collection[str]) -> dict[str, State]:
     """Writes of this run so far, by record id."""
-    o = tables.outbox.c
-    query = select(o.external_id, o.status, o.fields_sha256, o.error)
-    query = query.where(_target(night), o.run_id == night.run_id, o.external_id.in_(list(ids)))
-    return {row[0]: State(*row[1:]) for row in connection.execute(query)}
+    given = {**_names(night), "ids": list(ids)}
+    return {row[0]: State(*row[1:]) for row in connection.execute(_STATES, given)}
 
 
 def spoken_later(connection: Connection, night: Night, ids: Collection[str]) -> set[str]:
     """Records that a later interval of this use case has written, or has found to hold its answer already."""
-    o = tables.outbox.c
-    query = select(o.external_id).where(
-        _target(night),
-        o.use_case == night.case.name,
-        o.external_id.in_(list(ids)),
-        o.status.in_(["written", "unchanged"]),
-        o.interval_end > night.interval.end,
-    )
-    return set(connection.scalars(query))
+    given = {**_names(night), "ids": list(ids), "use_case": night.case.name, "until": night.interval.end}
+    return set(connection.scalars(_SPOKEN_LATER, given))
 
 
 def put(connection: Connection, night: Night, writes: Sequence[Write], status: str, error: str | None = None) -> None:
@@ -141,6 +131,19 @@ def conclude(connection: Connection, night: Night, results: Sequence[Result]) ->
         connection.execute(_CONCLUDE, {**_names(night), "rows": to_json(rows)})
 
 
+# `OFFSET 0` keeps each look-up by its index: without statistics, all writes of the run are read for every group.
+_STATES = text("""
+SELECT o.external_id, o.status, o.fields_sha256, o.error
+  FROM unnest(CAST(:ids AS text[])) AS wanted (id)
+ CROSS JOIN LATERAL (SELECT * FROM nightledger.outbox WHERE run_id = :run_id AND destination = :destination
+                        AND object = :object AND external_id = wanted.id OFFSET 0) o""")
+
+_SPOKEN_LATER = text("""
+SELECT wanted.id FROM unnest(CAST(:ids AS text[])) AS wanted (id)
+ WHERE EXISTS (SELECT FROM nightledger.outbox WHERE destination = :destination AND object = :object
+                  AND external_id = wanted.id AND use_case = :use_case AND status IN ('written', 'unchanged')
+                  AND interval_end > :until OFFSET 0)""")
+
 # One statement for all rows of a group, instead of one for each.
 _PUT = text("""
 INSERT INTO nightledger.outbox AS o
@@ -163,8 +166,3 @@ UPDATE nightledger.outbox o
 
 def _names(night: Night) -> Record:
     return {"run_id": night.run_id, "destination": night.case.sink.system, "object": night.case.sink.object}
-
-
-def _target(night: Night) -> Any:
-    sink = night.case.sink
-    return (tables.outbox.c.destination == sink.system) & (tables.outbox.c.object == sink.object)
