@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -27,6 +28,21 @@ ARROW: Mapping[Kind, pa.DataType] = {
     "boolean": pa.bool_(),
 }
 _PROVEN: dict[str, tuple[str, str]] = {}  # by place: state of the file when it was hashed, and its sha256
+
+
+def _instant(value: datetime) -> str:
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+
+
+_SPELT: dict[pa.DataType, tuple[type, Callable[[Any], str]]] = {
+    pa.string(): (str, str),
+    pa.bool_(): (bool, lambda value: "true" if value else "false"),
+    pa.int64(): (int, repr),
+    pa.float64(): (float, repr),
+    pa.timestamp("us", "UTC"): (datetime, _instant),
+    pa.date32(): (date, date.isoformat),
+}
+"""Types whose values Arrow reads back as they were from how they are spelt here."""
 
 
 class _Digesting:
@@ -103,7 +119,7 @@ class StagedWriter:
     def _flush(self) -> None:
         if self._buffer:
             self.rows += len(self._buffer)
-            self._writer.write_table(pa.Table.from_pylist(self._buffer, schema=self._schema))
+            self._writer.write_table(table_of(self._buffer, self._schema))
             self._buffer = []
 
     def __exit__(
@@ -121,6 +137,26 @@ class StagedWriter:
         columns = {name: str(self._schema.field(name).type) for name in self._schema.names}
         size, sha256 = self._file.size, self._file.hexdigest()
         return Manifest(run_id, dataset, str(self._path), self.rows, size, sha256, columns, dict(facts or {}))
+
+
+def table_of(rows: Sequence[Record], schema: pa.Schema) -> pa.Table:
+    """Rows as a table; a column that is absent is null. Raises what Arrow raises for a value of another type.
+
+    `pa.array` imports pandas for any list of Python values, which takes longer than all rows of a small night: values
+    go in as texts, and Arrow reads them.
+    """
+    columns = [column_of([row.get(field.name) for row in rows], field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Python values as a column of one type; see `table_of`."""
+    of, spell = _SPELT.get(kind, (None, repr))
+    if of is None or not all(value is None or type(value) is of for value in values):
+        return pa.array(values, kind)
+    builder = pa.lib.StringBuilder()
+    builder.append_values([value if value is None else spell(value) for value in values])
+    return builder.finish().cast(kind)
 
 
 def read_schema(manifest: Manifest) -> pa.Schema:

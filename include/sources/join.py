@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from include.models import Record
 from include.sources.values import join_key
+from include.staging import column_of
 from include.use_case import Coalesce, FileDrop, Recency
 
 
@@ -47,7 +48,7 @@ class DropJoin:
         wanted = list(keys)
         if self._staged is None or not wanted:
             return {}
-        keys = pa.array(wanted, pa.string())
+        keys = column_of(wanted, pa.string())
         with pq.ParquetFile(self._staged) as file:
             chunks = [
                 chunk.filter(pc.is_in(chunk["key"], value_set=keys)) for chunk in file.iter_batches(use_threads=False)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import random
+import subprocess
+import sys
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -14,7 +20,7 @@ from upath import UPath
 from include import staging
 from include.errors import ContractBroken
 from include.models import Manifest
-from include.staging import StagedWriter, read_chunks, read_rows, read_schema
+from include.staging import ARROW, StagedWriter, read_chunks, read_rows, read_schema, table_of
 
 SCHEMA = pa.schema([("row_id", pa.string()), ("score", pa.int64())])
 
@@ -89,3 +95,53 @@ def test_an_object_store_is_held_to_the_same(manifest: Manifest) -> None:
     UPath(there.uri).write_bytes(Path(manifest.uri).read_bytes()[:-1] + b"x")
     with pytest.raises(ContractBroken, match="sha256 differs"):
         list(read_rows(there))
+
+
+ALL_KINDS = pa.schema(list(ARROW.items()))
+EDGES: dict[str, list[Any]] = {
+    "text": ["", "null", "\x00", "\ufeffü\n", "x" * 100_000],
+    "integer": [0, -1, 2**63 - 1, -(2**63)],
+    "number": [0.1, -0.0, 5e-324, 1.7976931348623157e308, math.inf, -math.inf, 3.0, 7],
+    "datetime": [
+        datetime(1, 1, 1, tzinfo=UTC),
+        datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        datetime(2026, 3, 29, 2, 30, tzinfo=timezone(timedelta(hours=5, minutes=45))),
+        datetime(2026, 1, 1),
+    ],
+    "date": [date(1, 1, 1), date(9999, 12, 31)],
+    "boolean": [True, False],
+}
+
+
+def test_values_arrive_as_they_were() -> None:
+    chance = random.Random(7)
+    rows: list[dict[str, Any]] = [{name: value} for name, values in EDGES.items() for value in values]
+    rows += [
+        {
+            "number": chance.random() * 10.0 ** chance.randint(-300, 300),
+            "integer": chance.randint(-(2**63), 2**63 - 1),
+            "datetime": datetime.fromtimestamp(chance.randint(-(10**10), 10**10) + chance.random(), UTC),
+        }
+        for _ in range(2_000)
+    ]
+    assert table_of(rows, ALL_KINDS).equals(pa.Table.from_pylist(rows, schema=ALL_KINDS))
+
+
+@pytest.mark.parametrize(("name", "value"), [("text", 5), ("text", math.nan), ("integer", 2**63), ("boolean", 1)])
+def test_a_value_of_another_type_is_no_value(name: str, value: Any) -> None:
+    for make in (table_of, pa.Table.from_pylist):
+        with pytest.raises((pa.ArrowException, TypeError, OverflowError)):
+            make([{name: value}], schema=ALL_KINDS)
+
+
+def test_staging_rows_does_not_load_pandas() -> None:
+    code = """
+import sys
+from datetime import UTC, date, datetime
+import pyarrow as pa
+from include.staging import ARROW, table_of
+row = dict(zip(ARROW, ["a", 1, 0.5, datetime.now(UTC), date.today(), True]))
+table_of([row, {}], pa.schema(list(ARROW.items())))
+sys.exit("pandas" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

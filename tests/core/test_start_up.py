@@ -34,12 +34,12 @@ WITH_PANDAS = {*STAGED, "pandas", "pydantic"}
 NEEDS = {
     "extract": {*WITH_PANDAS, "paramiko", "requests"},
     "check": {*WITH_PANDAS, "great_expectations", "requests"},
-    "enrich": {*WITH_PANDAS, "openai", "aiohttp"},
+    "enrich": {*STAGED, "pydantic", "openai", "aiohttp"},
     "gate": {*WITH_PANDAS, "great_expectations", "requests"},
     "write": {*STAGED, "requests", "pydantic"},
     "close": STAGED,
 }
-"""Stage -> what it works with; Arrow itself loads pandas when it makes columns of Python values."""
+"""Stage -> what it works with; Arrow itself loads pandas when it turns columns of times into Python values."""
 _RUN = """
 import json, sys
 from include.cli import main
