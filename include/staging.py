@@ -159,6 +159,22 @@ def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     return builder.finish().cast(kind)
 
 
+def records_of(batch: pa.RecordBatch) -> list[Record]:
+    """A batch as Python values; Arrow itself imports pandas for times with a zone, which is UTC in all our files."""
+    zoned = [field.name for field in batch.schema if pa.types.is_timestamp(field.type) and field.type.tz == "UTC"]
+    if not zoned:
+        return cast("list[Record]", batch.to_pylist())
+    kinds = {name: pa.timestamp(batch.schema.field(name).type.unit) for name in zoned}
+    rows = batch.cast(
+        pa.schema([(field.name, kinds.get(field.name, field.type)) for field in batch.schema])
+    ).to_pylist()
+    for row in rows:
+        for name in zoned:
+            if row[name] is not None:
+                row[name] = row[name].replace(tzinfo=UTC)
+    return cast("list[Record]", rows)
+
+
 def read_schema(manifest: Manifest) -> pa.Schema:
     """The columns and types of a staged dataset; raises ContractBroken if the file is gone or damaged."""
     with opened(manifest) as file:
@@ -251,4 +267,4 @@ def _row_groups(file: pq.ParquetFile, first: int, count: int) -> tuple[list[int]
 def read_rows(manifest: Manifest, *, rows: int = 10_000, columns: Sequence[str] | None = None) -> Iterator[Record]:
     """The dataset's rows as dictionaries, at most one chunk in memory."""
     for batch in read_chunks(manifest, rows=rows, columns=columns):
-        yield from cast("list[Record]", batch.to_pylist())
+        yield from records_of(batch)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from include.models import Record
 from include.sources.values import join_key
-from include.staging import column_of
+from include.staging import column_of, records_of
 from include.use_case import Coalesce, FileDrop, Recency
 
 
@@ -53,7 +53,7 @@ class DropJoin:
             chunks = [
                 chunk.filter(pc.is_in(chunk["key"], value_set=keys)) for chunk in file.iter_batches(use_threads=False)
             ]
-        return {row["key"]: row for chunk in chunks for row in chunk.to_pylist()}
+        return {row["key"]: row for chunk in chunks for row in records_of(chunk)}
 
 
 def derive(rows: Iterable[Record], derived: Sequence[Coalesce | Recency], end: datetime) -> None:

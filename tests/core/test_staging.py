@@ -20,7 +20,7 @@ from upath import UPath
 from include import staging
 from include.errors import ContractBroken
 from include.models import Manifest
-from include.staging import ARROW, StagedWriter, read_chunks, read_rows, read_schema, table_of
+from include.staging import ARROW, StagedWriter, read_chunks, read_rows, read_schema, records_of, table_of
 
 SCHEMA = pa.schema([("row_id", pa.string()), ("score", pa.int64())])
 
@@ -124,7 +124,9 @@ def test_values_arrive_as_they_were() -> None:
         }
         for _ in range(2_000)
     ]
-    assert table_of(rows, ALL_KINDS).equals(pa.Table.from_pylist(rows, schema=ALL_KINDS))
+    table = table_of(rows, ALL_KINDS)
+    assert table.equals(pa.Table.from_pylist(rows, schema=ALL_KINDS))
+    assert [row for batch in table.to_batches() for row in records_of(batch)] == table.to_pylist()
 
 
 @pytest.mark.parametrize(("name", "value"), [("text", 5), ("text", math.nan), ("integer", 2**63), ("boolean", 1)])
@@ -134,14 +136,15 @@ def test_a_value_of_another_type_is_no_value(name: str, value: Any) -> None:
             make([{name: value}], schema=ALL_KINDS)
 
 
-def test_staging_rows_does_not_load_pandas() -> None:
+def test_rows_go_in_and_come_back_without_pandas() -> None:
     code = """
 import sys
 from datetime import UTC, date, datetime
 import pyarrow as pa
-from include.staging import ARROW, table_of
+from include.staging import ARROW, records_of, table_of
 row = dict(zip(ARROW, ["a", 1, 0.5, datetime.now(UTC), date.today(), True]))
-table_of([row, {}], pa.schema(list(ARROW.items())))
+table = table_of([row, {}], pa.schema(list(ARROW.items())))
+assert [records_of(batch) for batch in table.to_batches()]
 sys.exit("pandas" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -32,14 +32,14 @@ LEDGER = {"sqlalchemy", "psycopg"}
 STAGED = {*LEDGER, "pyarrow", "numpy"}
 WITH_PANDAS = {*STAGED, "pandas", "pydantic"}
 NEEDS = {
-    "extract": {*WITH_PANDAS, "paramiko", "requests"},
+    "extract": {*STAGED, "pydantic", "paramiko", "requests"},
     "check": {*WITH_PANDAS, "great_expectations", "requests"},
     "enrich": {*STAGED, "pydantic", "openai", "aiohttp"},
     "gate": {*WITH_PANDAS, "great_expectations", "requests"},
     "write": {*STAGED, "requests", "pydantic"},
     "close": STAGED,
 }
-"""Stage -> what it works with; Arrow itself loads pandas when it turns columns of times into Python values."""
+"""Stage -> what it works with."""
 _RUN = """
 import json, sys
 from include.cli import main
