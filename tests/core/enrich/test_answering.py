@@ -179,13 +179,14 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_second_calls_that_come_too_late_end_nothing(
-    make_night: Callable[..., Night], sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    make_night: Callable[..., Night], tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("include.enrich.engine._WATCH_SECONDS", 0.002)
     monkeypatch.setattr("include.enrich.hedging.Tail.slow_after", lambda tail: 0.0)
     monkeypatch.setattr("include.enrich.hedging.Tail.may_send", lambda tail, calls: True)
-    night = make_night(connections=connection_to(sandbox), prompt=PROMPT, settings={"concurrency": 8})
-    enriched = enrich(night, stage(night))
+    with serving(tmp_path / "sandbox", latency=100) as slow:  # long enough for a second intent on a busy machine
+        night = make_night(connections=connection_to(slow), prompt=PROMPT, settings={"concurrency": 8})
+        enriched = enrich(night, stage(night))
     every_row_ended_once(ledger, night, enriched)
     assert enriched.rows == LEADS
     kinds = dict(map(tuple, rows(ledger, "SELECT kind, count(*) FROM inference GROUP BY 1")))
