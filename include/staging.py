@@ -245,10 +245,10 @@ def read_chunks(
         groups, before = _row_groups(file, first, count)
         at = before
         for batch in file.iter_batches(rows, groups, columns=list(columns) if columns is not None else None):
-            wanted = batch.slice(max(first - at, 0), min(first + count - at, batch.num_rows) - max(first - at, 0))
+            start, end = max(first - at, 0), min(first + count - at, batch.num_rows)
             at += batch.num_rows
-            if wanted.num_rows:
-                yield wanted
+            if end > start:
+                yield batch.slice(start, end - start)
 
 
 def _row_groups(file: pq.ParquetFile, first: int, count: int) -> tuple[list[int], int]:
