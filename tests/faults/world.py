@@ -93,6 +93,8 @@ class World:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (disk, disk))
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
+        if disk is not None:  # in a log of its own: the size of the other would be over the limit from the first word
+            name = f"{name}-full-{len(self.started)}"
         process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "include.cli", *map(str, arguments)],
             env={**self.environment, "NEMESIS_CLOCK": str(clock or "")},
