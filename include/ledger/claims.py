@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger, Text
 
 from include.errors import LedgerUnavailable
-from include.ledger.database import Statement, as_text, transaction
+from include.ledger.database import SHORTLY, Statement, as_text, transaction
 from include.ledger.leases import LEASE_SECONDS, Lease, beating, sweep
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,8 @@ _CLAIM = text(
     "ON CONFLICT (inference_key) DO NOTHING RETURNING inference_key"
 )
 _HELD = text(
-    _ALIVE + "SELECT inference_key FROM nightledger.claim JOIN alive USING (holder) WHERE inference_key = ANY (:keys)"
+    _ALIVE + f"SELECT inference_key, {SHORTLY} FROM nightledger.claim JOIN alive USING (holder) "
+    "WHERE inference_key = ANY (:keys)"
 ).bindparams(_KEYS)
 
 OF_A_JOB = 0

@@ -26,6 +26,8 @@ _UNHEARD_MS = 60_000
 IDLE_MS = 120_000
 """Milliseconds that a transaction may do nothing: a paused process must not keep a lock that others wait for."""
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+SHORTLY = "set_config('idle_in_transaction_session_timeout', '10000', true)"
+"""SQL for a transaction that holds what everybody waits for: a process paused within it loses it after 10 seconds."""
 _PAUSED = "25P03"  # the server ended a transaction that did nothing for too long
 _BEGIN = (
     "SET LOCAL timezone = 'UTC'; SET LOCAL statement_timeout = 600000; "

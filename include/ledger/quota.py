@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, text
 
 from include.enrich.quota import Ask, Grant, Quota
-from include.ledger.database import to_json, transaction
+from include.ledger.database import SHORTLY, to_json, transaction
 from include.systems import Window
 
 _OPEN = text("INSERT INTO nightledger.quota (key, state) VALUES (:key, '{}') ON CONFLICT DO NOTHING")
-_LOCK = text("SELECT state FROM nightledger.quota WHERE key = :key FOR UPDATE")
+_LOCK = text(f"SELECT state, {SHORTLY} FROM nightledger.quota WHERE key = :key FOR UPDATE")
 _NOW = text("SELECT extract(epoch FROM clock_timestamp())::float8")
 _LOCK_ALL = text(
     "WITH held AS MATERIALIZED ("
     "SELECT key, state FROM nightledger.quota WHERE key = ANY(:keys) ORDER BY key FOR UPDATE) "
     "SELECT key, state, extract(epoch FROM clock_timestamp())::float8 AS now, "
-    "set_config('synchronous_commit', 'off', true) FROM held"
+    f"set_config('synchronous_commit', 'off', true), {SHORTLY} FROM held"
 )
 """In one trip. Levels need not outlive a crash of the server, which takes longer than what is lost of them."""
 _KEEP = text(

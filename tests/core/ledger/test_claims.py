@@ -166,3 +166,11 @@ def test_a_claim_for_a_batch_outlives_every_process(ledger: Ledger) -> None:
         with transaction(ledger.owner) as connection:
             connection.execute(text("UPDATE claim SET claimed_at = now() - interval '27 hours'"))
         assert two.claim({"a"}) == {"a"}
+
+
+def test_a_process_that_is_paused_while_others_wait_for_its_budgets_holds_them_shortly(ledger: Ledger) -> None:
+    with claimant(ledger.service, "one") as one:
+        one.claim({"a"})
+        with transaction(ledger.service) as connection:
+            assert held(connection, {"a"}, one.holder) == {"a"}
+            assert connection.scalar(text("SHOW idle_in_transaction_session_timeout")) == "10s"
