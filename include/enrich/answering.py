@@ -125,7 +125,7 @@ class Answering:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._plan_all(items, ours, journal))
                     tasks.create_task(engine.ask_all(self.questions, settle, workers))
-            except* Exception as errors:
+            except ExceptionGroup as errors:
                 raise first_of(errors) from None
             finally:
                 saying.cancel()

@@ -123,7 +123,7 @@ class Engine:
                     for _ in range(workers * _OPEN_PER_WORKER):
                         workers_group.create_task(work())
                 watching.cancel()
-        except* Exception as errors:
+        except ExceptionGroup as errors:
             raise first_of(errors) from None
         if self._ended is not None:
             raise self._ended
