@@ -49,8 +49,11 @@ clean: ## stop everything and remove what was made here
 	$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==0.13.8 || echo "uv is not available; pip does it, slower"
 
-INSTALL = if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -c constraints.txt -r $(1); \
-  else $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r $(1); fi
+# uv is quick, but knows nothing of pip's own settings (an index, a certificate): where it cannot, pip does it.
+INSTALL = { [ -x $(BIN)/uv ] && $(BIN)/uv pip install -q --system-certs --compile-bytecode --python $(BIN)/python \
+    -c constraints.txt -r $(1); } || \
+  { echo "pip installs it, which takes some minutes"; \
+    $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r $(1); }
 
 .venv/.runtime: requirements.txt constraints.txt | .venv/bin/python
 	@echo "Installing (a few minutes the first time) ..."
