@@ -32,7 +32,6 @@ from include.enrich.plan import (
     context_size,
     estimate_tokens,
     group,
-    hold_to_input,
     is_empty,
     most_tokens,
 )
@@ -193,8 +192,6 @@ class Answering:
     ) -> dict[str, list[Item]]:
         """Queue what must be asked; returns what somebody else is asking now."""
         mine, answers, dead = await asyncio.to_thread(self._look_up, set(groups), ours)
-        for key, answer in answers.items():
-            hold_to_input(answer, groups[key][0])
         fresh = [groups[key] for key in groups if key in mine]
         left = groups.keys() - answers.keys() - dead - mine
         if not again:
@@ -274,7 +271,7 @@ class Answering:
             raise ConfigurationError(
                 "fallback.answer() does not fit the output model", about=self.run.case.name
             ) from None  # its own words quote the row
-        return Answer(item.inference_key, item.input_sha256, output, Origin.RULE, None)
+        return Answer(item.inference_key, output, Origin.RULE)
 
     def why_left(self) -> str:
         """Why rows were left for a later night, with the budget named if it was one."""
@@ -292,18 +289,17 @@ class Answering:
         closed = [entry for entry in entries if isinstance(entry, Closed)]
         ended = [entry for entry in entries if isinstance(entry, Ended)]
         intents = [entry for entry in entries if isinstance(entry, Intent)]
-        answers = [entry.answer for entry in closed if entry.answer is not None]
-        answers += [entry.by_rule for entry in ended if entry.by_rule is not None]
+        by_rule = [entry.by_rule for entry in ended if entry.by_rule is not None]
         letters = [entry.letter for entry in ended if entry.letter is not None]
-        over = {answer.inference_key for answer in answers} | {entry.inference_key for entry in ended}
+        over = {entry.inference_key for entry in ended} | {entry.answers for entry in closed if entry.answers}
         run, ours, taken, ending = self.run, list[Intent](), 0, list[Statement]()
         if closed:
             released = sum((entry.reserved for entry in closed), Decimal(0))
             paid = sum((entry.result.cost for entry in closed), Decimal(0))
             ending.append(budget.settle(self.scopes, released, paid))
             ending.append(audit.record_results(run, [entry.result for entry in closed]))
-        if answers:
-            ending.append(audit.keep_answers(run, self.pins, answers))
+        if by_rule:
+            ending.append(audit.keep_answers(run, self.pins, by_rule))
         if over:
             ending.append(claims.release(over, self.holder))
         if self.sender is not None and not (letters or intents):

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -35,14 +34,14 @@ from include.enrich.client import Reply, quota_used_up
 from include.enrich.engine import OVER_CEILING
 from include.enrich.journal import Closed, Ended, Entry
 from include.enrich.parse import CUT_OFF, parse_reply
-from include.enrich.plan import Item, Question, group, hold_to_input, is_empty
+from include.enrich.plan import Item, Question, group, is_empty
 from include.enrich.prices import Price, assume_price
 from include.enrich.request import refuse_form
 from include.errors import SystemUnavailable
 from include.ledger import audit, budget, claims, tables
-from include.ledger.audit import Answer, Intent, Result
+from include.ledger.audit import Intent, Result
 from include.ledger.database import send, transaction
-from include.models import Origin, Record
+from include.models import Record
 from include.retry import MAX_ATTEMPTS
 
 log = logging.getLogger(__name__)
@@ -247,21 +246,13 @@ class Batching:
         most = self.answering.run.case.model.max_output_tokens
         result: Result = bill(intent, reply, parsed, price, 0.0, max_output=most)
         counts.update({result.outcome: 1, reply.cause: 1} if reply.cause == "form" else {result.outcome: 1})
-        answer = None
-        if parsed is not None and parsed.answer is not None:
-            key = row["inference_key"]
-            answer = Answer(key, self._inputs[key], parsed.answer, Origin.MODEL, row["inference_id"])
-        return Closed(result, answer, row["cost_reserved"])
+        is_answer = parsed is not None and parsed.answer is not None
+        return Closed(result, row["inference_key"] if is_answer else None, row["cost_reserved"])
 
     def _price(self) -> Price:
         return assume_price(self.answering.pins.model).batched()
 
     # Planning
-
-    @cached_property
-    def _inputs(self) -> dict[str, str]:
-        """Which input each key stands for; answers are kept with it."""
-        return {item.inference_key: item.input_sha256 for item in self.items()}
 
     def _plan(self, items: Iterator[Item]) -> list[Job]:
         """Turn what is open into jobs on record, with their intents and money, before anything is submitted."""
@@ -271,8 +262,6 @@ class Batching:
             groups = group(chunk)
             run = self.answering.run
             answers = audit.find_answers(run.ledger, run, groups.keys())
-            for key, answer in answers.items():
-                hold_to_input(answer, groups[key][0])
             dead = audit.find_dead(run.ledger, run, groups.keys() - answers.keys())
             left = {key: rows for key, rows in groups.items() if key not in answers and key not in dead}
             if number == 0:

@@ -24,8 +24,8 @@ from include.enrich.parse import Parsed, parse_reply
 from include.enrich.plan import Question, estimate_tokens, most_tokens
 from include.enrich.prices import Price
 from include.errors import ConfigurationError, NightledgerError
-from include.ledger.audit import Answer, Intent
-from include.models import Origin, Record
+from include.ledger.audit import Intent
+from include.models import Record
 from include.retry import MAX_ATTEMPTS, wait_seconds
 
 REJECTED_AT_FIRST = 20
@@ -232,14 +232,14 @@ class Engine:
         self._hear(reply, lease, estimated)
         parsed = parse_reply(reply, self.output) if reply.outcome == "answered" else None
         result = bill(intent, reply, parsed, self.price, waited, max_output=self.max_output)
-        answer = None
+        answers = None
         if parsed is not None and parsed.answer is not None and asking.win(flight, now()):
-            answer = Answer(item.inference_key, item.input_sha256, parsed.answer, Origin.MODEL, inference_id)
+            answers = item.inference_key
             if kind == HEDGE:
                 self.tail.won += 1
             else:
                 self.tail.learn(reply.latency, reply.tokens_out)
-        await self.journal.commit(Closed(result, answer, most))
+        await self.journal.commit(Closed(result, answers, most))
         self._reserved -= 1
         self._settled_one.set()
         self.spent += result.cost

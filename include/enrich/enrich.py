@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from include.enrich.answering import CHUNK_ROWS, NOT_ASKED, Answering, letter_of, prepare, take
 from include.enrich.batch import Batching
 from include.enrich.engine import DOWN
-from include.enrich.plan import Item, hold_to_input, make_item, pin
+from include.enrich.plan import Item, make_item, pin
 from include.enrich.prompt import load_prompt
 from include.enrich.shards import require_engine, shard_name
 from include.errors import ConfigurationError, QuotaUsedUp
@@ -188,7 +188,6 @@ def _collect(work: Work) -> Manifest:
         for chunk in work.found():
             for one in chunk:
                 if one.answer is not None:
-                    hold_to_input(one.answer, one.item)
                     row = _row(one.item, one.answer, began)
                     counts["reused"] += row["reused"]
                     counts["answered_rows"] += 1

@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 from include.canonical import digest
 from include.connections import EnvironmentConnections, ModelEndpoint
 from include.enrich.answering import CHUNK_ROWS, Answering, prepare, take
-from include.enrich.plan import Item, address, hold_to_input, pin
+from include.enrich.plan import Item, address, pin
 from include.enrich.prompt import Prompt
 from include.errors import ConfigurationError, SystemUnavailable
 from include.ledger import audit
@@ -199,7 +199,6 @@ def _conclude(run: Run, pins: Pins, source: Path, chunk: list[Line], answering: 
             yield {**head, "status": "quarantined", "detail": line.problem}
         elif item.inference_key in answers:
             answer = answers[item.inference_key]
-            hold_to_input(answer, item)
             reused = answer.recorded_at is not None and answer.recorded_at < answering.began
             yield {**head, "status": "answered", "output": visible_all(answer.output), "reused": reused}
         elif item.inference_key in dead:

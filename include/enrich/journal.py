@@ -19,10 +19,10 @@ GATHER_SECONDS = 0.004
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A call that is over: its outcome, the accepted answer if there is one, and the reservation to give back."""
+    """A call that is over: its outcome, the inference key that it answers if it does, the reservation to give back."""
 
     result: Result
-    answer: Answer | None
+    answers: str | None
     reserved: Decimal
 
 

@@ -12,8 +12,7 @@ from pydantic import BaseModel
 
 from include.canonical import canonical, digest_of
 from include.enrich.prompt import Prompt
-from include.errors import ContractBroken
-from include.ledger.audit import Answer, Pins
+from include.ledger.audit import Pins
 from include.ledger.homes import find_home
 from include.models import Record
 from include.night import Run
@@ -40,7 +39,6 @@ class Item:
     lineage: str
     seen: Record
     inference_key: str
-    input_sha256: str
     record: Record = field(default_factory=dict)
 
 
@@ -112,7 +110,7 @@ def address(pins: Pins, row_id: str, row_key: str, lineage: str, seen: Record, r
     """A row under its inference key: contract, prompt, model, parameters and what the model sees."""
     content = canonical(canonical(seen))
     key = digest_of(f"{pins.asked[:-1]},{content}]")
-    return Item(row_id, row_key, lineage, seen, key, digest_of(content), record)
+    return Item(row_id, row_key, lineage, seen, key, record)
 
 
 def group(items: Iterable[Item]) -> dict[str, list[Item]]:
@@ -121,17 +119,6 @@ def group(items: Iterable[Item]) -> dict[str, list[Item]]:
     for item in items:
         groups.setdefault(item.inference_key, []).append(item)
     return groups
-
-
-def hold_to_input(answer: Answer, item: Item) -> None:
-    """Raise ContractBroken if an answer on record was given to another input than its key says."""
-    if answer.input_sha256 != item.input_sha256:
-        raise ContractBroken(
-            "the answer on record belongs to another input",
-            system="ledger",
-            about=f"answer {item.inference_key[:16]}",
-            action="Run `python -m include.cli ledger verify`",
-        )
 
 
 def estimate_tokens(*texts: str) -> int:

@@ -78,8 +78,8 @@ def _decide(night: Night, row: Record) -> _Decided:
     output = json.loads(row["output"])
     verdict = decide(night.case, night.options.mode, Origin(row["origin"]), row["confidence"], output)
     seen = tokenise_all(json.loads(row["input"]), night.settings.token_secret)
-    shown = {"input": seen, "proposed": output, "origin": row["origin"]}
-    shown_sha256 = digest(shown)
+    shown = {"input": seen, "origin": row["origin"]}
+    shown_sha256 = digest({**shown, "proposed": output})
     name = f"{night.run_id}/{row['row_id']}/{verdict.verdict}/{shown_sha256}"
     return _Decided(row, output, verdict, uuid5(NAMESPACE_URL, name), shown, shown_sha256)
 

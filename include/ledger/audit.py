@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,15 +14,12 @@ from sqlalchemy import Connection, Engine, and_, any_, func, select, text
 
 from include.canonical import canonical
 from include.ledger import tables
-from include.ledger.database import Statement, as_text, copy_rows, insertion, send, to_json, transaction
-from include.ledger.record import record_event
+from include.ledger.database import Statement, as_text, copy_rows, insertion, send, transaction
 from include.models import Interval, Origin, Record, ReInfer
 from include.night import Run
 from include.personal import tokenise_all
 
 CostBasis = Literal["reported", "estimated", "bounded", "none"]
-log = logging.getLogger(__name__)
-_NAMED = 20  # keys in one event
 _MANY = 200  # rows from which on COPY is the cheaper way in
 
 
@@ -71,13 +67,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An accepted answer under its content address; `recorded_at` when read from the ledger."""
+    """An answer under its content address; `inference_id` and `recorded_at` when read from the ledger."""
 
     inference_key: str
-    input_sha256: str
     output: Record
     origin: Origin
-    inference_id: UUID | None
+    inference_id: UUID | None = None
     recorded_at: datetime | None = None
 
 
@@ -180,51 +175,35 @@ def record_results(run: Run, results: Sequence[Result]) -> Statement:
 
 
 def keep_answers(run: Run, pins: Pins, answers: Sequence[Answer]) -> Statement:
-    """Make answers reusable, as pointers to their results; a rule's answer never replaces a model's.
-
-    Only a rule's answer is kept itself, personal values in it as tokens: a model's is what its sealed result says.
-    """
-    own = [
-        {
-            "inference_key": a.inference_key,
-            "input_sha256": a.input_sha256,
-            "output": _kept(run, a.output) if a.origin is Origin.RULE else None,
-            "origin": a.origin.value,
-            "inference_id": a.inference_id,
-        }
-        for a in {answer.inference_key: answer for answer in answers}.values()
-    ]
-    return _KEEP, [run.run_id, pins.model, to_json(own)]
+    """Make rules' answers reusable, personal values in them as tokens; a model's needs no more than its result."""
+    rows = (
+        (answer.inference_key, _kept(run, answer.output), answer.origin.value, run.run_id, pins.model)
+        for answer in {answer.inference_key: answer for answer in answers}.values()
+    )
+    return insertion(tables.answer, ("inference_key", "output", "origin", "run_id", "model"), rows)
 
 
-_KEEP = """
-INSERT INTO nightledger.answer (inference_key, input_sha256, output, origin, inference_id, run_id, model)
-SELECT inference_key, input_sha256, nullif(output, 'null'), origin, inference_id, %s, %s
-  FROM jsonb_to_recordset(%s)
-       AS own(inference_key text, input_sha256 text, output jsonb, origin text, inference_id uuid)
- WHERE origin = 'model' OR NOT EXISTS (SELECT FROM nightledger.answer held
-                                        WHERE held.inference_key = own.inference_key AND held.origin = 'model')
- ORDER BY inference_key"""
-
-# The newest answer that may be used, a model's before a rule's. A model's is its sealed result's, to the same question.
+# A model's answer before a rule's, of the newest run that has one, and there the first: what came later to the same
+# question (a hedge, a process that had lost it) has decided nothing.
 # `OFFSET 0` keeps each look-up by its index: without statistics, which a new table has none of, whole tables are read.
 _FIND = text(
     """
-SELECT DISTINCT ON (a.inference_key) a.inference_key, a.input_sha256, coalesce(r.parsed, a.output) AS output, a.origin,
-       a.inference_id, a.recorded_at, s.sealed
+SELECT DISTINCT ON (wanted.key) wanted.key, a.output, a.origin, a.inference_id, a.recorded_at
   FROM unnest(string_to_array(:keys, ',')) AS wanted (key)
- CROSS JOIN LATERAL (SELECT * FROM nightledger.answer WHERE inference_key = wanted.key OFFSET 0) a
-  JOIN nightledger.run u ON u.run_id = a.run_id
-  LEFT JOIN LATERAL (SELECT inference_id, parsed FROM nightledger.inference_result
-                      WHERE inference_id = a.inference_id AND outcome = 'ok' OFFSET 0) r ON true
-  LEFT JOIN LATERAL (SELECT inference_id FROM nightledger.inference
-                      WHERE inference_id = r.inference_id AND inference_key = a.inference_key OFFSET 0) i ON true
-  CROSS JOIN LATERAL (SELECT CASE a.origin WHEN 'rule' THEN a.output IS NOT NULL
-      ELSE i.inference_id IS NOT NULL AND coalesce(a.output = r.parsed, r.parsed IS NOT NULL) END) s (sealed)
- WHERE CASE :re_infer WHEN 'all' THEN a.run_id = :run_id
-                      WHEN 'failed' THEN a.origin = 'model' OR a.run_id = :run_id
-                      ELSE a.origin = 'model' OR (u.interval_start, u.interval_end) = (:starts, :ends) END
- ORDER BY a.inference_key, s.sealed DESC, a.origin = 'model' DESC, a.recorded_at DESC"""
+ CROSS JOIN LATERAL (
+    SELECT nightledger.said(r.parsed, r.raw_text) AS output, 'model' AS origin, i.inference_id, r.recorded_at, i.run_id
+      FROM (SELECT inference_id, run_id FROM nightledger.inference WHERE inference_key = wanted.key OFFSET 0) i
+     CROSS JOIN LATERAL (SELECT * FROM nightledger.inference_result
+                          WHERE inference_id = i.inference_id AND outcome = 'ok' OFFSET 0) r
+     WHERE :re_infer <> 'all' OR i.run_id = :run_id
+     UNION ALL
+    SELECT output, 'rule', NULL, recorded_at, run_id
+      FROM (SELECT * FROM nightledger.answer WHERE inference_key = wanted.key AND origin = 'rule' OFFSET 0) own
+      JOIN nightledger.run u USING (run_id)
+     WHERE run_id = :run_id OR :re_infer = 'none' AND (u.interval_start, u.interval_end) = (:starts, :ends)) a
+ WHERE a.output IS NOT NULL
+ ORDER BY wanted.key, a.origin = 'model' DESC,
+          max(a.recorded_at) OVER (PARTITION BY wanted.key, a.origin, a.run_id) DESC, a.recorded_at"""
 )
 
 
@@ -241,18 +220,12 @@ def find_answers(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, A
 
     A model's answer holds for ever; a rule's only for its own interval, so that the next night asks again.
     `re_infer` narrows it: `failed` ignores rules' answers, `all` takes only what this very run has asked already.
-    An answer that is not what its sealed result says is refused, with event `answer.refused`, and its row asked again.
     """
     when = {"starts": run.interval.start, "ends": run.interval.end}
     wanted = {"keys": as_text(keys), "run_id": run.run_id, "re_infer": run.options.re_infer.value, **when}
     with transaction(engine) as connection:
         rows = connection.execute(_FIND, wanted).all()
-        refused = sorted(row.inference_key for row in rows if not row.sealed)
-        if refused:
-            said = {"answers": len(refused), "keys": refused[:_NAMED]}
-            record_event(connection, run.run_id, "answer.refused", said)
-            log.warning("%d answers are not what their sealed results say and are refused: %s", *said.values())
-    return {row[0]: Answer(row[0], row[1], row[2], Origin(row[3]), row[4], row[5]) for row in rows if row.sealed}
+    return {row[0]: Answer(row[0], row[1], Origin(row[2]), row[3], row[4]) for row in rows}
 
 
 def find_dead(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, tuple[str, str]]:

@@ -45,6 +45,18 @@ _HOLD = text(
 _RELEASE = "DELETE FROM nightledger.claim WHERE inference_key = ANY (string_to_array(%s, ',')) AND holder = %s"
 _END = text("DELETE FROM nightledger.claim WHERE holder = :holder")
 
+# Ended claims are dead rows until PostgreSQL gets round to them; the last of a night leaves nothing of them behind.
+_CLEAR = text(
+    """
+DO $$ BEGIN
+    IF pg_total_relation_size('nightledger.claim') > 1048576 THEN
+        LOCK TABLE nightledger.claim IN ACCESS EXCLUSIVE MODE NOWAIT;
+        IF NOT EXISTS (SELECT FROM nightledger.claim) THEN TRUNCATE nightledger.claim; END IF;
+    END IF;
+EXCEPTION WHEN lock_not_available THEN NULL;  -- others are asking
+END $$"""
+)
+
 _OTHERS = text(
     "SELECT DISTINCT holder FROM nightledger.claim WHERE inference_key = ANY (:keys) AND holder NOT IN (0, :holder)"
 ).bindparams(_KEYS)
@@ -145,5 +157,7 @@ def _end(ours: Claimant) -> None:
         with transaction(ours.lease.engine) as connection:
             connection.execute(_END, {"holder": ours.holder})
             ours.lease.give_up(connection)
+        with transaction(ours.lease.engine) as connection:
+            connection.execute(_CLEAR)
     except LedgerUnavailable as error:
         log.warning("what %s had claimed is free in %.0f s only: %s", ours.run_id, ours.lease.seconds, error)

@@ -40,7 +40,6 @@ EVENT_TYPES = frozenset(
         "gate.completed",
         "write.completed",
         "warehouse.upserted",
-        "answer.refused",
         "audit.sealed",
         "chain.anchored",
         "dead_letter.replayed",

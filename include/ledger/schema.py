@@ -32,7 +32,8 @@ UPDATED: Mapping[str, str] = {
     "quarantine": "reasons record stage expectations owner status history released",
     "quarantine_count": "rows",
     "review_item": "status",
-    "outbox": "row_id decision_id fields fields_sha256 before after status attempts error updated_at",
+    "outbox_intent": "row_id decision_id fields fields_sha256 before",
+    "outbox_result": "status after differs attempts error updated_at",
     "dead_letter": "status replays",
     "batch_job": "status input_file_id provider_batch_id output_file_id error_file_id provider_status detail counts "
     "updated_at",
@@ -158,6 +159,6 @@ def _rights(table: str, columns: Sequence[str]) -> str:
     if table in APPEND_ONLY:
         return f"INSERT ({', '.join(name for name in columns if name not in _STAMPED)})"
     if table in PASSING:
-        return "INSERT, UPDATE, DELETE"
+        return "INSERT, UPDATE, DELETE, TRUNCATE"
     changing = ", ".join(f'"{name}"' for name in UPDATED.get(table, "").split())
     return f"INSERT, UPDATE ({changing})" if changing else "INSERT"

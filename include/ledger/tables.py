@@ -288,8 +288,8 @@ review_item = _table(
     status=Text,
     recorded_at=_TIME,
 )
-outbox = _table(
-    "outbox",
+outbox_intent = _table(
+    "outbox_intent",
     "outbox_id",
     outbox_id=BigInteger,
     run_id=Text,
@@ -304,12 +304,18 @@ outbox = _table(
     fields=JSONB,
     fields_sha256=Text,
     before=JSONB,
-    after=JSONB,
-    status=Text,
-    attempts=Integer,
-    error=Text,
     undo_of=BigInteger,
     recorded_at=_TIME,
+)
+outbox_result = _table(
+    "outbox_result",
+    "outbox_id",
+    outbox_id=BigInteger,
+    status=Text,
+    after=JSONB,
+    differs=JSONB,
+    attempts=Integer,
+    error=Text,
     updated_at=_TIME,
 )
 dead_letter = _table(

@@ -152,7 +152,7 @@ DECIDED = """
 SELECT 'decision', decision_id::text, 'is not about what the sealed result of its inference says'
   FROM (SELECT * FROM nightledger.decision WHERE {only} AND origin = 'model' AND decided_by = 'gate') d
   LEFT JOIN (SELECT inference_id, parsed FROM nightledger.inference_result WHERE outcome = 'ok') r USING (inference_id)
- WHERE output IS DISTINCT FROM parsed"""
+ WHERE r.inference_id IS NULL OR output IS NOT NULL AND output IS DISTINCT FROM parsed"""
 
 _RUN_SEALS = """
 SELECT DISTINCT ON (stream) stream AS run_id, stream || '/' || seq AS event,

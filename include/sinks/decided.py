@@ -75,12 +75,12 @@ _MATCHING = text(
 SELECT c.at FROM jsonb_to_recordset(CAST(:claims AS jsonb))
        AS c(at int, decision_id uuid, row_id text, row_key text, inference_key text, origin text, output jsonb)
  CROSS JOIN LATERAL (SELECT * FROM nightledger.decision WHERE decision_id = c.decision_id OFFSET 0) d
-  LEFT JOIN LATERAL (SELECT parsed FROM nightledger.inference_result
+  LEFT JOIN LATERAL (SELECT nightledger.said(parsed, raw_text) AS output FROM nightledger.inference_result
                       WHERE inference_id = d.inference_id AND outcome = 'ok' OFFSET 0) r ON true
- WHERE (d.row_id, d.row_key, d.inference_key, d.origin, d.output)
+ WHERE (d.row_id, d.row_key, d.inference_key, d.origin, coalesce(d.output, r.output))
      = (c.row_id, c.row_key, c.inference_key, c.origin, c.output)
    AND d.run_id = :run_id AND d.verdict = 'write'
-   AND (d.origin = 'rule' OR d.decided_by <> 'gate' OR d.output = r.parsed)"""
+   AND (d.origin = 'rule' OR d.decided_by <> 'gate' OR coalesce(d.output = r.output, true))"""
 )
 
 # A row that names another row's decision says nothing of that row, which may have been written already.

@@ -24,6 +24,11 @@ class State(NamedTuple):
     fields_sha256: str
     error: str | None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the destination is known to hold the values."""
+        return self.status in ("written", "unchanged")
+
 
 @dataclass(frozen=True)
 class Write:
@@ -46,7 +51,7 @@ class Write:
 
     def is_settled(self, state: State | None) -> bool:
         """Whether this run has written these very values already, or found them there."""
-        return bool(state and state.status in ("written", "unchanged") and state.fields_sha256 == self.digest)
+        return bool(state and state.is_settled and state.fields_sha256 == self.digest)
 
 
 class Step(Enum):
@@ -144,24 +149,44 @@ SELECT wanted.id FROM unnest(CAST(:ids AS text[])) AS wanted (id)
                   AND external_id = wanted.id AND use_case = :use_case AND status IN ('written', 'unchanged')
                   AND interval_end > :until OFFSET 0)""")
 
-# One statement for all rows of a group, instead of one for each.
+# One statement for all rows of a group, instead of one for each. A write without a result is intended; where an earlier
+# try has left one, that says so.
 _PUT = text("""
-INSERT INTO nightledger.outbox AS o
-       (run_id, use_case, interval_start, interval_end, destination, object, status, error,
-        row_id, row_key, decision_id, external_id, fields, fields_sha256, before)
-SELECT :run_id, :use_case, :interval_start, :interval_end, :destination, :object, :status, :error, r.*
-  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r
-       (row_id text, row_key text, decision_id uuid, external_id text, fields jsonb, fields_sha256 text, before jsonb)
-    ON CONFLICT (run_id, destination, object, external_id) DO UPDATE
-   SET status = excluded.status, error = excluded.error, row_id = excluded.row_id, fields = excluded.fields,
-       decision_id = excluded.decision_id, fields_sha256 = excluded.fields_sha256, updated_at = clock_timestamp(),
-       before = CASE WHEN o.status IN ('intended', 'written') THEN o.before ELSE excluded.before END""")
+WITH put AS (
+    INSERT INTO nightledger.outbox_intent AS o
+           (run_id, use_case, interval_start, interval_end, destination, object,
+            row_id, row_key, decision_id, external_id, fields, fields_sha256, before)
+    SELECT :run_id, :use_case, :interval_start, :interval_end, :destination, :object, r.*
+      FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (row_id text, row_key text, decision_id uuid,
+           external_id text, fields jsonb, fields_sha256 text, before jsonb)
+        ON CONFLICT (run_id, destination, object, external_id) DO UPDATE
+       SET row_id = excluded.row_id, fields = excluded.fields, decision_id = excluded.decision_id,
+           fields_sha256 = excluded.fields_sha256,
+           before = CASE WHEN coalesce((SELECT status FROM nightledger.outbox_result was
+                                         WHERE was.outbox_id = o.outbox_id), 'intended') IN ('intended', 'written')
+                         THEN o.before ELSE excluded.before END
+    RETURNING outbox_id),
+again AS (
+    UPDATE nightledger.outbox_result r SET status = :status, error = :error, updated_at = clock_timestamp()
+      FROM put WHERE r.outbox_id = put.outbox_id RETURNING r.outbox_id)
+INSERT INTO nightledger.outbox_result (outbox_id, status, error)
+SELECT outbox_id, :status, :error FROM put
+ WHERE :status <> 'intended' AND NOT EXISTS (SELECT FROM again WHERE again.outbox_id = put.outbox_id)""")
 
+# What the destination holds afterwards is what was sent but for a few values of its own; only those are kept, unless
+# that cannot say it.
 _CONCLUDE = text("""
-UPDATE nightledger.outbox o
-   SET status = r.status, after = r.after, error = r.error, attempts = o.attempts + 1, updated_at = clock_timestamp()
+INSERT INTO nightledger.outbox_result AS held (outbox_id, status, after, differs, attempts, error)
+SELECT o.outbox_id, r.status, CASE WHEN o.fields || d.differs = r.after THEN NULL ELSE r.after END,
+       CASE WHEN o.fields || d.differs = r.after THEN d.differs END, 1, r.error
   FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (external_id text, status text, after jsonb, error text)
- WHERE o.run_id = :run_id AND o.destination = :destination AND o.object = :object AND o.external_id = r.external_id""")
+ CROSS JOIN LATERAL (SELECT * FROM nightledger.outbox_intent WHERE run_id = :run_id AND destination = :destination
+                        AND object = :object AND external_id = r.external_id OFFSET 0) o
+ CROSS JOIN LATERAL (SELECT coalesce(jsonb_object_agg(key, value), '{}') AS differs FROM jsonb_each(r.after)
+                      WHERE o.fields -> key IS DISTINCT FROM value) d
+    ON CONFLICT (outbox_id) DO UPDATE
+   SET status = excluded.status, after = excluded.after, differs = excluded.differs, error = excluded.error,
+       attempts = held.attempts + 1, updated_at = clock_timestamp()""")
 
 
 def _names(night: Night) -> Record:

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future, wait
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, update
 
 from include.errors import ContractBroken
 from include.in_air import threads
@@ -227,20 +227,13 @@ def _load(night: Night, warehouse: Warehouse, approved: Manifest) -> Record:
 
 def _succeeded(night: Night, approved: Manifest) -> Iterator[Record]:
     """Approved rows whose write is confirmed or was not needed; not those that a later night has superseded."""
-    o = tables.outbox.c
     for batch in read_chunks(approved, rows=5_000):
         rows = batch.to_pylist()
-        good = select(o.row_id).where(
-            o.run_id == night.run_id,
-            o.destination == night.case.sink.system,
-            o.row_id.in_([row["row_id"] for row in rows]),
-            o.status.in_(["written", "unchanged"]),
-            o.error.is_distinct_from(SUPERSEDED),
-        )
         with transaction(night.ledger) as connection:
-            ids = set(connection.scalars(good))
+            found = outbox.states(connection, night, [str(row["row_key"]) for row in rows])
             rows = decided.matching(connection, night, rows)
-        yield from (row for row in rows if row["row_id"] in ids)
+        good = {number for number, state in found.items() if state.is_settled and state.error != SUPERSEDED}
+        yield from (row for row in rows if str(row["row_key"]) in good)
 
 
 def _outcome(write: Write, outcome: Outcome, reason: str | None) -> RowOutcome:

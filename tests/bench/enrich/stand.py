@@ -33,7 +33,7 @@ LONGEST_SECONDS = 1_200.0
 PROMPTS = ("scoring", "renewal")
 """Names of prompt files, and by them of use cases: two of them on one key are what two DAGs are."""
 _AUDIT_ROWS = " + ".join(
-    f"(SELECT count(*) FROM nightledger.{name})" for name in ("inference", "inference_result", "answer", "event")
+    f"(SELECT count(*) FROM nightledger.{name})" for name in ("inference", "inference_result", "event")
 )
 _OPEN_CALLS = (
     "SELECT count(*) FROM nightledger.inference "

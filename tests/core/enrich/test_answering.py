@@ -24,7 +24,17 @@ from include.settings import ROOT
 from include.staging import read_rows
 from include.use_case import Failover
 from tests.core.conftest import Ledger
-from tests.core.enrich.test_enrich import CASE, LEADS, PROMPT, connection_to, every_row_ended_once, rows, serving, stage
+from tests.core.enrich.test_enrich import (
+    ANSWERS,
+    CASE,
+    LEADS,
+    PROMPT,
+    connection_to,
+    every_row_ended_once,
+    rows,
+    serving,
+    stage,
+)
 from tests.core.odd_server import OddServer, Seen, odd_server, refusal
 from tests.core.test_whole_night import Sandbox
 
@@ -84,14 +94,14 @@ def test_another_model_takes_over_while_the_first_is_down(
     enriched = enrich(night, stage(night))
     every_row_ended_once(ledger, night, enriched)
     assert {row["origin"] for row in read_rows(enriched)} == {"model"}
-    assert rows(ledger, "SELECT DISTINCT model FROM answer") == [("sandbox-large",)]
+    assert rows(ledger, f"SELECT DISTINCT model FROM {ANSWERS}") == [("sandbox-large",)]
     said = rows(ledger, "SELECT details ->> 'to', details ->> 'rows' FROM event WHERE type = 'enrich.failed_over'")
     assert said == [("sandbox-large", str(LEADS))]
     asked = sandbox.billed()["billed_calls"]
     back = with_failover(sandbox.endpoints.model_url, day=1)
     enrich(back, stage(back))
     assert sandbox.billed()["billed_calls"] == asked + LEADS  # the pinned model again, for the same input
-    assert rows(ledger, "SELECT model, count(*) FROM answer GROUP BY 1 ORDER BY 1") == [
+    assert rows(ledger, f"SELECT model, count(*) FROM {ANSWERS} GROUP BY 1 ORDER BY 1") == [
         ("sandbox-large", LEADS),
         ("sandbox-small", LEADS),
     ]
@@ -148,7 +158,7 @@ def test_another_model_answers_what_is_left_when_a_quota_is_used_up(
     enriched = enrich(night, good)
     every_row_ended_once(ledger, night, enriched)
     assert enriched.rows == LEADS
-    by_model = dict(map(tuple, rows(ledger, "SELECT model, count(*) FROM answer GROUP BY 1")))
+    by_model = dict(map(tuple, rows(ledger, f"SELECT model, count(*) FROM {ANSWERS} GROUP BY 1")))
     assert by_model == {"sandbox-small": most, "sandbox-large": LEADS - most}
     assert sandbox.billed()["billed_calls"] == LEADS, "what was paid is used"
     assert len(server.seen) <= most + 8, "and nothing more is sent to the first than was in the air"
@@ -169,7 +179,7 @@ def test_without_another_model_a_used_up_quota_ends_the_run(
     night = replace(night, case=replace(night.case, model=replace(night.case.model, failover=())))
     with pytest.raises(QuotaUsedUp):
         enrich(night, stage(night))
-    assert rows(ledger, "SELECT count(*) FROM answer") == [(most,)]
+    assert rows(ledger, f"SELECT count(*) FROM {ANSWERS}") == [(most,)]
     assert rows(ledger, "SELECT count(*) FROM claim") == [(0,)]
 
 
@@ -195,6 +205,6 @@ def test_second_calls_that_come_too_late_end_nothing(
     assert rows(
         ledger, "SELECT count(*) FROM inference LEFT JOIN inference_result USING (inference_id) WHERE outcome IS NULL"
     ) == [(0,)]
-    assert rows(ledger, "SELECT count(*), count(DISTINCT inference_key) FROM answer") == [(LEADS, LEADS)]
+    assert rows(ledger, f"SELECT count(*), count(DISTINCT inference_key) FROM {ANSWERS}") == [(LEADS, LEADS)]
     assert rows(ledger, "SELECT count(*) FROM claim") == [(0,)]
     assert verify(ledger.owner).holds

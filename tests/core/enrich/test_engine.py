@@ -81,7 +81,7 @@ class Ledger:
 
 
 def question(number: int = 0, tokens: int = 50) -> Question:
-    item = Item(f"row{number}", f"key{number}", "{}", {}, f"inference{number}", "input")
+    item = Item(f"row{number}", f"key{number}", "{}", {}, f"inference{number}")
     return Question([item], "Score this.", tokens)
 
 
@@ -254,8 +254,8 @@ def test_what_is_in_the_air_when_a_run_ends_is_kept(error: NightledgerError) -> 
         ask(client, ledger, [question(n) for n in range(100)])
     assert len(client.sent) <= 4
     assert len(ledger.results) == len(ledger.intents), "a call has no result on record"
-    assert sum(1 for closed in ledger.results if closed.answer) == len(client.sent) - 1
-    others = [closed.result for closed in ledger.results if not closed.answer]
+    assert sum(1 for closed in ledger.results if closed.answers) == len(client.sent) - 1
+    others = [closed.result for closed in ledger.results if not closed.answers]
     assert {(one.outcome, one.cost, one.cost_basis) for one in others} <= {
         ("http_error", 0, "none"),
         ("cancelled", 0, "none"),  # never sent
@@ -350,7 +350,7 @@ def test_a_second_call_overtakes_one_that_hangs_and_both_are_on_record(monkeypat
     of_slow = {i.inference_id for i in ledger.intents if i.row_id == "row999"}
     outcomes = {c.result.outcome: c.result.cost_basis for c in ledger.results if c.result.inference_id in of_slow}
     assert outcomes == {"ok": "reported", "cancelled": "estimated"}
-    assert sum(1 for c in ledger.results if c.answer and c.answer.inference_key == "inference999") == 1
+    assert sum(1 for c in ledger.results if c.answers == "inference999") == 1
 
 
 def test_missing_usage_is_estimated_never_free() -> None:

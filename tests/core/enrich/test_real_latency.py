@@ -62,9 +62,9 @@ class Journal:
         await asyncio.sleep(0.01)
         if isinstance(entry, Intent) and entry.inference_key in self.answered:
             return Taken.NOT_OURS
-        if isinstance(entry, Closed) and entry.answer is not None:
-            assert entry.answer.inference_key not in self.answered, "two answers were accepted for one question"
-            self.answered.add(entry.answer.inference_key)
+        if isinstance(entry, Closed) and entry.answers is not None:
+            assert entry.answers not in self.answered, "two answers were accepted for one question"
+            self.answered.add(entry.answers)
         self.entries.append(entry)
         return Taken.YES
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pyarrow as pa
+from sqlalchemy import insert
 
 from include.ledger import tables
 from include.ledger.audit import Intent, Pins, Result, record_intents, record_results
@@ -130,13 +131,13 @@ def write_rows(night: Night, row_ids: Sequence[str], decisions: Sequence[UUID], 
             "fields": {"nl_lead_score": "80"},
             "fields_sha256": "0" * 64,
             "before": {"nl_lead_score": "12"},
-            "after": {"nl_lead_score": "80"},
-            "status": status,
         }
         for row, decision in zip(row_ids, decisions, strict=True)
     ]
     with transaction(night.ledger) as connection:
-        connection.execute(tables.outbox.insert(), values)
+        put = insert(tables.outbox_intent).values(values).returning(tables.outbox_intent.c.outbox_id)
+        results = [{"outbox_id": one, "status": status, "differs": {}} for one in connection.scalars(put)]
+        connection.execute(insert(tables.outbox_result), results)
 
 
 def rows_of(count: int, prefix: str = "crm/contacts") -> list[str]:

@@ -191,14 +191,15 @@ def test_answers_are_kept_with_tokens_but_for_the_fields_that_are_there_to_hold_
             connection, night, pins, [Intent(uid, "r", "k", "key", [{"content": said}], "ask", 1, 1, Decimal(0))]
         )
         send(connection, [record_results(night, [result])])
-        send(connection, [keep_answers(night, pins, [Answer("key", "s", output, Origin.MODEL, uid)])])
+        send(connection, [keep_answers(night, pins, [Answer("ruled", output, Origin.RULE)])])
         found = connection.execute(
             text("SELECT messages, detail, raw_text, parsed FROM inference JOIN inference_result USING (inference_id)")
         ).one()
     hidden = f"ask {token_of('ada@leak.example', night.settings.token_secret)}"
     kept = {"contact": "ada@leak.example", "summary": hidden, "score": 7}
     assert tuple(found) == ([{"content": hidden}], hidden, hidden, kept)
-    assert find_answers(night.ledger, night, ["key"])["key"].output == kept
+    answers = find_answers(night.ledger, night, ["key", "ruled"])
+    assert [answers[key].output for key in ("key", "ruled")] == [kept, kept]
 
 
 AWKWARD = "50 % of %s, :name, $1, 'quoted' \"twice\", \\, \\\\u0000, \\u0000, ü, 日本, \n\t, '; SELECT 1"

@@ -39,7 +39,7 @@ def night(make_night: MakeNight) -> Night:
     ids = ask(made, rows_of(1))
     decide(made, rows_of(1), inferences=ids)
     with transaction(made.ledger) as connection:
-        send(connection, [keep_answers(made, PINS, [Answer("key", "i" * 64, {}, Origin.MODEL, ids[0])])])
+        send(connection, [keep_answers(made, PINS, [Answer("key", {}, Origin.RULE)])])
     return made
 
 
@@ -141,7 +141,7 @@ def inspect_columns(ledger: Ledger, table: str) -> set[str]:
         "UPDATE answer SET output = '{}'",
         "UPDATE prompt SET user_text = ''",
         "UPDATE run SET mode = 'auto'",
-        "UPDATE outbox SET external_id = '1'",
+        "UPDATE outbox_intent SET external_id = '1'",
         "UPDATE review_item SET proposed = '{}'",
         "UPDATE source_file SET sha256 = ''",
         "UPDATE dead_letter SET record = '{}'",
@@ -154,9 +154,13 @@ def test_the_service_rewrites_no_history(ledger: Ledger, statement: str) -> None
 
 def test_rights_that_an_earlier_version_granted_are_taken_back(ledger: Ledger) -> None:
     with ledger.owner.begin() as connection:
-        connection.execute(text(f"GRANT UPDATE, DELETE ON answer, outbox TO {SERVICE_ROLE}"))
+        connection.execute(text(f"GRANT UPDATE, DELETE ON answer, outbox_intent TO {SERVICE_ROLE}"))
     upgrade(ledger.owner)
-    for statement in ("UPDATE answer SET output = '{}'", "UPDATE outbox SET row_key = ''", "DELETE FROM outbox"):
+    for statement in (
+        "UPDATE answer SET output = '{}'",
+        "UPDATE outbox_intent SET row_key = ''",
+        "DELETE FROM outbox_intent",
+    ):
         with ledger.service.connect() as connection, pytest.raises(ProgrammingError, match=DENIED):
             connection.execute(text(statement))
 

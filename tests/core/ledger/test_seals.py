@@ -39,7 +39,7 @@ def run_night(make_night: MakeNight, **more: Any) -> Night:
     open_budgets(night.ledger, {f"run/{night.run_id}": Decimal(5)})
     with transaction(night.ledger) as connection:
         said = {"score": 80, "tier": "hot"}
-        answers = [Answer(f"key-{row}", "i" * 64, said, Origin.MODEL, uid) for row, uid in zip(rows, ids, strict=True)]
+        answers = [Answer(f"key-{row}", said, Origin.RULE) for row in rows]
         send(connection, [keep_answers(night, PINS, answers)])
         for table, values in _others(night).items():
             new = insert(tables.metadata.tables[f"nightledger.{table}"]).values(values)
@@ -78,10 +78,12 @@ def nights(make_night: MakeNight) -> Sequence[Night]:
     return run_night(make_night), run_night(make_night, external_ref="again", day=1)
 
 
+_OF_RUN = "outbox_id IN (SELECT outbox_id FROM outbox_intent WHERE run_id = :run)"
 CHANGES = {
-    "answer": "UPDATE answer SET inference_id = gen_random_uuid() WHERE run_id = :run",
+    "answer": "UPDATE answer SET output = '{\"score\": 99}' WHERE run_id = :run",
     "outcome": "UPDATE outcome SET outcome = 'rejected' WHERE run_id = :run AND outcome = 'written'",
-    "outbox": 'UPDATE outbox SET after = \'{"nl_lead_score": "99"}\' WHERE run_id = :run',
+    "outbox": f'UPDATE outbox_result SET differs = \'{{"nl_lead_score": "99"}}\' WHERE {_OF_RUN}',
+    "outbox (intended)": 'UPDATE outbox_intent SET fields = \'{"nl_lead_score": "99"}\' WHERE run_id = :run',
     "review_item": "UPDATE review_item SET proposed = '{\"score\": 99}' WHERE run_id = :run",
     "quarantine": "UPDATE quarantine SET reasons = '{other}' WHERE run_id = :run",
     "manifest": "UPDATE manifest SET sha256 = repeat('b', 64) WHERE run_id = :run",
@@ -96,7 +98,8 @@ CHANGES = {
     "run (prompt)": "UPDATE run SET prompt_version = '9' WHERE run_id = :run",
     "run (sums)": "UPDATE run SET totals = jsonb_set(totals, '{cost_usd}', '\"0\"') WHERE run_id = :run",
     "outcome (deleted)": "DELETE FROM outcome WHERE run_id = :run AND outcome = 'written'",
-    "outbox (deleted)": "DELETE FROM outbox WHERE run_id = :run",
+    "outbox (deleted)": "DELETE FROM outbox_intent WHERE run_id = :run",
+    "outbox (result deleted)": f"DELETE FROM outbox_result WHERE {_OF_RUN}",
     "outcome (slipped in)": "INSERT INTO outcome (run_id, row_id, outcome, stage) VALUES (:run, 'x', 'written', 'w')",
 }
 
@@ -138,8 +141,10 @@ def forget(ledger: Ledger, night: Night) -> None:
     head = "(SELECT seq, hash FROM event WHERE stream = 'ledger' ORDER BY seq DESC LIMIT 1)"
     tamper(ledger.owner, f"DELETE FROM event WHERE stream = 'ledger' AND seq >= ({since})", run=night.run_id)
     tamper(ledger.owner, f"UPDATE chain_head SET (seq, hash) = {head} WHERE stream = 'ledger'")
+    tamper(ledger.owner, CHANGES["outbox (result deleted)"], run=night.run_id)
     kept = {"quarantine_count", "column_profile", "drift_result", *CHANGES, "inference", "inference_result", "decision"}
-    for table in sorted(table for table in kept if " " not in table and table not in ("run", "prompt", "budget")):
+    kept |= {"outbox_intent"}
+    for table in sorted(table for table in kept if " " not in table and table not in ("run", "budget", "outbox")):
         tamper(ledger.owner, f"DELETE FROM {table} WHERE run_id = :run", run=night.run_id)
     for statement in ("event WHERE stream", "chain_head WHERE stream", "run WHERE run_id"):
         tamper(ledger.owner, f"DELETE FROM {statement} = :run", run=night.run_id)
@@ -166,10 +171,12 @@ def test_a_truncated_ledger_is_found_by_the_head(nights: Sequence[Night], ledger
 
 
 _UNDO = """
-INSERT INTO outbox (run_id, use_case, external_id, status, undo_of, interval_start, interval_end, row_id, row_key,
+WITH undone AS (
+INSERT INTO outbox_intent (run_id, use_case, external_id, undo_of, interval_start, interval_end, row_id, row_key,
        decision_id, destination, object, fields, fields_sha256)
-SELECT run_id, use_case, external_id || '/undone', 'written', outbox_id, interval_start, interval_end, row_id, row_key,
-       decision_id, destination, object, fields, fields_sha256 FROM outbox"""
+SELECT run_id, use_case, external_id || '/undone', outbox_id, interval_start, interval_end, row_id, row_key,
+       decision_id, destination, object, fields, fields_sha256 FROM outbox RETURNING outbox_id)
+INSERT INTO outbox_result (outbox_id, status) SELECT outbox_id, 'written' FROM undone"""
 
 
 def test_what_people_do_later_is_no_finding(nights: Sequence[Night], ledger: Ledger, make_night: MakeNight) -> None:

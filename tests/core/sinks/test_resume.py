@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from include.errors import SystemUnavailable
-from include.ledger import tables
 from include.sinks import crm as crm_module
 from include.sinks import write as write_module
 from include.sinks.write import ARRIVED, SUPERSEDED, write
@@ -183,9 +182,9 @@ def test_a_letter_is_no_longer_open_once_a_retry_gets_through(
     with monkeypatch.context() as patch:
         patch.setattr(crm_module.Crm, "read", lambda self, ids: {})  # as if the record were deleted for a while
         write(night, approved)
-    assert rows_in(night, tables.dead_letter)[one]["status"] == "open"
+    assert rows_in(night, "dead_letter")[one]["status"] == "open"
     write(night, approved)
-    assert rows_in(night, tables.dead_letter)[one]["status"] == "replayed"
+    assert rows_in(night, "dead_letter")[one]["status"] == "replayed"
     assert outcomes_of(night) == {one: ("written", None)}
     assert outbox_of(night)[one]["before"] == dict.fromkeys(WRITTEN)
 

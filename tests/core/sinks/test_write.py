@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import text
 
 from include.errors import AccessDenied, ContractBroken
-from include.ledger import tables
 from include.ledger.explain import explain
 from include.sinks import crm as crm_module
 from include.sinks import write as write_module
@@ -43,7 +42,7 @@ def test_answers_arrive_with_before_and_after_on_record(begin: Begin, crm: Crm) 
     assert row["before"] == {**dict.fromkeys(WRITTEN), "nl_lead_score": "12", "nl_lead_tier": "cold"}
     assert WRITTEN.items() <= row["after"].items()
     assert row["after"]["updatedAt"]
-    assert row["decision_id"] == rows_in(night, tables.decision)[one]["decision_id"]
+    assert row["decision_id"] == rows_in(night, "decision")[one]["decision_id"]
     assert outcomes_of(night) == {one: ("written", None), other: ("written", None)}
     assert counts(result) == {"written": 2, "sent": 2, "unchanged": 0, "failed": 0}
     assert (result["calls"], result["retries"]) == (2, 0)
@@ -53,7 +52,7 @@ def test_outcome_keeps_lineage_and_the_ledger_can_explain_the_value(begin: Begin
     (one,) = crm.ids(1)
     night = begin()
     write(night, approve(night, {one: answer()}))
-    row = rows_in(night, tables.outcome)[one]
+    row = rows_in(night, "outcome")[one]
     assert (row["lineage"]["page"], row["inference_key"], row["stage"]) == (2, f"key-{one}", "write")
     (found,) = explain(night.ledger, night.case.name, one)
     assert (found.kind, found.facts["verdict"], found.facts["after"]["nl_lead_score"]) == ("write", "write", "80")
@@ -91,7 +90,7 @@ def test_a_record_that_is_gone_becomes_a_dead_letter_and_the_rest_goes_on(begin:
     night = begin()
     result = write(night, approve(night, {MISSING: answer(), one: answer()}))
     assert counts(result) == {"written": 1, "sent": 1, "unchanged": 0, "failed": 1}
-    row, letter = outbox_of(night)[MISSING], rows_in(night, tables.dead_letter)[MISSING]
+    row, letter = outbox_of(night)[MISSING], rows_in(night, "dead_letter")[MISSING]
     assert (row["status"], row["error"], row["before"]) == ("failed", "record_missing", None)
     assert (letter["stage"], letter["cause"], letter["record"]["fields"]) == ("write", "record_missing", WRITTEN)
     assert {key: outcome for key, (outcome, _) in outcomes_of(night).items()} == {
@@ -118,7 +117,7 @@ def test_a_refused_batch_is_halved_until_exactly_the_bad_record_is_alone(begin: 
     result = write(night, approve(night, outputs))
     assert counts(result) == {"written": 99, "sent": 99, "unchanged": 0, "failed": 1}
     assert crm.seen()["route"]["batch/update"] - before <= 1 + 2 * 7
-    ((key, letter),) = rows_in(night, tables.dead_letter).items()
+    ((key, letter),) = rows_in(night, "dead_letter").items()
     assert (key, letter["cause"]) == (ids[bad_at], "rejected_by_destination")
     assert letter["detail"] == "INVALID_OPTION on nl_lead_tier"
     states = {row["row_key"]: row["status"] for row in outbox_of(night).values()}
@@ -134,7 +133,7 @@ def test_a_property_that_cannot_be_written_stops_the_stage_at_the_first_call(
     with pytest.raises(ContractBroken, match=f"crm contacts: property `{name}` {said}"):
         write(night, approve(night, {one: answer() for one in crm.ids(4)}))
     assert crm.seen()["route"]["batch/update"] - before == 1
-    assert rows_in(night, tables.dead_letter) == {}
+    assert rows_in(night, "dead_letter") == {}
     assert {row["status"] for row in outbox_of(night).values()} == {"intended"}
 
 
