@@ -235,4 +235,4 @@ def _row(item: Item, answer: Answer, began: datetime) -> Record:
 
 def _deferred(item: Item, reason: str) -> RowOutcome:
     lineage: Record = json.loads(item.lineage)
-    return RowOutcome(item.row_id, item.row_key, Outcome.DEFERRED, "enrich", reason, lineage, item.inference_key)
+    return RowOutcome(item.row_id, item.row_key, Outcome.DEFERRED, "enrich", reason, lineage)

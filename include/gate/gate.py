@@ -121,4 +121,4 @@ def _queue_reviews(connection: Connection, night: Night, decided: Sequence[_Deci
 def _outcome(one: _Decided) -> RowOutcome:
     row, outcome = one.row, _OUTCOMES[one.verdict.verdict]
     lineage, reason = json.loads(row["lineage"]), one.verdict.reason
-    return RowOutcome(row["row_id"], row["row_key"], outcome, "gate", reason, lineage, row["inference_key"])
+    return RowOutcome(row["row_id"], row["row_key"], outcome, "gate", reason, lineage)

@@ -11,7 +11,7 @@ from include.ledger import tables
 from include.ledger.database import transaction
 from include.models import Outcome
 
-_KEPT = ("row_id", "row_key", "stage", "lineage", "inference_key")
+_KEPT = ("row_id", "row_key", "stage", "lineage")
 
 
 def is_finished(engine: Engine, run_id: str) -> bool:

@@ -62,7 +62,6 @@ class RowOutcome(NamedTuple):
     stage: str
     reason: str | None
     lineage: Record
-    inference_key: str | None = None
 
 
 class DeadLetter(NamedTuple):
@@ -191,10 +190,8 @@ def finished_snapshot(engine: Engine, use_case: str, interval: Interval) -> Mani
 
 def record_outcomes(connection: Connection, run_id: str, outcomes: Iterable[RowOutcome]) -> int:
     """Set where rows ended; a stage that runs again overwrites its own earlier word. Returns the number of rows."""
-    names = ("run_id", "row_id", "row_key", "outcome", "stage", "reason", "lineage", "inference_key")
-    rows = (
-        (run_id, o.row_id, o.row_key, o.outcome.value, o.stage, o.reason, o.lineage, o.inference_key) for o in outcomes
-    )
+    names = ("run_id", "row_id", "row_key", "outcome", "stage", "reason", "lineage")
+    rows = ((run_id, o.row_id, o.row_key, o.outcome.value, o.stage, o.reason, o.lineage) for o in outcomes)
     return merge_rows(connection, tables.outcome, names, rows, key=("run_id", "row_id"), update=names[2:])
 
 
@@ -269,9 +266,7 @@ def bury(connection: Connection, night: Run, stage: str, letters: Sequence[DeadL
     )
     merge_rows(connection, tables.dead_letter, names, rows, key=("run_id", "row_id", "stage"))
     outcomes = (
-        RowOutcome(
-            d.row_id, d.row_key, Outcome.DEAD_LETTER, stage, f"{d.cause}: {d.detail}", d.lineage, d.inference_key
-        )
+        RowOutcome(d.row_id, d.row_key, Outcome.DEAD_LETTER, stage, f"{d.cause}: {d.detail}", d.lineage)
         for d in letters
     )
     record_outcomes(connection, night.run_id, outcomes)

@@ -24,7 +24,7 @@ UPDATED: Mapping[str, str] = {
     "run": "status detail counts progress finished_at totals heard_at",
     "manifest": "uri rows bytes sha256 columns facts",
     "source_file": "archived_to",
-    "outcome": "row_key outcome stage reason lineage inference_key",
+    "outcome": "row_key outcome stage reason lineage",
     "quality_result": "type columns severity meaning success could_not_run rows_checked unexpected_count threshold "
     "observed examples stage handling unit",
     "column_profile": "type rows nulls profile recorded_at",

@@ -129,22 +129,19 @@ SELECT * FROM (
                 THEN (details ->> 'batch')::uuid END AS batch
       FROM nightledger.event WHERE type = 'audit.sealed' AND details ->> 'table' = '{table}') every WHERE {only}"""
 
-UNSEALED = """
-SELECT '{table}', {key}::text, 'no event seals its batch ' || batch || ': it was inserted past the triggers'
-  FROM nightledger.{table} x WHERE NOT EXISTS (SELECT FROM ({sealed}) s WHERE s.batch = x.batch) AND {only}"""
-
 BATCHES = (
     """
 WITH held AS (
     SELECT batch, count(*)::text AS rows, """
     + _SHA.format("string_agg(encode(digest, 'hex'), '' ORDER BY digest)")
     + """ AS digest FROM nightledger.{table} WHERE {only} GROUP BY batch)
-SELECT '{table}', 'batch ' || coalesce(s.batch::text, '?'), CASE
+SELECT '{table}', 'batch ' || coalesce(s.batch::text, held.batch::text, '?'), CASE
+         WHEN event IS NULL THEN 'no event seals it: ' || held.rows || ' rows were inserted past the triggers'
          WHEN coalesce(held.rows, '0') IS DISTINCT FROM s.rows
          THEN 'event ' || event || ' sealed ' || coalesce(s.rows, 'no') || ' rows, it holds '
               || coalesce(held.rows, '0')
          ELSE 'differs from its seal in event ' || event || ': a row was changed together with its digest' END
-  FROM ({sealed}) s LEFT JOIN held ON held.batch = s.batch
+  FROM ({sealed}) s FULL JOIN held ON held.batch = s.batch
  WHERE (held.rows, held.digest) IS DISTINCT FROM (s.rows, s.digest)"""
 )
 

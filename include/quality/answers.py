@@ -129,10 +129,10 @@ def _stop(night: Night, enriched: Manifest, failed: Sequence[Finding]) -> None:
     ids = [one.expectation.id for one in failed]
     words = "; ".join(f"{one.expectation.meaning}: {one.in_words()}" for one in failed)
     reason = f"the answers were held back: {', '.join(ids)}"
-    columns = ("row_id", "row_key", "lineage", "inference_key")
+    columns = ("row_id", "row_key", "lineage")
     with transaction(night.ledger) as connection:
         outcomes = (
-            RowOutcome(r["row_id"], r["row_key"], Outcome.DEFERRED, "answers", reason, lineage, r["inference_key"])
+            RowOutcome(r["row_id"], r["row_key"], Outcome.DEFERRED, "answers", reason, lineage)
             for r in read_rows(enriched, rows=night.settings.chunk_rows, columns=columns)
             for lineage in [json.loads(r["lineage"])]
         )

@@ -238,8 +238,7 @@ def _succeeded(night: Night, approved: Manifest) -> Iterator[Record]:
 
 def _outcome(write: Write, outcome: Outcome, reason: str | None) -> RowOutcome:
     row = write.row
-    lineage = json.loads(row["lineage"])
-    return RowOutcome(row["row_id"], row["row_key"], outcome, "write", reason, lineage, row["inference_key"])
+    return RowOutcome(row["row_id"], row["row_key"], outcome, "write", reason, json.loads(row["lineage"]))
 
 
 def _letter(write: Write, cause: str, detail: str) -> DeadLetter:

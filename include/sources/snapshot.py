@@ -24,7 +24,7 @@ _QUARANTINE = (
     *("use_case", "row_id", "row_key", "source", "stage", "reasons", "record", "counts_as_input", "status"),
     *("interval_start", "interval_end", "expectations", "owner", "history"),
 )
-_OUTCOME = ("row_id", "row_key", "outcome", "stage", "reason", "lineage", "inference_key")
+_OUTCOME = ("row_id", "row_key", "outcome", "stage", "reason", "lineage")
 
 
 def is_intact(manifest: Manifest, columns: Mapping[str, str]) -> bool:

@@ -163,10 +163,7 @@ def _write(night: Night, rows: Sequence[Record]) -> None:
     with transaction(night.ledger) as connection:
         outbox.put(connection, night, writes, "intended")
     ended = [
-        RowOutcome(
-            r["row_id"], r["row_key"], Outcome.WRITTEN, "write", None, json.loads(r["lineage"]), r["inference_key"]
-        )
-        for r in rows
+        RowOutcome(r["row_id"], r["row_key"], Outcome.WRITTEN, "write", None, json.loads(r["lineage"])) for r in rows
     ]
     with transaction(night.ledger) as connection:
         after = [Sent(w.external_id, "written", {**w.fields, "updatedAt": "2026-11-21T03:11:12.000Z"}) for w in writes]

@@ -89,11 +89,11 @@ def test_a_reviewer_is_shown_what_the_model_saw_and_proposed_under_a_digest(make
     assert (item["interval_start"], item["interval_end"]) == (night.interval.start, night.interval.end)
 
 
-def test_outcomes_carry_lineage_and_inference_key(make_night: MakeNight) -> None:
+def test_outcomes_carry_lineage(make_night: MakeNight) -> None:
     night = in_mode(make_night, Mode.SHADOW)
     gate(night, stage_enriched(night, [answer()]))
     (row,) = rows_in(night, tables.outcome)
-    assert (row["lineage"]["page"], row["lineage"]["index"], row["inference_key"]) == (2, 7, "key-1")
+    assert (row["lineage"]["page"], row["lineage"]["index"]) == (2, 7)
 
 
 @pytest.mark.parametrize("mode", [Mode.AUTO, Mode.GATED])

@@ -155,7 +155,7 @@ def test_a_row_inserted_past_the_triggers_is_named(night: Night, ledger: Ledger,
     )
     forge_digests(ledger.owner, table, f"{key} = '{new}'")
     found = verify(ledger.service)
-    assert problems(found) == {(table, new)}
+    assert problems(found) == {(table, f"batch {new}")}
     assert "past the triggers" in found.findings[0].problem
 
 

@@ -89,6 +89,9 @@ SELECT o.use_case, o.row_key, o.destination, o.object, o.external_id, o.fields, 
   LEFT JOIN inference_result r ON r.inference_id = d.inference_id
   LEFT JOIN outcome w ON w.run_id = o.run_id AND w.row_id = o.row_id;
 
+-- An outcome's question is its decision's, or its dead letter's: the column stays for the seals of closed runs, empty.
+COMMENT ON COLUMN outcome.inference_key IS 'no longer written';
+
 -- Space. Values that are only ever looked up whole are hashed.
 DROP INDEX decision_by_run;
 CREATE INDEX decision_by_run ON decision (run_id);
