@@ -26,6 +26,7 @@ def _of_run(table: str, columns: str, also: str = "") -> Sealed:
 
 _NIGHT = "use_case interval_start interval_end"
 _PERSON = f"{_NIGHT} row_id row_key inference_key shown shown_sha256 proposed reason recorded_at"
+_WRITE = f"{_NIGHT} row_id row_key decision_id destination object external_id fields fields_sha256 before"
 SEALED: Mapping[str, Sealed] = {
     "run": _of_run(
         "run",
@@ -60,11 +61,11 @@ SEALED: Mapping[str, Sealed] = {
     ),
     "review_item": _of_run("review_item", _PERSON),
     "outcome": _of_run("outcome", "row_id row_key outcome stage reason lineage inference_key recorded_at"),
-    "outbox": _of_run(
-        "outbox",
-        f"{_NIGHT} row_id row_key decision_id destination object external_id fields fields_sha256 before after status "
-        "attempts error recorded_at updated_at",
-        "AND x.undo_of IS NULL",
+    "outbox_intent": _of_run("outbox_intent", f"{_WRITE} recorded_at", "AND x.undo_of IS NULL"),
+    "outbox_result": Sealed(
+        ("outbox_id", "status", "after", "differs", "attempts", "error", "updated_at"),
+        "nightledger.outbox_result x JOIN nightledger.outbox_intent i USING (outbox_id) WHERE i.undo_of IS NULL",
+        "i.run_id",
     ),
     "budget": Sealed(
         ("scope", "ceiling", "spent"), "nightledger.budget x WHERE x.scope LIKE 'run/%'", "substr(x.scope, 5)"
@@ -72,6 +73,10 @@ SEALED: Mapping[str, Sealed] = {
 }
 """What people or later nights may still change is left out: who looked at a row in quarantine, at a dead letter or in
 review, where a file was archived to, undone writes, money set aside."""
+FORMERLY = {
+    "outbox": _of_run("outbox", f"{_WRITE} after status attempts error recorded_at updated_at", "AND x.undo_of IS NULL")
+}
+"""What runs were sealed over that were closed while it was a table."""
 
 
 def digests(table: str, columns: Sequence[str], only: str = "true") -> str:
@@ -79,7 +84,7 @@ def digests(table: str, columns: Sequence[str], only: str = "true") -> str:
 
     Rows are hashed in PostgreSQL's binary form, which no setting of the session changes but the client's encoding.
     """
-    sealed = SEALED[table]
+    sealed = SEALED.get(table) or FORMERLY[table]
     names = ", ".join(f'x."{name}"' for name in columns)
     return f"""
 SELECT run_id, count(*) AS rows, encode(sha256(string_agg(digest, ''::bytea ORDER BY digest)), 'hex') AS digest

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from include.ledger import verify_sql as sql
 from include.ledger.database import transaction
 from include.ledger.heads import Head
-from include.ledger.seals import SEALED, digests
+from include.ledger.seals import FORMERLY, SEALED, digests
 
 MOST_FINDINGS = 100  # per check, so that a wholly rewritten ledger does not fill the client's memory
 # Every join is on equal keys; without statistics on jsonb the planner would loop over all pairs.
@@ -131,9 +131,9 @@ class _Check:
 
     def sealed(self) -> list[Finding]:
         """What runs left in all other tables against what was sealed when they were closed."""
-        findings = []
+        findings, known = [], {**SEALED, **FORMERLY}
         for table, columns in self.connection.execute(text(sql.FORMS.format(only=self.only)), self.given):
-            if table not in SEALED or not set(columns) <= set(SEALED[table].columns):
+            if table not in known or not set(columns) <= set(known[table].columns):
                 findings.append(Finding(table, "(columns)", "was sealed over columns that this code does not know"))
                 continue
             given = {"table": table, "columns": list(columns)}

@@ -92,9 +92,7 @@ SELECT o.use_case, o.row_key, o.destination, o.object, o.external_id, o.fields, 
 -- An outcome's question is its decision's, or its dead letter's: the column stays for the seals of closed runs, empty.
 COMMENT ON COLUMN outcome.inference_key IS 'no longer written';
 
--- Space. Values that are only ever looked up whole are hashed.
+-- Space. A value that is only ever looked up whole is hashed.
 DROP INDEX decision_by_run;
 CREATE INDEX decision_by_run ON decision (run_id);
 CREATE INDEX decision_by_row ON decision USING hash (row_id);
-DROP INDEX outcome_by_key;
-CREATE INDEX outcome_by_key ON outcome USING hash (row_key);
