@@ -32,7 +32,7 @@ UPDATED: Mapping[str, str] = {
     "quarantine": "reasons record stage expectations owner status history released",
     "quarantine_count": "rows",
     "review_item": "status",
-    "outbox_intent": "row_id decision_id fields fields_sha256 before",
+    "outbox_intent": "row_id decision_id fields before",
     "outbox_result": "status after differs attempts error updated_at",
     "dead_letter": "status replays",
     "batch_job": "status input_file_id provider_batch_id output_file_id error_file_id provider_status detail counts "

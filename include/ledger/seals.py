@@ -26,7 +26,7 @@ def _of_run(table: str, columns: str, also: str = "") -> Sealed:
 
 _NIGHT = "use_case interval_start interval_end"
 _PERSON = f"{_NIGHT} row_id row_key inference_key shown shown_sha256 proposed reason recorded_at"
-_WRITE = f"{_NIGHT} row_id row_key decision_id destination object external_id fields fields_sha256 before"
+_WRITE = f"{_NIGHT} row_id row_key decision_id destination object external_id fields before"
 SEALED: Mapping[str, Sealed] = {
     "run": _of_run(
         "run",
@@ -74,7 +74,9 @@ SEALED: Mapping[str, Sealed] = {
 """What people or later nights may still change is left out: who looked at a row in quarantine, at a dead letter or in
 review, where a file was archived to, undone writes, money set aside."""
 FORMERLY = {
-    "outbox": _of_run("outbox", f"{_WRITE} after status attempts error recorded_at updated_at", "AND x.undo_of IS NULL")
+    "outbox": _of_run(
+        "outbox", f"{_WRITE} fields_sha256 after status attempts error recorded_at updated_at", "AND x.undo_of IS NULL"
+    )
 }
 """What runs were sealed over that were closed while it was a table."""
 

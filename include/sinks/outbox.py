@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from include.canonical import digest
 from include.ledger.database import to_json
 from include.models import Record
 from include.night import Night
@@ -21,7 +20,7 @@ class State(NamedTuple):
     """A write of this run as the outbox has it."""
 
     status: str
-    fields_sha256: str
+    fields: Record
     error: str | None
 
     @property
@@ -44,14 +43,9 @@ class Write:
         """The values in the destination's form."""
         return as_texts(self.values)
 
-    @cached_property
-    def digest(self) -> str:
-        """Hash of the values."""
-        return digest(self.fields)
-
     def is_settled(self, state: State | None) -> bool:
         """Whether this run has written these very values already, or found them there."""
-        return bool(state and state.is_settled and state.fields_sha256 == self.digest)
+        return bool(state and state.is_settled and state.fields == self.fields)
 
 
 class Step(Enum):
@@ -84,7 +78,7 @@ def next_step(write: Write, state: State | None, *, superseded: bool) -> Step:
         return Step.SUPERSEDED
     if not same(write.before, write.values):
         return Step.SEND
-    arrived = state and state.status == "intended" and state.fields_sha256 == write.digest
+    arrived = state and state.status == "intended" and state.fields == write.fields
     return Step.ARRIVED if arrived else Step.UNCHANGED
 
 
@@ -114,7 +108,6 @@ def put(connection: Connection, night: Night, writes: Sequence[Write], status: s
             "decision_id": write.row["decision_id"],
             "external_id": write.external_id,
             "fields": write.fields,
-            "fields_sha256": write.digest,
             "before": write.before,
         }
         for write in writes
@@ -138,7 +131,7 @@ def conclude(connection: Connection, night: Night, results: Sequence[Result]) ->
 
 # `OFFSET 0` keeps each look-up by its index: without statistics, all writes of the run are read for every group.
 _STATES = text("""
-SELECT o.external_id, o.status, o.fields_sha256, o.error
+SELECT o.external_id, o.status, o.fields, o.error
   FROM unnest(CAST(:ids AS text[])) AS wanted (id)
  CROSS JOIN LATERAL (SELECT * FROM nightledger.outbox WHERE run_id = :run_id AND destination = :destination
                         AND object = :object AND external_id = wanted.id OFFSET 0) o""")
@@ -155,13 +148,12 @@ _PUT = text("""
 WITH put AS (
     INSERT INTO nightledger.outbox_intent AS o
            (run_id, use_case, interval_start, interval_end, destination, object,
-            row_id, row_key, decision_id, external_id, fields, fields_sha256, before)
+            row_id, row_key, decision_id, external_id, fields, before)
     SELECT :run_id, :use_case, :interval_start, :interval_end, :destination, :object, r.*
       FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (row_id text, row_key text, decision_id uuid,
-           external_id text, fields jsonb, fields_sha256 text, before jsonb)
+           external_id text, fields jsonb, before jsonb)
         ON CONFLICT (run_id, destination, object, external_id) DO UPDATE
        SET row_id = excluded.row_id, fields = excluded.fields, decision_id = excluded.decision_id,
-           fields_sha256 = excluded.fields_sha256,
            before = CASE WHEN coalesce((SELECT status FROM nightledger.outbox_result was
                                          WHERE was.outbox_id = o.outbox_id), 'intended') IN ('intended', 'written')
                          THEN o.before ELSE excluded.before END

@@ -129,7 +129,6 @@ def write_rows(night: Night, row_ids: Sequence[str], decisions: Sequence[UUID], 
             "object": "contacts",
             "external_id": key_of(row),
             "fields": {"nl_lead_score": "80"},
-            "fields_sha256": "0" * 64,
             "before": {"nl_lead_score": "12"},
         }
         for row, decision in zip(row_ids, decisions, strict=True)

@@ -174,9 +174,9 @@ def test_a_truncated_ledger_is_found_by_the_head(nights: Sequence[Night], ledger
 _UNDO = """
 WITH undone AS (
 INSERT INTO outbox_intent (run_id, use_case, external_id, undo_of, interval_start, interval_end, row_id, row_key,
-       decision_id, destination, object, fields, fields_sha256)
+       decision_id, destination, object, fields)
 SELECT run_id, use_case, external_id || '/undone', outbox_id, interval_start, interval_end, row_id, row_key,
-       decision_id, destination, object, fields, fields_sha256 FROM outbox RETURNING outbox_id)
+       decision_id, destination, object, fields FROM outbox RETURNING outbox_id)
 INSERT INTO outbox_result (outbox_id, status) SELECT outbox_id, 'written' FROM undone"""
 
 

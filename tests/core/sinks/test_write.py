@@ -10,8 +10,10 @@ import pytest
 from sqlalchemy import text
 
 from include.errors import AccessDenied, ContractBroken
+from include.ledger.database import transaction
 from include.ledger.explain import explain
 from include.sinks import crm as crm_module
+from include.sinks import outbox
 from include.sinks import write as write_module
 from include.sinks.write import write
 from tests.core.conftest import Ledger
@@ -53,9 +55,22 @@ def test_outcome_keeps_lineage_and_the_ledger_can_explain_the_value(begin: Begin
     night = begin()
     write(night, approve(night, {one: answer()}))
     row = rows_in(night, "outcome")[one]
-    assert (row["lineage"]["page"], row["inference_key"], row["stage"]) == (2, f"key-{one}", "write")
+    assert (row["lineage"]["page"], row["stage"]) == (2, "write")
     (found,) = explain(night.ledger, night.case.name, one)
     assert (found.kind, found.facts["verdict"], found.facts["after"]["nl_lead_score"]) == ("write", "write", "80")
+
+
+def test_what_a_record_holds_afterwards_is_kept_as_what_differs_or_as_a_whole(begin: Begin, crm: Crm) -> None:
+    ids = crm.ids(2)
+    night = begin()
+    write(night, approve(night, {one: answer() for one in ids}))
+    sent = outbox_of(night)
+    less = {name: value for name, value in sent[ids[1]]["after"].items() if name != "nl_lead_tier"}
+    with transaction(night.ledger) as connection:
+        outbox.conclude(connection, night, [outbox.Result(ids[1], "written", less)])
+        kept = connection.execute(text("SELECT after, differs FROM nightledger.outbox_result ORDER BY attempts")).all()
+    assert [(after, differs and set(differs)) for after, differs in kept] == [(None, {"updatedAt"}), (less, None)]
+    assert (outbox_of(night)[ids[1]]["after"], outbox_of(night)[ids[1]]["attempts"]) == (less, 2)
 
 
 def test_the_intent_is_committed_before_the_write_leaves(

@@ -62,6 +62,7 @@ CREATE TABLE outbox_result (
     updated_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 INSERT INTO outbox_result SELECT outbox_id, status, after, NULL, attempts, error, updated_at FROM outbox_intent;
+ALTER TABLE outbox_intent ALTER COLUMN fields_sha256 DROP NOT NULL;  -- no longer written: the fields are compared
 ALTER TABLE outbox_intent DROP COLUMN status, DROP COLUMN after, DROP COLUMN attempts, DROP COLUMN error,
     DROP COLUMN updated_at;
 
