@@ -81,6 +81,25 @@ def test_claims_end_with_their_process(ledger: Ledger) -> None:
         assert connection.scalar(text("SELECT count(*) FROM lease")) == 0
 
 
+def test_the_last_claimant_leaves_nothing_behind(ledger: Ledger) -> None:
+    """Ended claims of a large night would be dead rows, and as much again in the indexes over them."""
+
+    def size() -> int:
+        with transaction(ledger.service) as connection:
+            return int(connection.scalar(text("SELECT pg_total_relation_size('nightledger.claim')")) or 0)
+
+    many = {f"{at:064}" for at in range(6_000)}
+    with claimant(ledger.service, "one") as one:
+        with claimant(ledger.service, "two") as two:
+            assert two.claim(many) == many
+            assert one.claim({"mine"}) == {"mine"}
+        assert size() > 1_000_000, "the other still asks"
+        assert held_now(ledger, {"mine"}, one.holder) == {"mine"}
+    assert size() < 100_000
+    with claimant(ledger.service, "three") as three:
+        assert three.claim({"mine"}) == {"mine"}
+
+
 def test_claims_of_a_killed_process_are_taken_over(ledger: Ledger) -> None:
     with claimant(ledger.service, "two") as two, other_process(ledger) as process:
         assert two.claim({"a"}) == set()
