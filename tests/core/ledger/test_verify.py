@@ -182,6 +182,15 @@ def test_a_run_marked_closed_without_its_event_is_named(make_night: MakeNight, l
     assert problems(verify(ledger.service)) == {("run", made.run_id)}
 
 
+@pytest.mark.parametrize("change", ["UPDATE run SET mode = 'auto'", "UPDATE run SET options = '{}'", "DELETE FROM run"])
+def test_a_run_under_way_is_held_against_the_event_that_opened_it(
+    make_night: MakeNight, ledger: Ledger, change: str
+) -> None:
+    made = make_night()
+    tamper(ledger.owner, f"{change} WHERE run_id = :run", run=made.run_id)
+    assert ("run", made.run_id) in problems(verify(ledger.service))
+
+
 def test_a_closed_run_that_is_not_anchored_is_named(night: Night, ledger: Ledger) -> None:
     for statement in ("DELETE FROM event WHERE stream = 'ledger'", "DELETE FROM chain_head WHERE stream = 'ledger'"):
         tamper(ledger.owner, statement)
