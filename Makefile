@@ -55,9 +55,9 @@ INSTALL = { [ -x $(BIN)/uv ] && $(BIN)/uv pip install -q --system-certs --compil
   { echo "pip installs it, which takes some minutes"; \
     $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r $(1); }
 
-.venv/.runtime: requirements.txt constraints.txt | .venv/bin/python
+.venv/.runtime: requirements.txt requirements-sandbox.txt constraints.txt | .venv/bin/python
 	@echo "Installing (a few minutes the first time) ..."
-	@$(call INSTALL,requirements.txt)
+	@$(call INSTALL,requirements-sandbox.txt)
 	@touch $@
 
 .venv/.cluster: requirements-celery.txt .venv/.dev

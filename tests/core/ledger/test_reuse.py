@@ -106,7 +106,7 @@ def test_an_answer_that_an_earlier_version_kept_is_not_believed(make_night: Make
     with ledger.owner.begin() as connection:
         values = "('k', '', '{\"score\": 100}', 'model', gen_random_uuid(), :run, 'm')"
         connection.execute(text(f"INSERT INTO answer ({columns}) VALUES {values}"), {"run": night.run_id})
-    assert found(make_night(day=1)) == {}
+    assert found(night) == found(make_night(day=1)) == {}
 
 
 @pytest.mark.parametrize("statement", ["UPDATE answer SET output = '{}'", "DELETE FROM answer", "TRUNCATE answer"])

@@ -101,12 +101,21 @@ def test_a_decision_on_a_forged_answer_is_not_written_and_is_found(begin: Begin,
     assert [(f.table, f.row) for f in verify(ledger.service).findings] == [("decision", forged)]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE inference_result SET raw_text = replace(raw_text, '80', '100')",
+        "UPDATE inference_result SET raw_text = 'no json'",
+        "UPDATE inference_result SET outcome = 'invalid'",
+        "DELETE FROM inference_result",
+    ],
+)
 def test_a_result_that_was_changed_keeps_its_decision_from_being_written(
-    begin: Begin, crm: Crm, ledger: Ledger
+    begin: Begin, crm: Crm, ledger: Ledger, change: str
 ) -> None:
     (one,) = crm.ids(1)
     night = begin()
     approved = approve(night, {one: answer()})
-    tamper(ledger.owner, "UPDATE inference_result SET raw_text = replace(raw_text, '80', '100')")
+    tamper(ledger.owner, change)
     assert counts(write(night, approved))["failed"] == 1
     assert crm.read(one) == dict.fromkeys(WRITTEN)
