@@ -159,7 +159,8 @@ def _worst(trends: Sequence[Trend], newest: date | None, most: int = 10) -> tupl
 
 _NIGHTS = """
 SELECT DISTINCT ON (interval_start) run_id, interval_start FROM nightledger.run
- WHERE use_case = :use_case AND (CAST(:before AS date) IS NULL OR interval_start < CAST(:before AS date))
+ WHERE use_case = :use_case AND options ->> 'limit' IS NULL
+   AND (CAST(:before AS date) IS NULL OR interval_start < CAST(:before AS date))
  ORDER BY interval_start DESC, interval_end DESC, attempt DESC LIMIT :nights"""
 
 _RESULTS = """

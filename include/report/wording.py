@@ -136,21 +136,20 @@ def tone(facts: Facts) -> str:
 def attention(facts: Facts) -> Iterator[str]:
     """What a person should look at, most urgent first."""
     header, counts = facts.header, facts.rows.counts
-    if header.status in ("failed", "abandoned"):
+    if header.status == "abandoned":
         yield header.detail or "the ledger does not say why"
     if facts.rows.not_finished > 0:
         yield f"{plural(facts.rows.not_finished, 'row')} not finished; a retry of the run finishes them"
     yield from _failed_checks(facts)
     if facts.drifted:
         yield f"Drifted against earlier nights: {drifted(facts.drifted)}"
-    if header.status == "stopped" and header.detail:
-        yield header.detail
     for one in facts.model.failovers:
         yield f"{plural(one.rows, 'row')} went from {one.first} to {one.then}: {one.why}"
     if lost := counts.get(Outcome.DEAD_LETTER, 0):
         yield f"{plural(lost, 'row')} ended as dead letter; see `python -m include.cli dead-letters list`"
-    if header.status == "succeeded" and (deferred := counts.get(Outcome.DEFERRED, 0)):
-        yield f"{plural(deferred, 'row')} deferred to a later night"
+    if header.status == "succeeded":
+        for rows, reason, until in ((one.rows, one.reason, one.until) for one in facts.deferred):
+            yield f"{plural(rows, 'row')} deferred: {reason}; {until}"
     if failed := sum(one.counts.get("failed", 0) + one.counts.get("intended", 0) for one in facts.writes):
         yield f"{plural(failed, 'write')} failed or not confirmed"
     yield from _spending(facts)
