@@ -36,6 +36,7 @@ _REACHED = {
     "gate": "answers on record are kept and not paid again, nothing was written",
     "write": "what was written stays, and a retry sends only what is missing",
 }
+_SCHEDULED = ("scheduled__", "backfill__")
 _RUN = re.compile(r"clear (the run )?from")
 
 
@@ -133,10 +134,14 @@ def _action(found: Failure, retry_from: str) -> str:
 
 
 def _command(run: Mapping[str, Any], retry_from: str) -> str:
-    """How the night is run on from a command line: by Airflow's client, or by ours where that started the run."""
-    if not retry_from:
+    """How the night is run on from a command line: by Airflow's client, or by ours where that started the run.
+
+    Airflow's client finds a run by its logical date, which only those of a schedule have in common with their interval.
+    """
+    starter, _, dag_run = run["external_ref"].partition("/")
+    if not retry_from or (starter == run["use_case"] and not dag_run.startswith(_SCHEDULED)):
         return ""
-    if run["external_ref"].partition("/")[0] == run["use_case"]:
+    if starter == run["use_case"]:
         day = f"{run['interval_start']:%Y-%m-%dT%H:%M:%S}"
         return f"airflow tasks clear {run['use_case']} -t '^{retry_from}$' --downstream -s {day} -e {day} --yes"
     span = f"--from {run['interval_start']:%Y-%m-%dT%H:%M} --to {run['interval_end']:%Y-%m-%dT%H:%M}"

@@ -37,7 +37,7 @@ def found(night: Night) -> Failure | None:
 
 
 def test_a_denied_key_is_the_first_thing_the_report_says(make_night: MakeNight) -> None:
-    night = make_night(external_ref="crm_lead_scoring/manual__1")
+    night = make_night(external_ref="crm_lead_scoring/scheduled__1")
     stage_raw(night, rows_of(6))
     end_rows(night, dict.fromkeys(rows_of(2), Outcome.QUARANTINED), stage="check")
     fail(night, "enrich", DENIED)
@@ -127,7 +127,7 @@ def _runbook() -> str:
 
 def test_no_row_was_read_is_said_as_that() -> None:
     moment = datetime(2026, 11, 20, 2, tzinfo=UTC)
-    run = {
+    run: dict[str, Any] = {
         "run_id": "r",
         "use_case": "c",
         "interval_start": moment,
@@ -138,6 +138,10 @@ def test_no_row_was_read_is_said_as_that() -> None:
     }
     cause = explain_failure(Failure("r", "extract", "AccessDenied", "401", "crm"), run, {}, None)
     assert cause.rows == "No row was read, so nothing was checked, asked or written"
+    by_hand = explain_failure(
+        Failure("r", "check", "AccessDenied", "401"), run | {"external_ref": "c/manual__1"}, {}, 2
+    )
+    assert (by_hand.retry_from, by_hand.command) == ("check", "")
     lost = explain_failure(Failure("r", "close", "CountsDoNotAddUp", "2 rows"), run, {}, 2)
     assert (lost.retry_from, lost.command) == ("", "")
 
