@@ -27,6 +27,15 @@ KINDS = {
 """What each error is called; the runbook `night` has a section of that name."""
 _SILENT = "The task ended without a word"
 _DEFECT = "The code failed"
+_USUAL = {
+    "AccessDenied": "Renew the credential in the connection of that system",
+    "QuotaUsedUp": "Raise the ceiling or pay at the provider",
+    "SystemUnavailable": "Wait until the system answers again",
+    "ContractBroken": "Agree with the owner of the source, or change the spec",
+    "FileNotReady": "Ask for the delivery",
+    "ConfigurationError": "Correct what the message names",
+}
+"""What helps where the error itself does not say."""
 HEADINGS = (*KINDS.values(), _SILENT, _DEFECT)
 _REACHED = {
     "extract": "nothing was checked, asked or written",
@@ -97,7 +106,8 @@ def sentence_of(found: Failure) -> str:
     if found.error not in KINDS:
         return f"{step.capitalize()} ended with {found.error}, which nobody foresaw"
     where = " ".join(part for part in (found.system, found.about) if part)
-    return f"{where}: {found.problem}" if where else found.problem[:1].upper() + found.problem[1:]
+    problem = found.problem.rstrip(". ")
+    return f"{where}: {problem}" if where else problem[:1].upper() + problem[1:]
 
 
 def _rows(stage: str, counts: Mapping[str, int], rows_in: int | None) -> str:
@@ -129,7 +139,7 @@ def _action(found: Failure, retry_from: str) -> str:
     log = f"Read the log of task {found.stage or 'in Airflow'}"
     if not found.error or found.error not in KINDS:
         return f"{log}, then run it again"
-    action = (found.action or log).rstrip(".")
+    action = (found.action or _USUAL.get(found.error, log)).rstrip(". ")
     return action if not retry_from or _RUN.search(action) else f"{action}. Then run the night on from {retry_from}"
 
 

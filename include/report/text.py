@@ -16,6 +16,7 @@ from include.report.wording import (
     milliseconds,
     money,
     number,
+    observed,
     open_letters,
     percent,
     plural,
@@ -85,7 +86,11 @@ def _input(facts: Facts) -> Iterator[str]:
         lines = []
         for check in (check for check in facts.expectations if not check.success):
             needed = f", must hold for {percent(float(check.threshold))}" if check.threshold is not None else ""
-            found = f"{number(check.failing)} rows, {percent(check.share)}{needed}" if check.failing else check.observed
+            found = (
+                f"{number(check.failing)} rows, {percent(check.share)}{needed}"
+                if check.failing
+                else observed(check.observed)
+            )
             told = f"could not run: {check.could_not_run}" if check.could_not_run else found
             lines.append(f"{check.severity:<9}{check.meaning} ({told}){_examples(check.examples)}")
         yield from _section(f"Expectations: {passed} of {len(facts.expectations)} hold", lines, always=True)

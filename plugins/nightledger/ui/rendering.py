@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -46,7 +47,7 @@ def _environment() -> Environment:
     )
     environment.filters.update({name: getattr(wording, name) for name in _WORDS})
     environment.filters.update(bar=bar, counted=counted, spark=spark, moment=moment, dollars=dollars, segment=segment)
-    environment.filters["whole_percent"] = whole_percent
+    environment.filters.update(whole_percent=whole_percent, reason_words=reason_words)
     environment.globals.update(pages=PAGES, outcomes={str(key): name for key, name in wording.OUTCOMES.items()})
     return environment
 
@@ -125,6 +126,12 @@ def moment(value: datetime | str | None) -> str:
 def whole_percent(share: float) -> str:
     """A share of 0 to 1 in whole percent, never rounded to nothing or to all."""
     return f"{min(max(round(share * 100), 1), 99 if share < 1 else 100)} %"
+
+
+def reason_words(reason: str) -> str:
+    """A reason without what marks it for machines: `not met: ... (email_format)`."""
+    found = re.fullmatch(r"not met: (.*) \([\w.-]+\)", reason, re.DOTALL)
+    return found[1] if found else reason
 
 
 def dollars(value: Any) -> str:
