@@ -17,6 +17,12 @@ from nightledger.ui.access import Reader
 from nightledger.ui.rendering import render
 
 router = APIRouter()
+_WIDE = {
+    "<pre>": '<pre tabindex="0">',
+    "<table>": '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>',
+    "</table>": "</table></div>",
+}
+"""What may be wider than the window can be scrolled with the keyboard; in a text such markup is escaped."""
 FOLDER = ROOT / "docs" / "runbooks"
 
 
@@ -43,7 +49,10 @@ def as_html(markdown: str) -> tuple[str, str]:
         for child in token.children or ():
             _keep_inside(child)
     title = next((tokens[at + 1].content for at, one in enumerate(tokens) if one.tag == "h1"), "Runbook")
-    return title, reader.renderer.render(tokens, reader.options, {})
+    html = reader.renderer.render(tokens, reader.options, {})
+    for plain, reachable in _WIDE.items():
+        html = html.replace(plain, reachable)
+    return title, html
 
 
 def _keep_inside(token: Token) -> None:
