@@ -322,3 +322,58 @@ def test_looks_at_personal_values_are_counted_and_put_on_record_first(stand: Sta
     with transaction(filled.service) as connection:
         said = "SELECT count(*) FROM nightledger.event WHERE type = 'personal.viewed' AND actor = 'ann'"
         assert connection.scalar(text(said)) == 60
+
+
+def test_all_rows_that_match_are_settled_and_no_others(stand: Stand, filled: Ledger, make_night: MakeNight) -> None:
+    later = make_night(day=2)
+    reject_rows(later, "check", dict.fromkeys(rows_of(60), "odd"))
+    client = stand.client("ann")
+    page = client.get(f"{PATH}/quarantine?run_id={later.run_id}&status=waiting").text
+    action = re.search(r'action="([^"]+/quarantine/changes\?[^"]+)"', page)
+    assert action
+    form = {"csrf_token": token_of(page), "use_case": MINE, "action": "dismiss", "reason": "let go"}
+    empty = client.post(action[1].replace("&amp;", "&"), data=form, headers={"Origin": ORIGIN})
+    assert (empty.status_code, "Choose at least one row" in empty.text) == (400, True)
+    form["everything"] = "true"
+    done = client.post(action[1].replace("&amp;", "&"), data=form, headers={"Origin": ORIGIN})
+    assert done.status_code == 303
+    with transaction(filled.service) as connection:
+        found = connection.execute(
+            text("SELECT run_id = :run, status, count(*) FROM nightledger.quarantine GROUP BY 1, 2 ORDER BY 1, 2"),
+            {"run": later.run_id},
+        )
+        assert [tuple(row) for row in found] == [(False, "open", 2), (True, "dismissed", 60)]
+
+
+def test_a_runbook_is_a_page_with_sections_and_no_other_file_is(stand: Stand) -> None:
+    client = stand.client("vic")
+    page = client.get(f"{PATH}/runbooks/night")
+    assert page.status_code == 200
+    assert 'id="access-was-denied"' in page.text
+    assert 'href="quarantine"' in page.text
+    for name in ("nothing", "..%2Fadr", "night.md", "%2e%2e"):
+        assert client.get(f"{PATH}/runbooks/{name}").status_code in (404, 422), name
+
+
+def test_what_a_runbook_holds_is_shown_and_not_obeyed() -> None:
+    from nightledger.ui.routes.runbooks import as_html
+
+    title, html = as_html(f"# A <b>title</b>\n\n{HOSTILE}\n\n[x](javascript:alert(1)) [y](budgets.md#a)\n")
+    assert title == "A <b>title</b>"
+    assert "<script" not in html
+    assert 'href="javascript' not in html
+    assert 'href="budgets#a"' in html
+
+
+def test_only_a_run_that_failed_in_a_dag_is_run_on(stand: Stand, filled: Ledger) -> None:
+    client = stand.client("ann")
+    token = token_of(client.get(f"{PATH}/backfill").text)
+    answer = client.post(f"{PATH}/runs/{RUN}/retry", data={"csrf_token": token}, headers={"Origin": ORIGIN})
+    assert (answer.status_code, "running it on would not help" in answer.text) == (409, True)
+
+
+def test_a_value_that_cannot_be_used_is_named_without_the_words_of_a_library(stand: Stand) -> None:
+    answer = stand.client("ann").get(f"{PATH}/nights?days=abc")
+    assert answer.status_code == 422
+    assert "days is not what can be used here" in answer.text
+    assert "Input should be" not in answer.text
