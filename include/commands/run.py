@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import logging
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -20,7 +19,6 @@ from include.night import Night
 from include.settings import Settings, read_truth
 from include.use_case import load, names
 
-log = logging.getLogger(__name__)
 NEEDS = {"check": "raw", "enrich": "good", "gate": "enriched", "write": "approved"}
 _PLACES = {"extract": "sources", "check": "quality", "enrich": "enrich", "gate": "gate", "write": "sinks"}
 
@@ -75,8 +73,7 @@ def _close_failed(night: Night, stage: str, error: NightledgerError) -> None:
     from include.report.close import close
 
     if error.verdict != "retry" and stage != "close":
-        summary = close(night, failed={stage: type(error).__name__})
-        log.warning("%s did not finish. Report: %s", night.run_id, summary["report"])
+        close(night, failed={stage: type(error).__name__})
 
 
 def _say_stage(night: Night, stage: str, out: TextIO) -> None:

@@ -78,13 +78,14 @@ def explain_failure(
     found = failure or Failure(run["run_id"], _task_in(run["detail"]), "", "")
     title = KINDS.get(found.error, _DEFECT if found.error else _SILENT)
     retry_from = _retry_from(found)
+    command = _command(run, retry_from)
     return Cause(
         stage=found.stage,
         title=title,
         sentence=sentence_of(found),
         rows=_rows(found.stage, counts, rows_in),
-        action=_action(found, retry_from),
-        command=_command(run, retry_from),
+        action=_action(found, retry_from, command),
+        command=command,
         runbook=runbook_page("night", title),
         system=found.system,
         system_page=system_page(found.system) if found.system else "",
@@ -135,12 +136,13 @@ def _retry_from(found: Failure) -> str:
     return "extract" if found.error == "QualityStop" and found.stage == "check" else found.stage
 
 
-def _action(found: Failure, retry_from: str) -> str:
+def _action(found: Failure, retry_from: str, command: str) -> str:
     log = f"Read the log of task {found.stage or 'in Airflow'}"
     if not found.error or found.error not in KINDS:
         return f"{log}, then run it again"
+    again = "run it again" if command.startswith("python") else f"run the night on from {retry_from}"
     action = (found.action or _USUAL.get(found.error, log)).rstrip(". ")
-    return action if not retry_from or _RUN.search(action) else f"{action}. Then run the night on from {retry_from}"
+    return action if not retry_from or _RUN.search(action) else f"{action}. Then {again}"
 
 
 def _command(run: Mapping[str, Any], retry_from: str) -> str:

@@ -97,9 +97,11 @@ class _Reader:
 
 
 def _cause(found: _Reader, run: RowMapping, rows: Rows) -> Cause | None:
-    if run["status"] not in ("failed", "stopped"):
+    if run["status"] not in ("failed", "stopped", "running"):
         return None
     failure = find_failures(found.connection, [found.run_id]).get(found.run_id)
+    if failure is None and run["status"] == "running":
+        return None
     return explain_failure(failure, dict(run), rows.counts, rows.rows_in)
 
 

@@ -147,7 +147,7 @@ def _gate(facts: Facts) -> Iterator[str]:
 
 def _outside(facts: Facts) -> Iterator[str]:
     agreement, before, header = facts.agreement, facts.previous, facts.header
-    if agreement:
+    if agreement and agreement.compared:
         lines = ["".join([f"{'tier':<10}", *(f"{label:>12}" for label in agreement.labels)])]
         for tier, row in agreement.table.items():
             lines.append("".join([f"{tier:<10}", *(f"{number(row.get(label, 0)):>12}" for label in agreement.labels)]))

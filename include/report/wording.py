@@ -139,7 +139,7 @@ def equation(rows: Rows, plus: str = " + ") -> str:
 def verdict(facts: Facts) -> str:
     """One line: is everything all right?"""
     if facts.header.status == "running":
-        return "Still running"
+        return f"Not finished: step {facts.cause.stage} is to be tried again" if facts.cause else "Still running"
     if facts.header.status == "stopped":
         return "Stopped before the model: a critical expectation failed"
     if facts.header.status == "abandoned":

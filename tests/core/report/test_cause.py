@@ -16,7 +16,9 @@ from include.models import Outcome
 from include.night import Night
 from include.report.cause import HEADINGS, KINDS, explain_failure, until_when
 from include.report.close import close
+from include.report.facts import collect
 from include.report.links import anchor
+from include.report.text import as_text
 from include.settings import ROOT
 from tests.core.conftest import MakeNight
 from tests.core.ledger.nights import end_rows, rows_of, say, stage_raw
@@ -66,6 +68,15 @@ def test_a_stop_names_the_expectation_and_where_to_begin_again(make_night: MakeN
     assert "A critical expectation failed. crm leads: Leads are fresh: 4 of 4 are not." in told
     assert "4 wait for the next run of this night" in told
     assert "run all crm_lead_scoring --from 2026-11-20T02:00 --to 2026-11-21T02:00" in told
+
+
+def test_a_run_that_waits_for_another_try_says_why(make_night: MakeNight) -> None:
+    night = make_night()
+    assert as_text(collect(night.ledger, night.run_id)).startswith("STILL RUNNING")
+    fail(night, "extract", SystemUnavailable("no answer after 5 attempts", system="crm"))
+    told = " ".join(as_text(collect(night.ledger, night.run_id)).split())
+    assert told.startswith("NOT FINISHED: STEP EXTRACT IS TO BE TRIED AGAIN")
+    assert "A system did not answer. crm: no answer after 5 attempts. Means No row was read" in told
 
 
 def test_a_failure_that_was_overcome_is_none(make_night: MakeNight) -> None:
