@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import subprocess
+import sys
+
 import pytest
 
+from include.enrich.answering import progress_line
 from include.ledger.database import transaction
 from include.ledger.quarantine import Filter, list_rows, show
 from include.ledger.record import quarantine
@@ -12,7 +17,9 @@ from include.models import RejectedRow
 from include.pages.quality import narrow, show_quality
 from include.pages.quarantined import explain_reasons
 from include.report.wording import observed
+from include.settings import ROOT
 from tests.core.conftest import Ledger, MakeNight
+from tests.core.ledger.nights import say
 from tests.core.pages.test_pages import CASE, expect
 
 
@@ -92,3 +99,28 @@ def test_observed_values_are_written_for_people(raw: str | None, told: str) -> N
 )  # fmt: skip
 def test_events_are_sentences_whatever_version_wrote_them(kind: str, said: dict[str, object], told: str) -> None:
     assert told in in_words(kind, said)
+
+
+def test_progress_is_one_readable_line() -> None:
+    facts = {"done": 120, "rows": 220, "calls_per_minute": 96, "spent_usd": "0.0121", "seconds_left": 125}
+    assert progress_line(facts) == "enrich 120 of 220, 96 calls/min, $0.012, about 2 min left"
+    assert progress_line({**facts, "seconds_left": 0}).endswith("$0.012")
+    assert progress_line({**facts, "seconds_left": 45}).endswith("about 45 s left")
+
+
+@pytest.mark.parametrize("library", ["great_expectations", "alembic", "paramiko"])
+def test_libraries_say_nothing_about_themselves_in_the_log_of_a_task(library: str) -> None:
+    modules = "include.quality.gx, include.ledger.schema, include.sftp, logging"
+    script = f"import {modules}; logging.root.setLevel(20); print(logging.getLogger('{library}').getEffectiveLevel())"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert told.stdout.strip() == str(logging.WARNING)
+
+
+def test_what_a_step_puts_on_record_is_a_line_of_its_log(
+    make_night: MakeNight, caplog: pytest.LogCaptureFixture
+) -> None:
+    night = make_night()
+    with caplog.at_level(logging.INFO, "include.ledger.record"):
+        say(night, "check.completed", rows_in=240, expectations=28, quarantined=20)
+        say(night, "chain.anchored", hash="x")
+    assert caplog.messages == ["check: Held 240 rows against 28 expectations, 20 set aside"]
