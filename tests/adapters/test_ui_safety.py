@@ -11,9 +11,12 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import text
 
+from include.errors import AccessDenied
 from include.ledger.database import transaction
+from include.ledger.failures import failures_on_record
 from include.ledger.record import quarantine, record_manifest
 from include.models import Outcome, RejectedRow
+from include.report.close import close
 from include.staging import StagedWriter
 from tests.adapters.ui_stand import MINE, ORIGIN, OTHERS, Stand, connection_of, open_stand
 from tests.core.conftest import Ledger, LedgerUrls, MakeNight
@@ -377,3 +380,33 @@ def test_a_value_that_cannot_be_used_is_named_without_the_words_of_a_library(sta
     assert answer.status_code == 422
     assert "days is not what can be used here" in answer.text
     assert "Input should be" not in answer.text
+
+
+def test_the_newest_night_says_at_the_top_why_it_failed(stand: Stand, filled: Ledger, make_night: MakeNight) -> None:
+    night = make_night(day=2)
+    stage_raw(night, rows_of(4))
+    denied = AccessDenied(HOSTILE, system="model", action="Renew the key")
+    with pytest.raises(AccessDenied), failures_on_record(night, "enrich"):
+        raise denied
+    close(night, failed={"enrich": "failed"})
+    client = stand.client("vic")
+    for page in (f"{PATH}/nights", f"{PATH}/nights?use_case={MINE}", f"{PATH}/runs/{night.run_id}"):
+        told = client.get(page).text
+        assert "<b>Access was denied.</b>" in told, page
+        assert "4 rows came in, 4 have no outcome yet" in told
+        assert 'href="/nightledger/runbooks/night#access-was-denied"' in told
+        assert 'href="/nightledger/systems#system-model"' in told
+        assert "<img" not in told
+        assert "Run on from" not in told  # who only reads is not offered a change
+
+
+def test_a_night_with_deferred_rows_is_shown_in_the_colour_of_a_warning(
+    stand: Stand, filled: Ledger, make_night: MakeNight
+) -> None:
+    night = make_night(day=2)
+    stage_raw(night, rows_of(8))
+    end_rows(night, dict.fromkeys(rows_of(8)[:3], Outcome.WRITTEN))
+    end_rows(night, dict.fromkeys(rows_of(8)[3:], Outcome.DEFERRED), stage="enrich")
+    close(night)
+    for page in (f"{PATH}/nights?use_case={MINE}", f"{PATH}/runs/{night.run_id}"):
+        assert '<span class="tag look">succeeded, 62 % deferred</span>' in stand.client("vic").get(page).text
