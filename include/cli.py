@@ -21,8 +21,6 @@ log = logging.getLogger(__name__)
 def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> int:
     """Run one command; returns the exit code: 0 done, 1 a finding, 2 an error that says what to do, 3 a defect."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
-    for noisy in ("alembic", "paramiko", "great_expectations"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     arguments = sys.argv[1:] if arguments is None else arguments
     given = _parser(arguments).parse_args(arguments)
     command: Callable[[argparse.Namespace, TextIO], int] = given.command

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from include.connections import Connection
 
 log = logging.getLogger(__name__)
+logging.getLogger("paramiko").setLevel(logging.WARNING)  # it would log lines about itself in every task
 
 CONNECT_SECONDS = 20.0
 _KEY_TYPES: tuple[type[paramiko.PKey], ...] = (paramiko.RSAKey, paramiko.ECDSAKey, paramiko.Ed25519Key)

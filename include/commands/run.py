@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from include.connections import EnvironmentConnections
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, NightledgerError
 from include.ledger import door
+from include.ledger.failures import failures_on_record
 from include.ledger.leases import exclusive
 from include.ledger.record import find_manifest
 from include.models import Interval, Manifest, Record, RunKey, RunOptions
@@ -38,7 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, out: TextIO) -> int:
-    """Exit code 0; prints one line of JSON for each stage."""
+    """Exit code 0; prints one line of JSON for each stage. A run of all that cannot go on is closed with a report."""
     key = RunKey(given.use_case, _interval(given))
     options = RunOptions.from_params(vars(given), load(given.use_case).mode)
     connections, settings = EnvironmentConnections(), Settings.read()
@@ -48,7 +49,11 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
             night = door.begin_night(key, options, connections, settings)
             for stage in ("extract", *NEEDS, "close"):
                 lease.require()
-                _say_stage(night, stage, out)
+                try:
+                    _say_stage(night, stage, out)
+                except NightledgerError as error:
+                    _close_failed(night, stage, error)
+                    raise
         return 0
     if given.stage == "extract":
         night = door.begin_night(key, options, connections, settings)
@@ -63,8 +68,18 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     return 0
 
 
+def _close_failed(night: Night, stage: str, error: NightledgerError) -> None:
+    """Close a run that a stage ended for good, with its report; one that may go on later stays open."""
+    from include.report.close import close
+
+    if error.verdict != "retry" and stage != "close":
+        close(night, failed={stage: type(error).__name__})
+
+
 def _say_stage(night: Night, stage: str, out: TextIO) -> None:
-    out.write(json.dumps({stage: _summary(_stage(night, stage))}, default=str) + "\n")
+    with failures_on_record(night, stage):
+        done = _stage(night, stage)
+    out.write(json.dumps({stage: _summary(done)}, default=str) + "\n")
 
 
 def _interval(given: argparse.Namespace) -> Interval:

@@ -86,6 +86,7 @@ class Answering:
     counts: Counter[str] = field(default_factory=Counter)
     has_next: bool = False
     holder: int = 0
+    shard: int = 0
     given_up: int = 0
     asked: Counter[str] = field(default_factory=Counter)
     spent: Decimal = Decimal(0)
@@ -336,11 +337,21 @@ class Answering:
         planned, done = self.counts["planned_rows"], self.counts["planned_reused"] + self._asked()
         if done and planned:
             facts["seconds_left"] = round(seconds / done * max(self.total - done, 0))
-        log.info("progress: %s", facts)
-        note_progress(self.run.ledger, self.run.run_id, "enrich", facts)
+        facts["done"] = min(done, self.total)
+        log.info("%s", progress_line(facts))
+        note_progress(self.run.ledger, self.run.run_id, f"enrich/{self.shard}" if self.shard else "enrich", facts)
 
     def _asked(self) -> int:
         return sum(self.counts[name] for name in ("answered", "deferred", *CAUSES))
+
+
+def progress_line(facts: Record) -> str:
+    """How far the asking is: `enrich 120 of 220, 96 calls/min, $0.012, about 2 min left`."""
+    parts = [f"enrich {facts['done']:,} of {facts['rows']:,}", f"{facts['calls_per_minute']:,} calls/min"]
+    parts.append(f"${Decimal(facts['spent_usd']):.3f}")
+    if left := facts.get("seconds_left"):
+        parts.append(f"about {left // 60} min left" if left >= 90 else f"about {left} s left")
+    return ", ".join(parts)
 
 
 @contextmanager

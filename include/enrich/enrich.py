@@ -139,6 +139,8 @@ def begin(night: Night, good: Manifest) -> Work:
             _hold_to_run(night, pins)
         endpoint = night.connections.model(system.connection)
         chain.append(prepare(night, system, endpoint, prompt, pins, rows))
+    for answering in chain:
+        answering.shard = int(good.facts.get("shard", 0))
     for answering in chain[:-1]:
         answering.has_next = night.engine == "live"
     return Work(night, good, chain, time.monotonic())

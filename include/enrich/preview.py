@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -23,7 +22,6 @@ from include.models import Manifest, Mode, Record, ReInfer
 from include.night import Night
 from include.staging import part_of, read_rows
 
-log = logging.getLogger(__name__)
 COUNTS = (
     *("rows_read", "quarantined", "rows", "reused", "identical", "dead", "asked"),
     *("calls", "tokens_in", "tokens_out"),
@@ -181,7 +179,6 @@ def _find_loads(night: Night, raw: Manifest | None, calls: int, tokens: int, ans
 def announce(night: Night, good: Manifest) -> Preview:
     """Put a night's estimate in the log and on record before it asks anything; raises as `hold_to_window` does."""
     expected = preview(night, good)
-    log.info("expected: %s", as_record(expected))
     with transaction(night.ledger) as connection:
         record_event(connection, night.run_id, "enrich.planned", as_record(expected))
     hold_to_window(night, expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
@@ -13,11 +14,14 @@ from include import __version__
 from include.canonical import mask
 from include.ledger import tables
 from include.ledger.database import merge_rows, transaction
+from include.ledger.sentences import in_words
 from include.models import Interval, Manifest, Outcome, Record, ReInfer, RejectedRow, RunKey, RunOptions
 from include.night import Run
 from include.personal import tokenise_all
 from include.use_case import Enrichment
 
+log = logging.getLogger(__name__)
+_LOGGED = ("extract", "check", "answers", "enrich", "gate", "write", "warehouse")
 EVENT_TYPES = frozenset(
     {
         "run.opened",
@@ -25,6 +29,7 @@ EVENT_TYPES = frozenset(
         "run.sealed",
         "run.closed",
         "run.abandoned",
+        "stage.failed",
         "extract.completed",
         "extract.reused",
         "file.registered",
@@ -143,6 +148,8 @@ def record_event(connection: Connection, stream: str, kind: str, details: Record
     if kind not in EVENT_TYPES:
         raise ValueError(f"{kind!r} is not an event type; known: {sorted(EVENT_TYPES)}")
     connection.execute(tables.event.insert().values(stream=stream, type=kind, actor=actor, details=details))
+    if kind.partition(".")[0] in _LOGGED:
+        log.info("%s: %s", kind.partition(".")[0], in_words(kind, details))
 
 
 def record_manifest(engine: Engine, manifest: Manifest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from include.errors import ConfigurationError, LedgerOutdated
 if TYPE_CHECKING:
     from alembic.config import Config
 
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it would log lines about itself in every task
 MIGRATIONS = Path(__file__).parent / "migrations"
 APPEND_ONLY = ("inference", "inference_result", "decision", "event", "answer")
 SERVICE_ROLE = "nightledger_service"

@@ -1,26 +1,33 @@
-"""The nights of several use cases, day by day: the newest attempt of each interval with its sums."""
+"""The nights of several use cases, day by day: the newest full run of each interval with its sums."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping
+from sqlalchemy import Connection, Engine, RowMapping
 
+from include.ledger.failures import find_failures
+from include.models import Outcome
+from include.pages.progress import Progress, read_progress
 from include.pages.reading import reading, rows
+from include.report.cause import Cause, explain_failure
 
 DAYS = 14
 MOST_DAYS = 62
+ENDED_EARLY = ("failed", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """The newest attempt of one interval; times in UTC, `seconds` of wall clock, `cost_usd` in US dollars.
+    """A run of one interval; times in UTC, `seconds` of wall clock, `cost_usd` in US dollars.
 
-    Sums that the run did not get to are None. `day` is the interval's first day.
+    Sums that the run did not get to are None. `day` is the interval's first day. A `trial` was cut to `limit` rows.
+    Of the interval there are `attempts`, `trials` among them, which cost `cost_of_all` together; `cause` is why a run
+    did not finish, `progress` how far one is that runs.
     """
 
     run_id: str
@@ -39,6 +46,22 @@ class Night:
     failed_expectations: int | None
     quarantined_open: int | None
     drifted: int | None
+    limit: int | None = None
+    attempts: int = 1
+    trials: int = 0
+    cost_of_all: Decimal | None = None
+    cause: Cause | None = None
+    progress: Progress | None = None
+
+    @property
+    def trial(self) -> bool:
+        """Whether the run was cut to a number of rows."""
+        return self.limit is not None
+
+    @property
+    def deferred_share(self) -> float:
+        """Rows that wait for a later run, as a share of 0 to 1 of those that came in."""
+        return self.counts.get(Outcome.DEFERRED, 0) / (self.rows_in or sum(self.counts.values()) or 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +98,31 @@ def find_nights(engine: Engine, use_cases: Collection[str], before: date | None 
         last = min(before, newest) if before else newest
         first = max(last, date.min + timedelta(days=days)) - timedelta(days=days)
         runs = rows(connection, _NIGHTS, cases=cases, first=_midnight(first), last=_midnight(last))
+        nights = with_reasons(connection, runs)
     cells: dict[date, dict[str, tuple[Night, ...]]] = {}
-    for row in runs:
-        night = as_night(row)
+    for night in nights:
         cell = cells.setdefault(night.day, {})
         cell[night.use_case] = (*cell.get(night.use_case, ()), night)
     shown = tuple(last - timedelta(days=number) for number in range(1, (last - first).days + 1))
     is_last = found["oldest"].astimezone(UTC).date() >= first
     return Calendar(tuple(cases), shown, cells, None if is_last else first, last == newest)
+
+
+def with_reasons(connection: Connection, runs: Sequence[RowMapping]) -> list[Night]:
+    """Runs as nights, with why those that ended early did, and how far those are that run."""
+    broken = [row["run_id"] for row in runs if row["status"] in ENDED_EARLY]
+    failures = find_failures(connection, broken) if broken else {}
+    progress = read_progress(connection, [row["run_id"] for row in runs if row["status"] == "running"])
+    found = []
+    for row in runs:
+        night, at_work = as_night(row), progress.get(row["run_id"])
+        if row["status"] in ENDED_EARLY:
+            cause = explain_failure(failures.get(night.run_id), dict(row), night.counts, night.rows_in)
+            night = replace(night, cause=cause)
+        if at_work:
+            night = replace(night, progress=at_work, rows_in=at_work.rows_in, counts=at_work.counts)
+        found.append(night)
+    return found
 
 
 def as_night(row: RowMapping) -> Night:
@@ -111,6 +151,10 @@ def as_night(row: RowMapping) -> Night:
         failed_expectations=sums.get("failed_expectations"),
         quarantined_open=sums.get("quarantined_open"),
         drifted=sums.get("drifted"),
+        limit=(row["options"] or {}).get("limit"),
+        attempts=row.get("attempts", 1),
+        trials=row.get("trials", 0),
+        cost_of_all=row.get("cost_of_all"),
     )
 
 
@@ -119,7 +163,8 @@ def _midnight(day: date) -> datetime:
 
 
 COLUMNS = (
-    "run_id, use_case, interval_start, interval_end, attempt, status, mode, started_at, finished_at, counts, totals"
+    "run_id, use_case, interval_start, interval_end, attempt, status, mode, started_at, finished_at, counts, totals, "
+    "options, external_ref, detail"
 )
 
 _BOUNDS = """
@@ -129,8 +174,12 @@ SELECT max(newest) AS newest, min(oldest) AS oldest FROM unnest(CAST(:cases AS t
  CROSS JOIN LATERAL (SELECT interval_start AS oldest FROM nightledger.run WHERE use_case = c.name
                       ORDER BY interval_start LIMIT 1) AS o"""
 
+# A trial, which was cut to a number of rows, stands for its night only while there is no full run of it.
 _NIGHTS = f"""
-SELECT DISTINCT ON (interval_start, interval_end, use_case) {COLUMNS}
+SELECT DISTINCT ON (interval_start, interval_end, use_case) {COLUMNS},
+       count(*) OVER night AS attempts, count(*) FILTER (WHERE options ->> 'limit' IS NOT NULL) OVER night AS trials,
+       sum((totals ->> 'cost_usd')::numeric) OVER night AS cost_of_all
   FROM nightledger.run
  WHERE interval_start >= :first AND interval_start < :last AND use_case = ANY(:cases)
- ORDER BY interval_start DESC, interval_end DESC, use_case, attempt DESC"""
+WINDOW night AS (PARTITION BY interval_start, interval_end, use_case)
+ ORDER BY interval_start DESC, interval_end DESC, use_case, options ->> 'limit' IS NOT NULL, attempt DESC"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from sqlalchemy import Engine, RowMapping
@@ -33,7 +33,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """An expectation over the nights, oldest first; `threshold` is the share of rows that must pass."""
+    """An expectation over the nights, oldest first; `threshold` is the share of rows that must pass.
+
+    `owners` are those whose rows wait because of it.
+    """
 
     expectation: str
     stage: str
@@ -43,6 +46,7 @@ class Trend:
     handling: str
     threshold: float | None
     points: tuple[Point, ...]
+    owners: tuple[str, ...] = ()
 
     @property
     def latest(self) -> Point:
@@ -95,6 +99,27 @@ class QualityPage:
     owners: Mapping[str, int]
     drift: tuple[Drift, ...]
 
+    @property
+    def held(self) -> int:
+        """Expectations that hold in the newest night that held them."""
+        return sum(trend.latest.success for trend in self.trends)
+
+
+def narrow(
+    trends: Sequence[Trend], severity: str = "", failing: str = "", owner: str = "", words: str = ""
+) -> list[Trend]:
+    """Those that match all that is given; `failing` is `rows` for any failing row, `unmet` for what does not hold."""
+    wanted = words.casefold().split()
+    return [
+        one
+        for one in trends
+        if (not severity or one.severity == severity)
+        and (failing != "unmet" or not one.latest.success)
+        and (failing != "rows" or not one.latest.success or one.latest.failing > 0)
+        and (not owner or owner in one.owners)
+        and all(word in f"{one.expectation} {one.meaning} {' '.join(one.columns)}".casefold() for word in wanted)
+    ]
+
 
 def show_quality(engine: Engine, use_case: str, before: date | None = None, nights: int = NIGHTS) -> QualityPage:
     """The trailing nights of a use case, by default up to its newest."""
@@ -105,7 +130,8 @@ def show_quality(engine: Engine, use_case: str, before: date | None = None, nigh
         latest = next(iter(runs), None)
         owners = rows(connection, _OWNERS, use_case=use_case)
         drift = rows(connection, _DRIFT, run=latest)
-    trends = _trends(results, runs)
+        waiting = {row["name"]: tuple(row["owners"]) for row in rows(connection, _WAITING, use_case=use_case)}
+    trends = [replace(trend, owners=waiting.get(trend.expectation, ())) for trend in _trends(results, runs)]
     newest = max((trend.latest.day for trend in trends), default=None)
     return QualityPage(
         use_case=use_case,
@@ -159,7 +185,8 @@ def _worst(trends: Sequence[Trend], newest: date | None, most: int = 10) -> tupl
 
 _NIGHTS = """
 SELECT DISTINCT ON (interval_start) run_id, interval_start FROM nightledger.run
- WHERE use_case = :use_case AND (CAST(:before AS date) IS NULL OR interval_start < CAST(:before AS date))
+ WHERE use_case = :use_case AND options ->> 'limit' IS NULL
+   AND (CAST(:before AS date) IS NULL OR interval_start < CAST(:before AS date))
  ORDER BY interval_start DESC, interval_end DESC, attempt DESC LIMIT :nights"""
 
 _RESULTS = """
@@ -170,6 +197,10 @@ SELECT run_id, expectation, stage, severity, meaning, columns, handling, thresho
 _OWNERS = """
 SELECT owner AS name, sum(rows)::bigint AS open FROM nightledger.quarantine_count
  WHERE use_case = :use_case AND status = 'open' GROUP BY 1 HAVING sum(rows) > 0 ORDER BY 2 DESC, 1 LIMIT 20"""
+
+_WAITING = """
+SELECT name, array_agg(DISTINCT owner) AS owners FROM nightledger.quarantine_count, unnest(expectations) AS name
+ WHERE use_case = :use_case AND status IN ('open', 'fixed') AND rows > 0 GROUP BY 1"""
 
 _DRIFT = """
 SELECT signal, column_name AS column, statistic, value, expected, threshold, nights, detail

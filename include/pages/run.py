@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RowMapping
 
 from include.errors import ConfigurationError
-from include.pages.nights import COLUMNS, Night, as_night
+from include.ledger.failures import find_failures
+from include.ledger.sentences import in_words
+from include.pages.nights import COLUMNS, Night, as_night, with_reasons
 from include.pages.reading import reading, rows
+from include.report.cause import Cause, Deferred, explain_failure
+from include.report.facts import read_deferred
 from include.report.sections import Rows
 
 FAILING = 12
@@ -22,12 +27,17 @@ _NO_DAG = ("replay", "quarantine")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing the run put on record: when, by whom, and the plain numbers and words it said."""
+    """One thing the run put on record: when, by whom, what it said, and the same as a sentence."""
 
     at: datetime
     name: str
     actor: str
     said: Mapping[str, Any]
+
+    @property
+    def sentence(self) -> str:
+        """What it said, for a person."""
+        return in_words(self.name, self.said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +67,16 @@ class Failing:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """Everything the page of a run shows; `rows` add up when the run is through."""
+    """Everything the page of a run shows; `rows` add up when the run is through.
+
+    `tried_again` is the failure of a step of a running run that has not succeeded since.
+    """
 
     night: Night
     rows: Rows
     detail: str | None
+    deferred: tuple[Deferred, ...]
+    tried_again: Cause | None
     external_ref: str
     options: Mapping[str, Any]
     model: str
@@ -105,13 +120,22 @@ def show_run(engine: Engine, run_id: str) -> RunPage:
         if not found:
             raise ConfigurationError("no such run", system="ledger", about=run_id)
         run = found[0]
-        night = as_night(run)
+        night = with_reasons(connection, [run])[0]
         counts: Mapping[str, int] = run["counts"] or _count(connection, _ENDED, run_id)
         datasets = tuple(Dataset(**row) for row in rows(connection, _DATASETS, run=run_id))
         raw = next((one for one in rows(connection, _RAW, run=run_id)), None)
+        attempts = tuple(as_night(row) for row in rows(connection, _ATTEMPTS, run=run_id))
+        paid = [one.cost_usd for one in attempts if one.cost_usd is not None]
+        night = replace(night, cost_of_all=sum(paid, Decimal(0)) if paid else None)
+        ended = Rows(int(raw["input_rows"]) if raw else None, counts)
+        if night.cause:  # what a run that never closed in order has is counted here
+            failure = find_failures(connection, [run_id]).get(run_id)
+            night = replace(night, cause=explain_failure(failure, dict(run), counts, ended.rows_in))
         return RunPage(
             night=night,
-            rows=Rows(int(raw["input_rows"]) if raw else None, counts),
+            rows=ended,
+            deferred=read_deferred(connection, run_id),
+            tried_again=_tried_again(connection, run, ended),
             detail=run["detail"],
             external_ref=run["external_ref"],
             options=run["options"],
@@ -122,12 +146,19 @@ def show_run(engine: Engine, run_id: str) -> RunPage:
             totals=run["totals"],
             datasets=datasets,
             steps=tuple(Step(**row) for row in rows(connection, _STEPS, run=run_id, most=EVENTS)),
-            attempts=tuple(as_night(row) for row in rows(connection, _ATTEMPTS, run=run_id)),
+            attempts=attempts,
             failing=tuple(Failing(**row) for row in rows(connection, _FAILING, run=run_id, most=FAILING)),
             expectations=rows(connection, _EXPECTATIONS, run=run_id)[0]["count"],
             quarantine=_count(connection, _QUARANTINE, run_id),
             dead_letters=_count(connection, _DEAD, run_id),
         )
+
+
+def _tried_again(connection: Connection, run: RowMapping, ended: Rows) -> Cause | None:
+    if run["status"] != "running":
+        return None
+    failure = find_failures(connection, [run["run_id"]]).get(run["run_id"])
+    return explain_failure(failure, dict(run), ended.counts, ended.rows_in) if failure else None
 
 
 def _count(connection: Connection, query: str, run_id: str) -> dict[str, int]:
@@ -138,7 +169,7 @@ _OF_DAG_RUN = """
 SELECT run_id FROM nightledger.run WHERE external_ref = :reference ORDER BY started_at DESC LIMIT 1"""
 
 _RUN = f"""
-SELECT {COLUMNS}, detail, external_ref, options, model, prompt_version, code_version, git_sha
+SELECT {COLUMNS}, model, prompt_version, code_version, git_sha
   FROM nightledger.run WHERE run_id = :run"""
 
 _ATTEMPTS = f"""

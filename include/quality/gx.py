@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it would log lines about itself in every task
 _POSITIONS = {
     "result_format": "COMPLETE",
     "return_unexpected_index_query": False,

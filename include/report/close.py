@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from sqlalchemy import select
 
@@ -12,15 +12,17 @@ from include.ledger import tables
 from include.ledger.closing import close_run
 from include.ledger.database import transaction
 from include.ledger.dead_letters import settle
+from include.ledger.failures import find_failures, record_failure
 from include.ledger.heads import export_head
 from include.ledger.orphans import abandon_orphans
 from include.ledger.quarantine import Filter
 from include.ledger.quarantine_replays import settle as settle_quarantine
 from include.ledger.record import find_manifest
-from include.models import Record
+from include.models import Manifest, Record
 from include.night import Night
 from include.private import write_file
-from include.report.balance import compare
+from include.report.balance import Balance, compare
+from include.report.cause import KINDS, sentence_of
 from include.report.cleanup import write_cleanup
 from include.report.facts import collect
 from include.report.html import as_html
@@ -29,6 +31,7 @@ from include.report.quality_html import as_html as quality_as_html
 from include.report.quality_json import as_json as quality_as_json
 from include.report.text import as_text
 from include.report.totals import record_totals
+from include.report.wording import OUTCOMES
 
 log = logging.getLogger(__name__)
 _LAST_WORDS = ("check.stopped", "check.completed", "enrich.planned", "answers.stopped", "answers.completed")
@@ -48,25 +51,47 @@ def close(night: Night, *, failed: Mapping[str, str] | None = None, truth: Mappi
     unfinished = raw is None or (bool(failed) and not stopped)
     broken = None if unfinished else balance.problem
     status = "failed" if broken or unfinished else "stopped" if stopped else "succeeded"
-    reasons = [f"{task}: {reason}" for task, reason in (failed or {}).items()]
-    reasons += ["nothing was extracted"] if raw is None and not failed else []
-    reasons += [balance.problem] if balance.problem else []
+    why = "; ".join(_reasons(night, failed or {}, raw, balance))
     with transaction(night.ledger) as connection:
         size = {"rows_in": balance.rows_in, "not_finished": balance.missing}
         settle(connection, night)
         settle_quarantine(connection, night)
         record_totals(connection, night.run_id, balance.rows_in)
-        close_run(connection, night.run_id, status, balance.counts, **size, detail="; ".join(reasons) or None)
+        if broken:
+            record_failure(connection, night, "close", _unbalanced(night, broken))
+        close_run(connection, night.run_id, status, balance.counts, **size, detail=why or None)
     abandon_orphans(night.ledger, night.case.name)
-    summary = {"run_id": night.run_id, "status": status, "counts": balance.counts, **_render(night, truth)}
+    summary = {"run_id": night.run_id, "status": status, "why": why, "counts": balance.counts, **_render(night, truth)}
     summary["cleanup"] = _list_cleanup(night)
-    log.info("%s closed as %s: %s. Report: %s", night.run_id, status, balance.counts, summary["report"])
+    log.info("%s closed as %s: %s. Report: %s", night.run_id, status, _named(balance.counts), summary["report"])
     export_head(night.ledger, night.run_id, night.settings.head_file)
     if broken:
-        raise CountsDoNotAddUp(
-            broken, system="ledger", about=night.run_id, action=f"This is a defect; report it with {summary['report']}"
-        )
+        raise _unbalanced(night, broken)
     return summary
+
+
+def _unbalanced(night: Night, broken: str) -> CountsDoNotAddUp:
+    action = f"This is a defect: keep the run, and report it with {night.path('report.html')}"
+    return CountsDoNotAddUp(broken, system="ledger", about=night.run_id, action=action)
+
+
+def _reasons(night: Night, failed: Mapping[str, str], raw: Manifest | None, balance: Balance) -> Iterator[str]:
+    """Why the run did not finish: what is on record of it, or else which tasks failed by themselves."""
+    with transaction(night.ledger) as connection:
+        known = find_failures(connection, [night.run_id]).get(night.run_id) if failed else None
+    if known and known.error in KINDS:
+        yield f"{known.stage}: {sentence_of(known)}"
+    else:
+        first = {task: reason for task, reason in failed.items() if reason != "upstream_failed"} or failed
+        yield from (f"{task}: {reason}" for task, reason in first.items())
+    if raw is None and not failed:
+        yield "nothing was extracted"
+    if balance.problem:
+        yield balance.problem
+
+
+def _named(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{counts[key]:,} {name}" for key, name in OUTCOMES.items() if counts.get(key)) or "no rows"
 
 
 def _is_stopped(night: Night) -> bool:

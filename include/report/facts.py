@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 
 from include.errors import ConfigurationError
 from include.ledger.database import transaction
+from include.ledger.failures import find_failures
+from include.report.cause import Cause, Deferred, explain_failure, until_when
 from include.report.sections import (
     Agreement,
     DeadLetters,
@@ -46,10 +48,13 @@ def collect(engine: Engine, run_id: str, truth: Mapping[str, str] | None = None)
         header = found.rows(_HEADER)
         if not header:
             raise ConfigurationError("no such run", system="ledger", about=run_id)
-        raw = found.manifest("raw")
+        raw, head = found.manifest("raw"), Header(**header[0])
+        rows = _rows(found, raw)
         return Facts(
-            header=Header(**header[0]),
-            rows=_rows(found, raw),
+            header=head,
+            rows=rows,
+            cause=_cause(found, header[0], rows),
+            deferred=read_deferred(connection, run_id),
             sources=_sources(raw),
             expectations=tuple(
                 Expectation(**row | {"examples": tuple(row["examples"])}) for row in found.dicts(_CHECKS)
@@ -89,6 +94,21 @@ class _Reader:
         """Details of the run's latest event of a type; empty if there is none."""
         found = self.rows(_EVENT, kind=kind)
         return dict(found[0]["details"]) if found else {}
+
+
+def _cause(found: _Reader, run: RowMapping, rows: Rows) -> Cause | None:
+    if run["status"] not in ("failed", "stopped", "running"):
+        return None
+    failure = find_failures(found.connection, [found.run_id]).get(found.run_id)
+    if failure is None and run["status"] == "running":
+        return None
+    return explain_failure(failure, dict(run), rows.counts, rows.rows_in)
+
+
+def read_deferred(connection: Connection, run_id: str) -> tuple[Deferred, ...]:
+    """Why rows of a run wait, and until when, most rows first."""
+    found = connection.execute(text(_DEFERRED), {"run": run_id}).mappings()
+    return tuple(Deferred(row["rows"], row["reason"], until_when(row["reason"])) for row in found)
 
 
 def _rows(found: _Reader, raw: Mapping[str, Any] | None) -> Rows:
@@ -190,6 +210,10 @@ _OUTCOMES = (
     "SELECT outcome, count(*) AS rows FROM nightledger.outcome WHERE run_id = :run GROUP BY 1 ORDER BY 2 DESC, 1"
 )
 
+_DEFERRED = """
+SELECT coalesce(reason, 'nobody said why') AS reason, count(*) AS rows
+  FROM nightledger.outcome WHERE run_id = :run AND outcome = 'deferred' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5"""
+
 _CHECKS = """
 SELECT expectation AS name, severity, meaning, success, could_not_run, rows_checked AS checked,
        unexpected_count AS failing, threshold, observed, examples[1:5] AS examples
@@ -257,7 +281,8 @@ WITH nights AS (
     SELECT n.interval_start, array_agg(n.run_id) AS runs
       FROM nightledger.run n JOIN nightledger.run here ON here.run_id = :run
      WHERE n.use_case = here.use_case AND n.interval_start <= here.interval_start
-     GROUP BY n.interval_start ORDER BY n.interval_start DESC LIMIT :nights)
+     GROUP BY n.interval_start HAVING bool_or(n.options ->> 'limit' IS NULL OR n.run_id = :run)
+     ORDER BY n.interval_start DESC LIMIT :nights)
 SELECT count(*) AS nights,
        coalesce(sum((SELECT sum(cost) FROM nightledger.inference_result WHERE run_id = ANY (runs))), 0) AS cost
   FROM nights"""
@@ -294,7 +319,7 @@ SELECT p.run_id, p.started_at, p.status, p.counts,
        coalesce((SELECT sum(cost) FROM nightledger.inference_result WHERE run_id = p.run_id), 0) AS cost
   FROM nightledger.run p JOIN nightledger.run here ON here.run_id = :run
  WHERE p.use_case = here.use_case AND p.run_id <> here.run_id AND p.started_at < here.started_at
-   AND p.finished_at IS NOT NULL
+   AND p.finished_at IS NOT NULL AND (p.options ->> 'limit' IS NULL OR here.options ->> 'limit' IS NOT NULL)
  ORDER BY p.started_at DESC LIMIT 1"""
 
 _TIERS = """

@@ -13,7 +13,7 @@ from include.models import Outcome
 from include.report import wording
 from include.report.sections import Facts
 
-_WORDS = ("number", "money", "percent", "milliseconds", "plural", "tallies", "second_calls")
+_WORDS = ("number", "money", "percent", "milliseconds", "plural", "tallies", "second_calls", "observed")
 
 
 class Step(NamedTuple):

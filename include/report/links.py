@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, urlencode
 
 PAGES = "/nightledger"
@@ -20,3 +21,18 @@ def run_page(run_id: str) -> str:
 def failing_page(run_id: str, expectation: str) -> str:
     """Every row of a run that fails an expectation."""
     return f"{run_page(run_id)}/failing/{quote(expectation, safe='')}"
+
+
+def system_page(system: str) -> str:
+    """A system of the registry, with what is left of its limits and budgets."""
+    return f"{PAGES}/systems#system-{quote(system, safe='')}"
+
+
+def runbook_page(runbook: str, heading: str) -> str:
+    """A section of a runbook."""
+    return f"{PAGES}/runbooks/{quote(runbook, safe='')}#{anchor(heading)}"
+
+
+def anchor(heading: str) -> str:
+    """A heading as it stands in addresses, as GitHub makes it of Markdown."""
+    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")

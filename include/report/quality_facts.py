@@ -394,14 +394,15 @@ SELECT coalesce((facts ->> 'input_rows')::bigint, rows) AS rows_in
 _LINES = """
 SELECT count(*) AS lines FROM nightledger.quarantine WHERE run_id = :run AND NOT counts_as_input"""
 
-# One run per night: the newest finished attempt, but this very run for its own.
+# One run per night: the newest finished attempt that was not cut short, but this very run for its own.
 _NIGHTS = """
 SELECT n.run_id, n.interval_start AS start, coalesce((m.facts ->> 'input_rows')::bigint, m.rows) AS rows,
        coalesce((n.counts ->> 'quarantined')::bigint, 0) AS quarantined
   FROM (SELECT DISTINCT ON (p.interval_start) p.run_id, p.interval_start, p.counts
           FROM nightledger.run p JOIN nightledger.run here ON here.run_id = :run
          WHERE p.use_case = here.use_case AND p.interval_start <= here.interval_start
-           AND (p.run_id = here.run_id OR p.finished_at IS NOT NULL AND p.interval_start < here.interval_start)
+           AND (p.run_id = here.run_id OR p.finished_at IS NOT NULL AND p.interval_start < here.interval_start
+                                          AND p.options ->> 'limit' IS NULL)
          ORDER BY p.interval_start DESC, p.attempt DESC LIMIT :nights) n
   JOIN nightledger.manifest m ON m.run_id = n.run_id AND m.dataset = 'raw'
  ORDER BY n.interval_start"""

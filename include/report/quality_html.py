@@ -53,7 +53,7 @@ def page_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({name: getattr(wording, name) for name in ("number", "percent", "plural")})
+    environment.filters.update({name: getattr(wording, name) for name in ("number", "percent", "plural", "observed")})
     environment.filters.update(cell=cell, states=quality_text.states)
     return environment
 

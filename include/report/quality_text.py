@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from include.quality.drift import DriftFact
 from include.report.quality_facts import Held, QualityFacts
-from include.report.wording import number, percent, plural
+from include.report.wording import number, observed, percent, plural
 
 SIGNALS = {
     "schema": "columns",
@@ -61,7 +61,7 @@ def found_of(one: Held) -> str:
     if one.could_not_run:
         return f"could not run: {one.could_not_run}"
     if not one.failing and one.observed and (not one.success or one.needed is None):
-        return f"observed {one.observed}"
+        return f"observed {observed(one.observed)}"
     needed = f", {percent(one.needed)} needed" if one.needed is not None else ""
     return f"{percent(one.pass_share)} pass{needed}"
 

@@ -8,6 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from include.report.cause import Cause, Deferred
+
 DAYS_PER_MONTH = Decimal("30.4")
 
 
@@ -257,6 +259,7 @@ class Facts:
     """Everything the report shows; sections of stages that were never reached are empty.
 
     `drifted` names signals of the data that lie away from earlier nights, e.g. `distribution of annual_revenue`.
+    `cause` is why the run did not finish, `deferred` the reasons of rows that wait.
     """
 
     header: Header
@@ -274,3 +277,5 @@ class Facts:
     previous: Previous | None
     drifted: tuple[str, ...] = ()
     agreement: Agreement | None = None
+    cause: Cause | None = None
+    deferred: tuple[Deferred, ...] = ()

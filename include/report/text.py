@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from include.report.cause import Cause
 from include.report.sections import Facts, ModelUse
 from include.report.wording import (
     attention,
@@ -15,6 +16,7 @@ from include.report.wording import (
     milliseconds,
     money,
     number,
+    observed,
     open_letters,
     percent,
     plural,
@@ -37,6 +39,7 @@ def _answer(facts: Facts) -> Iterator[str]:
     header, model = facts.header, facts.model
     said = f"{verdict(facts).upper()} - {header.use_case}, {header.mode}, attempt {header.attempt}, {took(facts)}"
     yield from _labelled("", said)
+    yield from _cause(facts.cause)
     yield from _labelled("Rows", equation(facts.rows, plus=", "))
     ceiling = f" of {money(model.ceiling)} allowed" if model.ceiling else ""
     per_row = f", {money(model.cost_per_row)} per answered row" if model.cost_per_row is not None else ""
@@ -46,6 +49,18 @@ def _answer(facts: Facts) -> Iterator[str]:
         line for one in attention(facts) for line in textwrap.wrap(_clean(one), WIDTH - 2, subsequent_indent="  ")
     ]
     yield from _section("To look at", wanted, most=2 * MOST)
+
+
+def _cause(cause: Cause | None) -> Iterator[str]:
+    """Why the run did not finish, and what to do; a command stays on one line, to be copied."""
+    if cause is None:
+        return
+    yield from _labelled("Why", f"{cause.title}. {cause.sentence}.")
+    yield from _labelled("Means", f"{cause.rows}.")
+    yield from _labelled("Do", f"{cause.action}.")
+    if cause.command:
+        yield " " * LABEL + _clean(cause.command)
+    yield from _labelled("See", "; ".join(filter(None, (f"runbook {cause.runbook}", cause.system_page))))
 
 
 def _rows(facts: Facts) -> Iterator[str]:
@@ -71,7 +86,11 @@ def _input(facts: Facts) -> Iterator[str]:
         lines = []
         for check in (check for check in facts.expectations if not check.success):
             needed = f", must hold for {percent(float(check.threshold))}" if check.threshold is not None else ""
-            found = f"{number(check.failing)} rows, {percent(check.share)}{needed}" if check.failing else check.observed
+            found = (
+                f"{number(check.failing)} rows, {percent(check.share)}{needed}"
+                if check.failing
+                else observed(check.observed)
+            )
             told = f"could not run: {check.could_not_run}" if check.could_not_run else found
             lines.append(f"{check.severity:<9}{check.meaning} ({told}){_examples(check.examples)}")
         yield from _section(f"Expectations: {passed} of {len(facts.expectations)} hold", lines, always=True)
@@ -128,7 +147,7 @@ def _gate(facts: Facts) -> Iterator[str]:
 
 def _outside(facts: Facts) -> Iterator[str]:
     agreement, before, header = facts.agreement, facts.previous, facts.header
-    if agreement:
+    if agreement and agreement.compared:
         lines = ["".join([f"{'tier':<10}", *(f"{label:>12}" for label in agreement.labels)])]
         for tier, row in agreement.table.items():
             lines.append("".join([f"{tier:<10}", *(f"{number(row.get(label, 0)):>12}" for label in agreement.labels)]))

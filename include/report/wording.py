@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import NamedTuple
@@ -20,6 +21,11 @@ OUTCOMES = {
     Outcome.QUARANTINED: "quarantined",
 }
 """Outcomes in the order in which they are shown, with their names."""
+
+
+_QUANTILES = re.compile(r"\{'quantiles': \[([\d., e-]+)\], 'values': \[([\d., e-]+)\]\}")
+_TIMES = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d):\d\d(?:\.\d+)?\+00:00")
+_NUMBERS = re.compile(r"(?<![\w.:-])\d+\.\d{3,}(?![\w.:-])")
 
 
 class Ending(NamedTuple):
@@ -60,6 +66,24 @@ def percent(share: float | None) -> str:
     if 0.999 < share < 1:
         return ">99.9 %"
     return f"{share * 100:.1f} %"
+
+
+def observed(value: str | None) -> str:
+    """What the library observed, as people write it: three digits that count, quantiles in words."""
+    if not value:
+        return "nothing"
+    if found := _QUANTILES.fullmatch(value):
+        shares, values = ([float(one) for one in part.split(",")] for part in found.groups())
+        pairs = zip(shares, values, strict=False)
+        return ", ".join(f"{share * 100:g} % lie below {_short(bound)}" for share, bound in pairs)
+    return _NUMBERS.sub(lambda one: _short(float(one[0])), _TIMES.sub(r"\1 \2 UTC", value))
+
+
+def _short(value: float) -> str:
+    """A number with three digits that count, whole ones in full."""
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
 
 
 def milliseconds(value: float | None) -> str:
@@ -115,7 +139,7 @@ def equation(rows: Rows, plus: str = " + ") -> str:
 def verdict(facts: Facts) -> str:
     """One line: is everything all right?"""
     if facts.header.status == "running":
-        return "Still running"
+        return f"Not finished: step {facts.cause.stage} is to be tried again" if facts.cause else "Still running"
     if facts.header.status == "stopped":
         return "Stopped before the model: a critical expectation failed"
     if facts.header.status == "abandoned":
@@ -136,21 +160,20 @@ def tone(facts: Facts) -> str:
 def attention(facts: Facts) -> Iterator[str]:
     """What a person should look at, most urgent first."""
     header, counts = facts.header, facts.rows.counts
-    if header.status in ("failed", "abandoned"):
+    if header.status == "abandoned":
         yield header.detail or "the ledger does not say why"
     if facts.rows.not_finished > 0:
         yield f"{plural(facts.rows.not_finished, 'row')} not finished; a retry of the run finishes them"
     yield from _failed_checks(facts)
     if facts.drifted:
         yield f"Drifted against earlier nights: {drifted(facts.drifted)}"
-    if header.status == "stopped" and header.detail:
-        yield header.detail
     for one in facts.model.failovers:
         yield f"{plural(one.rows, 'row')} went from {one.first} to {one.then}: {one.why}"
     if lost := counts.get(Outcome.DEAD_LETTER, 0):
         yield f"{plural(lost, 'row')} ended as dead letter; see `python -m include.cli dead-letters list`"
-    if header.status == "succeeded" and (deferred := counts.get(Outcome.DEFERRED, 0)):
-        yield f"{plural(deferred, 'row')} deferred to a later night"
+    if header.status == "succeeded":
+        for rows, reason, until in ((one.rows, one.reason, one.until) for one in facts.deferred):
+            yield f"{plural(rows, 'row')} deferred: {reason}; {until}"
     if failed := sum(one.counts.get("failed", 0) + one.counts.get("intended", 0) for one in facts.writes):
         yield f"{plural(failed, 'write')} failed or not confirmed"
     yield from _spending(facts)
@@ -175,7 +198,7 @@ def _failed_checks(facts: Facts) -> Iterator[str]:
         if check.could_not_run:
             yield f"Expectation could not run: {check.meaning}"
         elif not check.success and check.severity != "info":
-            found = plural(check.failing, "row") if check.failing else f"observed {check.observed or 'nothing'}"
+            found = plural(check.failing, "row") if check.failing else f"observed {observed(check.observed)}"
             yield f"{check.severity.capitalize()} expectation failed: {check.meaning} ({found})"
 
 

@@ -4,6 +4,9 @@ a manifest (never a row).
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TriggerRule, task
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from include.night import Night
     from include.use_case import UseCase
 
+log = logging.getLogger(__name__)
 FAILED = {"failed", "upstream_failed"}
 
 
@@ -52,8 +56,19 @@ def close(case: UseCase) -> XComArg:
     return _close(case.name)
 
 
+@contextmanager
+def stage_of(stage: str, manifest: dict[str, Any]) -> Iterator[Night]:
+    """The night that a manifest belongs to, for a task after `extract`; why the stage fails is put on record."""
+    from include.ledger.failures import failures_on_record
+
+    with airflow_errors():
+        night = resume(manifest)
+        with failures_on_record(night, stage):
+            yield night
+
+
 def resume(manifest: dict[str, Any]) -> Night:
-    """The night that a manifest belongs to, for a task after `extract`."""
+    """The night that a manifest belongs to."""
     from include.ledger.door import resume_night
     from include.settings import Settings
     from nightledger.hooks.connections import AirflowConnections
@@ -64,6 +79,7 @@ def resume(manifest: dict[str, Any]) -> Night:
 @task(task_id="extract")
 def _extract(use_case: str, **context: Any) -> dict[str, Any]:
     from include.ledger.door import begin_night
+    from include.ledger.failures import failures_on_record
     from include.settings import Settings
     from include.sources.extract import extract as run_stage
     from nightledger.hooks.connections import AirflowConnections
@@ -72,7 +88,8 @@ def _extract(use_case: str, **context: Any) -> dict[str, Any]:
     with airflow_errors():
         key, options = run_key(use_case, given), run_options(use_case, given)
         night = begin_night(key, options, AirflowConnections(), Settings.read())
-        return run_stage(night).to_json()
+        with failures_on_record(night, "extract"):
+            return run_stage(night).to_json()
 
 
 @task(task_id="check")
@@ -80,8 +97,8 @@ def _check(use_case: str, raw: dict[str, Any]) -> dict[str, Any]:
     from include.models import Manifest
     from include.quality.check import check as run_stage
 
-    with airflow_errors():
-        return run_stage(resume(raw), Manifest.from_json(raw)).to_json()
+    with stage_of("check", raw) as night:
+        return run_stage(night, Manifest.from_json(raw)).to_json()
 
 
 @task(task_id="plan")
@@ -90,8 +107,8 @@ def _plan(use_case: str, good: dict[str, Any]) -> list[dict[str, Any]]:
     from include.enrich.shards import split
     from include.models import Manifest
 
-    with airflow_errors():
-        night, manifest = resume(good), Manifest.from_json(good)
+    with stage_of("plan", good) as night:
+        manifest = Manifest.from_json(good)
         announce(night, manifest)
         return [part.to_json() for part in split(night, manifest)]
 
@@ -103,8 +120,8 @@ def _gate(use_case: str, good: dict[str, Any], enriched: Any) -> dict[str, Any]:
     from include.models import Manifest
     from include.quality.answers import check_answers
 
-    with airflow_errors():
-        night, parts = resume(good), [Manifest.from_json(part) for part in enriched]
+    with stage_of("gate", good) as night:
+        parts = [Manifest.from_json(part) for part in enriched]
         whole = merge(night, Manifest.from_json(good), parts)
         check_answers(night, whole)
         return run_stage(night, whole).to_json()
@@ -115,8 +132,8 @@ def _write(use_case: str, approved: dict[str, Any]) -> dict[str, Any]:
     from include.models import Manifest
     from include.sinks.write import write as run_stage
 
-    with airflow_errors():
-        return run_stage(resume(approved), Manifest.from_json(approved))
+    with stage_of("write", approved) as night:
+        return run_stage(night, Manifest.from_json(approved))
 
 
 @task(task_id="close", trigger_rule=TriggerRule.ALL_DONE, retries=1)
@@ -140,10 +157,18 @@ def _close(use_case: str, **context: Any) -> dict[str, Any]:
         night = resume_night(run_id, connections, settings)
         summary = run_stage(night, failed=failed, truth=read_truth(settings))
     if failed:
-        raise AirflowFailException(
-            f"The night did not finish: {', '.join(sorted(failed))}. Report: {summary['report']}"
-        )
+        raise AirflowFailException(f"The night did not finish. {summary['why']}. Report: {_address(run_id)}")
+    log.info("Report: %s", _address(run_id))
     return summary
+
+
+def _address(run_id: str) -> str:
+    """Where the run and its report are shown."""
+    from airflow.sdk.configuration import conf
+
+    from include.report.links import run_page
+
+    return str(conf.get("api", "base_url", fallback="")).rstrip("/") + run_page(run_id)
 
 
 def _failed_tasks(context: Context) -> dict[str, str]:

@@ -79,7 +79,7 @@ def test_a_rate_lets_through_so_many_and_then_as_time_goes_by() -> None:
 
 
 def test_small_charts_leave_a_gap_where_nothing_is_known() -> None:
-    from nightledger.ui.rendering import bar, counted, dollars, pairs, spark
+    from nightledger.ui.rendering import bar, counted, dollars, spark, whole_percent
 
     assert spark([0.0, None, 0.5, 1.0], width=30, height=12) == [[(0.0, 11.0)], [(20.0, 6.0), (30.0, 1.0)]]
     assert spark([]) == []
@@ -88,7 +88,5 @@ def test_small_charts_leave_a_gap_where_nothing_is_known() -> None:
     assert bar({}).count("<rect") == 0
     assert counted({"written": 1500}) == "1,500 written"
     assert (dollars("0.0221"), dollars(None), dollars("NaN")) == ("$0.022", "-", "-")
-    assert list(pairs({"rows": 1500, "sha256": "x", "list": [1], "word": "y" * 70})) == [
-        ("rows", "1,500"),
-        ("word", "y" * 57 + "..."),
-    ]
+    assert 'width="10.00"' in bar({"written": 24}, 240)
+    assert [whole_percent(share) for share in (0.001, 0.62, 0.999, 1)] == ["1 %", "62 %", "99 %", "100 %"]

@@ -11,9 +11,12 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import text
 
+from include.errors import AccessDenied
 from include.ledger.database import transaction
+from include.ledger.failures import failures_on_record
 from include.ledger.record import quarantine, record_manifest
 from include.models import Outcome, RejectedRow
+from include.report.close import close
 from include.staging import StagedWriter
 from tests.adapters.ui_stand import MINE, ORIGIN, OTHERS, Stand, connection_of, open_stand
 from tests.core.conftest import Ledger, LedgerUrls, MakeNight
@@ -322,3 +325,88 @@ def test_looks_at_personal_values_are_counted_and_put_on_record_first(stand: Sta
     with transaction(filled.service) as connection:
         said = "SELECT count(*) FROM nightledger.event WHERE type = 'personal.viewed' AND actor = 'ann'"
         assert connection.scalar(text(said)) == 60
+
+
+def test_all_rows_that_match_are_settled_and_no_others(stand: Stand, filled: Ledger, make_night: MakeNight) -> None:
+    later = make_night(day=2)
+    reject_rows(later, "check", dict.fromkeys(rows_of(60), "odd"))
+    client = stand.client("ann")
+    page = client.get(f"{PATH}/quarantine?run_id={later.run_id}&status=waiting").text
+    action = re.search(r'action="([^"]+/quarantine/changes\?[^"]+)"', page)
+    assert action
+    form = {"csrf_token": token_of(page), "use_case": MINE, "action": "dismiss", "reason": "let go"}
+    empty = client.post(action[1].replace("&amp;", "&"), data=form, headers={"Origin": ORIGIN})
+    assert (empty.status_code, "Choose at least one row" in empty.text) == (400, True)
+    form["everything"] = "true"
+    done = client.post(action[1].replace("&amp;", "&"), data=form, headers={"Origin": ORIGIN})
+    assert done.status_code == 303
+    with transaction(filled.service) as connection:
+        found = connection.execute(
+            text("SELECT run_id = :run, status, count(*) FROM nightledger.quarantine GROUP BY 1, 2 ORDER BY 1, 2"),
+            {"run": later.run_id},
+        )
+        assert [tuple(row) for row in found] == [(False, "open", 2), (True, "dismissed", 60)]
+
+
+def test_a_runbook_is_a_page_with_sections_and_no_other_file_is(stand: Stand) -> None:
+    client = stand.client("vic")
+    page = client.get(f"{PATH}/runbooks/night")
+    assert page.status_code == 200
+    assert 'id="access-was-denied"' in page.text
+    assert 'href="quarantine"' in page.text
+    for name in ("nothing", "..%2Fadr", "night.md", "%2e%2e"):
+        assert client.get(f"{PATH}/runbooks/{name}").status_code in (404, 422), name
+
+
+def test_what_a_runbook_holds_is_shown_and_not_obeyed() -> None:
+    from nightledger.ui.routes.runbooks import as_html
+
+    title, html = as_html(f"# A <b>title</b>\n\n{HOSTILE}\n\n[x](javascript:alert(1)) [y](budgets.md#a)\n")
+    assert title == "A <b>title</b>"
+    assert "<script" not in html
+    assert 'href="javascript' not in html
+    assert 'href="budgets#a"' in html
+
+
+def test_only_a_run_that_failed_in_a_dag_is_run_on(stand: Stand, filled: Ledger) -> None:
+    client = stand.client("ann")
+    token = token_of(client.get(f"{PATH}/backfill").text)
+    answer = client.post(f"{PATH}/runs/{RUN}/retry", data={"csrf_token": token}, headers={"Origin": ORIGIN})
+    assert (answer.status_code, "running it on would not help" in answer.text) == (409, True)
+
+
+def test_a_value_that_cannot_be_used_is_named_without_the_words_of_a_library(stand: Stand) -> None:
+    answer = stand.client("ann").get(f"{PATH}/nights?days=abc")
+    assert answer.status_code == 422
+    assert "days is not what can be used here" in answer.text
+    assert "Input should be" not in answer.text
+
+
+def test_the_newest_night_says_at_the_top_why_it_failed(stand: Stand, filled: Ledger, make_night: MakeNight) -> None:
+    night = make_night(day=2)
+    stage_raw(night, rows_of(4))
+    denied = AccessDenied(HOSTILE, system="model", action="Renew the key")
+    with pytest.raises(AccessDenied), failures_on_record(night, "enrich"):
+        raise denied
+    close(night, failed={"enrich": "failed"})
+    client = stand.client("vic")
+    for page in (f"{PATH}/nights", f"{PATH}/nights?use_case={MINE}", f"{PATH}/runs/{night.run_id}"):
+        told = client.get(page).text
+        assert "<b>Access was denied.</b>" in told, page
+        assert "4 rows came in, 4 have no outcome yet" in told
+        assert 'href="/nightledger/runbooks/night#access-was-denied"' in told
+        assert 'href="/nightledger/systems#system-model"' in told
+        assert "<img" not in told
+        assert "Run on from" not in told  # who only reads is not offered a change
+
+
+def test_a_night_with_deferred_rows_is_shown_in_the_colour_of_a_warning(
+    stand: Stand, filled: Ledger, make_night: MakeNight
+) -> None:
+    night = make_night(day=2)
+    stage_raw(night, rows_of(8))
+    end_rows(night, dict.fromkeys(rows_of(8)[:3], Outcome.WRITTEN))
+    end_rows(night, dict.fromkeys(rows_of(8)[3:], Outcome.DEFERRED), stage="enrich")
+    close(night)
+    for page in (f"{PATH}/nights?use_case={MINE}", f"{PATH}/runs/{night.run_id}"):
+        assert '<span class="tag look">succeeded, 62 % deferred</span>' in stand.client("vic").get(page).text

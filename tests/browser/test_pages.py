@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,11 +24,16 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
+from include.ledger.database import open_engine, transaction
+from include.ledger.record import note_progress, open_run, record_event
+from include.models import Interval, Mode, RunKey, RunOptions
 from include.settings import ROOT
 from include.stack import processes
 from include.stack.api import AirflowApi
 from include.stack.home import open_home, open_secrets
 from include.stack.night import last_interval
+from include.use_case import load
+from tests.core.conftest import PROMPT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 DAG = "crm_lead_scoring"
@@ -43,6 +49,7 @@ class Site:
     shots: Path
     environment: dict[str, str]
     browser: Browser
+    api: AirflowApi
     foreign: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
@@ -128,7 +135,7 @@ def open_site(folder: Path, browser: Browser) -> Site:
     api = AirflowApi(f"http://127.0.0.1:{server.port}", "admin", open_secrets(home)["admin"])
     api.pause(DAG, False)
     passwords = json.loads(home.password_file.read_text(encoding="utf-8"))
-    return Site(f"http://127.0.0.1:{server.port}", passwords, shots, process.environ(), browser)
+    return Site(f"http://127.0.0.1:{server.port}", passwords, shots, process.environ(), browser, api)
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +207,8 @@ def test_a_row_is_replayed_and_its_history_says_so(site: Site, engineer: Page) -
     )
     engineer.goto(f"{site.base}/nightledger/quarantine/{number[0][0]}")
     engineer.get_by_role("button", name="Replay").click()
-    expect(engineer.get_by_role("status")).to_contain_text("on its way")
+    expect(engineer.get_by_role("status")).to_contain_text("The replay is")
+    expect(engineer.get_by_role("link", name="its run in Airflow")).to_be_visible()
     wait_until(lambda: engineer.locator("h1 + .lead").get_by_text("replayed").count() > 0, engineer)
     site.keep(engineer, "replayed-light")
     replays = "SELECT status FROM nightledger.run WHERE external_ref LIKE 'quarantine/%'"
@@ -276,6 +284,107 @@ def test_pages_open_inside_airflow_and_lead_out_of_their_frame(site: Site) -> No
     page.goto(f"{page.url.split('?')[0].rstrip('/')}/plugin/nightledger-dag_run")
     expect(page.frame_locator("iframe").get_by_role("heading", name="Steps")).to_be_visible()
     context.close()
+
+
+def test_a_trial_replaces_no_night(site: Site, engineer: Page) -> None:
+    start, end = last_interval(None)[:2]
+    run_dag(site, "a_trial", start, end, {"mode": "shadow", "limit": 20})
+    engineer.goto(f"{site.base}/nightledger/nights?use_case={DAG}")
+    night = engineer.locator("tbody tr").first
+    expect(night).to_contain_text("240")
+    expect(night).to_contain_text("auto")
+    expect(night).to_contain_text("1 trial")
+    trial = site.query("SELECT run_id FROM nightledger.run WHERE options ->> 'limit' = '20'")[0][0]
+    engineer.goto(f"{site.base}/nightledger/runs/{trial}")
+    expect(engineer.locator("h1 + .lead")).to_contain_text("trial, at most 20 rows")
+    site.keep(engineer, "trial-light")
+
+
+def test_a_failed_night_says_why_first_and_is_run_on_from_its_page(site: Site, engineer: Page) -> None:
+    start, end = (moment - timedelta(days=4) for moment in last_interval(None)[:2])
+    run_dag(site, "wrong_model", start, end, {"mode": "auto", "model": "no-such-model"}, "failed")
+    engineer.goto(f"{site.base}/nightledger/nights?use_case={DAG}")
+    expect(engineer.get_by_text("A setting is missing or wrong: model no-such-model").first).to_be_visible()
+    engineer.locator("tr", has_text="no-such-model").get_by_role("link").first.click()
+    cause = engineer.locator("section.said.bad")
+    expect(cause).to_contain_text("Why it failed at step enrich")
+    expect(cause).to_contain_text("rows came in")
+    expect(cause).to_contain_text("nothing was decided or written")
+    expect(cause.get_by_role("link", name="System model")).to_be_visible()
+    site.keep(engineer, "failed-light")
+    engineer.get_by_role("link", name="Morning report").click()
+    expect(engineer.locator(".banner")).to_contain_text("Next: Correct what the message names")
+    site.keep(engineer, "failed-report-light")
+    engineer.go_back()
+    cause.get_by_role("link", name="Runbook").click()
+    expect(engineer.locator("h2:target")).to_have_text("A setting is missing or wrong")
+    engineer.go_back()
+    engineer.get_by_role("button", name="Run on from enrich").click()
+    expect(engineer.get_by_role("status").first).to_contain_text("Airflow runs it on")
+    failures = "SELECT count(*) FROM nightledger.event WHERE type = 'stage.failed' AND details ->> 'stage' = 'enrich'"
+    wait_until(lambda: site.query(failures) == [(2,)], engineer)
+    wait_until(lambda: site.api.state(DAG, "wrong_model") == "failed", engineer)
+
+
+def test_a_running_night_says_how_far_it_is_and_asks_again_by_itself(site: Site, engineer: Page) -> None:
+    socket = json.loads(site.environment["AIRFLOW_CONN_NIGHTLEDGER_DB"])["host"]
+    ledger = open_engine(f"postgresql+psycopg://postgres@/nightledger?host={socket}")
+    start, end = (moment - timedelta(days=6) for moment in last_interval(None)[:2])
+    key = RunKey(DAG, Interval(start, end), "cli")
+    run_id = open_run(ledger, key, load(DAG), RunOptions(mode=Mode.SHADOW), prompt=PROMPT, git_sha="")
+    with transaction(ledger) as connection:
+        record_event(connection, run_id, "enrich.planned", {"rows": 220})
+    facts = {"done": 120, "rows": 220, "calls_per_minute": 96, "spent_usd": "0.012", "seconds_left": 125}
+    note_progress(ledger, run_id, "enrich", facts)
+    told = "Step enrich: 120 of 220 rows, 96 calls a minute, $0.012, about 2 min 5 s left"
+    engineer.goto(f"{site.base}/nightledger/nights?use_case={DAG}")
+    expect(engineer.get_by_text(told)).to_be_visible()
+    engineer.goto(f"{site.base}/nightledger/runs/{run_id}")
+    expect(engineer.get_by_role("status")).to_contain_text(told)
+    site.keep(engineer, "running-light")
+    note_progress(ledger, run_id, "enrich", {**facts, "done": 200})
+    expect(engineer.get_by_role("status")).to_contain_text("200 of 220 rows")  # without being asked to
+    site.query(f"UPDATE nightledger.run SET status = 'abandoned' WHERE run_id = '{run_id}' RETURNING 1")
+
+
+def run_dag(site: Site, run_id: str, start: Any, end: Any, conf: Any, ends: str = "success") -> None:
+    site.api.trigger(DAG, run_id, start, end, datetime.now(UTC), conf)
+    deadline = time.monotonic() + LONG / 1000
+    while (state := site.api.state(DAG, run_id)) not in ("success", "failed"):
+        assert time.monotonic() < deadline, state
+        time.sleep(1)
+    assert state == ends
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_barrier_on_any_page(site: Site, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    context = site.context(scheme, 390)
+    page = site.log_in(context, "editor")
+    for path in pages_of(site):
+        page.goto(f"{site.base}/nightledger/{path}")
+        found = axe.run(page).response["violations"]
+        assert [(path, one["id"], one["nodes"][0]["html"]) for one in found] == []
+    context.close()
+
+
+def pages_of(site: Site) -> tuple[str, ...]:
+    failed = site.query("SELECT run_id FROM nightledger.run WHERE status = 'failed' LIMIT 1")
+    return (
+        "nights",
+        f"nights?use_case={DAG}",
+        f"runs/{newest_run(site)}",
+        *(f"runs/{run_id}" for (run_id,) in failed),
+        "quality",
+        "quarantine",
+        "quarantine/2",
+        "dead-letters",
+        "backfill",
+        "systems",
+        "runbooks/night",
+        "runbooks/quarantine",
+        "nothing",
+    )
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("dark", 1280), ("light", 390), ("dark", 390)])

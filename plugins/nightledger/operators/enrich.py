@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from nightledger.context import airflow_errors
+from nightledger.tasks import resume, stage_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.enrich.enrich import Work
+    from include.night import Night
 
 LONGEST_BATCH = timedelta(hours=26)
 """A provider's batch ends within 24 hours, answered or expired."""
@@ -38,8 +39,8 @@ class EnrichOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the enrich stage on the resolved manifest."""
-        with airflow_errors():
-            work = self._begin()
+        with stage_of("enrich", self.rows) as night:
+            work = self._begin(night)
             if (self.engine or work.night.engine) == "batch":
                 return self._advance(work)
             work.ask()
@@ -47,21 +48,20 @@ class EnrichOperator(BaseOperator):
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on after batches have ended: land them, ask again what failed, or finish."""
-        with airflow_errors():
-            return self._advance(self._begin())
+        with stage_of("enrich", self.rows) as night:
+            return self._advance(self._begin(night))
 
     def on_kill(self) -> None:
         """End open batches, which would be paid for nothing."""
-        work = self._begin()
+        work = self._begin(resume(self.rows))
         if (self.engine or work.night.engine) == "batch":
             self.log.info("%d batches cancelled", asyncio.run(work.batching().cancel()))
 
-    def _begin(self) -> Work:
+    def _begin(self, night: Night) -> Work:
         from include.enrich.enrich import begin
         from include.models import Manifest
-        from nightledger.tasks import resume
 
-        return begin(resume(self.rows), Manifest.from_json(self.rows))
+        return begin(night, Manifest.from_json(self.rows))
 
     def _advance(self, work: Work) -> dict[str, Any]:
         from nightledger.triggers import BatchTrigger

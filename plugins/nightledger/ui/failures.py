@@ -75,8 +75,10 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    found = [f"{'.'.join(str(part) for part in one['loc'][1:])}: {one['msg']}" for one in error.errors()]
-    return _answer(request, 422, "; ".join(found)[:500])
+    wrong = dict.fromkeys(".".join(str(part) for part in one["loc"][1:2]) or "the request" for one in error.errors())
+    missing = {one["loc"][1] for one in error.errors() if one["type"] == "missing" and len(one["loc"]) > 1}
+    found = [f"{name} is {'missing' if name in missing else 'not what can be used here'}" for name in wrong]
+    return _answer(request, 422, f"{'; '.join(found)[:400]}. Go back and correct it.")
 
 
 async def _failed(request: Request, error: Exception) -> Response:

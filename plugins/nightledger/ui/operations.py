@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import HTTPException, Request
 
@@ -27,3 +28,14 @@ def start_operation(request: Request, viewer: Viewer, dag_id: str, conf: dict[st
     body = {"logical_date": None, "dag_run_id": run_id, "conf": conf, "note": f"From the page, by {viewer.name}"}
     run = call_airflow(request, viewer, "POST", f"/dags/{dag_id}/dagRuns", body)
     return str(run["dag_run_id"])
+
+
+def follow(request: Request, viewer: Viewer, dag_id: str, run: str | None) -> dict[str, Any]:
+    """For a page: how far the DAG run is that a form started, where it is in Airflow, and whether to look again."""
+    if not run:
+        return {"operation": None, "again": False}
+    try:
+        state = str(call_airflow(request, viewer, "GET", f"/dags/{dag_id}/dagRuns/{quote(run, safe='')}")["state"])
+    except HTTPException:  # it is gone, or not theirs to see: the page is about the rows
+        return {"operation": None, "again": False}
+    return {"operation": {"dag": dag_id, "run": run, "state": state}, "again": state in ("queued", "running")}

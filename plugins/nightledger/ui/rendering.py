@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -33,8 +33,6 @@ PAGES = (
 )
 _WORDS = ("number", "money", "percent", "duration", "plural", "milliseconds")
 
-
-_HASH = re.compile("hash|sha256|digest")
 Point = tuple[float, float]
 
 
@@ -48,9 +46,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update({name: getattr(wording, name) for name in _WORDS})
-    environment.filters.update(
-        bar=bar, counted=counted, spark=spark, moment=moment, dollars=dollars, segment=segment, pairs=pairs
-    )
+    environment.filters.update(bar=bar, counted=counted, spark=spark, moment=moment, dollars=dollars, segment=segment)
+    environment.filters.update(whole_percent=whole_percent, reason_words=reason_words)
     environment.globals.update(pages=PAGES, outcomes={str(key): name for key, name in wording.OUTCOMES.items()})
     return environment
 
@@ -62,6 +59,7 @@ def render(request: Request, template: str, viewer: Viewer | None, *, http: int 
     content = page.render(
         base=base,
         airflow=base.removesuffix("/nightledger"),
+        root=base.removesuffix("/nightledger"),
         style=f"{base}/static/{asset('style.css')}",
         script=f"{base}/static/{asset('frame.js')}",
         viewer=viewer,
@@ -80,9 +78,12 @@ def asset(name: str) -> str:
     return f"{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
 
 
-def bar(counts: Mapping[str, int]) -> Markup:
-    """Outcomes as pieces of one bar, in the order in which they are shown everywhere; keys are those of the code."""
-    total, x, pieces = sum(counts.values()), 0.0, list[str]()
+def bar(counts: Mapping[str, int], rows_in: int | None = None) -> Markup:
+    """Outcomes as pieces of one bar, in the order in which they are shown everywhere; keys are those of the code.
+
+    The whole bar is the rows that came in, so that what has no outcome yet stays empty.
+    """
+    total, x, pieces = max(sum(counts.values()), rows_in or 0), 0.0, list[str]()
     for key in wording.OUTCOMES:
         count = counts.get(key, 0)
         if count:
@@ -122,6 +123,17 @@ def moment(value: datetime | str | None) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
+def whole_percent(share: float) -> str:
+    """A share of 0 to 1 in whole percent, never rounded to nothing or to all."""
+    return f"{min(max(round(share * 100), 1), 99 if share < 1 else 100)} %"
+
+
+def reason_words(reason: str) -> str:
+    """A reason without what marks it for machines: `not met: ... (email_format)`."""
+    found = re.fullmatch(r"not met: (.*) \([\w.-]+\)", reason, re.DOTALL)
+    return found[1] if found else reason
+
+
 def dollars(value: Any) -> str:
     """US dollars out of JSON; a dash for what is no amount."""
     try:
@@ -134,15 +146,6 @@ def dollars(value: Any) -> str:
 def segment(value: str) -> str:
     """A value as one part of a path."""
     return quote(value, safe="")
-
-
-def pairs(said: Mapping[str, Any], most: int = 8) -> Iterable[tuple[str, str]]:
-    """The plain numbers and words of a record; lists, records and hashes in it are left out."""
-    wanted = {k: v for k, v in said.items() if isinstance(v, (int, float, str)) and v != "" and not _HASH.search(k)}
-    plain = [(k.replace("_", " "), v) for k, v in wanted.items()]
-    for name, value in plain[:most]:
-        text = f"{value:,}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
-        yield name, text if len(text) <= 60 else text[:57] + "..."
 
 
 def address(path: str, **query: Any) -> str:

@@ -14,11 +14,12 @@ from sqlalchemy import text
 from include.backfill_plan import work_out
 from include.connections import EnvironmentConnections
 from include.enrich.quota import Ask, Quota
-from include.errors import ConfigurationError, LedgerUnavailable
+from include.errors import AccessDenied, ConfigurationError, LedgerUnavailable
 from include.ledger.backfill_plans import ask_plan, find_plan, list_plans
 from include.ledger.database import open_engine, transaction
-from include.ledger.record import record_manifest
-from include.models import Interval, Outcome
+from include.ledger.failures import failures_on_record
+from include.ledger.record import RowOutcome, note_progress, record_manifest, record_outcomes
+from include.models import Interval, Mode, Outcome, RunOptions
 from include.night import Night
 from include.pages.backfill import nights_on_record
 from include.pages.dead_letters import list_letters
@@ -30,6 +31,7 @@ from include.pages.reading import reading
 from include.pages.run import find_run_of, find_use_case, show_run
 from include.pages.systems import show_systems
 from include.quality.failures import FAILURES
+from include.report.close import close
 from include.settings import ROOT, Settings
 from include.staging import StagedWriter
 from include.systems import Window
@@ -94,6 +96,78 @@ def test_absurd_dates_give_a_page_and_no_error(ledger: Ledger, make_night: MakeN
     make_night()
     assert find_nights(ledger.service, [CASE], before=before).use_cases == (CASE,)
     assert show_quality(ledger.service, CASE, before).use_case == CASE
+
+
+def test_a_trial_stands_for_no_night_that_was_run_in_full(ledger: Ledger, make_night: MakeNight) -> None:
+    full = make_night(options=RunOptions(mode=Mode.AUTO))
+    end_rows(full, dict.fromkeys(rows_of(240), Outcome.WRITTEN))
+    close_with(ledger, full, rows_in=240, cost_usd="0.022")
+    expect(ledger, full, "email_format", 4)
+    trial = make_night(options=RunOptions(mode=Mode.SHADOW, limit=20))
+    end_rows(trial, dict.fromkeys(rows_of(20), Outcome.SHADOWED))
+    close_with(ledger, trial, rows_in=20, cost_usd="0.002")
+    expect(ledger, trial, "email_format", 1)
+    (shown,) = find_nights(ledger.service, [CASE]).nights
+    assert (shown.run_id, shown.mode, shown.rows_in, shown.trial) == (full.run_id, "auto", 240, False)
+    assert (shown.attempts, shown.trials, shown.cost_of_all) == (2, 1, Decimal("0.024"))
+    page = show_run(ledger.service, trial.run_id)
+    assert (page.night.trial, page.night.limit, page.night.cost_of_all) == (True, 20, Decimal("0.024"))
+    assert [point.failing for point in show_quality(ledger.service, CASE).trends[0].points] == [4]
+    alone = make_night(day=1, options=RunOptions(mode=Mode.SHADOW, limit=20))
+    assert [one.run_id for one in find_nights(ledger.service, [CASE]).nights] == [alone.run_id, full.run_id]
+
+
+def test_a_night_whose_rows_were_deferred_is_not_plainly_green(ledger: Ledger, make_night: MakeNight) -> None:
+    night = make_night()
+    stage_raw(night, rows_of(5))
+    end_rows(night, dict.fromkeys(rows_of(5)[:2], Outcome.WRITTEN))
+    reason = "the budget day/crm_lead_scoring/2026-11-20 of 5 USD is used up"
+    with transaction(night.ledger) as connection:
+        later = [RowOutcome(row, row, Outcome.DEFERRED, "enrich", reason, {}) for row in rows_of(5)[2:]]
+        record_outcomes(connection, night.run_id, later)
+    close_with(ledger, night, rows_in=5)
+    page = show_run(ledger.service, night.run_id)
+    assert page.night.deferred_share == pytest.approx(0.6)
+    assert [(one.rows, one.reason) for one in page.deferred] == [(3, reason)]
+    assert page.deferred[0].until.startswith("until 2026-11-21 00:00 UTC")
+
+
+def test_a_failed_night_says_why_on_its_page_and_in_the_calendar(ledger: Ledger, make_night: MakeNight) -> None:
+    night = make_night(external_ref=f"{CASE}/manual__1")
+    stage_raw(night, rows_of(5))
+    denied = AccessDenied("the key is wrong or expired (401)", system="model", action="Renew the key")
+    with pytest.raises(AccessDenied), failures_on_record(night, "enrich"):
+        raise denied
+    running = show_run(ledger.service, night.run_id)
+    assert running.tried_again is not None
+    assert running.tried_again.title == "Access was denied"
+    close(night, failed={"enrich": "failed", "gate": "upstream_failed"})
+    shown = find_nights(ledger.service, [CASE]).nights[0]
+    page = show_run(ledger.service, night.run_id)
+    for cause in (shown.cause, page.night.cause):
+        assert cause is not None
+        assert cause.sentence == "model: the key is wrong or expired (401)"
+        assert cause.rows.startswith("5 rows came in, 5 have no outcome yet")
+        assert (cause.retry_from, cause.system_page) == ("enrich", "/nightledger/systems#system-model")
+    assert page.steps[-1].sentence.startswith("Closed as failed, 5 rows in")
+
+
+def test_a_running_night_says_how_far_it_is(ledger: Ledger, make_night: MakeNight) -> None:
+    night = make_night()
+    stage_raw(night, rows_of(240))
+    reject_rows(night, "check", dict.fromkeys(rows_of(20), "odd"))
+    say(night, "check.completed", rows_in=240, quarantined=20)
+    assert find_nights(ledger.service, [CASE]).nights[0].progress.step == "plan"  # type: ignore[union-attr]
+    say(night, "enrich.planned", rows=220)
+    facts = {"rows": 110, "calls_per_minute": 48, "spent_usd": "0.006"}
+    note_progress(ledger.service, night.run_id, "enrich", {**facts, "done": 80, "seconds_left": 60})
+    note_progress(ledger.service, night.run_id, "enrich/1", {**facts, "done": 40, "seconds_left": 125})
+    shown = find_nights(ledger.service, [CASE]).nights[0]
+    assert shown.progress is not None
+    told = "Step enrich: 120 of 220 rows, 96 calls a minute, $0.012, about 2 min 5 s left, running for "
+    assert shown.progress.in_words.startswith(told)
+    assert (shown.rows_in, shown.counts) == (240, {"quarantined": 20})
+    assert show_run(ledger.service, night.run_id).night.progress is not None
 
 
 def test_a_ledger_without_runs_gives_empty_pages(ledger: Ledger) -> None:

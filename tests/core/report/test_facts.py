@@ -11,7 +11,7 @@ from sqlalchemy import text
 from include.errors import ConfigurationError
 from include.ledger import tables
 from include.ledger.record import record_manifest
-from include.models import Manifest, Outcome
+from include.models import Manifest, Mode, Outcome, RunOptions
 from include.night import Night
 from include.report.close import close
 from include.report.facts import collect
@@ -186,6 +186,23 @@ def test_the_run_before_is_compared(make_night: MakeNight) -> None:
     previous = collect(second.ledger, second.run_id).previous
     assert previous is not None
     assert (previous.run_id, previous.rows, previous.cost) == (first.run_id, 4, Decimal(2))
+
+
+def test_a_trial_is_no_run_before_and_no_night_of_the_month(make_night: MakeNight) -> None:
+    first = make_night(day=-1)
+    stage_raw(first, rows_of(4))
+    end_rows(first, dict.fromkeys(rows_of(4), Outcome.SHADOWED))
+    ask(first, rows_of(4), cost="0.5")
+    close(first)
+    trial = make_night(day=-2, options=RunOptions(mode=Mode.SHADOW, limit=1))
+    stage_raw(trial, rows_of(1))
+    end_rows(trial, {rows_of(1)[0]: Outcome.SHADOWED})
+    close(trial)
+    second = make_night()
+    facts = collect(second.ledger, second.run_id)
+    assert facts.previous is not None
+    assert facts.previous.run_id == first.run_id
+    assert (facts.model.projection.nights, facts.model.projection.mean) == (2, Decimal(1))
 
 
 def test_tiers_are_held_against_the_truth(night: Night) -> None:

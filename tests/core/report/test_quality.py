@@ -15,7 +15,7 @@ from sqlalchemy import select, text
 
 from include.errors import ConfigurationError
 from include.ledger import tables
-from include.models import Outcome
+from include.models import Mode, Outcome, RunOptions
 from include.night import Night
 from include.report import quality_facts, quality_html
 from include.report.charts import spark
@@ -250,6 +250,16 @@ def test_later_nights_and_other_attempts_are_no_part_of_the_trend(make_night: Ma
         close(night)
     (one,) = facts_of(runs[2]).expectations
     assert [point.run_id for point in one.trend] == [runs[1].run_id, runs[2].run_id]
+
+
+def test_a_trial_is_no_night_of_the_trend(make_night: MakeNight) -> None:
+    for day, limit in ((0, None), (1, 5), (2, None)):
+        night = make_night(day=day, options=RunOptions(mode=Mode.SHADOW, limit=limit))
+        stage_raw(night, rows_of(6))
+        record_result(night, RULES[0], 6, [])
+        end_rows(night, dict.fromkeys(rows_of(6), Outcome.SHADOWED))
+        close(night)
+    assert [one.start.day for one in facts_of(night).nights] == [20, 22]
 
 
 def test_a_small_chart_says_in_words_what_it_shows() -> None:

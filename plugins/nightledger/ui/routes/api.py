@@ -179,7 +179,7 @@ def api_change_quarantine(
     if wanted.action not in ACTIONS:
         raise HTTPException(400, f"There is no such action; known: {', '.join(ACTIONS)}.")
     chosen = Filter(use_case=wanted.use_case, numbers=tuple(wanted.numbers))
-    return Done(done=settle(request, viewer, ledger, chosen, wanted.action, wanted.reason))
+    return Done(done=settle(request, viewer, ledger, chosen, wanted.action, wanted.reason)[0])
 
 
 @router.get("/dead-letters")

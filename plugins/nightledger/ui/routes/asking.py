@@ -20,6 +20,7 @@ Number = Annotated[int, Path(ge=1, le=LARGEST)]
 After = Annotated[int | None, Query(ge=0, le=LARGEST, description="The number of the last row already seen.")]
 Name = Annotated[str | None, Query(max_length=200)]
 Said = Annotated[str | None, Query(max_length=20, pattern="^[a-z]+$")]
+DagRun = Annotated[str | None, Query(max_length=120, pattern="^page__[A-Za-z0-9_.~:+-]+$")]
 RunId = Annotated[str, Path(max_length=300)]
 
 

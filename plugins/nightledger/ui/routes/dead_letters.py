@@ -13,9 +13,20 @@ from include.ledger.dead_letters import Selection, dismiss, list_groups, show
 from include.pages.dead_letters import STATUSES, list_letters
 from include.pages.reading import PAGE_ROWS
 from nightledger.ui.access import Actor, Reader, require_change
-from nightledger.ui.operations import start_operation
+from nightledger.ui.operations import follow, start_operation
 from nightledger.ui.rendering import address, render
-from nightledger.ui.routes.asking import After, Ledger, Name, Number, Said, choose, need_reason, one_of, use_cases_of
+from nightledger.ui.routes.asking import (
+    After,
+    DagRun,
+    Ledger,
+    Name,
+    Number,
+    Said,
+    choose,
+    need_reason,
+    one_of,
+    use_cases_of,
+)
 
 router = APIRouter()
 Reason = Annotated[str, Form(max_length=1000)]
@@ -31,6 +42,7 @@ def dead_letters(
     cause: Name = None,
     after: After = None,
     said: Said = None,
+    run: DagRun = None,
 ) -> HTMLResponse:
     """Letters of a use case, newest first, with the causes of those that are open."""
     chosen = choose(viewer, use_case)
@@ -54,6 +66,7 @@ def dead_letters(
         older=older,
         may_change=chosen in viewer.editable,
         said=said,
+        **follow(request, viewer, "dead_letters", run),
     )
 
 
@@ -81,10 +94,9 @@ def change(
     one_of(action, ("replay", "dismiss"), "action")
     selection = Selection(use_case=use_case, cause=cause or None)
     if action == "replay":
-        start_operation(request, viewer, "dead_letters", selection.filters())
-        said = "replay"
+        said, run = "replay", start_operation(request, viewer, "dead_letters", selection.filters())
     else:
         dismiss(ledger, selection, viewer.name, need_reason(reason))
-        said = "dismissed"
+        said, run = "dismissed", ""
     base = request.scope.get("root_path", "")
-    return RedirectResponse(address(f"{base}/dead-letters", use_case=use_case, cause=cause, said=said), 303)
+    return RedirectResponse(address(f"{base}/dead-letters", use_case=use_case, cause=cause, said=said, run=run), 303)

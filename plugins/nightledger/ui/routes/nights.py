@@ -25,6 +25,16 @@ def nights(
     chosen = [viewer.require_read(use_case)] if use_case else known
     calendar = find_nights(ledger, chosen, before, days)
     single = chosen[0] if len(chosen) == 1 else None
+    newest = {night.use_case: night for night in reversed(calendar.nights)} if calendar.newest else {}
     return render(
-        request, "nights.html.j2", viewer, calendar=calendar, known=known, chosen=use_case, single=single, days=days
+        request,
+        "nights.html.j2",
+        viewer,
+        calendar=calendar,
+        known=known,
+        chosen=use_case,
+        single=single,
+        days=days,
+        troubled=[night for night in newest.values() if night.cause],
+        again=any(night.progress for night in calendar.nights),
     )

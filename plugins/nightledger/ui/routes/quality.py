@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from include.pages.quality import show_quality
+from include.pages.quality import narrow, show_quality
 from nightledger.ui.access import Reader
 from nightledger.ui.rendering import render
-from nightledger.ui.routes.asking import Day, Ledger, Name, choose, use_cases_of
+from nightledger.ui.routes.asking import Day, Ledger, Name, choose, one_of, use_cases_of
 
 router = APIRouter()
+SEVERITIES = ("critical", "warning", "info")
+FAILING = {"rows": "with failing rows", "unmet": "not met"}
+Word = Annotated[str, Query(max_length=20)]
 
 
 @router.get("/quality")
 def quality(
-    request: Request, viewer: Reader, ledger: Ledger, use_case: Name = None, before: Day = None
+    request: Request,
+    viewer: Reader,
+    ledger: Ledger,
+    use_case: Name = None,
+    before: Day = None,
+    severity: Word = "",
+    failing: Word = "",
+    owner: Annotated[str, Query(max_length=200)] = "",
+    words: Annotated[str, Query(max_length=200)] = "",
 ) -> HTMLResponse:
-    """A trend per expectation, the worst columns, and who has rows to mend."""
+    """A trend per expectation, narrowed as asked, the worst columns, and who has rows to mend."""
+    one_of(severity, SEVERITIES, "severity")
+    one_of(failing, FAILING, "filter")
     chosen = choose(viewer, use_case)
     page = show_quality(ledger, chosen, before)
-    return render(request, "quality.html.j2", viewer, page=page, known=use_cases_of(viewer), chosen=chosen)
+    return render(
+        request,
+        "quality.html.j2",
+        viewer,
+        page=page,
+        trends=narrow(page.trends, severity, failing, owner, words),
+        asked={"severity": severity, "failing": failing, "owner": owner, "words": words, "before": before},
+        severities=SEVERITIES,
+        choices=FAILING,
+        known=use_cases_of(viewer),
+        chosen=chosen,
+    )

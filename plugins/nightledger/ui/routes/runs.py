@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
+from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import Engine
@@ -13,11 +14,12 @@ from upath import UPath
 from include.pages.failing import show_failing
 from include.pages.run import find_run_of, find_use_case, show_run
 from include.storage import list_names
-from nightledger.ui.access import Reader, Viewer
+from nightledger.ui.access import Actor, Reader, Viewer, require_change
+from nightledger.ui.airflow_api import call_airflow
 from nightledger.ui.headers import REPORT_POLICY
 from nightledger.ui.rates import Rate
 from nightledger.ui.rendering import render, segment
-from nightledger.ui.routes.asking import Ledger, RunId, settings
+from nightledger.ui.routes.asking import Ledger, RunId, Said, settings
 
 router = APIRouter()
 _FILE = re.compile(r"(report|quality|cleanup-[a-z0-9-]{1,80})\.(html|json|csv)")
@@ -27,12 +29,35 @@ _RATE = Rate(30, 60)
 
 
 @router.get("/runs/{run_id}")
-def run(request: Request, viewer: Reader, ledger: Ledger, run_id: RunId) -> HTMLResponse:
-    """A run from its first step to its last."""
-    require_run(viewer, ledger, run_id)
+def run(request: Request, viewer: Reader, ledger: Ledger, run_id: RunId, said: Said = None) -> HTMLResponse:
+    """A run from its first step to its last; while it runs, the page asks again by itself."""
+    use_case = require_run(viewer, ledger, run_id)
     found = show_run(ledger, run_id)
-    files = _list_files(_folder(found.night.use_case, run_id))
-    return render(request, "run.html.j2", viewer, page=found, files=files)
+    files = _list_files(_folder(use_case, run_id))
+    again, may_change = found.night.status == "running", use_case in viewer.editable
+    return render(
+        request, "run.html.j2", viewer, page=found, files=files, again=again, said=said, may_change=may_change
+    )
+
+
+@router.post("/runs/{run_id}/retry")
+def retry(request: Request, user: GetUserDep, viewer: Actor, ledger: Ledger, run_id: RunId) -> Response:
+    """Clear the task that ended the run and those after it, in Airflow and as the user."""
+    use_case = require_change(request, user, viewer, require_run(viewer, ledger, run_id))
+    found = show_run(ledger, run_id)
+    if found.night.cause is None or not found.night.cause.retry_from or found.dag_run is None:
+        raise HTTPException(409, "The run did not fail in a DAG, or running it on would not help.")
+    body = {
+        "dry_run": False,
+        "dag_run_id": found.dag_run[1],
+        "task_ids": [found.night.cause.retry_from],
+        "include_downstream": True,
+        "only_failed": False,
+        "reset_dag_runs": True,
+    }
+    call_airflow(request, viewer, "POST", f"/dags/{segment(use_case)}/clearTaskInstances", body)
+    base = request.scope.get("root_path", "")
+    return RedirectResponse(f"{base}/runs/{segment(run_id)}?said=retry", 303)
 
 
 @router.get("/runs/{run_id}/reports/{name}")

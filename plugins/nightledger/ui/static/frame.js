@@ -6,3 +6,10 @@ document.addEventListener("click", (event) => {
   window.parent.history.pushState(null, "", link.href);
   window.parent.dispatchEvent(new window.parent.PopStateEvent("popstate", { state: null }));
 });
+
+// A box in a table's head chooses all boxes of that name which may be chosen.
+document.addEventListener("change", (event) => {
+  const name = event.target.dataset.all;
+  if (!name) return;
+  for (const box of event.target.form.querySelectorAll(`input[name="${name}"]:not(:disabled)`)) box.checked = event.target.checked;
+});
