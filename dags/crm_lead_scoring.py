@@ -35,7 +35,10 @@ def crm_lead_scoring():
     raw = extract(SPEC)
     good = check(SPEC, raw)
     shards = plan(SPEC, good)
-    enriched = EnrichOperator.partial(task_id="enrich", use_case=SPEC.name, pool="model").expand(rows=shards)
+    each = EnrichOperator.partial(
+        task_id="enrich", use_case=SPEC.name, pool="model", map_index_template="{{ task.shard }}"
+    )
+    enriched = each.expand(rows=shards)
     written = write(SPEC, gate(SPEC, good, enriched.output))
     written >> close(SPEC)
 

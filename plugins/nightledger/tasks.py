@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import TriggerRule, task
+from airflow.sdk import Asset, TriggerRule, task
 
 from nightledger.context import airflow_errors, run_key, run_options
+from nightledger.links import QualityLink, QuarantineLink, ReportLink, linked
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -25,17 +26,17 @@ FAILED = {"failed", "upstream_failed"}
 
 def extract(case: UseCase) -> XComArg:
     """Bring the interval's rows in; returns the manifest of dataset `raw`."""
-    return _extract(case.name)
+    return linked(_extract(case.name), QuarantineLink())
 
 
 def check(case: UseCase, raw: Any) -> XComArg:
     """Hold the rows against the use case's expectations; returns the manifest of dataset `good`."""
-    return _check(case.name, raw)
+    return linked(_check(case.name, raw), QuarantineLink())
 
 
 def plan(case: UseCase, good: Any) -> XComArg:
     """Say what will be asked and what it costs, and split it; returns the manifests of the shards, at most 200."""
-    return _plan(case.name, good)
+    return linked(_plan(case.name, good))
 
 
 def gate(case: UseCase, good: Any, enriched: Any) -> XComArg:
@@ -43,17 +44,25 @@ def gate(case: UseCase, good: Any, enriched: Any) -> XComArg:
 
     Returns dataset `approved`.
     """
-    return _gate(case.name, good, enriched)
+    return linked(_gate(case.name, good, enriched))
 
 
 def write(case: UseCase, approved: Any) -> XComArg:
-    """Write approved rows back through the outbox; returns counts."""
-    return _write(case.name, approved)
+    """Write approved rows back through the outbox; returns counts.
+
+    What it writes is an asset: a DAG with `schedule=[written_by(case)]` runs after every night that came so far.
+    """
+    return linked(_write.override(outlets=[written_by(case)])(case.name, approved))
+
+
+def written_by(case: UseCase) -> Asset:
+    """What the nights of a use case write, e.g. `nightledger://crm_lead_scoring/crm/contacts`."""
+    return Asset(f"nightledger://{case.name}/{case.sink.system}/{case.sink.object}")
 
 
 def close(case: UseCase) -> XComArg:
     """Prove that the counts add up, close the run and render the morning report, whatever happened before."""
-    return _close(case.name)
+    return linked(_close(case.name), ReportLink(), QualityLink(), QuarantineLink())
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,3 +139,33 @@ def test_airflow_scans_only_the_registration_file(tmp_path: Path) -> None:
         [sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True, check=False
     )
     assert done.stdout.strip().splitlines()[-1:] == ["['nightledger'] {} False"], done.stderr[-2000:]
+
+
+def test_every_task_of_a_night_leads_to_the_pages_about_its_run(bag: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://airflow.example/af/")
+    run = SimpleNamespace(dag_id="crm_lead_scoring", run_id="manual__2026-11-20T02:00:00+00:00")
+    for dag in nightly(bag):
+        buttons = {task.task_id: {link.name: link for link in task.operator_extra_links} for task in dag.tasks}
+        assert all("Run" in names for names in buttons.values())
+        assert {"Morning report", "Data quality", "Quarantine"} <= buttons["close"].keys()
+        link = buttons["close"]["Morning report"].get_link(None, ti_key=run)
+        place = "http://airflow.example/af/nightledger/of/crm_lead_scoring/manual__2026-11-20T02%3A00%3A00%2B00%3A00"
+        assert link == f"{place}?show=report"
+        assert buttons["check"]["Run"].get_link(None, ti_key=run) == place
+        keys = [link.xcom_key for names in buttons.values() for link in names.values()]
+        assert len(set(keys)) == 4, "each has a place of its own"
+
+
+def test_what_a_night_writes_is_an_asset_for_other_dags(bag: Any) -> None:
+    outlets = {asset.uri for dag in nightly(bag) for asset in dag.get_task("write").outlets}
+    assert outlets == {"nightledger://crm_lead_scoring/crm/contacts"}
+
+
+def test_a_shard_is_named_by_its_rows() -> None:
+    from nightledger.operators.enrich import EnrichOperator
+
+    def named(**facts: int) -> str:
+        return EnrichOperator(task_id="enrich", use_case="x", rows={"facts": facts}).shard
+
+    assert named(shard=1, of=3, first=5_000, count=5_000) == "rows 5,001 to 10,000"
+    assert named() == "all rows"

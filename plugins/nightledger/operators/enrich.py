@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from nightledger.links import QuarantineLink, RunLink
 from nightledger.tasks import resume, stage_of
 
 if TYPE_CHECKING:
@@ -30,12 +31,21 @@ class EnrichOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("rows",)
+    operator_extra_links = (RunLink(), QuarantineLink())
 
     def __init__(self, *, use_case: str, rows: Any, engine: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.use_case = use_case
         self.rows = rows
         self.engine = engine
+
+    @property
+    def shard(self) -> str:
+        """Which rows it answers, for the list of mapped tasks: `{{ task.shard }}` as `map_index_template`."""
+        facts = self.rows["facts"]
+        if "first" not in facts:
+            return "all rows"
+        return f"rows {facts['first'] + 1:,} to {facts['first'] + facts['count']:,}"
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the enrich stage on the resolved manifest."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Path, Query, Request
@@ -13,6 +13,7 @@ from upath import UPath
 
 from include.pages.failing import show_failing
 from include.pages.run import find_run_of, find_use_case, show_run
+from include.report.links import PAGES, quarantine_page, run_page
 from include.storage import list_names
 from nightledger.ui.access import Actor, Reader, Viewer, require_change
 from nightledger.ui.airflow_api import call_airflow
@@ -105,14 +106,21 @@ def of_dag_run(
     ledger: Ledger,
     dag_id: Annotated[str, Path(max_length=250)],
     dag_run_id: Annotated[str, Path(max_length=250)],
+    show: Annotated[Literal["run", "report", "quality", "quarantine"], Query()] = "run",
 ) -> Response:
-    """From a DAG run to its run in the ledger; a tab of Airflow's own page opens this."""
+    """From a DAG run to a page about its run in the ledger; a tab and the buttons of Airflow's own pages open this."""
     viewer.require_read(dag_id)
     run_id = find_run_of(ledger, f"{dag_id}/{dag_run_id}")
     if run_id is None:
         return render(request, "no_run.html.j2", viewer, dag_id=dag_id, dag_run_id=dag_run_id)
-    require_run(viewer, ledger, run_id)
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/runs/{segment(run_id)}", 303)
+    use_case = require_run(viewer, ledger, run_id)
+    pages = {
+        "run": run_page(run_id),
+        "report": f"{run_page(run_id)}/reports/report.html",
+        "quality": f"{run_page(run_id)}/reports/quality.html",
+        "quarantine": quarantine_page(use_case, run_id=run_id),
+    }
+    return RedirectResponse(request.scope.get("root_path", "") + pages[show].removeprefix(PAGES), 303)
 
 
 def require_run(viewer: Viewer, ledger: Engine, run_id: str) -> str:
