@@ -40,6 +40,7 @@ def read_night(text: str, now: datetime, first: date = FIRST_NIGHT) -> Interval:
     except ValueError as error:
         problem = "is neither a date of the form YYYY-MM-DD nor `yesterday`"
         raise ConfigurationError(problem, about=about, action=action) from error
+    about = f"night {day}"
     if day > newest:
         raise ConfigurationError(
             "is not over yet: a night ends at 02:00 UTC of the next day", about=about, action=action
