@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from include.commands import COMMANDS, WITHOUT_CONNECTIONS
 from include.errors import ConfigurationError, NightledgerError
 from include.models import Mode
+from include.use_case import names
 
 if TYPE_CHECKING:
     from include.stack.stack import Stack
 
 INTERRUPTED = 130
 GENERATED = "generated"
-STACK_COMMANDS = ("up", "night", "down", "status", "run")
+STACK_COMMANDS = ("up", "night", "backfill", "down", "status", "run")
 STAGES = ("extract", "check", "enrich", "gate", "write", "close", "all")
 
 
@@ -58,6 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     night = commands.add_parser("night", help="one whole night through Airflow, and its morning report")
     night.add_argument("--date", default="", help="day on which the night begins, or `yesterday` (default: last night)")
     night.add_argument("--mode", default="auto", help=f"{', '.join(Mode)} (default: auto)")
+    backfill = commands.add_parser(
+        "backfill", help="the nights of a range, one after the other, on the stack that is up"
+    )
+    backfill.add_argument("use_case", choices=names())
+    backfill.add_argument("--from", dest="first", required=True, metavar="DATE", help="the first night")
+    backfill.add_argument("--to", dest="last", required=True, metavar="DATE", help="the last night, included")
+    backfill.add_argument("--mode", default="", help=f"{', '.join(Mode)} (default: the use case's)")
+    backfill.add_argument("--again", action="store_true", help="also nights that have run; paid answers are reused")
     commands.add_parser("down", help="stop what this clone started")
     commands.add_parser("status", help="what runs")
     program = "a STAGE of a use case (extract ... close, all), or any PROGRAM with the settings of the stack that is up"
@@ -131,7 +140,22 @@ def _run(given: argparse.Namespace, data: str | None) -> int:
             raise ConfigurationError("names no program", about="run", action="E.g. `nightledger run airflow dags list`")
         environment = dict(stack.up(lambda line: print(line, file=sys.stderr), _data_set(data)).environment)
         os.execvpe(given.program[0], given.program, environment)  # noqa: S606
+    if given.command == "backfill":
+        from include.stack import backfill
+
+        _require_mode(given.mode or Mode.SHADOW)
+        start, end = backfill.read_range(given.first, given.last, datetime.now(UTC))
+        api = stack.up(_say, _data_set(data)).api
+        conf = {"mode": given.mode} if given.mode else {}
+        _say(backfill.create(api, given.use_case, start, end, conf, again=given.again))
+        _say(f"Its nights: {api.base_url}/nightledger/nights?use_case={given.use_case}")
+        return 0
     return _run_night(given, _data_set(data or GENERATED))
+
+
+def _require_mode(text: str) -> None:
+    if text not in list(Mode):
+        raise ConfigurationError(f"{text!r} is none of {', '.join(Mode)}", about="mode")
 
 
 def _run_night(given: argparse.Namespace, data: Path | None) -> int:
@@ -141,8 +165,8 @@ def _run_night(given: argparse.Namespace, data: Path | None) -> int:
     from include.stack.home import open_home
 
     chosen = night.choose_night(getattr(given, "date", ""), data, datetime.now(UTC))
-    if given.command == "night" and given.mode not in list(Mode):
-        raise ConfigurationError(f"{given.mode!r} is none of {', '.join(Mode)}", about="mode")
+    if given.command == "night":
+        _require_mode(given.mode)
     home = open_home(read_environment())
     busy = night.followed(home)
     if busy and (given.command == "night" or data != stack.current_data(home)):
