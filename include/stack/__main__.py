@@ -105,9 +105,11 @@ def _run_own(data: str | None, arguments: Sequence[str]) -> int:
     if arguments[0] not in WITHOUT_CONNECTIONS and not {"-h", "--help"} & set(arguments):
         from include.stack import stack
         from include.stack.environment import PREFIX, read_environment
+        from include.stack.home import open_home
 
         given = read_environment()
-        if f"{PREFIX}NIGHTLEDGER_DB" in given:
+        first_ledger = arguments[0] == "enrich" and not open_home(given).postgres.exists()  # it makes one
+        if first_ledger or f"{PREFIX}NIGHTLEDGER_DB" in given:
             os.environ.update(given)
         else:
             os.environ.update(stack.reach(_data_set(data)))

@@ -136,6 +136,8 @@ def reach(data: Path | None) -> dict[str, str]:
             "nothing has run here yet", about=str(home.folder), action="`nightledger night` runs a first night"
         )
     secrets, suffix = open_secrets(home), _suffix(data)
+    if data is not None and not sandbox_state(home, data).exists():
+        raise StackError("no night has run on it", about=f"data set {data}", action="Name the folder that one ran on")
     if postgres.is_running(home.postgres):
         server = postgres.start(home.postgres)
     else:

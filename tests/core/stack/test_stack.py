@@ -255,6 +255,9 @@ def test_a_command_reaches_the_ledger_of_the_data_set_it_names_without_airflow(
         stack.reach(None)
     home.postgres.mkdir()
     monkeypatch.setattr(stack.postgres, "start", lambda folder: server)
+    with pytest.raises(StackError, match="no night has run on it"):
+        stack.reach(tmp_path)
+    stack.sandbox_state(home, tmp_path).mkdir()
     generated, own = stack.reach(None), stack.reach(tmp_path)
     names = [json.loads(found["AIRFLOW_CONN_NIGHTLEDGER_DB"])["schema"] for found in (generated, own)]
     assert names == ["nightledger", f"nightledger{stack._suffix(tmp_path)}"]
