@@ -28,6 +28,7 @@ DATABASES: Mapping[str, str] = {
 ROLES = ("airflow", "nightledger_owner", "nightledger_service", "warehouse_service")
 _QUIET = ("log_error_verbosity = terse", "log_min_error_statement = panic")
 """Neither rows (DETAIL, CONTEXT) nor statements in the server's log."""
+_RESERVED: list[fasteners.InterProcessLock] = []
 _HBA = """# The folder of the socket is private to the account that owns the server.
 local all postgres trust
 local all all scram-sha-256
@@ -59,7 +60,7 @@ def start(folder: Path) -> Server:
     return server
 
 
-def _use_private_runtime() -> None:
+def _use_private_runtime() -> Path:
     """Keep the package's lock, and sockets of long paths, in a folder per account instead of one for all in /tmp."""
     runtime = Path(tempfile.gettempdir()) / f"nightledger-{os.getuid()}"
     runtime.mkdir(mode=0o711 if os.getuid() == 0 else 0o700, exist_ok=True)  # as root, the server has its own account
@@ -67,6 +68,19 @@ def _use_private_runtime() -> None:
         raise StackError("belongs to somebody else", system="postgres", about=str(runtime), action="Set TMPDIR")
     PostgresServer.runtime_path, PostgresServer.lock_path = runtime, runtime / ".lock"
     PostgresServer._lock = fasteners.InterProcessLock(runtime / ".lock")
+    return runtime
+
+
+def reserve_port(port: int) -> bool:
+    """Keep a port from this account's other clones while this process runs; False if another one has it so.
+
+    A server that is being started listens only seconds later.
+    """
+    lock = fasteners.InterProcessLock(_use_private_runtime() / f"port-{port}.lock")
+    if lock.acquire(blocking=False):
+        _RESERVED.append(lock)
+        return True
+    return False
 
 
 def _close_socket(server: Server) -> None:

@@ -179,8 +179,10 @@ def _airflow_port(home: Home, given: Mapping[str, str], say: Say) -> int:
     if not wanted.strip().isdigit() or not 0 <= int(wanted) < 65536:
         raise StackError(f"{wanted.strip()!r} is no port", about="NIGHTLEDGER_AIRFLOW_PORT", action="Give 1 to 65535")
     port = free_port(int(wanted))
+    while not postgres.reserve_port(port):
+        port = free_port(0)
     if port != int(wanted) != 0:
-        say(f"  Port {int(wanted)} is in use by another program; Airflow takes {port} and keeps it")
+        say(f"  Port {int(wanted)} is in use by another program or clone; Airflow takes {port} and keeps it")
     write_private(kept, f"{port}\n")
     return port
 

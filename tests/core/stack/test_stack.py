@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,11 +20,12 @@ from psycopg import sql
 
 from include.connections import EnvironmentConnections
 from include.ledger.database import open_engine
+from include.settings import ROOT
 from include.stack import environment, postgres, processes, stack
 from include.stack.api import AirflowApi
 from include.stack.environment import PREFIX, SANDBOX_CONNECTIONS, children_environment, read_environment
 from include.stack.errors import StackError
-from include.stack.home import Home, open_home, open_secrets
+from include.stack.home import Home, free_port, open_home, open_secrets
 from include.stack.postgres import ROLES, Server, embedded_postgres, prepare
 from tests.core.odd_server import odd_server
 from tests.core.stack.test_environment import ENDPOINTS
@@ -210,9 +212,21 @@ def test_a_port_that_is_taken_is_told_and_the_new_one_kept(home: Home) -> None:
         taken = busy.getsockname()[1]
         port = stack._airflow_port(home, {"NIGHTLEDGER_AIRFLOW_PORT": str(taken)}, said.append)
         assert port != taken
-        assert said == [f"  Port {taken} is in use by another program; Airflow takes {port} and keeps it"]
+        assert said == [f"  Port {taken} is in use by another program or clone; Airflow takes {port} and keeps it"]
     assert stack._airflow_port(home, {}, said.append) == port
     assert len(said) == 1
+
+
+def test_two_clones_that_start_at_once_take_two_ports(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port(0)
+    code = f"from include.stack.postgres import reserve_port as r; print(r({port}), flush=True); input()"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        assert stack._airflow_port(home, {"NIGHTLEDGER_AIRFLOW_PORT": str(port)}, print) != port
+        other.communicate("\n")
+    assert stack._airflow_port(home, {"NIGHTLEDGER_AIRFLOW_PORT": str(port)}, print) == port
 
 
 @pytest.mark.parametrize("port", ["http", "70000", "-1"])
