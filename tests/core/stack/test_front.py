@@ -39,7 +39,8 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
 
 def test_every_command_is_listed_from_any_folder_and_through_a_link(clone: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
-    (elsewhere / "include").mkdir(parents=True)  # a folder of the same name, which is not ours
+    (elsewhere / "include").mkdir(parents=True)
+    (elsewhere / "include" / "__init__.py").write_text("raise SystemExit('a package of the same name, not ours')")
     (elsewhere / "nl").symlink_to(clone)
     done = run(elsewhere / "nl", "--help", cwd=elsewhere)
     assert done.returncode == 0, done.stderr
