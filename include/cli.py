@@ -16,9 +16,10 @@ from include.commands import COMMANDS
 from include.errors import NightledgerError
 
 log = logging.getLogger(__name__)
+PROG = "python -m include.cli"
 
 
-def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout, prog: str = "python -m include.cli") -> int:
+def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout, prog: str = PROG) -> int:
     """Run one command; returns the exit code: 0 done, 1 a finding, 2 an error that says what to do, 3 a defect."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     for noisy in ("alembic", "paramiko", "great_expectations"):
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout, prog:
         return 3
 
 
-def _parser(arguments: Sequence[str], prog: str) -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str], prog: str = PROG) -> argparse.ArgumentParser:
     """Names all commands; only the one that is given is imported, since each brings what it works with."""
     parser = argparse.ArgumentParser(prog=prog, description="Nightledger without Airflow")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
