@@ -12,14 +12,14 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV AIRFLOW_HOME
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-night: .venv/.runtime ## one whole night and its morning report  [DATA=folder of CSVs] [DATE=YYYY-MM-DD] [MODE=shadow|gated|auto]
-	@$(BIN)/python -W ignore -m include.stack night $(if $(DATA),--data "$(DATA)") $(if $(DATE),--date $(DATE)) $(if $(MODE),--mode $(MODE))
+night: .venv/bin/nightledger ## one whole night and its morning report  [DATA=folder of CSVs] [DATE=YYYY-MM-DD] [MODE=shadow|gated|auto]
+	@$(BIN)/nightledger night $(if $(DATA),--data "$(DATA)") $(if $(DATE),--date "$(DATE)") $(if $(MODE),--mode "$(MODE)")
 
-up: .venv/.runtime ## start everything and say where Airflow is  [DATA=folder of CSVs]
-	@$(BIN)/python -W ignore -m include.stack up $(if $(DATA),--data "$(DATA)")
+up: .venv/bin/nightledger ## start everything and say where Airflow is  [DATA=folder of CSVs]
+	@$(BIN)/nightledger up $(if $(DATA),--data "$(DATA)")
 
-down: .venv/.runtime ## stop what this clone started
-	@$(BIN)/python -W ignore -m include.stack down
+down: .venv/bin/nightledger ## stop what this clone started
+	@$(BIN)/nightledger down
 
 test: lint ## lint, types and all tests
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -59,6 +59,9 @@ INSTALL = { [ -x $(BIN)/uv ] && $(BIN)/uv pip install -q --system-certs --compil
 	@echo "Installing (a few minutes the first time) ..."
 	@$(call INSTALL,requirements-sandbox.txt)
 	@touch $@
+
+.venv/bin/nightledger: include/stack/nightledger .venv/.runtime
+	@install -m 755 $< $@
 
 .venv/.cluster: requirements-celery.txt .venv/.dev
 	@$(call INSTALL,requirements-celery.txt)

@@ -1,3 +1,3 @@
 """Nightledger's core: everything a night does, without Airflow."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -23,5 +23,9 @@ COMMANDS = {
         "ask labelled examples with missing, cut and drifted values; exit code 1 if the model does not bear them",
     ),
     "report": ("report", "print the morning report of a run"),
+    "init": ("init", "write files to start from: `init enrich FOLDER`"),
 }
 """Command -> its module here, and what it does in a line of `--help`."""
+
+WITHOUT_CONNECTIONS = ("check", "init")
+"""Commands that need neither a ledger nor a system."""

@@ -55,10 +55,13 @@ def head_revision() -> str:
 
     Read from the files' text, since every stage asks and Alembic would have to be loaded and import them all.
     """
+    (head,) = _known("revision") - _known("down_revision")
+    return head
+
+
+def _known(name: str) -> set[str]:
     files = [file.read_text(encoding="utf-8") for file in MIGRATIONS.glob("versions/*.py")]
-    revisions, followed = (set(_REVISION[name].findall("\n".join(files))) for name in ("revision", "down_revision"))
-    (head,) = revisions - followed
-    return str(head)
+    return {str(found) for found in _REVISION[name].findall("\n".join(files))}
 
 
 def current_revision(engine: Engine) -> str | None:
@@ -72,11 +75,18 @@ def upgrade(engine: Engine, service_role: str = SERVICE_ROLE, *, grant_again: bo
 
     `engine` logs in as the owner. Without `grant_again` nothing is touched where another was faster: its tables are in
     use by then, and PostgreSQL refuses two changes of one table's entry at a time. Raises ConfigurationError if the
-    service role does not exist.
+    service role does not exist, and LedgerOutdated if a newer version made the ledger.
     """
     with engine.connect() as connection, connection.begin():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-        outdated = _current(connection) != head_revision()
+        found = _current(connection)
+        outdated = found != head_revision()
+        if found and found not in _known("revision"):
+            raise LedgerOutdated(
+                f"made by a newer Nightledger: the schema is at revision {found}, which this code does not know",
+                system="ledger",
+                action="Use the version that made it, or another ledger",
+            )
         if outdated:
             connection.execute(text("CREATE SCHEMA IF NOT EXISTS nightledger"))
             from alembic import command

@@ -81,7 +81,7 @@ class AirflowApi:
 
     def state(self, dag_id: str, run_id: str) -> str:
         """The state of a run."""
-        return str(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
+        return str(self.call("GET", f"/dags/{dag_id}/dagRuns/{quote(run_id)}")["state"])
 
     def tasks(self, dag_id: str, run_id: str) -> list[Any]:
         """The task instances of a run."""
@@ -96,8 +96,13 @@ class AirflowApi:
         """Switch the DAG off, or on."""
         self.call("PATCH", f"/dags/{dag_id}", {"is_paused": paused})
 
+    def switched(self) -> dict[str, bool]:
+        """Every DAG by name, and whether it is on."""
+        found = self.call("GET", "/dags?limit=100")["dags"]
+        return {dag["dag_id"]: not dag["is_paused"] for dag in found}
+
     def fail_run(self, dag_id: str, run_id: str, note: str) -> None:
-        """End a run before it starts, saying why."""
+        """End a run, saying why."""
         self.call("PATCH", f"/dags/{dag_id}/dagRuns/{quote(run_id)}", {"state": "failed", "note": note})
 
     def delete_run(self, dag_id: str, run_id: str) -> None:

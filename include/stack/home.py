@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,18 +44,55 @@ class Home:
         return self.folder / "run"
 
     @property
+    def night_file(self) -> Path:
+        """What is to be put right when a night that was followed has ended; there while one is."""
+        return self.folder / "night.json"
+
+    @property
     def password_file(self) -> Path:
         """Airflow's login, as its simple auth manager reads it."""
         return self.folder / "airflow-password.json"
 
 
+FORMAT = 1
+"""Of the state folder; one more when an earlier version could not read what this one leaves there."""
+ROOM_BYTES = 500_000_000
+
+
 def open_home(environment: Mapping[str, str]) -> Home:
-    """The state folder from `NIGHTLEDGER_HOME`, by default `.nightledger` beside the code; made when missing."""
+    """The state folder from `NIGHTLEDGER_HOME`, by default `.nightledger` beside the code; made when missing.
+
+    Raises StackError for one that a newer version made, and where nothing can be written.
+    """
     home = Home(Path(environment.get("NIGHTLEDGER_HOME") or ROOT / ".nightledger").resolve())
-    for folder in (home.airflow, home.logs, home.records):
-        make_folder(folder)
-    close_home(home)
+    elsewhere = "Set NIGHTLEDGER_HOME to another folder"
+    try:
+        for folder in (home.airflow, home.logs, home.records):
+            make_folder(folder)
+        close_home(home)
+        mark = home.folder / "format"
+        made_by = int(mark.read_text(encoding="utf-8")) if mark.exists() else 0
+        if made_by > FORMAT:
+            raise StackError(
+                "made by a newer Nightledger", about=str(home.folder), action=f"Use that version. {elsewhere}"
+            )
+        if made_by < FORMAT:
+            write_private(mark, f"{FORMAT}\n")
+    except OSError as error:
+        problem = f"nothing can be written there: {error.strerror}"
+        raise StackError(problem, about=str(home.folder), action=elsewhere) from error
     return home
+
+
+def require_room(home: Home) -> None:
+    """Raise StackError if the disk is all but full: half a database is worse than none."""
+    free = shutil.disk_usage(home.folder).free
+    if free < ROOM_BYTES:
+        raise StackError(
+            f"{free // 1_000_000} MB are free there, {ROOM_BYTES // 1_000_000} are needed",
+            about=str(home.folder),
+            action="Make room, or set NIGHTLEDGER_HOME to a folder on another disk",
+        )
 
 
 def close_home(home: Home) -> None:

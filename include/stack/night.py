@@ -3,46 +3,80 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from include.settings import ROOT
-from include.stack.stack import DAG, Say, Stack
+import psutil
 
+from include.connections import EnvironmentConnections
+from include.ledger import door
+from include.models import Interval, RunKey
+from include.nightly import last_night, night_of, read_night
+from include.sandbox.config import SandboxConfig
+from include.sandbox.seed.folder import require_folder
+from include.sandbox.seed.prepare import nights
+from include.settings import ROOT
+from include.stack.environment import PREFIX, SANDBOX_CONNECTIONS, read_environment
+from include.stack.errors import StackError
+from include.stack.home import Home, open_home, write_private
+from include.stack.stack import DAG, Say, Stack, sandbox_state
+
+HELD_BACK = "held back: another night was asked for while the schedule is off"
 SCHEDULER_SECONDS = 3.0
 """Longer than one round of the scheduler, which starts what is due."""
 
 
 def last_interval(day: date | None, now: datetime | None = None) -> tuple[datetime, datetime]:
     """The nightly interval that starts on `day` at 02:00 UTC; by default the last one that is complete."""
-    if day is None:
-        now = now or datetime.now(UTC)
-        end = now.replace(hour=2, minute=0, second=0, microsecond=0)
-        end -= timedelta(days=1) if end > now else timedelta(0)
-        return end - timedelta(days=1), end
-    start = datetime(day.year, day.month, day.day, 2, tzinfo=UTC)
-    return start, start + timedelta(days=1)
+    found = last_night(now or datetime.now(UTC)) if day is None else night_of(day)
+    return found.start, found.end
 
 
-def run_night(stack: Stack, day: date | None, say: Say, mode: str = "auto") -> bool:
-    """Trigger the DAG for one interval, follow it, and say what failed; True if the run succeeded."""
-    start, end = last_interval(day)
+def choose_night(text: str, data: Path | None, now: datetime) -> Interval:
+    """The night that a date names, checked before anything is started; of an empty text the last complete one.
+
+    Raises ConfigurationError or StackError for a folder of data that cannot be loaded, and for a night that cannot be
+    run or for which the sandbox has no data.
+    """
+    if data is not None:
+        require_folder(data)
+    night, given = read_night(text, now), read_environment()
+    if all(f"{PREFIX}{name}" in given for name in SANDBOX_CONNECTIONS):
+        return night
+    known = nights(SandboxConfig(sandbox_state(open_home(given), data), data=data))
+    if night.start.date() not in known:
+        about = f"the sandbox with the data of {data}" if data else "the sandbox"
+        found = f"{known[0]} to {known[-1]}" if known[0] != known[-1] else f"{known[0]}"
+        raise StackError(
+            f"has the nights {found}, and not {night.start.date()}", about=about, action="Give one of these"
+        )
+    return night
+
+
+def run_night(stack: Stack, night: Interval, say: Say, mode: str = "auto") -> tuple[str, bool]:
+    """Trigger the DAG for one night, follow it, and say what failed; the DAG run's id, and whether it succeeded.
+
+    A caller that is interrupted leaves neither the DAG on nor the run behind.
+    """
+    start, end = night.start, night.end
     taken = {run["logical_date"] for run in stack.api.runs(DAG)}
     logical, attempt = start, 1
     while logical.isoformat().replace("+00:00", "Z") in taken:
         logical, attempt = logical + timedelta(seconds=1), attempt + 1
     run_id = stack.api.trigger(DAG, f"night__{start:%Y-%m-%d}__{attempt}", start, end, logical, {"mode": mode})
     say(f"Night {run_id}: interval {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, mode {mode}")
-    with _switched_on(stack):
+    with _switched_on(stack, run_id):
         state = _follow(stack, run_id, say)
     if state == "failed":
         _say_why(stack, run_id, say)
-    return state == "success"
+    return run_id, state == "success"
 
 
 def _follow(stack: Stack, run_id: str, say: Say) -> str:
@@ -57,29 +91,74 @@ def _follow(stack: Stack, run_id: str, say: Say) -> str:
 
 
 @contextmanager
-def _switched_on(stack: Stack) -> Iterator[None]:
-    """Have the DAG on for one run only, if it is off.
+def _switched_on(stack: Stack, run_id: str) -> Iterator[None]:
+    """Have the DAG on for one run only, if it is off; what is to be put right is written down first.
 
     A DAG that is off runs nothing at all, and one that is switched on starts its newest scheduled night beside the one
     that was asked for. That night waits behind ours, ended before it starts, and is forgotten once the DAG is off.
     """
-    if not stack.api.is_paused(DAG):
+    me = psutil.Process()
+    note: dict[str, Any] = {"run": run_id, "off": stack.api.is_paused(DAG), "before": []}
+    note |= {"pid": me.pid, "created": me.create_time()}
+    if note["off"]:
+        note["before"] = [run["dag_run_id"] for run in stack.api.runs(DAG)]
+    write_private(stack.home.night_file, json.dumps(note))
+    try:
+        if note["off"]:
+            stack.api.pause(DAG, False)
+            time.sleep(SCHEDULER_SECONDS)
+            for held in _uninvited(stack, note):
+                stack.api.fail_run(DAG, held, HELD_BACK)
         yield
-        return
-    before = {run["dag_run_id"] for run in stack.api.runs(DAG)}
-    stack.api.pause(DAG, False)
-    time.sleep(SCHEDULER_SECONDS)
-    uninvited = [run["dag_run_id"] for run in _scheduled(stack) if run["dag_run_id"] not in before]
-    for run_id in uninvited:
-        stack.api.fail_run(DAG, run_id, "held back: another night was asked for while the schedule is off")
-    yield
-    stack.api.pause(DAG, True)
-    for run_id in uninvited:
-        stack.api.delete_run(DAG, run_id)
+    finally:
+        put_right(stack)
 
 
-def _scheduled(stack: Stack) -> list[Any]:
-    return [run for run in stack.api.runs(DAG) if run["run_type"] == "scheduled" and run["state"] == "queued"]
+def followed(home: Home) -> str:
+    """The DAG run that another command of this clone follows now, or nothing."""
+    note = json.loads(home.night_file.read_text(encoding="utf-8")) if home.night_file.exists() else None
+    if note is None or note["pid"] == os.getpid():
+        return ""
+    try:
+        same = abs(psutil.Process(note["pid"]).create_time() - note["created"]) < 1.0
+    except psutil.Error:
+        same = False
+    return str(note["run"]) if same else ""
+
+
+def put_right(stack: Stack) -> str:
+    """Switch the DAG off again and end the run of a night that nobody follows any more; its run's id, or nothing.
+
+    After `kill -9` the next command does this.
+    """
+    file = stack.home.night_file
+    if not file.exists() or followed(stack.home):
+        return ""
+    note = json.loads(file.read_text(encoding="utf-8"))
+    known = {run["dag_run_id"]: run["state"] for run in stack.api.runs(DAG)}
+    left = known.get(note["run"]) in ("queued", "running")
+    if left:
+        stack.api.fail_run(DAG, note["run"], "nobody follows it any more")
+    if note["off"]:
+        held = _uninvited(stack, note)
+        for run_id in held:
+            stack.api.fail_run(DAG, run_id, HELD_BACK)
+        stack.api.pause(DAG, True)
+        for run_id in held:
+            stack.api.delete_run(DAG, run_id)
+    file.unlink()
+    return str(note["run"]) if left else ""
+
+
+def _uninvited(stack: Stack, note: dict[str, Any]) -> list[str]:
+    """Runs of the schedule that came since the DAG was switched on and have done nothing."""
+    return [
+        run["dag_run_id"]
+        for run in stack.api.runs(DAG)
+        if run["run_type"] == "scheduled"
+        and run["dag_run_id"] not in note["before"]
+        and (run["state"] == "queued" or run.get("note") == HELD_BACK)
+    ]
 
 
 def _progress(tasks: list[Any]) -> str:
@@ -109,7 +188,12 @@ def _message(line: str) -> str:
     return f"{record.get('event', '')} {detail[0].get('exc_value', '')}".strip()
 
 
-def print_report(stack: Stack) -> int:
-    """Print the morning report of the latest run; returns the command's exit code."""
-    command = [sys.executable, "-W", "ignore", "-m", "include.cli", "report", DAG, "--latest"]
+def print_report(stack: Stack, run_id: str, night: Interval) -> int:
+    """Print the morning report of a DAG run; returns the command's exit code, or 1 if no run was opened for it."""
+    ledger = door.open_ledger(EnvironmentConnections(stack.environment))
+    found = door.find_run(ledger, RunKey(DAG, night, f"{DAG}/{run_id}"))
+    ledger.dispose()
+    if found is None:
+        return 1
+    command = [sys.executable, "-W", "ignore", "-m", "include.cli", "report", DAG, "--run", found]
     return subprocess.run(command, env=dict(stack.environment), cwd=ROOT, check=False).returncode

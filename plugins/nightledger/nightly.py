@@ -29,6 +29,14 @@ def defaults(case: UseCase) -> dict[str, Any]:
 def form(case: UseCase) -> dict[str, Param]:
     """The trigger form of a use case's DAG."""
     return {
+        "night": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Night",
+            description="The day on which its 24 hours begin, at 02:00 UTC. Empty: the run's own night; for a trigger "
+            "by hand, the last complete one.",
+        ),
         "mode": Param(
             case.mode.value,
             enum=["shadow", "gated", "auto"],

@@ -22,7 +22,7 @@ def _airflow_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 def context(**more: Any) -> Any:
     start = pendulum.datetime(2026, 11, 19, 2, tz="UTC")
-    run = SimpleNamespace(dag_id="crm_lead_scoring", run_id="manual__1")
+    run = SimpleNamespace(dag_id="crm_lead_scoring", run_id="manual__1", run_type="manual")
     base = {"data_interval_start": start, "data_interval_end": start.add(days=1), "dag_run": run, "params": {}}
     return {**base, **more}
 
@@ -34,13 +34,6 @@ def test_a_run_is_keyed_by_plain_times_and_its_dag_run() -> None:
     assert str(key.interval) == "[2026-11-19 02:00, 2026-11-20 02:00) UTC"
     assert type(key.interval.start).__module__ == "datetime"
     assert key.external_ref == "crm_lead_scoring/manual__1"
-
-
-def test_a_run_without_interval_says_how_to_schedule_it() -> None:
-    from nightledger.context import run_key
-
-    with pytest.raises(ConfigurationError, match="CronDataIntervalTimetable"):
-        run_key("crm_lead_scoring", context(data_interval_start=None))
 
 
 def test_an_empty_interval_is_refused() -> None:

@@ -31,9 +31,16 @@ def _airflow_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
 
 
+def manual_run(asked: str = "2026-11-22T01:59", **more: Any) -> SimpleNamespace:
+    run_after = pendulum.parse(asked, tz="UTC")
+    return SimpleNamespace(
+        **{"dag_id": CASE, "run_id": "manual__1", "run_type": "manual", "run_after": run_after} | more
+    )
+
+
 def context(**more: Any) -> Any:
     start = pendulum.datetime(2026, 11, 19, 2, tz="UTC")
-    run = SimpleNamespace(dag_id=CASE, run_id="scheduled__1")
+    run = manual_run(run_id="scheduled__1", run_type="scheduled")
     return {"data_interval_start": start, "data_interval_end": start.add(days=1), "dag_run": run, "params": {}} | more
 
 
@@ -69,16 +76,61 @@ def test_both_verdicts_exist() -> None:
     assert {error.verdict for error in ERRORS} == {"give up", "retry"}
 
 
-@pytest.mark.parametrize("missing", ["data_interval_start", "data_interval_end"])
 @pytest.mark.parametrize("absent", [True, False])
-def test_a_run_without_data_interval_says_how_to_schedule_it(missing: str, absent: bool) -> None:
+@pytest.mark.parametrize(
+    ("asked", "night"),
+    [
+        ("2026-11-22T01:59", "20261120T0200-20261121T0200"),
+        ("2026-11-22T02:00", "20261121T0200-20261122T0200"),
+        ("2026-11-22T23:00", "20261121T0200-20261122T0200"),
+    ],
+)
+def test_a_trigger_without_interval_means_the_last_night_that_was_over(asked: str, night: str, absent: bool) -> None:
     from nightledger.context import run_key
 
-    given = context(**{missing: None})
+    given = context(dag_run=manual_run(asked), data_interval_start=None, data_interval_end=None)
     if absent:
-        del given[missing]
-    with pytest.raises(ConfigurationError, match="CronDataIntervalTimetable"):
-        run_key(CASE, given)
+        del given["data_interval_start"], given["data_interval_end"]
+    assert run_key(CASE, given).interval.slug == night
+
+
+def test_a_trigger_by_hand_may_name_another_night() -> None:
+    from nightledger.context import run_key
+
+    key = run_key(CASE, context(dag_run=manual_run(), params={"night": "2026-11-15"}))
+    assert key.interval.slug == "20261115T0200-20261116T0200"
+
+
+@pytest.mark.parametrize(
+    ("night", "words"),
+    [
+        ("2026-11-21", "is not over yet.*from 2026-01-01 to 2026-11-20"),
+        ("9999-12-31", "is not over yet"),
+        ("2025-12-31", "lies before the first night, 2026-01-01"),
+        ("tonight", "neither a date"),
+    ],
+)
+def test_a_night_that_cannot_be_run_is_refused_with_those_that_can(night: str, words: str) -> None:
+    from nightledger.context import run_key
+
+    with pytest.raises(ConfigurationError, match=words):
+        run_key(CASE, context(dag_run=manual_run(), params={"night": night}))
+
+
+def test_the_first_night_is_the_dags_own() -> None:
+    from nightledger.context import run_key
+
+    later = SimpleNamespace(start_date=pendulum.datetime(2026, 11, 18, tz="UTC"))
+    with pytest.raises(ConfigurationError, match="first night, 2026-11-18"):
+        run_key(CASE, context(dag_run=manual_run(), params={"night": "2026-11-17"}, dag=later))
+
+
+@pytest.mark.parametrize("kind", ["scheduled", "backfill"])
+def test_nights_of_the_schedule_or_a_backfill_cannot_all_be_one(kind: str) -> None:
+    from nightledger.context import run_key
+
+    with pytest.raises(ConfigurationError, match="Leave `night` out"):
+        run_key(CASE, context(dag_run=manual_run(run_type=kind), params={"night": "2026-11-15"}))
 
 
 def test_pendulums_times_become_plain_ones_in_utc() -> None:
@@ -96,7 +148,7 @@ def test_pendulums_times_become_plain_ones_in_utc() -> None:
 def test_a_run_is_told_from_another_of_the_same_interval() -> None:
     from nightledger.context import run_key
 
-    other = SimpleNamespace(dag_id=CASE, run_id="manual__1")
+    other = manual_run()
     refs = {run_key(CASE, context()).external_ref, run_key(CASE, context(dag_run=other)).external_ref}
     assert refs == {f"{CASE}/scheduled__1", f"{CASE}/manual__1"}
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from include.nightly import FIRST_NIGHT
+
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "dags").glob("*.py"))
 HEAVY = ("pandas", "numpy", "great_expectations", "openai", "pyarrow")
@@ -58,6 +60,7 @@ def test_operations_run_only_when_asked(bag: Any) -> None:
 def test_every_scheduled_dag_has_a_real_data_interval(bag: Any) -> None:
     for dag in nightly(bag):
         assert type(dag.timetable).__name__ == "CronDataIntervalTimetable"
+        assert dag.start_date.date() == FIRST_NIGHT  # what `make night` checks a date against
 
 
 def test_the_last_task_runs_whatever_happened_and_decides_the_colour(bag: Any) -> None:

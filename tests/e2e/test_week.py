@@ -293,6 +293,30 @@ def test_data_quality_is_assessed_by_itself_and_leaves_only_its_report(week: Wee
     assert (week.query("SELECT count(*) FROM nightledger.run"), len(week.billed()), week.records_written()) == before
 
 
+def test_a_trigger_that_names_no_interval_means_the_last_night_or_the_one_of_the_form(week: Week) -> None:
+    start = last_interval(None)[0]
+    chosen = start - timedelta(days=1)
+    future = f"{date.today() + timedelta(days=3)}"
+    by_api = {"last": {}, "chosen": {"night": f"{chosen:%Y-%m-%d}"}, "future": {"night": future}}
+    for run_id, night in by_api.items():
+        conf = {"mode": "shadow", "limit": 5, **night}
+        week.api.call("POST", f"/dags/{DAG}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf})
+    assert [week.wait(run_id) for run_id in by_api] == ["success", "success", "failed"]
+    typed = [str(Path(sys.executable).with_name("airflow")), "dags", "trigger", DAG, "--run-id", "typed"]
+    done = subprocess.run(typed, env=week.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert week.wait("typed") == "success"
+    nights = dict(week.query("SELECT split_part(external_ref, '/', 2), interval_start FROM nightledger.run"))
+    assert {name: nights.get(name) for name in (*by_api, "typed")} == {
+        "last": start,
+        "chosen": chosen,
+        "future": None,
+        "typed": start,
+    }
+    log = week.home.airflow / "logs" / f"dag_id={DAG}" / "run_id=future" / "task_id=extract"
+    assert "is not over yet" in "".join(file.read_text(encoding="utf-8") for file in log.rglob("*.log"))
+
+
 def test_a_written_value_is_explained_back_to_its_source(week: Week) -> None:
     (lead,) = week.query("SELECT external_id FROM nightledger.outbox WHERE status = 'written' LIMIT 1")[0]
     text = week.cli("explain", DAG, lead).stdout

@@ -73,6 +73,11 @@ def load_folder(path: Path, end: datetime, seed: int = 7) -> Seeded:
     return seeded
 
 
+def require_folder(path: Path) -> None:
+    """Raise ConfigurationError as `load_folder` does, without loading it."""
+    _read(path)
+
+
 def touch_folder(seeded: Seeded, path: Path, end: datetime) -> Seeded:
     """The same leads, changed again within the day before `end`, and that day's file: another night on one folder."""
     start, chance = end - timedelta(days=1), random.Random(f"{end.isoformat()}:touch")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,13 @@ def prepare(config: SandboxConfig) -> None:
         known["ends"].append(end.isoformat())
     if missing:
         write_atomically(state / "seed.json", json.dumps(known, indent=1))
+
+
+def nights(config: SandboxConfig) -> list[date]:
+    """Days on which the nights begin that the folder has, or will have once it is started."""
+    known = _read(config.state / "seed.json") or {"ends": []}
+    ends = {*map(datetime.fromisoformat, known["ends"]), *_ends(config)}
+    return sorted((end - timedelta(days=1)).date() for end in ends)
 
 
 def read_truth(state: Path) -> dict[str, str]:

@@ -165,6 +165,13 @@ def test_rights_that_an_earlier_version_granted_are_taken_back(ledger: Ledger) -
             connection.execute(text(statement))
 
 
+def test_a_ledger_of_a_newer_version_is_left_alone(ledger: Ledger) -> None:
+    with ledger.owner.begin() as connection:
+        connection.execute(text("UPDATE nightledger.alembic_version SET version_num = '9999'"))
+    with pytest.raises(LedgerOutdated, match="made by a newer Nightledger: the schema is at revision 9999"):
+        upgrade(ledger.owner)
+
+
 def test_two_upgrades_at_once_migrate_once(empty_database: str) -> None:
     engines = [open_engine(empty_database) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:

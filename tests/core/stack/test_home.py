@@ -3,10 +3,13 @@
 import json
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from include.stack.home import Home, free_port, open_home, open_secrets
+from include.stack import home as home_module
+from include.stack.errors import StackError
+from include.stack.home import FORMAT, Home, free_port, open_home, open_secrets, require_room
 
 
 @pytest.fixture
@@ -46,3 +49,28 @@ def test_another_port_is_found_when_the_preferred_one_is_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         taken = busy.getsockname()[1]
         assert free_port(taken) not in (0, taken)
+
+
+def test_a_folder_of_a_newer_version_is_left_alone(home: Home) -> None:
+    (home.folder / "format").write_text(f"{FORMAT + 1}\n")
+    with pytest.raises(StackError, match="made by a newer Nightledger"):
+        open_home({"NIGHTLEDGER_HOME": str(home.folder)})
+
+
+def test_a_folder_of_an_earlier_version_is_taken_over(home: Home) -> None:
+    (home.folder / "format").unlink()
+    open_home({"NIGHTLEDGER_HOME": str(home.folder)})
+    assert (home.folder / "format").read_text() == f"{FORMAT}\n"
+
+
+def test_where_nothing_can_be_written_the_way_out_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StackError, match=r"nothing can be written there: Not a directory\. Set NIGHTLEDGER_HOME"):
+        open_home({"NIGHTLEDGER_HOME": str(tmp_path / "file" / "state")})
+
+
+def test_a_full_disk_is_told_before_anything_is_started(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_room(home)
+    monkeypatch.setattr(home_module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=12_000_000))
+    with pytest.raises(StackError, match=r"12 MB are free there, 500 are needed\. Make room"):
+        require_room(home)

@@ -1,16 +1,22 @@
 """One night is run, and no other."""
 
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from include.errors import ConfigurationError, NightledgerError
+from include.nightly import night_of
 from include.stack import night
+from include.stack.environment import PREFIX, SANDBOX_CONNECTIONS
 from include.stack.home import Home
-from include.stack.night import last_interval, run_night
+from include.stack.night import choose_night, last_interval, run_night
 from include.stack.stack import Stack
 
 
@@ -65,7 +71,7 @@ class Scheduler:
             self._add("scheduled", "scheduled", self.due)
 
     def fail_run(self, dag_id: str, run_id: str, note: str) -> None:
-        self.found[run_id]["state"] = "failed"
+        self.found[run_id] |= {"state": "failed", "note": note}
 
     def delete_run(self, dag_id: str, run_id: str) -> None:
         assert self.paused
@@ -74,6 +80,9 @@ class Scheduler:
     def state(self, dag_id: str, run_id: str) -> str:
         assert not self.paused
         return self.outcome
+
+    def trigger_by_schedule(self) -> None:
+        self._add("scheduled", "scheduled", self.due)
 
     def tasks(self, dag_id: str, run_id: str) -> list[Mapping[str, Any]]:
         return [{"task_id": "check", "state": "failed"}, {"task_id": "extract", "state": "success"}]
@@ -89,31 +98,118 @@ def scheduler(monkeypatch: pytest.MonkeyPatch) -> Scheduler:
     return Scheduler()
 
 
-def stack_with(scheduler: Scheduler, folder: Path = Path("/nowhere")) -> Stack:
-    return Stack(Home(folder), {}, scheduler)  # type: ignore[arg-type]
+@pytest.fixture
+def stack(scheduler: Scheduler, tmp_path: Path) -> Stack:
+    return Stack(Home(tmp_path), {}, scheduler)  # type: ignore[arg-type]
 
 
-def test_the_schedule_does_not_run_beside_the_night_that_was_asked_for(scheduler: Scheduler) -> None:
-    assert run_night(stack_with(scheduler), date(2026, 11, 10), lambda line: None)
+NIGHT = night_of(date(2026, 11, 10))
+
+
+def silent(line: str) -> None:
+    pass
+
+
+def test_the_schedule_does_not_run_beside_the_night_that_was_asked_for(scheduler: Scheduler, stack: Stack) -> None:
+    assert run_night(stack, NIGHT, silent) == ("night__2026-11-10__1", True)
     assert list(scheduler.found) == ["night__2026-11-10__1"]
     assert scheduler.paused
+    assert not stack.home.night_file.exists()
 
 
-def test_a_schedule_that_is_on_stays_on(scheduler: Scheduler) -> None:
+def test_a_schedule_that_is_on_stays_on(scheduler: Scheduler, stack: Stack) -> None:
     scheduler.pause("", False)
-    run_night(stack_with(scheduler), date(2026, 11, 10), lambda line: None)
+    run_night(stack, NIGHT, silent)
     assert not scheduler.paused
     assert scheduler.found["scheduled"]["state"] == "queued"
 
 
-def test_the_same_night_again_is_a_run_of_its_own(scheduler: Scheduler) -> None:
+def test_the_same_night_again_is_a_run_of_its_own(scheduler: Scheduler, stack: Stack) -> None:
     for _ in range(2):
-        run_night(stack_with(scheduler), date(2026, 11, 10), lambda line: None)
+        run_night(stack, NIGHT, silent)
     dates = [run["logical_date"] for run in scheduler.found.values()]
     assert dates == ["2026-11-10T02:00:00Z", "2026-11-10T02:00:01Z"]
 
 
-def test_a_failure_names_the_task_its_log_and_the_error(scheduler: Scheduler, tmp_path: Path) -> None:
+@pytest.mark.parametrize("was_off", [True, False])
+def test_an_interrupted_night_is_ended_and_the_schedule_is_as_before(
+    scheduler: Scheduler, stack: Stack, monkeypatch: pytest.MonkeyPatch, was_off: bool
+) -> None:
+    def interrupted(dag_id: str, run_id: str) -> str:
+        raise KeyboardInterrupt
+
+    scheduler.paused = was_off
+    monkeypatch.setattr(scheduler, "state", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_night(stack, NIGHT, silent)
+    assert {run_id: run["state"] for run_id, run in scheduler.found.items()} == {"night__2026-11-10__1": "failed"}
+    assert scheduler.paused == was_off
+
+
+def killed_night(stack: Stack, scheduler: Scheduler, pid: int, created: float) -> None:
+    """What `kill -9` of a command that followed a night leaves behind."""
+    run_id = scheduler.trigger("", "night__2026-11-10__1", NIGHT.start, NIGHT.end, NIGHT.start, {})
+    note = {"run": run_id, "off": True, "before": [run_id], "pid": pid, "created": created}
+    stack.home.night_file.write_text(json.dumps(note))
+    scheduler.paused = False
+    scheduler.trigger_by_schedule()
+
+
+def test_what_a_killed_command_left_is_put_right_by_the_next(scheduler: Scheduler, stack: Stack) -> None:
+    killed_night(stack, scheduler, os.getppid(), created=1.0)  # the number belongs to another process now
+    assert night.put_right(stack) == "night__2026-11-10__1"
+    assert {run_id: run["state"] for run_id, run in scheduler.found.items()} == {"night__2026-11-10__1": "failed"}
+    assert scheduler.paused
+    assert night.put_right(stack) == ""
+
+
+def test_a_night_that_another_command_follows_is_left_alone(scheduler: Scheduler, stack: Stack) -> None:
+    parent = psutil.Process(os.getppid())
+    killed_night(stack, scheduler, parent.pid, parent.create_time())
+    assert night.followed(stack.home) == "night__2026-11-10__1"
+    assert night.put_right(stack) == ""
+    assert not scheduler.paused
+    assert len(scheduler.found) == 2
+
+
+@pytest.fixture
+def no_systems(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kept = {"NIGHTLEDGER_HOME": str(tmp_path)}
+    monkeypatch.setattr(night, "read_environment", lambda: kept)
+
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("2020-01-01", "lies before the first night"),
+        ("2026-11-21", "is not over yet"),
+        ("soon", "neither a date"),
+        ("2026-03-01", "has the nights .* and not 2026-03-01"),
+    ],
+)
+@pytest.mark.usefixtures("no_systems")
+def test_a_night_that_cannot_be_run_is_refused(text: str, words: str) -> None:
+    with pytest.raises(NightledgerError, match=words):
+        choose_night(text, None, NOW)
+
+
+@pytest.mark.usefixtures("no_systems")
+def test_a_folder_that_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"lacks accounts\.csv"):
+        choose_night("", tmp_path / "nowhere", NOW)
+
+
+def test_any_night_may_be_run_on_systems_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {f"{PREFIX}{name}": "{}" for name in SANDBOX_CONNECTIONS}
+    monkeypatch.setattr(night, "read_environment", lambda: own)
+    assert choose_night("2026-03-01", None, NOW) == night_of(date(2026, 3, 1))
+    assert choose_night("yesterday", None, NOW) == choose_night("", None, NOW) == night_of(date(2026, 11, 20))
+
+
+def test_a_failure_names_the_task_its_log_and_the_error(scheduler: Scheduler, stack: Stack, tmp_path: Path) -> None:
     scheduler.outcome = "failed"
     folder = tmp_path / "airflow/logs/dag_id=crm_lead_scoring/run_id=night__2026-11-10__1/task_id=check"
     folder.mkdir(parents=True)
@@ -123,7 +219,7 @@ def test_a_failure_names_the_task_its_log_and_the_error(scheduler: Scheduler, tm
         '{"level": "error", "event": "Task failed", "error_detail": [{"exc_value": "no e-mail column"}]}\n'
     )
     said: list[str] = []
-    assert not run_night(stack_with(scheduler, tmp_path), date(2026, 11, 10), said.append)
+    assert run_night(stack, NIGHT, said.append) == ("night__2026-11-10__1", False)
     assert any("check" in line and str(log) in line for line in said)
     assert any("no e-mail column" in line for line in said)
     assert not any("began" in line for line in said)

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from include.stack import postgres
+from include.stack.errors import StackError
 from include.stack.postgres import DATABASES, ROLES, Server, embedded_postgres, prepare
 
 PASSWORDS = {role: f"password of {role}" for role in ROLES}
@@ -77,6 +78,21 @@ def test_a_long_path_keeps_the_socket_private_elsewhere() -> None:
             assert Path(server.socket).stat().st_mode & 0o077 == 0
             connect(server, "postgres", "postgres", None).close()
         assert not postgres.is_running(server.folder)
+
+
+def test_a_path_with_a_space_keeps_the_socket_elsewhere() -> None:
+    with tempfile.TemporaryDirectory(prefix="nl a clone ") as folder:
+        Path(folder).chmod(0o711)
+        with embedded_postgres(Path(folder) / "data") as server:
+            assert " " not in server.socket
+            connect(server, "postgres", "postgres", None).close()
+
+
+def test_a_server_that_does_not_start_is_a_sentence_with_its_log(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "PG_VERSION").write_text("7")
+    with pytest.raises(StackError, match=r"postgres: did not start\. See .*log"):
+        postgres.start(tmp_path / "data")
 
 
 def test_stopping_what_does_not_run_is_no_error(tmp_path: Path) -> None:

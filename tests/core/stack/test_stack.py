@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +20,12 @@ from psycopg import sql
 
 from include.connections import EnvironmentConnections
 from include.ledger.database import open_engine
+from include.settings import ROOT
 from include.stack import environment, postgres, processes, stack
 from include.stack.api import AirflowApi
 from include.stack.environment import PREFIX, SANDBOX_CONNECTIONS, children_environment, read_environment
 from include.stack.errors import StackError
-from include.stack.home import Home, open_home, open_secrets
+from include.stack.home import Home, free_port, open_home, open_secrets
 from include.stack.postgres import ROLES, Server, embedded_postgres, prepare
 from tests.core.odd_server import odd_server
 from tests.core.stack.test_environment import ENDPOINTS
@@ -105,7 +109,7 @@ def test_up_again_gives_the_same_environment(up: Any, monkeypatch: pytest.Monkey
 
 def test_no_sandbox_is_started_when_every_system_is_the_users_own(home: Home) -> None:
     own = {f"{PREFIX}{name}": MINE for name in SANDBOX_CONNECTIONS}
-    assert stack._start_sandbox(home, own, None, "") is None
+    assert stack._start_sandbox(home, own, None, "", print) is None
     assert processes.recorded(home) == []
 
 
@@ -200,3 +204,77 @@ def test_the_login_to_airflow_follows_no_redirect() -> None:
         with redirects as server, pytest.raises(StackError, match="307"):
             AirflowApi(server.url, "admin", "password").call("GET", "/pools")
         assert elsewhere.seen == []
+
+
+def test_a_port_that_is_taken_is_told_and_the_new_one_kept(home: Home) -> None:
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        taken = busy.getsockname()[1]
+        port = stack._airflow_port(home, {"NIGHTLEDGER_AIRFLOW_PORT": str(taken)}, said.append)
+        assert port != taken
+        assert said == [f"  Port {taken} is in use by another program or clone; Airflow takes {port} and keeps it"]
+    assert stack._airflow_port(home, {}, said.append) == port
+    assert len(said) == 1
+
+
+def test_two_clones_that_start_at_once_take_two_ports(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port(0)
+    code = f"from include.stack.postgres import reserve_port as r; print(r({port}), flush=True); input()"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        assert stack._airflow_port(home, {"NIGHTLEDGER_AIRFLOW_PORT": str(port)}, print) != port
+        other.communicate("\n")
+    assert stack._airflow_port(home, {"NIGHTLEDGER_AIRFLOW_PORT": str(port)}, print) == port
+
+
+@pytest.mark.parametrize("port", ["http", "70000", "-1"])
+def test_a_port_that_is_none_is_refused(home: Home, port: str) -> None:
+    with pytest.raises(StackError, match="is no port"):
+        stack._airflow_port(home, {"NIGHTLEDGER_AIRFLOW_PORT": port}, print)
+
+
+def test_what_a_start_began_is_stopped_when_it_fails_and_what_ran_before_stays(home: Home) -> None:
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    before = processes.start(home, "before", sleep, os.environ)
+
+    def interrupted() -> None:
+        processes.start(home, "begun", sleep, os.environ)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), stack._all_or_nothing(home):
+        interrupted()
+    assert before.process() is not None
+    assert processes.recorded(home) == ["before"]
+    assert processes.stop(home, processes.recorded(home)) == ["before"]
+
+
+def test_a_failed_upgrade_says_why(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "ROOT", home.folder)  # where no `include` is
+    (home.folder / "include").mkdir()
+    (home.folder / "include" / "cli.py").write_text("raise SystemExit('LedgerOutdated: ledger: too old. Do this')")
+    monkeypatch.setattr(stack.processes, "find", lambda home, name: True)  # no migration of Airflow's
+    with pytest.raises(StackError, match=r"ledger-upgrade: ledger: too old. Do this.*log"):
+        stack._upgrade(home, {"PYTHONPATH": str(home.folder)}, print)
+
+
+def test_a_command_reaches_the_ledger_of_the_data_set_it_names_without_airflow(
+    home: Home, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith(("AIRFLOW", "NIGHTLEDGER_", "OPENAI_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(stack, "read_environment", lambda: {"NIGHTLEDGER_HOME": str(home.folder)})
+    with pytest.raises(StackError, match=r"nothing has run here yet.*nightledger night"):
+        stack.reach(None)
+    home.postgres.mkdir()
+    monkeypatch.setattr(stack.postgres, "start", lambda folder: server)
+    with pytest.raises(StackError, match="no night has run on it"):
+        stack.reach(tmp_path)
+    stack.sandbox_state(home, tmp_path).mkdir()
+    generated, own = stack.reach(None), stack.reach(tmp_path)
+    names = [json.loads(found["AIRFLOW_CONN_NIGHTLEDGER_DB"])["schema"] for found in (generated, own)]
+    assert names == ["nightledger", f"nightledger{stack._suffix(tmp_path)}"]
+    assert generated["NIGHTLEDGER_STAGING"] != own["NIGHTLEDGER_STAGING"]
+    assert "OPENAI_API_KEY" not in generated  # no sandbox runs
+    assert processes.recorded(home) == []

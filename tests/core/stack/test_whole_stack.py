@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ class Clone:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.first_run = ""
 
     def __call__(self, *arguments: str, expect: int = 0) -> str:
         command = [sys.executable, "-W", "ignore", "-m", "include.stack", *arguments]
@@ -91,11 +93,36 @@ def test_any_airflow_command_runs_in_the_environment_of_the_stack(clone: Clone) 
 
 def test_a_night_of_another_date_runs_alone_and_leaves_the_schedule_off(clone: Clone) -> None:
     day = f"{last_interval(None)[0] - timedelta(days=2):%Y-%m-%d}"
-    clone("night", "--date", day, "--mode", "shadow")
+    said = clone("night", "--date", day, "--mode", "shadow")
+    assert f"runs/night__{day}__1" in said.splitlines()[-1]
+    (clone.first_run,) = re.findall(r"run +(\S+), code", said)
+    assert f"{day:.4}{day[5:7]}{day[8:]}T0200" in clone.first_run
     runs = clone.airflow("dags", "list-runs", "crm_lead_scoring")
     assert [(run["run_id"], run["state"]) for run in runs] == [(f"night__{day}__1", "success")]
     details = clone.airflow("dags", "details", "crm_lead_scoring")
     assert details[0]["is_paused"] == "True"
+
+
+def test_a_night_that_is_ended_midway_leaves_no_run_and_the_schedule_off(clone: Clone) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "include.stack", "night", "--mode", "shadow"]
+    environment = {**os.environ, "NIGHTLEDGER_HOME": str(clone.home), "NIGHTLEDGER_PARALLELISM": "2"}
+    environment["NIGHTLEDGER_GIT_SHA"] = "test"
+    with subprocess.Popen(command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE) as night:
+        assert night.stdout is not None
+        while "extract" not in (line := night.stdout.readline()):
+            assert line, clone.logs()
+        night.terminate()
+        night.communicate(timeout=60)
+    assert night.returncode == 130
+    newest = clone.airflow("dags", "list-runs", "crm_lead_scoring")[0]
+    assert newest["run_id"].startswith("night__")
+    assert newest["state"] == "failed"
+    assert clone.airflow("dags", "details", "crm_lead_scoring")[0]["is_paused"] == "True"
+    assert not (clone.home / "night.json").exists()
+
+
+def test_a_command_finds_the_ledger_without_being_told(clone: Clone) -> None:
+    assert "ALL RIGHT" in clone("report", "crm_lead_scoring", "--run", clone.first_run)
 
 
 def test_a_killed_part_is_reported_and_started_again(clone: Clone) -> None:
