@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
@@ -52,6 +53,15 @@ def run_key(use_case: str, context: Context) -> RunKey:
 
 
 def run_options(use_case: str, context: Context) -> RunOptions:
-    """The trigger form's values, validated again."""
+    """The trigger form's values, validated again; raises ConfigurationError for one that the form does not have."""
     values: Any = context
+    _require_known(set(values["dag_run"].conf or ()), set(values["dag"].params))
     return RunOptions.from_params(dict(values["params"]), load(use_case).mode)
+
+
+def _require_known(given: Set[str], known: Set[str]) -> None:
+    """A misspelt name would be taken for nothing: the night would run in its usual mode, with all rows."""
+    for name in sorted(given - known):
+        close = get_close_matches(name, known, n=1)
+        action = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known))}"
+        raise ConfigurationError("is no parameter of this DAG", about=f"parameter {name!r}", action=action)

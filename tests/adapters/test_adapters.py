@@ -22,8 +22,9 @@ def _airflow_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 def context(**more: Any) -> Any:
     start = pendulum.datetime(2026, 11, 19, 2, tz="UTC")
-    run = SimpleNamespace(dag_id="crm_lead_scoring", run_id="manual__1", run_type="manual")
+    run = SimpleNamespace(dag_id="crm_lead_scoring", run_id="manual__1", run_type="manual", conf={})
     base = {"data_interval_start": start, "data_interval_end": start.add(days=1), "dag_run": run, "params": {}}
+    base["dag"] = SimpleNamespace(params={"mode": "auto", "re_infer": "none", "limit": None})
     return {**base, **more}
 
 
@@ -51,6 +52,19 @@ def test_the_forms_values_are_validated_again() -> None:
     assert (options.mode, options.re_infer, options.limit) == (Mode.AUTO, ReInfer.FAILED, 5)
     with pytest.raises(ConfigurationError, match="params"):
         run_options("crm_lead_scoring", context(params={"mode": "everything"}))
+
+
+def test_a_parameter_that_the_form_does_not_have_is_refused_with_the_closest_name() -> None:
+    from nightledger.context import run_options
+
+    given = context()
+    for conf, said in (({"mdoe": "auto"}, "Did you mean 'mode'"), ({"xyz": 1}, "Known: limit, mode, re_infer")):
+        given["dag_run"].conf = conf
+        with pytest.raises(ConfigurationError, match=said):
+            run_options("crm_lead_scoring", given)
+    for conf in ({"limit": 5}, {}, None):
+        given["dag_run"].conf = conf
+        run_options("crm_lead_scoring", given)
 
 
 def test_what_no_retry_can_help_fails_for_good_and_the_rest_is_retried() -> None:

@@ -34,14 +34,16 @@ def _airflow_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 def manual_run(asked: str = "2026-11-22T01:59", **more: Any) -> SimpleNamespace:
     run_after = pendulum.parse(asked, tz="UTC")
     return SimpleNamespace(
-        **{"dag_id": CASE, "run_id": "manual__1", "run_type": "manual", "run_after": run_after} | more
+        **{"dag_id": CASE, "run_id": "manual__1", "run_type": "manual", "run_after": run_after, "conf": None} | more
     )
 
 
 def context(**more: Any) -> Any:
     start = pendulum.datetime(2026, 11, 19, 2, tz="UTC")
     run = manual_run(run_id="scheduled__1", run_type="scheduled")
-    return {"data_interval_start": start, "data_interval_end": start.add(days=1), "dag_run": run, "params": {}} | more
+    dag = SimpleNamespace(params={}, start_date=None)
+    times = {"data_interval_start": start, "data_interval_end": start.add(days=1)}
+    return {**times, "dag_run": run, "dag": dag, "params": {}} | more
 
 
 @pytest.mark.parametrize("error", [e for e in ERRORS if e.verdict == "give up"])
