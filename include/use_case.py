@@ -33,7 +33,7 @@ class Baseline:
 class FailurePlan:
     """What happens to a row when the model is unavailable, answers wrongly, or refuses.
 
-    `deferred` leaves the row to the next night, which asks again.
+    `deferred` leaves the row open: the night, run again, asks it.
     """
 
     unavailable: Literal["fallback", "dead_letter", "deferred"]

@@ -31,7 +31,7 @@ PATIENCE = 900.0
 
 
 class LimitReached(Exception):
-    """The limits leave no room for longer than anybody waits; the rest is for the next night."""
+    """The limits leave no room for longer than anybody waits; the rest is deferred."""
 
 
 @dataclass(slots=True)

@@ -356,7 +356,7 @@ ANSWER_EXPECTATIONS = (
         "ExpectColumnValuesToBeInSet",
         ("ending",),
         "warning",
-        "The lead has an answer or waits for the next night, and is no dead letter; at least 95 % must",
+        "The lead has an answer or is deferred, and is no dead letter; at least 95 % must",
         {"column": "ending", "value_set": ["answered", "fallback", "deferred"]},
         at_least=0.95,
         unit="leads",
