@@ -211,7 +211,7 @@ def first_asked(night: Night, good: Manifest) -> datetime | None:
 
 
 def _conclude(night: Night, unanswered: Sequence[Found], why_deferred: str) -> tuple[int, int]:
-    """Outcomes of rows without an answer: a dead letter like the one of their key, or deferred: the night, run again, asks it."""
+    """Outcomes of rows without an answer: a dead letter like that of their key, or deferred, to be asked again."""
     letters = [letter_of(one.item, *one.dead, 0) for one in unanswered if one.dead is not None]
     later = [one.item for one in unanswered if one.dead is None]
     with transaction(night.ledger) as connection:

@@ -343,7 +343,7 @@ def test_a_running_night_says_how_far_it_is_and_asks_again_by_itself(site: Site,
     expect(engineer.get_by_role("status")).to_contain_text(told)
     site.keep(engineer, "running-light")
     note_progress(ledger, run_id, "enrich", {**facts, "done": 200})
-    expect(engineer.get_by_role("status")).to_contain_text("200 of 220 rows")  # without being asked to
+    expect(engineer.get_by_role("status")).to_contain_text("200 of 220 rows", timeout=20_000)  # without being asked to
     site.query(f"UPDATE nightledger.run SET status = 'abandoned' WHERE run_id = '{run_id}' RETURNING 1")
 
 

@@ -13,3 +13,11 @@ document.addEventListener("change", (event) => {
   if (!name) return;
   for (const box of event.target.form.querySelectorAll(`input[name="${name}"]:not(:disabled)`)) box.checked = event.target.checked;
 });
+
+// A page about what goes on asks again by itself, but never while somebody fills in a form on it or it is out of sight.
+const seconds = Number(document.body.dataset.again);
+if (seconds) {
+  setInterval(() => {
+    if (!document.hidden && !document.activeElement.matches("input, select, textarea")) location.reload();
+  }, seconds * 1000);
+}
