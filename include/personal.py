@@ -56,6 +56,21 @@ def tokenise_all(value: Any, secret: str, about: str = "") -> Any:
     return value
 
 
+def says_all(words: str, value: Any) -> bool:
+    """Whether each text and key of a JSON-like value stands in the words as it is, and none by a secret's name."""
+    lowered = words.lower()
+    return not any(name in lowered for name in _SECRET_NAMES) and all(text in words for text in _texts(value))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value:
+            yield from _texts(item)
+        yield from _texts(list(value.values()) if isinstance(value, Mapping) else None)
+
+
 @lru_cache(maxsize=1024)
 def _known_key(key: Any, secret: str) -> Any:
     return tokenise(key, secret) if isinstance(key, str) else key

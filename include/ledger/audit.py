@@ -17,7 +17,7 @@ from include.ledger import tables
 from include.ledger.database import Statement, as_text, copy_rows, insertion, send, transaction
 from include.models import Interval, Origin, Record, ReInfer
 from include.night import Run
-from include.personal import tokenise_all
+from include.personal import says_all, tokenise_all
 
 CostBasis = Literal["reported", "estimated", "bounded", "none"]
 _MANY = 200  # rows from which on COPY is the cheaper way in
@@ -166,7 +166,7 @@ def record_results(run: Run, results: Sequence[Result]) -> Statement:
     rows = (
         (
             *(r.inference_id, batch, run_id, r.outcome, tokenise_all(r.detail, secret), r.http_status),
-            *(r.model_answered, r.provider_request_id, tokenise_all(r.raw_text, secret), _kept(run, r.parsed)),
+            *(r.model_answered, r.provider_request_id, *_said(run, r)),
             *(getattr(r, name) for name in _RESULT[10:]),
         )
         for r in results
@@ -205,6 +205,17 @@ SELECT DISTINCT ON (wanted.key) wanted.key, a.output, a.origin, a.inference_id, 
  ORDER BY wanted.key, a.origin = 'model' DESC,
           max(a.recorded_at) OVER (PARTITION BY wanted.key, a.origin, a.run_id) DESC, a.recorded_at"""
 )
+
+
+def _said(run: Run, result: Result) -> tuple[str | None, Record | None]:
+    """A model's words and its answer as they are kept.
+
+    An answer whose texts all stand in words that hold nothing to hide is not looked through once more.
+    """
+    words = tokenise_all(result.raw_text, run.settings.token_secret)
+    if words and words == result.raw_text and says_all(words, result.parsed):
+        return words, result.parsed
+    return words, _kept(run, result.parsed)
 
 
 def _kept(run: Run, answer: Record | None) -> Record | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from decimal import Decimal
 from uuid import uuid4
@@ -200,6 +201,31 @@ def test_answers_are_kept_with_tokens_but_for_the_fields_that_are_there_to_hold_
     assert tuple(found) == ([{"content": hidden}], hidden, hidden, kept)
     answers = find_answers(night.ledger, night, ["key", "ruled"])
     assert [answers[key].output for key in ("key", "ruled")] == [kept, kept]
+
+
+@pytest.mark.parametrize(
+    ("raw", "hidden"),
+    [
+        ('{"a": "call ada@leak.example"}', True),
+        ('{"a": "call ada\\u0040leak.example"}', True),
+        ('{"a": {"ada\\u0040leak.example": 1}}', True),
+        ('{"password": "correct horse"}', True),
+        ('{"local": "ada", "host": "leak.example"}', True),
+        ('thoughts\n{"a": "ask Ada, number 7"}', False),
+    ],
+)
+def test_an_answer_is_looked_through_wherever_its_words_may_not_say_it_as_it_is(
+    make_night: MakeNight, raw: str, hidden: bool
+) -> None:
+    night, uid = make_night(), uuid4()
+    parsed = json.loads(raw[raw.index("{") :])
+    if "local" in parsed:
+        parsed["whole"] = f"{parsed['local']}@{parsed['host']}"
+    given = (uid, "ok", None, 200, "m", "r", raw, parsed, 1, 2, 0, Decimal(0), "2026-01-01", 3, 4)
+    with transaction(night.ledger) as connection:
+        send(connection, [record_results(night, [Result(*given)])])
+        found = connection.scalar(text("SELECT said(parsed, raw_text) FROM inference_result"))
+    assert (found != parsed, "token:" in str(found)) == (hidden, hidden)
 
 
 AWKWARD = "50 % of %s, :name, $1, 'quoted' \"twice\", \\, \\\\u0000, \\u0000, ü, 日本, \n\t, '; SELECT 1"
