@@ -323,5 +323,8 @@ SELECT p.run_id, p.started_at, p.status, p.counts,
  ORDER BY p.started_at DESC LIMIT 1"""
 
 _TIERS = """
-SELECT DISTINCT ON (row_id) row_key, coalesce(output ->> 'tier', '(none)')
-  FROM nightledger.decision WHERE run_id = :run ORDER BY row_id, recorded_at DESC"""
+SELECT DISTINCT ON (d.row_id) d.row_key,
+       coalesce(d.output ->> 'tier', nightledger.said(r.parsed, r.raw_text) ->> 'tier', '(none)')
+  FROM nightledger.decision d
+  LEFT JOIN nightledger.inference_result r ON r.inference_id = d.inference_id AND r.outcome = 'ok'
+ WHERE d.run_id = :run ORDER BY d.row_id, d.recorded_at DESC"""

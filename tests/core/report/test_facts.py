@@ -207,8 +207,8 @@ def test_a_trial_is_no_run_before_and_no_night_of_the_month(make_night: MakeNigh
 
 def test_tiers_are_held_against_the_truth(night: Night) -> None:
     rows = rows_of(8)
-    decide(night, rows[:5], tier="cold")
-    decide(night, rows[5:], tier="hot")
+    decide(night, rows[:5], inferences=ask(night, rows[:5], tier="cold"), tier="cold")
+    decide(night, rows[5:], inferences=ask(night, rows[5:], tier="hot"), tier="hot")
     truth = {key_of(row): "Won" if at in (0, 5, 6) else "Lost" for at, row in enumerate(rows[:7])}
     agreement = collect(night.ledger, night.run_id, truth).agreement
     assert agreement is not None
