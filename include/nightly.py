@@ -48,3 +48,23 @@ def read_night(text: str, now: datetime, first: date = FIRST_NIGHT) -> Interval:
     if day < first:
         raise ConfigurationError(f"lies before the first night, {first}", about=about, action=action)
     return night_of(day)
+
+
+def read_span(first: str, last: str, now: datetime, most: int) -> tuple[Interval | None, dict[str, str]]:
+    """The nights from one date to another, both included and at most so many; else what is wrong, by field."""
+    found, wrong = dict[str, Interval](), dict[str, str]()
+    for name, day in (("first", first), ("last", last)):
+        try:
+            if not day.strip():
+                raise ConfigurationError("is missing: give it as YYYY-MM-DD", about="date")
+            found[name] = read_night(day, now)
+        except ConfigurationError as error:
+            wrong[name] = f"The {error.about} {error.problem}."
+    if wrong:
+        return None, wrong
+    span = (found["first"].start, found["last"].end)
+    if span[0] >= span[1]:
+        return None, {"last": f"The last night, {last}, lies before the first, {first}."}
+    if span[1] - span[0] > timedelta(days=most):
+        return None, {"last": f"At most {most} nights at once; plan the rest afterwards."}
+    return Interval(*span), {}

@@ -98,6 +98,25 @@ def end_plan(engine: Engine, plan_id: UUID, sums: Record) -> None:
     _set(engine, plan_id, status="done", sums=sums)
 
 
+def note_start(engine: Engine, plan: Plan, backfill_id: int, name: str) -> None:
+    """Keep which backfill of Airflow's a plan was started as."""
+    started = {"backfill_id": backfill_id, "name": name}
+    _set(engine, plan.plan_id, sums={**plan.sums, "started": started})
+
+
+def find_started(engine: Engine, use_case: str, backfill_id: int, name: str) -> Plan | None:
+    """The plan that a backfill was started from; None for one that was not started from a plan.
+
+    The name has to be the same, since Airflow counts its backfills anew in a new database.
+    """
+    started = _COLUMNS.sums["started"]
+    same = (started["backfill_id"].as_integer() == backfill_id) & (started["name"].as_string() == name)
+    query = select(tables.backfill_plan).where(_COLUMNS.use_case == use_case, same)
+    with transaction(engine) as connection:
+        row = connection.execute(query.order_by(_COLUMNS.recorded_at.desc()).limit(1)).mappings().first()
+    return _as_plan(dict(row)) if row else None
+
+
 def fail_plan(engine: Engine, plan_id: UUID, detail: str) -> None:
     """Conclude a plan that could not be worked out, saying why."""
     _set(engine, plan_id, status="failed", detail=detail)

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -216,30 +216,99 @@ def test_a_row_is_replayed_and_its_history_says_so(site: Site, engineer: Page) -
     expect(engineer.get_by_text("airflow/page__editor__").first).to_be_visible()
 
 
-def test_a_backfill_of_two_nights_is_planned_started_and_seen_to_its_end(site: Site, engineer: Page) -> None:
+def test_what_cannot_be_planned_is_said_beside_its_field_and_the_form_stays(site: Site, engineer: Page) -> None:
     newest = last_interval(None)[0].date()
-    first, last = newest.fromordinal(newest.toordinal() - 2), newest.fromordinal(newest.toordinal() - 1)
-    engineer.goto(f"{site.base}/nightledger/backfill")
-    engineer.fill("input[name=first]", str(first))
-    engineer.fill("input[name=last]", str(last))
-    engineer.select_option("select[name=mode]", "auto")
-    engineer.get_by_role("button", name="Work out the plan").click()
+    plan_nights(site, engineer, newest + timedelta(days=1), newest + timedelta(days=1), re_infer="failed")
+    expect(engineer.get_by_role("alert")).to_contain_text("Nothing was planned")
+    expect(engineer.locator("#wrong-first")).to_contain_text("is not over yet")
+    assert engineer.input_value("select[name=re_infer]") == "failed"
+    assert engineer.input_value("input[name=last]") == str(newest + timedelta(days=1))
+    site.keep(engineer, "backfill-refused-light")
+    plan_nights(site, engineer, newest, newest - timedelta(days=2))
+    expect(engineer.locator("#wrong-last")).to_contain_text("before the first")
+    assert site.query("SELECT count(*) FROM nightledger.backfill_plan") == [(0,)]
+
+
+def plan_nights(site: Site, page: Page, first: date, last: date, **chosen: str) -> None:
+    """Fill the form as a person does, but past what the browser itself would refuse, and send it."""
+    page.goto(f"{site.base}/nightledger/backfill")
+    page.locator("form[action$=plans]").evaluate("form => { form.noValidate = true }")
+    page.fill("input[name=first]", str(first))
+    page.fill("input[name=last]", str(last))
+    for name, value in {"mode": "auto", **chosen}.items():
+        page.select_option(f"select[name={name}]", value)
+    page.get_by_role("button", name="Work out the plan").click()
+
+
+def start_backfill(page: Page, name: str, budget: str | None = None, behaviour: str | None = None) -> None:
+    page.fill("input[name=name]", name)
+    if budget:
+        page.fill("input[name=budget_usd]", budget)
+    if behaviour:
+        page.check(f"input[name=behaviour][value={behaviour}]")
+    page.get_by_role("button", name="Start the backfill").click()
+
+
+def test_a_backfill_is_planned_steered_and_leaves_out_the_night_that_ran(site: Site, engineer: Page) -> None:
+    newest = last_interval(None)[0].date()
+    plan_nights(site, engineer, newest - timedelta(days=2), newest)
     expect(engineer.get_by_text("Expected cost")).to_be_visible(timeout=LONG)
+    expect(engineer.get_by_text("as the last 1 full night took")).to_be_visible()
+    expect(engineer.get_by_text("only nights that have not run: 2 of 3")).to_be_visible()
+    expect(engineer.get_by_text("all, also those that succeeded: 3 of 3")).to_be_visible()
     site.keep(engineer, "plan-light")
-    assert len(engineer.locator("section[aria-labelledby=nights] tbody tr").all()) == 2
-    engineer.fill("input[name=name]", "two_nights")
+    assert len(engineer.locator("section[aria-labelledby=nights] tbody tr").all()) == 3
+
     engineer.fill("input[name=max_active_runs]", "2")
-    engineer.get_by_role("button", name="Start the backfill").click()
+    start_backfill(engineer, "two_nights", budget="0.000001")
+    expect(engineer.locator("#wrong-budget_usd")).to_contain_text("Expected are $")
+    assert engineer.input_value("input[name=max_active_runs]") == "2"
+    site.keep(engineer, "plan-refused-light")
+    assert site.api.call("GET", f"/backfills?dag_id={DAG}")["backfills"] == []
+    start_backfill(engineer, "two_nights", budget="1")
+
     expect(engineer.get_by_role("heading", level=1)).to_contain_text("of crm_lead_scoring")
-    expect(engineer.get_by_role("heading", name="Nights")).to_be_visible()
     engineer.get_by_role("button", name="Pause").click()
     expect(engineer.get_by_role("status")).to_contain_text("Paused")
     engineer.get_by_role("button", name="Go on").click()
-    wait_until(lambda: engineer.locator("tbody").get_by_text("succeeded").count() == 2, engineer)
+    expect(engineer.get_by_role("status")).to_contain_text("Going on")
+    site.keep(engineer, "backfill-running-light")
+    wait_until(lambda: engineer.locator("tbody").get_by_text("success", exact=True).count() == 2, engineer)
+    expect(engineer.get_by_text("2 of 2")).to_be_visible()
+    expect(engineer.get_by_text("skipped: already ran")).to_have_count(1)
+    expect(engineer.get_by_text("of a budget of $1.00")).to_be_visible()
+    expect(engineer.get_by_role("link", name="the plan")).to_be_visible()
     site.keep(engineer, "backfill-light")
     done = "SELECT count(*) FROM nightledger.run WHERE options ->> 'backfill' = 'two_nights' AND status = 'succeeded'"
     assert site.query(done) == [(2,)]
     assert site.query("SELECT count(*) FROM nightledger.budget WHERE scope LIKE 'backfill/%/two_nights'") == [(1,)]
+
+
+def test_asking_again_means_nights_that_ran_and_a_cancelled_backfill_starts_no_further_one(
+    site: Site, engineer: Page
+) -> None:
+    wait_until(lambda: not open_backfills(site), engineer)
+    newest = last_interval(None)[0].date()
+    plan_nights(site, engineer, newest - timedelta(days=1), newest, re_infer="all")
+    expect(engineer.get_by_text("Expected cost")).to_be_visible(timeout=LONG)
+    expect(engineer.locator("input[name=behaviour][value=completed]")).to_be_checked()
+    expect(engineer.get_by_text("none of 2, nothing would happen").first).to_be_visible()
+    start_backfill(engineer, "again", behaviour="none")
+    expect(engineer.locator("#wrong-behaviour")).to_contain_text("No night would run: each has a run already")
+    start_backfill(engineer, "again", behaviour="completed")
+    expect(engineer.get_by_role("heading", level=1)).to_contain_text("of crm_lead_scoring")
+    wait_until(lambda: engineer.locator("tbody").get_by_text("running", exact=True).count() > 0, engineer)
+    engineer.get_by_role("button", name="Cancel").click()
+    expect(engineer.get_by_role("status")).to_contain_text("Cancelled")
+    wait_until(lambda: engineer.get_by_text("2 of 2").count() == 1, engineer)
+    assert engineer.locator("tbody").get_by_text("did not begin").count() == 1
+    site.keep(engineer, "backfill-cancelled-light")
+    assert site.query("SELECT count(*) FROM nightledger.run WHERE options ->> 'backfill' = 'again'") == [(1,)]
+
+
+def open_backfills(site: Site) -> list[Any]:
+    found = site.api.call("GET", f"/backfills?dag_id={DAG}")["backfills"]
+    return [one for one in found if not one["completed_at"]]
 
 
 def wait_until(seen: Callable[[], bool], page: Page) -> None:

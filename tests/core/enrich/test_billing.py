@@ -128,7 +128,7 @@ def test_an_endpoint_that_lies_spends_no_more_than_was_set_aside_and_spoils_no_p
     assert enriched.rows == LEADS
     cost, most, basis = rows(
         ledger,
-        "SELECT sum(cost), sum(cost_reserved), array_agg(DISTINCT cost_basis) "
+        "SELECT sum(cost), sum(cost_reserved), array_agg(DISTINCT cost_basis) FILTER (WHERE outcome = 'ok') "
         "FROM inference JOIN inference_result USING (inference_id)",
     )[0]
     assert Decimal(0) < cost <= most < CASE.cost_ceiling_usd

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -17,6 +17,8 @@ from include.ledger.dead_letters import Selection
 from include.ledger.dead_letters import dismiss as dismiss_letters
 from include.ledger.quarantine import Counts, Filter, QuarantinedRow, count_by, list_rows, show
 from include.models import Record, RunOptions
+from include.nightly import read_span
+from include.pages.backfill import MOST_NIGHTS
 from include.pages.dead_letters import STATUSES, Letter, list_letters
 from include.pages.nights import DAYS, Calendar, find_nights
 from include.pages.quality import QualityPage, show_quality
@@ -25,6 +27,7 @@ from include.pages.run import RunPage, show_run
 from include.pages.systems import SystemsPage, show_systems
 from include.use_case import load
 from nightledger.ui.access import Actor, Reader, require_change
+from nightledger.ui.backfills import check_start, start_backfill
 from nightledger.ui.operations import start_operation
 from nightledger.ui.routes.asking import (
     LARGEST,
@@ -40,7 +43,7 @@ from nightledger.ui.routes.asking import (
     settings,
     use_cases_of,
 )
-from nightledger.ui.routes.backfill import create_backfill, request_plan, span_of
+from nightledger.ui.routes.backfill import request_plan
 from nightledger.ui.routes.nights import Days
 from nightledger.ui.routes.quarantine import ACTIONS, Chosen, settle
 from nightledger.ui.routes.runs import require_run
@@ -112,6 +115,7 @@ class BackfillStart(_Body):
     budget_usd: Decimal = Field(gt=0, le=1_000_000, decimal_places=6)
     behaviour: Literal["none", "failed", "completed"] = "none"
     max_active_runs: int = Field(1, ge=1, le=16)
+    anyway: bool = Field(False, description="Start although the budget is below what the plan expects.")
 
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -218,7 +222,9 @@ def api_plan(request: Request, user: GetUserDep, viewer: Actor, ledger: Ledger, 
     require_change(request, user, viewer, wanted.use_case)
     options = wanted.model_dump(include={"mode", "engine", "re_infer", "re_extract"})
     RunOptions.from_params(options, load(wanted.use_case).mode)
-    span = span_of(wanted.first, wanted.last)
+    span, wrong = read_span(wanted.first.isoformat(), wanted.last.isoformat(), datetime.now(UTC), MOST_NIGHTS)
+    if span is None:
+        raise HTTPException(400, " ".join(wrong.values()))
     return PlanAsked(plan_id=request_plan(request, viewer, ledger, wanted.use_case, span, options))
 
 
@@ -237,11 +243,15 @@ def api_start(
     """Create the backfill of a plan through Airflow's API, as the user."""
     found = find_plan(ledger, plan_id)
     require_change(request, user, viewer, found.use_case)
-    if found.status != "done":
-        raise HTTPException(409, "The plan is not worked out yet. Wait for it, or plan again.")
-    name, budget = wanted.name, wanted.budget_usd
-    made = create_backfill(request, viewer, found, name, budget, wanted.behaviour, wanted.max_active_runs)
-    return BackfillMade(backfill_id=made["id"])
+    given = {"name": wanted.name, "budget_usd": str(wanted.budget_usd), "behaviour": wanted.behaviour}
+    given["max_active_runs"] = str(wanted.max_active_runs)
+    wrong = check_start(request, viewer, found, given, anyway=wanted.anyway)
+    if wrong:
+        raise HTTPException(400, " ".join(wrong.values()))
+    name, budget, most = wanted.name, wanted.budget_usd, wanted.max_active_runs
+    return BackfillMade(
+        backfill_id=start_backfill(request, viewer, ledger, found, name, budget, wanted.behaviour, most)
+    )
 
 
 @router.get("/systems")
