@@ -7,7 +7,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help night up down test lint bench faults cluster clean
+.PHONY: help night up down test lint bench faults cluster newcomer clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -39,6 +39,9 @@ cluster: .venv/.cluster ## a night on two Celery workers, one of them killed; as
 	@command -v redis-server >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server; }
 	$(BIN)/python -m pytest -q -s -rs tests/cluster
 
+newcomer: .venv/.dev ## the README word by word as a new user with an empty home and the system's Python
+	$(BIN)/python -m pytest -q -s -rs tests/newcomer
+
 clean: ## stop everything and remove what was made here
 	@if [ -x $(BIN)/python ] && [ -d .nightledger ]; then $(BIN)/python -m include.stack down || true; fi
 	rm -rf .nightledger .venv .mypy_cache .ruff_cache .pytest_cache
@@ -46,6 +49,7 @@ clean: ## stop everything and remove what was made here
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Nightledger needs Python 3.11 or newer; say which: make PYTHON=/path/to/python3.11"; exit 1; }
+	@[ -w . ] || { echo "$(CURDIR) cannot be written, and Nightledger installs into .venv there; clone it to where you may write"; exit 1; }
 	$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==0.13.8 || echo "uv is not available; pip does it, slower"
 
