@@ -16,17 +16,16 @@ function takeTheme() {
 // Moments are in UTC; beside them stands the time in the zone chosen in Airflow, which is the browser's until one is.
 function chosenZone() {
   try {
-    const chosen = JSON.parse(kept("timezone")) || (inside && Intl.DateTimeFormat().resolvedOptions().timeZone) || "UTC";
-    return Intl.DateTimeFormat("sv-SE", { timeZone: chosen, dateStyle: "short", timeStyle: "short" });
+    const zone = JSON.parse(kept("timezone")) || (inside ? Intl.DateTimeFormat().resolvedOptions().timeZone : "UTC");
+    return { zone, clock: Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "short" }) };
   } catch {
-    return Intl.DateTimeFormat("sv-SE", { timeZone: "UTC" }); // what is kept is not a zone
+    return { zone: "UTC" }; // what is kept is not a zone
   }
 }
 
 function addZone() {
   for (const old of document.querySelectorAll(".zone")) old.remove();
-  const clock = chosenZone();
-  const zone = clock.resolvedOptions().timeZone;
+  const { zone, clock } = chosenZone();
   if (["UTC", "Etc/UTC"].includes(zone)) return;
   for (const place of document.querySelectorAll(".utc, time:not(.utc time)")) {
     const times = place.matches("time") ? [place] : [...place.querySelectorAll("time")];
