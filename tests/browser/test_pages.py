@@ -79,6 +79,7 @@ class Site:
         door.wait_for_url("**/nightledger/nights")
         page = context.new_page()  # Airflow's login page may still be about to lead somewhere
         page.on("console", lambda said: self._note(page, said.type, said.text))
+        page.on("pageerror", lambda error: self._fail(page, error))
         page.goto(f"{self.base}/nightledger/nights")
         return page
 
@@ -86,6 +87,10 @@ class Site:
         refused = "Failed to load resource" in words and "(" in words  # a status that a test asked for
         if "/nightledger/" in page.url and kind == "error" and not refused:
             self.complaints.append(f"{page.url}: {words}")
+
+    def _fail(self, page: Page, error: Any) -> None:
+        if "/nightledger/static/" in (error.stack or ""):  # Airflow's own script is not ours to judge
+            self.complaints.append(f"{page.url}: {error.message}")
 
     def keep(self, page: Page, name: str) -> None:
         """A screenshot of the whole page; no page is wider than its window."""
