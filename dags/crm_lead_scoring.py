@@ -17,6 +17,7 @@ from pendulum import datetime
 from include.use_cases.crm_lead_scoring.spec import SPEC
 from nightledger.nightly import NIGHTLY, defaults, form
 from nightledger.operators.enrich import EnrichOperator
+from nightledger.steps import doc_of
 from nightledger.tasks import check, close, extract, gate, plan, write
 
 
@@ -36,7 +37,11 @@ def crm_lead_scoring():
     good = check(SPEC, raw)
     shards = plan(SPEC, good)
     each = EnrichOperator.partial(
-        task_id="enrich", use_case=SPEC.name, pool="model", map_index_template="{{ task.shard }}"
+        task_id="enrich",
+        use_case=SPEC.name,
+        pool="model",
+        map_index_template="{{ task.shard }}",
+        doc_md=doc_of("enrich"),
     )
     enriched = each.expand(rows=shards)
     written = write(SPEC, gate(SPEC, good, enriched.output))

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import Param, task
 
 from nightledger.context import airflow_errors
+from nightledger.steps import doc_of
 
 _SAID = ("use_case", "interval", "verdict", "rows", "quarantined", "failed", "report", "data", "failures", "cleanup")
 
@@ -31,7 +32,7 @@ def form() -> dict[str, Param]:
     }
 
 
-@task(task_id="assess", retries=1)
+@task(task_id="assess", retries=1, doc_md=doc_of("assess"))
 def assess(**context: Any) -> dict[str, Any]:
     """Report on the rows; returns counts and where the reports are, never a row. Succeeds whatever it finds."""
     from include.assess import assess as run_assessment

@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import Param, task
 
 from nightledger.context import airflow_errors
+from nightledger.steps import doc_of
 
 
 def form() -> dict[str, Param]:
@@ -23,7 +24,7 @@ def form() -> dict[str, Param]:
     }
 
 
-@task(task_id="work_out", retries=1)
+@task(task_id="work_out", retries=1, doc_md=doc_of("work_out"))
 def work_out(**context: Any) -> dict[str, Any]:
     """Estimate every night of the plan; returns the total."""
     from uuid import UUID

@@ -8,6 +8,8 @@ from airflow.sdk import Param, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from nightledger.context import airflow_errors
+from nightledger.nightly import ANY
+from nightledger.steps import doc_of
 
 _COUNTS = ("use_case", "interval", "run_id", "status", "rows", "died_again", "left_open", "counts")
 
@@ -19,16 +21,16 @@ def form() -> dict[str, Param]:
 
     text = ["null", "string"]
     return {
-        "use_case": Param(None, type=text, enum=[None, *names()], title="Use case"),
-        "cause": Param(None, type=text, enum=[None, *CAUSES], title="Cause"),
+        "use_case": Param(None, type=text, enum=[None, *names()], title="Use case", values_display=ANY),
+        "cause": Param(None, type=text, enum=[None, *CAUSES], title="Cause", values_display={**ANY, **CAUSES}),
         "system": Param(None, type=text, title="System", description="Of the registry, e.g. `model` or `crm`."),
-        "stage": Param(None, type=text, enum=[None, "enrich", "write"], title="Stage"),
+        "stage": Param(None, type=text, enum=[None, "enrich", "write"], title="Stage", values_display=ANY),
         "start": Param(None, type=text, format="date-time", title="Nights from", description="Start of the interval."),
         "end": Param(None, type=text, format="date-time", title="Nights before"),
     }
 
 
-@task(task_id="replay", retries=1)
+@task(task_id="replay", retries=1, doc_md=doc_of("replay_dead_letters"))
 def replay(**context: Any) -> list[dict[str, Any]]:
     """Replay the selected letters; returns counts by night, never a row. Fails if a night could not run."""
     from include.commands.dead_letters import select

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 NIGHTLY = CronDataIntervalTimetable("0 2 * * *", timezone="UTC")
 """02:00 UTC with a data interval of the 24 hours before; a bare cron string would give an empty one."""
 
+ANY = {"null": "any"}
+"""`values_display` of a choice that may be left open: Airflow's form would show the word `null`."""
+
 
 def defaults(case: UseCase) -> dict[str, Any]:
     """Arguments for every task of a use case's DAG."""
@@ -74,7 +77,12 @@ def form(case: UseCase) -> dict[str, Param]:
             enum=[None, "live", "batch"],
             section="Model",
             title="Engine",
-            description="batch: through the provider's batch API, half the price, up to 24 hours. Empty: the spec's.",
+            values_display={
+                "null": "as declared in the spec",
+                "live": "live, call by call",
+                "batch": "batch, half the price, up to 24 hours",
+            },
+            description="Batch: through the provider's batch API.",
         ),
         "backfill": Param(
             None,

@@ -8,6 +8,8 @@ from airflow.sdk import Param, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from nightledger.context import airflow_errors
+from nightledger.nightly import ANY
+from nightledger.steps import doc_of
 
 _COUNTS = ("use_case", "interval", "run_id", "status", "rows", "passed", "again", "left_open", "counts")
 
@@ -19,7 +21,7 @@ def form() -> dict[str, Param]:
     text = ["null", "string"]
     about = "Ids of expectations, none critical; the rows go on although they fail them. Needs a reason and a filter."
     return {
-        "use_case": Param(None, type=text, enum=[None, *names()], title="Use case"),
+        "use_case": Param(None, type=text, enum=[None, *names()], title="Use case", values_display=ANY),
         "expectation": Param(None, type=text, title="Expectation", description="Its id, e.g. `email_format`."),
         "owner": Param(None, type=text, title="Owner of the source", description="By the registry."),
         "row_key": Param(None, type=text, title="Row key", description="The record's id at its source."),
@@ -39,7 +41,7 @@ def form() -> dict[str, Param]:
     }
 
 
-@task(task_id="replay", retries=1)
+@task(task_id="replay", retries=1, doc_md=doc_of("replay_quarantined"))
 def replay(**context: Any) -> list[dict[str, Any]]:
     """Replay the selected rows; returns counts by night, never a row. Fails if a night could not run."""
     from include.commands.quarantine import read_selection

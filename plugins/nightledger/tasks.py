@@ -13,6 +13,7 @@ from airflow.sdk import Asset, TriggerRule, task
 
 from nightledger.context import airflow_errors, run_key, run_options
 from nightledger.links import QualityLink, QuarantineLink, ReportLink, linked
+from nightledger.steps import doc_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -85,7 +86,7 @@ def resume(manifest: dict[str, Any]) -> Night:
     return resume_night(manifest["run_id"], AirflowConnections(), Settings.read())
 
 
-@task(task_id="extract")
+@task(task_id="extract", doc_md=doc_of("extract"))
 def _extract(use_case: str, **context: Any) -> dict[str, Any]:
     from include.ledger.door import begin_night
     from include.ledger.failures import failures_on_record
@@ -101,7 +102,7 @@ def _extract(use_case: str, **context: Any) -> dict[str, Any]:
             return run_stage(night).to_json()
 
 
-@task(task_id="check")
+@task(task_id="check", doc_md=doc_of("check"))
 def _check(use_case: str, raw: dict[str, Any]) -> dict[str, Any]:
     from include.models import Manifest
     from include.quality.check import check as run_stage
@@ -110,7 +111,7 @@ def _check(use_case: str, raw: dict[str, Any]) -> dict[str, Any]:
         return run_stage(night, Manifest.from_json(raw)).to_json()
 
 
-@task(task_id="plan")
+@task(task_id="plan", doc_md=doc_of("plan"))
 def _plan(use_case: str, good: dict[str, Any]) -> list[dict[str, Any]]:
     from include.enrich.preview import announce
     from include.enrich.shards import split
@@ -122,7 +123,7 @@ def _plan(use_case: str, good: dict[str, Any]) -> list[dict[str, Any]]:
         return [part.to_json() for part in split(night, manifest)]
 
 
-@task(task_id="gate")
+@task(task_id="gate", doc_md=doc_of("gate"))
 def _gate(use_case: str, good: dict[str, Any], enriched: Any) -> dict[str, Any]:
     from include.enrich.shards import merge
     from include.gate.gate import gate as run_stage
@@ -136,7 +137,7 @@ def _gate(use_case: str, good: dict[str, Any], enriched: Any) -> dict[str, Any]:
         return run_stage(night, whole).to_json()
 
 
-@task(task_id="write")
+@task(task_id="write", doc_md=doc_of("write"))
 def _write(use_case: str, approved: dict[str, Any]) -> dict[str, Any]:
     from include.models import Manifest
     from include.sinks.write import write as run_stage
@@ -145,7 +146,7 @@ def _write(use_case: str, approved: dict[str, Any]) -> dict[str, Any]:
         return run_stage(night, Manifest.from_json(approved))
 
 
-@task(task_id="close", trigger_rule=TriggerRule.ALL_DONE, retries=1)
+@task(task_id="close", doc_md=doc_of("close"), trigger_rule=TriggerRule.ALL_DONE, retries=1)
 def _close(use_case: str, **context: Any) -> dict[str, Any]:
     from airflow.sdk.exceptions import AirflowFailException
 

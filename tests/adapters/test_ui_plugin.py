@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -90,3 +93,36 @@ def test_small_charts_leave_a_gap_where_nothing_is_known() -> None:
     assert (dollars("0.0221"), dollars(None), dollars("NaN")) == ("$0.022", "-", "-")
     assert 'width="10.00"' in bar({"written": 24}, 240)
     assert [whole_percent(share) for share in (0.001, 0.62, 0.999, 1)] == ["1 %", "62 %", "99 %", "100 %"]
+
+
+def test_a_moment_is_utc_in_words_and_for_the_browser_that_adds_a_zone() -> None:
+    from nightledger.ui.rendering import moment
+
+    berlin = datetime(2026, 11, 20, 3, 0, 59, tzinfo=timezone(timedelta(hours=1)))
+    same = '<time datetime="2026-11-20T02:00Z">2026-11-20 02:00</time>'
+    assert moment(berlin) == moment("2026-11-20T02:00:00Z") == moment(datetime(2026, 11, 20, 2, tzinfo=UTC)) == same
+    assert moment(None) == "-"
+
+
+def test_values_of_failing_rows_are_text_and_what_is_missing_is_said() -> None:
+    from include.pages.failing import Failing, ShownRow
+    from nightledger.ui.rendering import _environment
+
+    hostile = "<script>alert(1)</script>"
+    held = [{"country": hostile, "email": "token:0123456789ab"}, {"country": None, "email": " "}, {}]
+    rows = [ShownRow(f"crm/contacts/{at}", None, at, one) for at, one in enumerate(held)]
+    facts = ("country_known", "check", "warning", f"the country is known {hostile}", "keep", 3, 0)
+    columns = {"columns": ["country", "email", "size"], "absent": frozenset({"size"}), "personal": frozenset({"email"})}
+    found = Failing(*facts, rows, **columns, problem="Why not.")  # type: ignore[arg-type]
+    around: Any = {"base": "", "style": "", "script": "", "viewer": SimpleNamespace(name="ann")}
+    page = _environment().get_template("failing.html.j2").render(page=found, run_id="r", use_case="u", **around)
+    cells = [re.sub("<.*?>", "", cell) for cell in re.findall(r'<td class="held".*?</td>', page)]
+    assert cells == [
+        *("&lt;script&gt;alert(1)&lt;/script&gt;", "token:0123456789ab", "no such column"),
+        *("empty", "blank", "no such column"),
+        *("not kept", "not kept", "no such column"),
+    ]
+    assert page.count("the country is known &lt;script&gt;") == 4
+    assert "<script>alert" not in page
+    assert "Why not." in page
+    assert page.count('<span class="tag">personal</span>') == 1

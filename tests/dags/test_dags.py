@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -172,3 +173,28 @@ def test_a_shard_is_named_by_its_rows() -> None:
 
     assert named(shard=1, of=3, first=5_000, count=5_000) == "rows 5,001 to 10,000"
     assert named() == "all rows"
+
+
+def test_every_task_says_what_it_does_and_leads_to_its_runbook(bag: Any) -> None:
+    from include.report.links import anchor
+
+    said = {(dag.dag_id, task.task_id): str(task.doc_md or "") for dag in bag.dags.values() for task in dag.tasks}
+    assert len(said) >= 11
+    assert len(set(said.values())) == len(said)
+    for name, doc in said.items():
+        assert all(f"**{part}:**" in doc for part in ("Reads", "Leaves behind", "If it fails", "What to do")), name
+        (page, _, section), *more = [target.partition("#") for target in re.findall(r"\]\((.+?)\)", doc)]
+        assert not more, name
+        content = (ROOT / "docs" / f"{page.removeprefix('nightledger/')}.md").read_text(encoding="utf-8")
+        assert not section or section in [anchor(line) for line in re.findall(r"^#+ (.+)$", content, re.M)], name
+
+
+def test_no_choice_of_a_trigger_form_reads_null(bag: Any) -> None:
+    open_choices = [
+        (dag.dag_id, name, param.schema.get("values_display", {}))
+        for dag in bag.dags.values()
+        for name, param in ((name, dag.params.get_param(name)) for name in dag.params)
+        if None in (param.schema.get("enum") or ())
+    ]
+    assert len(open_choices) >= 5
+    assert [(dag, name) for dag, name, shown in open_choices if shown.get("null", "null") == "null"] == []

@@ -23,14 +23,12 @@ from include.models import Interval, Mode, Outcome, RunOptions
 from include.night import Night
 from include.pages.backfill import nights_on_record
 from include.pages.dead_letters import list_letters
-from include.pages.failing import show_failing
 from include.pages.nights import find_nights
 from include.pages.personal import view_values
 from include.pages.quality import show_quality
 from include.pages.reading import reading
 from include.pages.run import find_run_of, find_use_case, show_run
 from include.pages.systems import show_systems
-from include.quality.failures import FAILURES
 from include.report.close import close
 from include.settings import ROOT, Settings
 from include.staging import StagedWriter
@@ -326,40 +324,3 @@ def test_nights_of_a_range_are_found_by_their_start(ledger: Ledger, make_night: 
     span = Interval(inside.interval.start, inside.interval.start + timedelta(days=2))
     found = nights_on_record(ledger.service, CASE, span)
     assert [(one.night.run_id, one.external_ref) for one in found] == [(inside.run_id, "cli")]
-
-
-def keep_failures(night: Night, failing: dict[str, int]) -> Path:
-    with StagedWriter(night.path("failures.parquet"), FAILURES) as writer:
-        for name, count in sorted(failing.items()):
-            keys = range(count)
-            columns = [[name] * count, [f"crm/contacts/{n}" for n in keys], [str(n) for n in keys], list(keys)]
-            writer.write_table(pa.table(columns, schema=FAILURES))
-    manifest = writer.manifest(night.run_id, "failures")
-    record_manifest(night.ledger, manifest)
-    return Path(manifest.uri)
-
-
-def test_failing_rows_are_shown_page_by_page_also_of_those_that_went_on(ledger: Ledger, make_night: MakeNight) -> None:
-    night = make_night()
-    keep_failures(night, {"email_format": 120, "other": 7})
-    for name, failing in (("email_format", 120), ("other", 7), ("fine", 0)):
-        expect(ledger, night, name, failing)
-    first = show_failing(ledger.service, night.run_id, "email_format")
-    assert (first.failing, len(first.rows), first.next_offset) == (120, 50, 50)
-    last = show_failing(ledger.service, night.run_id, "email_format", offset=100)
-    assert [row.row_key for row in last.rows] == [str(number) for number in range(100, 120)]
-    assert last.next_offset is None
-    assert len(show_failing(ledger.service, night.run_id, "other").rows) == 7
-    assert show_failing(ledger.service, night.run_id, "fine").rows == []
-    assert show_failing(ledger.service, night.run_id, "other", offset=10**9).rows == []
-
-
-def test_failing_rows_that_are_not_there_are_said_to_be_gone(ledger: Ledger, make_night: MakeNight) -> None:
-    night = make_night()
-    expect(ledger, night, "email_format", 3)
-    for name, said in (("unheard_of", "no such expectation"), ("email_format", "kept none")):
-        with pytest.raises(ConfigurationError, match=said):
-            show_failing(ledger.service, night.run_id, name)
-    keep_failures(night, {"email_format": 3}).unlink()
-    with pytest.raises(ConfigurationError, match="no such rows any more: the staged file is gone"):
-        show_failing(ledger.service, night.run_id, "email_format")

@@ -95,7 +95,7 @@ def failing(
 ) -> HTMLResponse:
     """Every row that fails an expectation of a run, page by page."""
     use_case = require_run(viewer, ledger, run_id)
-    found = show_failing(ledger, run_id, expectation, offset)
+    found = show_failing(ledger, run_id, expectation, settings().token_secret, offset)
     return render(request, "failing.html.j2", viewer, page=found, run_id=run_id, use_case=use_case)
 
 
