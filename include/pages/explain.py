@@ -21,6 +21,8 @@ from include.use_case import UseCase, load
 MOST = 25
 """Writes, and nights without a write, on the page."""
 HIDDEN = "[hidden]"
+_VALUES = ("messages", "fields", "before", "after", "output")
+"""Facts that are shown as values, each hidden where it has to be."""
 _WORDS = ("reason", "reasons", "review_reason", "detail")
 """Facts in words, which earlier versions kept with whatever stood in them."""
 _NAMES = {str(key): name for key, name in OUTCOMES.items()} | {"set_aside": "set aside, no input of the night"}
@@ -51,6 +53,11 @@ class Entry:
     changes: tuple[Change, ...]
     output: Mapping[str, str]
     asked: tuple[tuple[str, str], ...]
+
+    @property
+    def attempt(self) -> str:
+        """Which attempt of the night it was; a run's id ends with it."""
+        return self.run_id.rpartition("-")[2]
 
     @property
     def undo(self) -> str:
@@ -127,7 +134,7 @@ def _entry(one: Explanation, hidden: Collection[str], clear: bool) -> Entry:
         outcome=ended,
         at=one.at,
         run_id=one.run_id,
-        facts=defaultdict(lambda: None, {name: facts[name] for name in facts if name != "messages"} | words),
+        facts=defaultdict(lambda: None, {name: facts[name] for name in facts if name not in _VALUES} | words),
         changes=tuple(_changes(facts, hidden, clear)) if one.kind == "write" else (),
         output={str(name): _shown(name, value, hidden, clear) for name, value in said.items()},
         asked=tuple(_messages(facts.get("messages"))) if clear else (),
@@ -155,7 +162,7 @@ def _shown(name: Any, value: Any, hidden: Collection[str], clear: bool) -> str:
     """A value for the page: hidden as a whole by its field's name, else what in it has the form of a personal value."""
     if name in hidden:
         return HIDDEN
-    words = "empty" if value in (None, "") else str(value)
+    words = "; ".join(map(str, value)) if isinstance(value, list) else "empty" if value in (None, "") else str(value)
     return words if clear else scrub(words)
 
 

@@ -98,6 +98,9 @@ def test_what_the_model_was_shown_is_shown_once_it_is_on_record_who_looks(
     page = client.get(f"{PATH}/explain?key=1").text
     assert "job_title: buyer" not in page
     assert "leak.example" not in page
+    machines = client.get(f"{PATH}/api/explain?key=1")
+    assert (machines.status_code, "leak.example" in machines.text, "buyer" in machines.text) == (200, False, False)
+    assert machines.json()["entries"][0]["changes"] == [{"name": "nl_lead_score", "before": "[e-mail]", "after": "80"}]
     token = re.search(r'name="csrf_token" value="([^"]+)"', page)
     assert token
     form = {"csrf_token": token[1], "use_case": MINE, "key": "1"}
@@ -138,6 +141,11 @@ def test_a_finding_is_seen_by_all_and_named_to_whom_the_dag_is_readable(
         assert "runbooks/ledger" in page
     assert (str(key) in mine, "kim" in mine) == (False, False)
     assert (str(key) in all_of_it, "kim" in all_of_it) == (True, True)
+    told = [client.get(f"{PATH}/api/verifications").json()[0] for client in (ann, admin)]
+    assert [(one["found"], one["by"], [row["row"] for row in one["findings"]]) for one in told] == [
+        (1, "", []),
+        (1, "kim", [str(key)]),
+    ]
     assert "its content does not match its digest: it was changed" in all_of_it
     assert "The ledger does NOT hold" in ann.get(f"{PATH}/nights").text
     assert ann.get(f"{PATH}/runbooks/ledger").status_code == 200

@@ -194,7 +194,7 @@ def test_another_teams_data_is_as_if_it_were_not_there(stand: Stand, filled: Led
         ),
         *(f"quarantine?use_case={OTHERS}", f"quarantine/{number}", f"dead-letters?use_case={OTHERS}"),
         *(f"backfill?use_case={OTHERS}", f"of/{OTHERS}/some_run", f"backfill/{OTHERS}/1"),
-        f"explain?use_case={OTHERS}&key=1",
+        *(f"explain?use_case={OTHERS}&key=1", f"api/explain?use_case={OTHERS}&key=1"),
         *(f"api/nights?use_case={OTHERS}", f"api/runs/{run_id}", f"api/quarantine/{number}"),
         *(f"api/quality?use_case={OTHERS}", f"api/quarantine?use_case={OTHERS}", f"api/dead-letters?use_case={OTHERS}"),
     )

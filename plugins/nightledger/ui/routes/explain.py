@@ -15,7 +15,9 @@ from nightledger.ui.rendering import render
 from nightledger.ui.routes.asking import Ledger, Name, choose, use_cases_of
 
 router = APIRouter()
-Key = Annotated[str, Query(max_length=200, description="A row key, or a record's id at the destination.")]
+_ABOUT = "A row key, or a record's id at the destination."
+Key = Annotated[str, Query(max_length=200, description=_ABOUT)]
+WantedKey = Annotated[str, Query(min_length=1, max_length=200, description=_ABOUT)]
 
 
 @router.get("/explain")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from include.pages.verify import list_verdicts
-from nightledger.ui.access import Actor, Reader
+from include.pages.verify import Verdict, list_verdicts
+from nightledger.ui.access import Actor, Reader, Viewer
 from nightledger.ui.operations import follow, start_operation
 from nightledger.ui.rendering import address, render
 from nightledger.ui.routes.asking import DagRun, Ledger
@@ -19,20 +20,24 @@ DAG = "ledger_verification"
 
 @router.get("/verify")
 def verifications(request: Request, viewer: Reader, ledger: Ledger, run: DagRun = None) -> HTMLResponse:
-    """The newest outcome with its findings, and those before; findings name runs of all use cases.
-
-    So they are shown to whom Airflow lets read the DAG; everybody sees the verdict.
-    """
+    """The newest outcome with its findings, and those before."""
     return render(
         request,
         "verify.html.j2",
         viewer,
-        verdicts=list_verdicts(ledger),
+        verdicts=verdicts_for(viewer, list_verdicts(ledger)),
         dag=DAG,
         may_read=DAG in viewer.readable,
         may_change=DAG in viewer.editable,
         **follow(request, viewer, DAG, run),
     )
+
+
+def verdicts_for(viewer: Viewer, verdicts: list[Verdict]) -> list[Verdict]:
+    """What the viewer may see: findings name runs of all use cases, so only who may read the DAG is told them."""
+    if DAG in viewer.readable:
+        return verdicts
+    return [replace(one, by="", findings=()) for one in verdicts]
 
 
 @router.post("/verify")
