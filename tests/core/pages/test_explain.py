@@ -135,3 +135,15 @@ def test_so_many_nights_are_shown_and_that_there_are_more_is_said(ledger: Ledger
         end_rows(make_night(day=day), {rows_of(1)[0]: Outcome.DEFERRED}, stage="enrich")
     page = explain_row(ledger.service, CASE, "1")
     assert (len(page.entries), page.more) == (MOST, True)
+
+
+def test_rows_of_another_use_case_stay_there(written: Night, ledger: Ledger, make_night: MakeNight) -> None:
+    reject_rows(make_night(day=1), "extract", {rows_of(1)[0]: "came twice"}, counts_as_input=False)
+    with ledger.owner.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text("UPDATE nightledger.outbox_intent SET external_id = 'hs-9'"))
+        for table in ("run", "outbox_intent", "quarantine"):
+            connection.execute(text(f"UPDATE nightledger.{table} SET use_case = 'churn_of_the_red_team'"))
+    for asked in ("1", "hs-9"):
+        page = explain_row(ledger.service, CASE, asked)
+        assert (page.key, page.entries, page.others) == (asked, (), ())
