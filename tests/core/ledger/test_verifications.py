@@ -89,7 +89,7 @@ def test_heads_that_are_kept_elsewhere_are_looked_for(ledger: Ledger, make_night
     said = find_verdict(ledger.service)
     assert said
     assert said.heads == 1
-    Path(place).write_text(Path(place).read_text().replace(" ", " ", 1).rstrip()[:-4] + "beef\n")
+    Path(place).write_text(Path(place).read_text().rstrip()[:-4] + "beef\n")  # a head of another ledger
     found = verify_on_record(ledger.service, "kim", kept_at=place)
     assert "the ledger was cut or rewritten" in str(found.findings[0])
 
