@@ -14,8 +14,10 @@ _PAGES = {
     "quality": "Data quality",
     "quarantine": "Quarantine",
     "dead-letters": "Dead letters",
+    "explain": "Explain",
     "backfill": "Backfill",
     "systems": "Systems",
+    "verify": "Ledger",
 }
 _TABS = {"dag": "nights?use_case={DAG_ID}", "dag_run": "of/{DAG_ID}/{RUN_ID}", "task_instance": "of/{DAG_ID}/{RUN_ID}"}
 

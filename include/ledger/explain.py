@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from include.ledger.database import transaction
 from include.models import Record
@@ -35,13 +35,29 @@ def explain(engine: Engine, use_case: str, row_key: str) -> list[Explanation]:
 
     Empty when the use case never met the row.
     """
-    known = {"use_case": use_case, "row_key": row_key}
     with transaction(engine) as connection:
-        writes = connection.execute(text(_WRITES), known | {"most": MOST_WRITES}).mappings().all()
-        others = connection.execute(text(_OUTCOMES), known | {"most": MOST_OUTCOMES}).mappings().all()
-    found = [Explanation("write", row_key, w["run_id"], w["written_at"], dict(w)) for w in writes]
-    found += [Explanation(o["outcome"], row_key, o["run_id"], o["at"], dict(o)) for o in others]
+        return find_explanations(connection, use_case, row_key, MOST_WRITES, MOST_OUTCOMES)
+
+
+def find_explanations(
+    connection: Connection, use_case: str, row_key: str, writes: int, others: int
+) -> list[Explanation]:
+    """`explain` in the caller's transaction, with at most so many writes and runs without a write."""
+    known = {"use_case": use_case, "row_key": row_key}
+    written = connection.execute(text(_WRITES), known | {"most": writes}).mappings().all()
+    found = [Explanation("write", row_key, w["run_id"], w["written_at"], dict(w)) for w in written]
+    for query in (_OUTCOMES, _SET_ASIDE):
+        rest = connection.execute(text(query), known | {"most": others}).mappings().all()
+        found += [Explanation(o["outcome"], row_key, o["run_id"], o["at"], dict(_NOTHING) | dict(o)) for o in rest]
     return sorted(found, key=lambda one: one.at, reverse=True)
+
+
+def rows_of_record(
+    connection: Connection, use_case: str, destination: str, obj: str, record_id: str, most: int = 5
+) -> list[str]:
+    """Keys of the rows that were written to a record of the destination, by the record's id there."""
+    given = {"use_case": use_case, "destination": destination, "object": obj, "record": record_id, "most": most}
+    return list(connection.scalars(text(_OF_RECORD), given))
 
 
 def as_text(explanations: Sequence[Explanation]) -> str:
@@ -66,9 +82,10 @@ def _lines(one: Explanation) -> Iterator[str]:
     else:
         ended = " ".join(filter(None, (f"at stage {facts['stage']}:", facts["reason"])))
         waiting = f"{facts['review_reason']} ({facts['review_status']})" if facts["review_status"] else None
-        dead = f"{facts['cause']}: {facts['detail']} ({facts['tries']} tries)" if facts["cause"] else None
         reasons = "; ".join(facts["reasons"] or ())
-        yield from _pairs([("ended", ended, ""), ("reasons", reasons, ""), ("review", waiting, ""), ("died", dead, "")])
+        yield from _pairs([("ended", ended, ""), ("reasons", reasons, ""), ("review", waiting, "")])
+    dead = f"{facts['cause']}: {facts['detail']} ({facts['tries']} tries)" if facts["cause"] else None
+    yield from _pairs([("died", dead, "")])
     if facts["verdict"]:
         yield from _decision(facts)
     yield from _pairs(
@@ -134,16 +151,22 @@ def _flat(value: Any) -> str:
 
 
 _WRITES = """
-SELECT e.*, asked.recorded_at AS asked_at, asked.run_id AS asked_by
+SELECT e.*, asked.recorded_at AS asked_at, asked.run_id AS asked_by, w.outcome, w.reason, w.stage, l.dead_letter_id,
+       l.cause, l.detail, l.tries
   FROM nightledger.explanation e
   LEFT JOIN nightledger.inference asked ON asked.inference_id = e.inference_id
+  LEFT JOIN LATERAL (SELECT outcome, reason, stage FROM nightledger.outcome
+                      WHERE row_key = e.row_key AND run_id = e.run_id LIMIT 1) w ON true
+  LEFT JOIN LATERAL (SELECT * FROM nightledger.dead_letter WHERE run_id = e.run_id AND row_key = e.row_key
+                      ORDER BY dead_letter_id DESC LIMIT 1) l ON true
  WHERE e.use_case = :use_case AND e.row_key = :row_key
  ORDER BY e.written_at DESC LIMIT :most"""
 
 _OUTCOMES = """
-SELECT o.outcome, o.stage, o.reason, o.lineage, o.recorded_at AS at, o.run_id, u.mode, u.external_ref, u.code_version,
-       u.git_sha, u.interval_start, u.interval_end, q.reasons, v.reason AS review_reason, v.status AS review_status,
-       l.cause, l.detail, l.tries, d.verdict, d.rule, d.decided_by, d.origin,
+SELECT o.outcome, o.stage, q.quarantine_id, l.dead_letter_id, o.reason, o.lineage, o.recorded_at AS at, o.run_id,
+       u.mode, u.external_ref, u.code_version, u.git_sha, u.interval_start, u.interval_end, q.reasons,
+       v.reason AS review_reason, v.status AS review_status, l.cause, l.detail, l.tries, d.verdict, d.rule,
+       d.decided_by, d.origin,
        coalesce(d.output, nightledger.said(r.parsed, r.raw_text)) AS output, d.inference_id,
        i.model, i.parameters, i.messages, i.prompt_version, i.prompt_hash, i.recorded_at AS asked_at,
        i.run_id AS asked_by, r.model_answered, r.provider_request_id, r.cost, r.tokens_in, r.tokens_out
@@ -161,3 +184,21 @@ SELECT o.outcome, o.stage, o.reason, o.lineage, o.recorded_at AS at, o.run_id, u
  WHERE o.row_key = :row_key
    AND NOT EXISTS (SELECT FROM nightledger.outbox w WHERE w.run_id = o.run_id AND w.row_id = o.row_id)
  ORDER BY o.recorded_at DESC LIMIT :most"""
+
+# A row that is no input of the run, as one that came twice, is in quarantine without an outcome.
+_SET_ASIDE = """
+SELECT 'set_aside' AS outcome, q.stage, q.quarantine_id, jsonb_build_object('source', q.source) AS lineage,
+       q.recorded_at AS at, q.run_id, q.reasons, u.mode, u.external_ref, u.code_version, u.git_sha, u.interval_start,
+       u.interval_end
+  FROM nightledger.quarantine q JOIN nightledger.run u ON u.run_id = q.run_id
+ WHERE q.row_key = :row_key AND q.use_case = :use_case
+   AND NOT EXISTS (SELECT FROM nightledger.outcome o WHERE o.run_id = q.run_id AND o.row_id = q.row_id)
+ ORDER BY q.recorded_at DESC LIMIT :most"""
+
+_NOTHING = dict.fromkeys(("reason", "review_status", "review_reason", "cause", "dead_letter_id", "verdict"))
+"""What a run says that decided nothing."""
+
+_OF_RECORD = """
+SELECT row_key FROM nightledger.outbox_intent
+ WHERE destination = :destination AND object = :object AND external_id = :record AND use_case = :use_case
+ GROUP BY row_key ORDER BY max(outbox_id) DESC LIMIT :most"""

@@ -51,6 +51,7 @@ EVENT_TYPES = frozenset(
         "dead_letter.dismissed",
         "personal.viewed",
         "budget.corrected",
+        "ledger.verified",
         "quarantine.replayed",
         "quarantine.dismissed",
         "quarantine.fixed",

@@ -194,6 +194,7 @@ def test_another_teams_data_is_as_if_it_were_not_there(stand: Stand, filled: Led
         ),
         *(f"quarantine?use_case={OTHERS}", f"quarantine/{number}", f"dead-letters?use_case={OTHERS}"),
         *(f"backfill?use_case={OTHERS}", f"of/{OTHERS}/some_run", f"backfill/{OTHERS}/1"),
+        *(f"explain?use_case={OTHERS}&key=1", f"api/explain?use_case={OTHERS}&key=1"),
         *(f"api/nights?use_case={OTHERS}", f"api/runs/{run_id}", f"api/quarantine/{number}"),
         *(f"api/quality?use_case={OTHERS}", f"api/quarantine?use_case={OTHERS}", f"api/dead-letters?use_case={OTHERS}"),
     )
@@ -201,7 +202,8 @@ def test_another_teams_data_is_as_if_it_were_not_there(stand: Stand, filled: Led
         answer = client.get(f"{PATH}/{path}")
         assert answer.status_code == 404, path
         assert "a reason of the red team" not in answer.text
-    for path in ("nights", "quarantine?status=all", f"quarantine?status=all&run_id={run_id}", "systems", "api/nights"):
+    shared = ("nights", "quarantine?status=all", f"quarantine?status=all&run_id={run_id}", "explain?key=1", "systems")
+    for path in (*shared, "api/nights"):
         answer = client.get(f"{PATH}/{path}")
         assert answer.status_code == 200
         assert OTHERS not in answer.text
@@ -217,7 +219,7 @@ def test_another_teams_data_is_as_if_it_were_not_there(stand: Stand, filled: Led
 
 def test_text_from_outside_stays_text(stand: Stand, filled: Ledger) -> None:
     client = stand.client("ann")
-    for path in ("quarantine", "quarantine/1", f"runs/{RUN}"):
+    for path in ("quarantine", "quarantine/1", f"runs/{RUN}", "explain?key=3"):
         page = client.get(f"{PATH}/{path}")
         assert page.status_code == 200
         assert "<img src=x" not in page.text
@@ -225,6 +227,7 @@ def test_text_from_outside_stays_text(stand: Stand, filled: Ledger) -> None:
     assert "&lt;script&gt;alert(1)" in client.get(f"{PATH}/quarantine/1").text
     odd = client.get(f"{PATH}/quarantine", params={"expectation": HOSTILE, "row_key": HOSTILE, "owner": HOSTILE})
     assert "<img src=x" not in odd.text
+    assert "<img src=x" not in client.get(f"{PATH}/explain", params={"key": HOSTILE}).text
 
 
 def test_every_answer_carries_the_safe_headers(stand: Stand, filled: Ledger) -> None:
@@ -262,6 +265,12 @@ def test_every_answer_carries_the_safe_headers(stand: Stand, filled: Ledger) -> 
         ("quarantine/0", 422),
         ("quality?before=0001-01-01", 200),
         ("dead-letters?cause=bad_luck", 400),
+        ("explain", 200),
+        ("explain?key=no-such", 200),
+        ("explain?key=%00", 400),
+        (f"explain?key={'x' * 201}", 422),
+        ("explain?use_case=no_such&key=1", 404),
+        ("verify?run=..%2f..", 422),
         ("dead-letters/1", 404),
         ("backfill/plans/00000000-0000-0000-0000-000000000000", 404),
         ("backfill/plans/one", 422),
@@ -305,7 +314,8 @@ def test_without_the_ledger_every_page_says_so(stand: Stand, monkeypatch: pytest
     gone = {"conn_type": "postgres", "host": "/nowhere", "schema": "nightledger", "login": "nobody"}
     monkeypatch.setenv("AIRFLOW_CONN_NIGHTLEDGER_DB", json.dumps(gone))
     client = stand.client("ann")
-    for path in ("nights", "quality", "quarantine", "dead-letters", "backfill", "systems", f"runs/{RUN}"):
+    others = ("explain?key=1", "backfill", "systems", "verify", f"runs/{RUN}")
+    for path in ("nights", "quality", "quarantine", "dead-letters", *others):
         answer = client.get(f"{PATH}/{path}")
         assert answer.status_code == 503, path
         assert "cannot be read" in answer.text

@@ -161,10 +161,13 @@ def _measure(stand: Stand, service: str) -> float:
         "Quarantine, one row key": f"quarantine?use_case={MINE}&row_key=key-1-17&status=all",
         "Quarantine, one owner and month": f"quarantine?use_case={MINE}&owner=team-2&start=2026-01-01&end=2026-02-01",
         "Quarantined row": f"quarantine/{number}",
+        "Explain, one row": f"explain?use_case={MINE}&key=key-1-17",
+        "Explain, a key nobody knows": f"explain?use_case={MINE}&key=nobody",
         "Dead letters": f"dead-letters?use_case={MINE}",
         "Dead letter": f"dead-letters/{letter}",
         "Backfill": f"backfill?use_case={MINE}",
         "Systems": "systems",
+        "Ledger": "verify",
         "API: nights": "api/nights?days=62",
         "API: counts of the quarantine": f"api/quarantine/counts?use_case={MINE}&status=all",
     }

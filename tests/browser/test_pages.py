@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import requests
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from include.ledger.database import open_engine, transaction
@@ -100,9 +101,17 @@ class Site:
 
     def query(self, statement: str) -> list[Any]:
         """Rows of the ledger, as superuser."""
-        socket = json.loads(self.environment["AIRFLOW_CONN_NIGHTLEDGER_DB"])["host"]
-        with psycopg.connect(dbname="nightledger", user="postgres", host=socket, autocommit=True) as connection:
+        with self._superuser() as connection:
             return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+
+    def execute(self, statements: str) -> None:
+        """Change the ledger, as superuser."""
+        with self._superuser() as connection:
+            connection.execute(statements)  # type: ignore[arg-type]
+
+    def _superuser(self) -> psycopg.Connection[Any]:
+        socket = json.loads(self.environment["AIRFLOW_CONN_NIGHTLEDGER_DB"])["host"]
+        return psycopg.connect(dbname="nightledger", user="postgres", host=socket, autocommit=True)
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +231,87 @@ def test_a_row_is_replayed_and_its_history_says_so(site: Site, engineer: Page) -
     expect(engineer.get_by_text("airflow/page__editor__").first).to_be_visible()
 
 
+def test_dead_letters_are_replayed_and_the_page_says_how_far_it_is_by_itself(site: Site, engineer: Page) -> None:
+    start, end = (moment - timedelta(days=5) for moment in last_interval(None)[:2])
+    fail_model(site, {"refusal": 0.2})
+    run_dag(site, "refused", start, end, {"mode": "auto", "model": "sandbox-large"})
+    fail_model(site, {})
+    still_open = "SELECT count(*) FROM nightledger.dead_letter WHERE status = 'open'"
+    died = site.query(still_open)[0][0]
+    assert died > 5
+    engineer.goto(f"{site.base}/nightledger/dead-letters?cause=refused")
+    expect(engineer.locator("section[aria-labelledby=letters] caption")).to_contain_text(f"{min(died, 50)} letters")
+    site.keep(engineer, "dead-letters-light")
+    letter = engineer.locator("section[aria-labelledby=letters] tbody th a").first
+    row, path = letter.inner_text(), letter.get_attribute("href")
+    engineer.get_by_role("button", name="Replay all of this cause").click()
+    expect(engineer.get_by_role("status")).to_contain_text("The replay is")
+    expect(engineer.get_by_role("link", name="its run in Airflow")).to_have_attribute(
+        "href", re.compile("/dags/dead_letters/runs/page__editor__")
+    )
+    site.keep(engineer, "dead-letters-on-their-way-light")
+    expect(engineer.get_by_role("status")).to_contain_text("The replay is through", timeout=LONG)  # nobody reloads it
+    expect(engineer.get_by_text("no letter matches")).to_be_visible()
+    assert site.query(still_open) == [(0,)]
+    engineer.goto(f"{site.base}{path}")
+    expect(engineer.locator("h1 + .lead")).to_contain_text("replayed")
+    expect(engineer.get_by_text("airflow/page__editor__").first).to_be_visible()
+    site.keep(engineer, "dead-letter-light")
+    engineer.get_by_role("link", name="Every night of this row").click()
+    expect(engineer.get_by_role("heading", level=1)).to_have_text(f"Why row {row} has its value")
+    ends = engineer.locator("section h2 .tag").all_inner_texts()
+    assert ends == ["written", "dead letter"]
+
+
+def fail_model(site: Site, rates: dict[str, float]) -> None:
+    place = Path(site.environment["NIGHTLEDGER_HOME"]) / "sandbox" / "endpoints.json"
+    model = json.loads(place.read_text(encoding="utf-8"))["model_url"].removesuffix("/v1")
+    requests.post(f"{model}/sandbox/faults", json={"seed": 3, "rates": rates}, timeout=30).raise_for_status()
+
+
+def test_a_row_is_searched_and_its_page_says_why_it_has_its_value(site: Site, engineer: Page) -> None:
+    key = site.query("SELECT row_key FROM nightledger.outbox WHERE status = 'written' ORDER BY 1 LIMIT 1")[0][0]
+    engineer.goto(f"{site.base}/nightledger/nights")
+    engineer.fill("input[name=key]", "no-such-lead")
+    engineer.get_by_role("button", name="Explain").click()
+    expect(engineer.get_by_role("status")).to_contain_text("has met a row with the key no-such-lead")
+    engineer.fill("input[name=key]", key)
+    engineer.get_by_role("button", name="Explain").click()
+    expect(engineer.get_by_role("heading", level=1)).to_have_text(f"Why row {key} has its value")
+    expect(engineer.get_by_text("Written to crm contacts").first).to_be_visible()
+    expect(engineer.get_by_text("Shown to the model")).to_have_count(0)
+    site.keep(engineer, "explain-light")
+    engineer.get_by_role("button", name="Show what the model was shown").click()
+    expect(engineer.get_by_text("Shown to the model").first).to_be_visible()
+    seen = "SELECT actor FROM nightledger.event WHERE type = 'personal.viewed' AND details ->> 'row_key' = "
+    assert site.query(f"{seen}'{key}'") == [("editor",)]
+    site.keep(engineer, "explain-shown-light")
+
+
+def test_the_ledger_is_verified_and_a_changed_row_is_named(site: Site, engineer: Page) -> None:
+    engineer.goto(f"{site.base}/nightledger/verify")
+    engineer.get_by_role("button", name="Verify the whole ledger").click()
+    expect(engineer.get_by_role("status").first).to_contain_text("The verification is through", timeout=LONG)
+    expect(engineer.get_by_role("heading", name="The ledger holds")).to_be_visible()
+    expect(engineer.get_by_text("by editor")).to_be_visible()
+    site.keep(engineer, "ledger-holds-light")
+    past = "SET session_replication_role = replica; UPDATE nightledger.decision SET rule = {} WHERE decision_id = '{}'"
+    key, rule = site.query("SELECT decision_id, rule FROM nightledger.decision ORDER BY recorded_at LIMIT 1")[0]
+    site.execute(past.format("rule || '!'", key))
+    engineer.get_by_role("button", name="Verify the whole ledger").click()
+    expect(engineer.get_by_role("status").first).to_contain_text("The verification failed", timeout=LONG)
+    expect(engineer.get_by_role("heading", name="The ledger does NOT hold")).to_be_visible()
+    expect(engineer.locator("tr", has_text=str(key))).to_contain_text("its content does not match its digest")
+    site.keep(engineer, "ledger-finding-light")
+    engineer.goto(f"{site.base}/nightledger/nights")
+    expect(engineer.get_by_role("status").first).to_contain_text("The ledger does NOT hold")
+    site.execute(past.format(f"'{rule}'", key))
+    engineer.get_by_role("link", name="What was found").click()
+    engineer.get_by_role("button", name="Only what is new").click()  # after a finding everything is checked again
+    expect(engineer.get_by_role("status").first).to_contain_text("The verification is through", timeout=LONG)
+    expect(engineer.get_by_role("heading", name="The ledger holds")).to_be_visible()
+
+
 def test_what_cannot_be_planned_is_said_beside_its_field_and_the_form_stays(site: Site, engineer: Page) -> None:
     newest = last_interval(None)[0].date()
     plan_nights(site, engineer, newest + timedelta(days=1), newest + timedelta(days=1), re_infer="failed")
@@ -259,7 +349,7 @@ def test_a_backfill_is_planned_steered_and_leaves_out_the_night_that_ran(site: S
     newest = last_interval(None)[0].date()
     plan_nights(site, engineer, newest - timedelta(days=2), newest)
     expect(engineer.get_by_text("Expected cost")).to_be_visible(timeout=LONG)
-    expect(engineer.get_by_text("as the last 1 full night took")).to_be_visible()
+    expect(engineer.get_by_text(re.compile(r"as the last \d+ full nights? took"))).to_be_visible()
     expect(engineer.get_by_text("only nights that have not run: 2 of 3")).to_be_visible()
     expect(engineer.get_by_text("all, also those that succeeded: 3 of 3")).to_be_visible()
     site.keep(engineer, "plan-light")
@@ -558,19 +648,29 @@ def pages_of(site: Site) -> tuple[str, ...]:
         "quarantine",
         "quarantine/2",
         "dead-letters",
+        "dead-letters/1",
+        "explain",
+        f"explain?key={written_key(site)}",
+        "explain?key=nothing",
         "backfill",
         "systems",
+        "verify",
         "runbooks/night",
         "runbooks/quarantine",
+        "runbooks/ledger",
         "nothing",
     )
+
+
+def written_key(site: Site) -> str:
+    return str(site.query("SELECT row_key FROM nightledger.outbox WHERE status = 'written' ORDER BY 1 LIMIT 1")[0][0])
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("dark", 1280), ("light", 390), ("dark", 390)])
 def test_every_page_is_readable_in_both_schemes_and_on_a_phone(site: Site, scheme: str, width: int) -> None:
     context = site.context(scheme, width)
     page = site.log_in(context, "editor")
-    run, failing = newest_run(site), failing_of(site)[-1][0]
+    run, key, failing = newest_run(site), written_key(site), failing_of(site)[-1][0]
     for path in (
         "nights",
         f"runs/{run}",
@@ -579,8 +679,11 @@ def test_every_page_is_readable_in_both_schemes_and_on_a_phone(site: Site, schem
         "quarantine",
         "quarantine/2",
         "dead-letters",
+        "dead-letters/1",
+        f"explain?key={key}",
         "backfill",
         "systems",
+        "verify",
     ):
         answer = page.goto(f"{site.base}/nightledger/{path}")
         assert answer is not None
@@ -589,7 +692,9 @@ def test_every_page_is_readable_in_both_schemes_and_on_a_phone(site: Site, schem
         assert page.locator("main").count() == 1
         assert page.locator("table:not(:has(caption))").count() == 0
         assert page.locator("input:visible:not([aria-label]):not(label input)").count() == 0
-        name = "failing" if path == failing else path.replace("/", "-").replace(run, "run")
+        name = (
+            "failing" if path == failing else path.replace("/", "-").replace(run, "run").replace(f"?key={key}", "-row")
+        )
         site.keep(page, f"{name}-{scheme}-{width}")
     context.close()
 

@@ -54,7 +54,9 @@ def nightly(bag: Any) -> list[Any]:
 
 def test_operations_run_only_when_asked(bag: Any) -> None:
     found = [dag for dag in bag.dags.values() if "operations" in dag.tags]
-    assert {dag.dag_id for dag in found} == {"dead_letters", "quarantine", "backfill_plan", "data_quality_assessment"}
+    assert {dag.dag_id for dag in found} == {
+        *("dead_letters", "quarantine", "backfill_plan", "data_quality_assessment", "ledger_verification"),
+    }
     assert all(type(dag.timetable).__name__ == "NullTimetable" for dag in found)
 
 

@@ -12,7 +12,19 @@ from nightledger.ui import failures
 from nightledger.ui.access import get_viewer
 from nightledger.ui.headers import SafeHeaders
 from nightledger.ui.rendering import STATIC
-from nightledger.ui.routes import api, backfill, dead_letters, nights, quality, quarantine, runbooks, runs, systems
+from nightledger.ui.routes import (
+    api,
+    backfill,
+    dead_letters,
+    explain,
+    nights,
+    quality,
+    quarantine,
+    runbooks,
+    runs,
+    systems,
+    verify,
+)
 from nightledger.ui.store import Store
 
 _FILES = {"style.css": "text/css", "frame.js": "text/javascript"}
@@ -30,7 +42,8 @@ def create_app(store: Store | None = None) -> FastAPI:
         dependencies=[Depends(get_viewer)],
     )
     app.state.store = store or Store()
-    for module in (nights, runs, quality, quarantine, dead_letters, backfill, systems, runbooks):
+    pages = (nights, runs, quality, quarantine, dead_letters, explain, backfill, systems, verify, runbooks)
+    for module in pages:
         app.include_router(module.router, include_in_schema=False)
     app.include_router(api.router)
     app.add_api_route("/", _home, include_in_schema=False)

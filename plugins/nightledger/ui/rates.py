@@ -34,3 +34,7 @@ class Rate:
 
     def _recent(self, times: list[float], now: float) -> list[float]:
         return [at for at in times if now - at < self._seconds]
+
+
+LOOKS = Rate(60, 3600)
+"""Looks at personal values, on whatever page."""

@@ -28,8 +28,10 @@ PAGES = (
     ("quality", "Data quality"),
     ("quarantine", "Quarantine"),
     ("dead-letters", "Dead letters"),
+    ("explain", "Explain"),
     ("backfill", "Backfill"),
     ("systems", "Systems"),
+    ("verify", "Ledger"),
 )
 _WORDS = ("number", "money", "percent", "duration", "plural", "milliseconds")
 

@@ -20,11 +20,13 @@ from include.models import Record, RunOptions
 from include.nightly import read_span
 from include.pages.backfill import MOST_NIGHTS
 from include.pages.dead_letters import STATUSES, Letter, list_letters
+from include.pages.explain import RowPage, explain_row
 from include.pages.nights import DAYS, Calendar, find_nights
 from include.pages.quality import QualityPage, show_quality
 from include.pages.reading import PAGE_ROWS
 from include.pages.run import RunPage, show_run
 from include.pages.systems import SystemsPage, show_systems
+from include.pages.verify import Verdict, list_verdicts
 from include.use_case import load
 from nightledger.ui.access import Actor, Reader, require_change
 from nightledger.ui.backfills import check_start, start_backfill
@@ -44,9 +46,11 @@ from nightledger.ui.routes.asking import (
     use_cases_of,
 )
 from nightledger.ui.routes.backfill import request_plan
+from nightledger.ui.routes.explain import WantedKey
 from nightledger.ui.routes.nights import Days
 from nightledger.ui.routes.quarantine import ACTIONS, Chosen, settle
 from nightledger.ui.routes.runs import require_run
+from nightledger.ui.routes.verify import verdicts_for
 
 
 class Failure(BaseModel):
@@ -214,6 +218,18 @@ def api_change_letters(request: Request, user: GetUserDep, viewer: Actor, ledger
     else:
         raise HTTPException(400, "There is no such action; known: replay, dismiss.")
     return Done(done=wanted.action)
+
+
+@router.get("/explain")
+def api_explain(viewer: Reader, ledger: Ledger, key: WantedKey, use_case: Name = None) -> RowPage:
+    """Every night of a row, newest first, by its key or its record's id at the destination; personal values hidden."""
+    return explain_row(ledger, choose(viewer, use_case), key)
+
+
+@router.get("/verifications")
+def api_verifications(viewer: Reader, ledger: Ledger) -> list[Verdict]:
+    """The newest verifications of the ledger; findings for who may read their DAG."""
+    return verdicts_for(viewer, list_verdicts(ledger))
 
 
 @router.post("/backfill/plans")

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from include.pages.nights import DAYS, MOST_DAYS, find_nights
+from include.pages.verify import find_verdict
 from nightledger.ui.access import Reader
 from nightledger.ui.rendering import render
 from nightledger.ui.routes.asking import Day, Ledger, Name, use_cases_of
@@ -35,6 +36,7 @@ def nights(
         chosen=use_case,
         single=single,
         days=days,
+        verdict=find_verdict(ledger),
         troubled=[night for night in newest.values() if night.cause],
         again=any(night.progress for night in calendar.nights),
     )

@@ -30,7 +30,7 @@ from include.personal import hidden_columns
 from include.use_case import load
 from nightledger.ui.access import Actor, Reader, Viewer, require_change
 from nightledger.ui.operations import follow, start_operation
-from nightledger.ui.rates import Rate
+from nightledger.ui.rates import LOOKS
 from nightledger.ui.rendering import address, render
 from nightledger.ui.routes.asking import (
     LARGEST,
@@ -50,7 +50,6 @@ router = APIRouter()
 SHOWN = ("waiting", "all", *STATUSES)
 _STATUS = f"One of {', '.join(SHOWN)}; by default those that wait, and all of a run."
 ACTIONS = ("fixed", "dismiss", "replay")
-_LOOKS = Rate(60, 3600)
 
 
 def read_filter(
@@ -127,7 +126,7 @@ def values(request: Request, user: GetUserDep, viewer: Actor, ledger: Ledger, nu
     """The same page with the row's personal values; who looks is on record before anything is read."""
     found = show(ledger, number)
     use_case = require_change(request, user, viewer, viewer.require_edit(found["use_case"]))
-    _LOOKS.take(viewer.user_id)
+    LOOKS.take(viewer.user_id)
     clear = view_values(
         ledger, use_case, found["run_id"], found["row_id"], viewer.name, hidden_columns(found["record"])
     )

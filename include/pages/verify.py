@@ -1,0 +1,70 @@
+"""Verifications of the ledger, newest first, for a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from include.ledger.verifications import STREAM
+from include.ledger.verify import Finding
+from include.pages.reading import reading, rows
+
+MOST = 20
+_NUMBERS = ("events", "streams", "batches", "rows", "seconds", "heads", "head", "since")
+_BY_PAGE = re.compile(r"airflow/page__(.+)__[^_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One verification: what was checked, and what was found; of many findings the first are listed.
+
+    `heads` were kept outside of the ledger and looked for; `since` is the head after which it was checked, None for
+    the whole ledger. `head` is the last hash of the ledger at that time.
+    """
+
+    at: datetime
+    by: str
+    found: int
+    findings: tuple[Finding, ...] = ()
+    events: int = 0
+    streams: int = 0
+    batches: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+    heads: int = 0
+    head: str = ""
+    since: str | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the ledger was as it was recorded."""
+        return not self.found
+
+
+def find_verdict(engine: Engine) -> Verdict | None:
+    """The newest verification, or None."""
+    return next(iter(list_verdicts(engine, 1)), None)
+
+
+def list_verdicts(engine: Engine, most: int = MOST) -> list[Verdict]:
+    """The newest verifications, newest first."""
+    with reading(engine) as connection:
+        found = rows(connection, _VERDICTS, stream=STREAM, most=most)
+    return [_verdict(row["recorded_at"], row["actor"], row["details"]) for row in found]
+
+
+def _verdict(at: datetime, actor: str, said: Mapping[str, Any]) -> Verdict:
+    by_page = _BY_PAGE.fullmatch(actor)
+    numbers = {name: said[name] for name in _NUMBERS if name in said}  # of any version
+    findings = tuple(Finding(*one) for one in said.get("findings", ()))
+    return Verdict(at, by_page[1] if by_page else actor, said.get("found", len(findings)), findings, **numbers)
+
+
+_VERDICTS = """
+SELECT recorded_at, actor, details FROM nightledger.event
+ WHERE stream = :stream AND type = 'ledger.verified' ORDER BY seq DESC LIMIT :most"""
