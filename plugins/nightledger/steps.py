@@ -130,5 +130,13 @@ STEPS = {
         todo="mend what the log names, then clear this task or trigger the DAG again.",
         runbook="quarantine",
     ),
+    "verify": Step(
+        does="Recomputes every hash of the ledger, and looks for every kept head of it.",
+        reads="the whole ledger, or what was recorded after the last verification that held.",
+        leaves="the outcome on record, and on page *Ledger*.",
+        fails="the ledger is not as it was recorded, or it could not be read; the log says which. No row is touched.",
+        todo="change nothing in the database before a backup; read the findings on page *Ledger*.",
+        runbook="ledger",
+    ),
 }
 """By the name of the step; operations have names of their own, since two of their tasks are called `replay`."""

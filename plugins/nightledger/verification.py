@@ -8,6 +8,7 @@ from airflow.sdk import Param, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from nightledger.context import airflow_errors
+from nightledger.steps import doc_of
 
 _SAID = ("events", "streams", "batches", "rows", "head")
 
@@ -18,7 +19,7 @@ def form() -> dict[str, Param]:
     return {"everything": Param(True, type="boolean", title="The whole ledger", description=about)}
 
 
-@task(task_id="verify", retries=1)
+@task(task_id="verify", retries=1, doc_md=doc_of("verify"))
 def verify(**context: Any) -> dict[str, Any]:
     """Verify and put the outcome on record; returns counts. Fails for good when anything was found."""
     from include.ledger import door
