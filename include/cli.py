@@ -1,4 +1,4 @@
-"""Run any stage, read the ledger and print reports without Airflow: `python -m include.cli --help`.
+"""Run any stage, read the ledger and print reports without Airflow: `nightledger --help`.
 
 Connections come from `AIRFLOW_CONN_<ID>` variables, as in .env.example.
 """
@@ -17,7 +17,7 @@ from include.commands import COMMANDS
 from include.errors import NightledgerError
 
 log = logging.getLogger(__name__)
-PROG = "python -m include.cli"
+PROG = "nightledger"
 
 
 def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout, prog: str = PROG) -> int:

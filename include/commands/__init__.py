@@ -1,4 +1,4 @@
-"""Sub-commands of `python -m include.cli`: a module each, imported only when its command is given.
+"""Sub-commands of `nightledger`: a module each, imported only when its command is given.
 
 A module has `add(parser)`, which declares the command's arguments and sets `command`, a function of what was given and
 of where to write, which returns the exit code.

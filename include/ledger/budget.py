@@ -101,7 +101,7 @@ def correct(engine: Engine, scope: str, change: Correction, actor: str) -> None:
     with transaction(engine) as connection:
         known = connection.scalar(_CORRECT, {**values, "why": change.why, "actor": actor})
     if not known:
-        action = "`python -m include.cli budget show` lists those that are"
+        action = "`nightledger budget show` lists those that are"
         raise ConfigurationError("no such budget is open", system="ledger", about=scope, action=action)
 
 

@@ -106,7 +106,7 @@ def require_current(engine: Engine) -> None:
         raise LedgerOutdated(
             f"the schema is at revision {found or 'none'}, this code needs {wanted}",
             system="ledger",
-            action="Run `python -m include.cli ledger upgrade` with the owner's connection `nightledger_db_owner`",
+            action="Run `nightledger ledger upgrade` with the owner's connection `nightledger_db_owner`",
         )
 
 

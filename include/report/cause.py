@@ -157,7 +157,7 @@ def _command(run: Mapping[str, Any], retry_from: str) -> str:
         day = f"{run['interval_start']:%Y-%m-%dT%H:%M:%S}"
         return f"airflow tasks clear {run['use_case']} -t '^{retry_from}$' --downstream -s {day} -e {day} --yes"
     span = f"--from {run['interval_start']:%Y-%m-%dT%H:%M} --to {run['interval_end']:%Y-%m-%dT%H:%M}"
-    return f"python -m include.cli run all {run['use_case']} {span} --mode {run['mode']}"
+    return f"nightledger run all {run['use_case']} {span} --mode {run['mode']}"
 
 
 @dataclass(frozen=True, slots=True)

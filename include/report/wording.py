@@ -170,7 +170,7 @@ def attention(facts: Facts) -> Iterator[str]:
     for one in facts.model.failovers:
         yield f"{plural(one.rows, 'row')} went from {one.first} to {one.then}: {one.why}"
     if lost := counts.get(Outcome.DEAD_LETTER, 0):
-        yield f"{plural(lost, 'row')} ended as dead letter; see `python -m include.cli dead-letters list`"
+        yield f"{plural(lost, 'row')} ended as dead letter; see `nightledger dead-letters list`"
     if header.status == "succeeded":
         for rows, reason, until in ((one.rows, one.reason, one.until) for one in facts.deferred):
             yield f"{plural(rows, 'row')} deferred: {reason}; {until}"
@@ -184,7 +184,7 @@ def open_letters(facts: Facts) -> Iterator[str]:
     rows, nights, oldest = facts.open_letters
     if oldest:
         yield f"{plural(rows, 'row')} of {plural(nights, 'night')}, the oldest since {oldest:%Y-%m-%d %H:%M} UTC"
-        yield "send them again with DAG `dead_letters` or `python -m include.cli dead-letters replay`"
+        yield "send them again with DAG `dead_letters` or `nightledger dead-letters replay`"
 
 
 def drifted(signals: tuple[str, ...], most: int = 4) -> str:
