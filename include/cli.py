@@ -20,12 +20,12 @@ log = logging.getLogger(__name__)
 PROG = "nightledger"
 
 
-def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout, prog: str = PROG) -> int:
+def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> int:
     """Run one command; returns the exit code: 0 done, 1 a finding, 2 an error that says what to do, 3 a defect."""
     gc.set_threshold(100_000, 50, 50)  # what is imported stays: to look through it again and again is wasted
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     arguments = sys.argv[1:] if arguments is None else arguments
-    given = _parser(arguments, prog).parse_args(arguments)
+    given = _parser(arguments).parse_args(arguments)
     command: Callable[[argparse.Namespace, TextIO], int] = given.command
     try:
         return command(given, out)
@@ -37,9 +37,9 @@ def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout, prog:
         return 3
 
 
-def _parser(arguments: Sequence[str], prog: str = PROG) -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """Names all commands; only the one that is given is imported, since each brings what it works with."""
-    parser = argparse.ArgumentParser(prog=prog, description="Nightledger without Airflow")
+    parser = argparse.ArgumentParser(prog=PROG, description="Nightledger without Airflow")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (module, meaning) in COMMANDS.items():
         command = commands.add_parser(name, help=meaning)

@@ -113,7 +113,7 @@ def _run_own(data: str | None, arguments: Sequence[str]) -> int:
             os.environ.update(given)
         else:
             os.environ.update(stack.reach(_data_set(data)))
-    return run_command(arguments, prog="nightledger")
+    return run_command(arguments)
 
 
 def _data_set(text: str | None) -> Path | None:

@@ -73,7 +73,7 @@ def test_each_command_says_what_it_takes(name: str, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as ended:
         main([name, "--help"])
     assert ended.value.code == 0
-    assert f"include.cli {name}" in capsys.readouterr().out
+    assert f"nightledger {name}" in capsys.readouterr().out
 
 
 @pytest.fixture
