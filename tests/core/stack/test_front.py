@@ -119,7 +119,7 @@ def test_a_command_finds_the_ledger_of_the_data_set_used_last(tmp_path: Path, mo
     (tmp_path / "data.json").write_text(json.dumps("/leads"))
     asked: list[Any] = []
     monkeypatch.setattr(stack, "reach", lambda data: asked.append(data) or {})
-    monkeypatch.setattr(cli, "main", lambda arguments, prog: asked.append(arguments) or 7)
+    monkeypatch.setattr(cli, "main", lambda arguments: asked.append(arguments) or 7)
     assert front.main(["report", "crm_lead_scoring"]) == 7
     assert front.main(["--data", "generated", "report", "crm_lead_scoring"]) == 7
     assert asked == [Path("/leads"), ["report", "crm_lead_scoring"], None, ["report", "crm_lead_scoring"]]
