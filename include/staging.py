@@ -27,6 +27,8 @@ ARROW: Mapping[Kind, pa.DataType] = {
     "date": pa.date32(),
     "boolean": pa.bool_(),
 }
+IDENTITY = ("row_id", "row_key", "lineage")
+"""Columns of a staged dataset that are Nightledger's own."""
 _PROVEN: dict[str, tuple[str, str]] = {}  # by place: state of the file when it was hashed, and its sha256
 
 

@@ -20,13 +20,12 @@ from include.ledger.database import transaction
 from include.ledger.record import find_manifest, finished_snapshot, record_event
 from include.models import Manifest, Mode, Record, ReInfer
 from include.night import Night
-from include.staging import part_of, read_rows
+from include.staging import IDENTITY, part_of, read_rows
 
 COUNTS = (
     *("rows_read", "quarantined", "rows", "reused", "identical", "dead", "asked"),
     *("calls", "tokens_in", "tokens_out"),
 )
-_IDENTITY = ("row_id", "row_key", "lineage")
 _SAMPLE = 50  # rows on which the length of an answer is guessed where none is on record
 
 
@@ -74,7 +73,7 @@ def preview(night: Night, good: Manifest, seen: set[bytes] | None = None) -> Pre
     pins = pin(night, prompt, night.system(night.case.model.system))
     keys = set[bytes]() if seen is None or night.options.re_infer is ReInfer.ALL else seen
     count = _Count(night, prompt, keys)
-    columns = [*_IDENTITY, *night.case.model_sees]
+    columns = [*IDENTITY, *night.case.model_sees]
     items = (make_item(night, pins, row) for row in read_rows(good, rows=night.settings.chunk_rows, columns=columns))
     while chunk := take(items, CHUNK_ROWS):
         count.add(group(chunk))

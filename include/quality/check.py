@@ -24,10 +24,9 @@ from include.quality.expectation import Expectation
 from include.quality.failures import read_failures, write_failures
 from include.quality.usual import read_history
 from include.sources.owners import Owners
-from include.staging import StagedWriter, read_chunks, read_rows, read_schema
+from include.staging import IDENTITY, StagedWriter, read_chunks, read_rows, read_schema
 
 EXAMPLES = 5
-_IDENTITY = ("row_id", "row_key", "lineage")
 
 
 def check(night: Night, raw: Manifest) -> Manifest:
@@ -98,7 +97,7 @@ def let_through(
 
 def _reject(row: Record, failed: Sequence[Expectation], owners: Owners) -> RejectedRow:
     source = "; ".join(f"{name} {place}" for name, place in json.loads(row["lineage"] or "{}").items())
-    record = {name: value for name, value in row.items() if name not in _IDENTITY}
+    record = {name: value for name, value in row.items() if name not in IDENTITY}
     reasons, ids = tuple(f"not met: {e.meaning} ({e.id})" for e in failed), tuple(e.id for e in failed)
     owner = owners.of_columns(failed[0].columns, record)
     return RejectedRow(row["row_id"], row["row_key"], source, reasons, record, expectations=ids, owner=owner)
@@ -133,7 +132,7 @@ def _stop(night: Night, good: Manifest, failed: Sequence[Finding]) -> None:
     with transaction(night.ledger) as connection:
         outcomes: Iterator[RowOutcome] = (
             RowOutcome(row["row_id"], row["row_key"], Outcome.DEFERRED, "check", reason, json.loads(row["lineage"]))
-            for row in read_rows(good, rows=night.settings.chunk_rows, columns=_IDENTITY)
+            for row in read_rows(good, rows=night.settings.chunk_rows, columns=IDENTITY)
             if night.decides_on(row["row_id"])
         )
         record_outcomes(connection, night.run_id, outcomes)

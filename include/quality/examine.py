@@ -21,7 +21,7 @@ from include.models import Manifest
 from include.quality.expectation import Expectation
 from include.quality.gx import Evaluated, Prepared, hashes, judge, not_run, prepare
 from include.quality.usual import History
-from include.staging import read_chunks, read_schema
+from include.staging import IDENTITY, read_chunks, read_schema
 
 CHUNK_ROWS = 196_608
 """Rows judged at once: each chunk costs every expectation about 7 ms, and memory by its size."""
@@ -46,9 +46,8 @@ class Finding:
         """Take in what was found in the chunk that begins at row `start`."""
         self.could_not_run = self.could_not_run or found.could_not_run
         self.missing += found.missing
-        if found.about_rows:
-            self.failing.extend(start + at for at in found.positions)
-        else:
+        self.failing.extend(start + at for at in found.positions)
+        if not found.about_rows:
             self._about_table, self._table_holds = True, self._table_holds and found.success
             self.observed = found.observed or self.observed
 
@@ -87,7 +86,7 @@ class Finding:
         if self.could_not_run:
             return f"could not run: {self.could_not_run}"
         if self._about_table:
-            return f"found {self.observed}"
+            return f"found {self.observed}" if self.observed is not None else "does not hold"
         return f"{self.share:.1%} of rows pass, {self.expectation.at_least:.1%} needed"
 
     def within(self, start: int, count: int) -> array[int]:
@@ -123,6 +122,8 @@ def _judge_whole(data: Manifest, finding: Finding, built: Prepared, history: His
         seen = pa.table({"row": pa.nulls(data.rows, pa.bool_())})
     elif built.reach == "types":
         seen = empty.select(names)
+    elif built.reach == "columns":
+        seen = empty.select([name for name in empty.column_names if name not in IDENTITY])
     else:
         seen = _read(data, names) if names else empty
     found = judge(built, seen, history)

@@ -40,9 +40,12 @@ _UNIQUE = {"ExpectColumnValuesToBeUnique", "ExpectCompoundColumnsToBeUnique"}
 _OTHER_ROWS_MATTER = {
     *("ExpectColumnValueZScoresToBeLessThan", "ExpectColumnValuesToBeIncreasing", "ExpectColumnValuesToBeDecreasing"),
 }
+_ROW_WISE = {"ColumnMapExpectation", "ColumnPairMapExpectation", "MulticolumnMapExpectation"}
 _TYPES_OF_COLUMNS = {"ExpectColumnValuesToBeOfType", "ExpectColumnValuesToBeInTypeList"}
-Reach = Literal["types", "count", "row", "equals", "table"]
-"""What must be seen in one piece: the columns' types, how many rows there are, one row, equal rows, or all rows."""
+_SETS = {"ExpectColumnDistinctValuesToBeInSet", "ExpectColumnDistinctValuesToEqualSet"}
+_SHOWN_VALUES = 10
+Reach = Literal["types", "columns", "count", "row", "equals", "table"]
+"""What must be seen in one piece: columns' types, columns' names, how many rows, a row, equal rows, or all rows."""
 _EXACT_AS_FLOAT = 2**53
 _TEXT = 300
 
@@ -52,7 +55,7 @@ class Evaluated:
     """What one expectation found in one frame; `positions` are the failing rows, counted from 0.
 
     `missing` counts rows without a value, which no row-wise type but the null checks judges. `about_rows` is false
-    where the verdict is one on the table, so that no row can be named.
+    where the verdict is one on the table, whether or not rows can be named for it.
     """
 
     success: bool
@@ -71,6 +74,7 @@ class Prepared:
     configuration: Any = None
     reach: Reach = "row"
     expected: str = ""
+    about_rows: bool = False
     could_not_run: str | None = None
 
 
@@ -134,18 +138,19 @@ def prepare(expectation: Expectation, history: History) -> Prepared:
     except Exception as error:
         return Prepared(expectation, could_not_run=_in_words(error, expectation))
     expected = ", ".join(f"{key} {value}" for key, value in bounds.items() if key != "column")
-    return Prepared(expectation, configuration, _reach(expectation, kind), expected)
+    row_wise = bool(_ROW_WISE & {ancestor.__name__ for ancestor in kind.__mro__})
+    return Prepared(expectation, configuration, _reach(expectation, row_wise), expected, about_rows=row_wise)
 
 
-def _reach(expectation: Expectation, kind: Any) -> Reach:
-    ancestors = {ancestor.__name__ for ancestor in kind.__mro__}
+def _reach(expectation: Expectation, row_wise: bool) -> Reach:
     if expectation.type in _TYPES_OF_COLUMNS:
         return "types"
+    if expectation.type.startswith("ExpectTableColumn"):
+        return "columns"
     if expectation.type.startswith("ExpectTableRowCount"):
         return "count"
     if expectation.type in _UNIQUE and not expectation.whole:
         return "equals"
-    row_wise = ancestors & {"ColumnMapExpectation", "ColumnPairMapExpectation", "MulticolumnMapExpectation"}
     whole = expectation.whole or not row_wise or expectation.type in _OTHER_ROWS_MATTER
     return "table" if whole else "row"
 
@@ -163,7 +168,7 @@ def judge(prepared: Prepared, table: pa.Table, history: History) -> Evaluated:
         )
     except Exception as error:
         return not_run(prepared, error)
-    return _read(prepared, found)
+    return _read(prepared, found, frame)
 
 
 def not_run(prepared: Prepared, error: Exception) -> Evaluated:
@@ -240,19 +245,33 @@ class _WrongLengthError(ValueError):
         return f"gave values for {self.args[0]:,} of {self.args[1]:,} rows"
 
 
-def _read(prepared: Prepared, result: Any) -> Evaluated:
+def _read(prepared: Prepared, result: Any, frame: pd.DataFrame) -> Evaluated:
     raised = _exception(result.exception_info or {})
     if raised:
         return Evaluated(False, could_not_run=_without_values(raised, prepared.expectation)[:_TEXT])
     details = result.result or {}
-    if "unexpected_count" in details:
+    if prepared.about_rows and "unexpected_count" in details:
         missing = int(details.get("missing_count") or 0) if prepared.expectation.derive is None else 0
         positions = details.get("unexpected_index_list") or ()
         return Evaluated(bool(result.success), positions, missing=missing, about_rows=True)
-    observed = _observed(details)
+    observed, positions = _observed(details), list[int]()
+    if prepared.expectation.type in _SETS and not result.success:
+        positions, outside = _outside(prepared, frame)
+        observed = "; ".join(filter(None, [outside, observed]))
     if observed is not None and prepared.expected:
         observed = f"{observed} ({prepared.expected})"
-    return Evaluated(bool(result.success), observed=None if observed is None else observed[:_TEXT])
+    return Evaluated(bool(result.success), positions, observed=None if observed is None else observed[:_TEXT])
+
+
+def _outside(prepared: Prepared, frame: pd.DataFrame) -> tuple[list[int], str]:
+    """The rows whose value is outside of the set, which the library does not name, and those values in words."""
+    given = prepared.configuration.kwargs
+    column = frame[given["column"]]
+    rows = column.notna() & ~column.isin(given["value_set"])
+    counts = column[rows].value_counts()
+    words = [f"{value} ({count:,})" for value, count in counts.head(_SHOWN_VALUES).items()]
+    more = [f"and {len(counts) - _SHOWN_VALUES:,} more"] if len(counts) > _SHOWN_VALUES else []
+    return rows.to_numpy().nonzero()[0].tolist(), f"outside the set: {', '.join([*words, *more])}" if words else ""
 
 
 def _observed(details: Any) -> str | None:
@@ -260,6 +279,10 @@ def _observed(details: Any) -> str | None:
     mismatched = (details.get("details") or {}).get("mismatched")
     if isinstance(mismatched, dict):
         return "; ".join(f"{what}: {', '.join(map(str, names))}" for what, names in mismatched.items())
+    if details.get("missing_count") and "partial_missing_list" in details:
+        absent = details["partial_missing_list"]
+        more = [f"and {details['missing_count'] - _SHOWN_VALUES:,} more"] if len(absent) > _SHOWN_VALUES else []
+        return f"not there: {', '.join([*map(str, absent[:_SHOWN_VALUES]), *more])}"
     value = details.get("observed_value")
     return None if value is None else str(value)
 

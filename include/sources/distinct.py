@@ -8,8 +8,8 @@ from hashlib import blake2b
 
 from include.models import Record, RejectedRow
 from include.sources.crm import Page
+from include.staging import IDENTITY
 
-_IDENTITY = ("row_id", "row_key", "lineage")
 SAME_ID = "another row of this run has the same row id; the first one was kept"
 SAME_KEY = "another row of this run has the same key and would be written to the same record; the first one was kept"
 
@@ -52,7 +52,7 @@ class Distinct:
 
     def _reject(self, row: Record, row_id: str, reason: str) -> RejectedRow:
         self.set_aside += 1
-        record = {name: value for name, value in row.items() if name not in _IDENTITY}
+        record = {name: value for name, value in row.items() if name not in IDENTITY}
         source = "; ".join(f"{name}: {place}" for name, place in row["lineage"].items() if name != "retrieved_at")
         return RejectedRow(row_id, row["row_key"], source, (reason,), record, owner=self._owner)
 
