@@ -113,12 +113,13 @@ def record_results(night: Night, findings: Iterable[Finding], failures: Manifest
     values = [
         (
             *(night.run_id, e.id, e.type, list(e.columns), e.severity, e.meaning, one.success),
-            *(tokenise_all(one.could_not_run, secret), one.rows, len(one.failing), Decimal(str(e.at_least))),
+            *(tokenise_all(one.could_not_run, secret), one.rows, len(one.failing), needed),
             tokenise_all(one.seen, secret),
             *([row.row_id for row in read_failures(failures, e.id, limit=EXAMPLES)], stage, e.rows, e.unit),
         )
         for one in findings
         for e in [one.expectation]
+        for needed in [None if one.about_table else Decimal(str(e.at_least))]
     ]
     with transaction(night.ledger) as connection:
         merge_rows(connection, tables.quality_result, names, values, key=("run_id", "expectation"), update=names[2:])

@@ -57,6 +57,11 @@ class Finding:
         return self.rows >= self.expectation.least_rows
 
     @property
+    def about_table(self) -> bool:
+        """Whether the verdict is one on the table, to which no share of rows belongs."""
+        return self._about_table
+
+    @property
     def share(self) -> float:
         """The share of all rows that pass."""
         return 1 - len(self.failing) / max(self.rows, 1)

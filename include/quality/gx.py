@@ -17,7 +17,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -73,7 +73,7 @@ class Prepared:
     expectation: Expectation
     configuration: Any = None
     reach: Reach = "row"
-    expected: str = ""
+    allowed: str = ""
     about_rows: bool = False
     could_not_run: str | None = None
 
@@ -137,9 +137,21 @@ def prepare(expectation: Expectation, history: History) -> Prepared:
         configuration = kind(**arguments, meta={"id": expectation.id}).configuration
     except Exception as error:
         return Prepared(expectation, could_not_run=_in_words(error, expectation))
-    expected = ", ".join(f"{key} {value}" for key, value in bounds.items() if key != "column")
+    allowed = _allowed(arguments)
     row_wise = bool(_ROW_WISE & {ancestor.__name__ for ancestor in kind.__mro__})
-    return Prepared(expectation, configuration, _reach(expectation, row_wise), expected, about_rows=row_wise)
+    return Prepared(expectation, configuration, _reach(expectation, row_wise), allowed, about_rows=row_wise)
+
+
+def _allowed(arguments: Mapping[str, Any]) -> str:
+    """What an observed value may be, in words; empty where the arguments say it otherwise."""
+    least, most = arguments.get("min_value"), arguments.get("max_value")
+    if "value" in arguments:
+        return f"exactly {arguments['value']}"
+    if least is not None and most is not None:
+        return f"{least} to {most}"
+    if least is not None or most is not None:
+        return f"at least {least}" if most is None else f"at most {most}"
+    return f"less than {arguments['threshold']}" if "threshold" in arguments else ""
 
 
 def _reach(expectation: Expectation, row_wise: bool) -> Reach:
@@ -258,8 +270,8 @@ def _read(prepared: Prepared, result: Any, frame: pd.DataFrame) -> Evaluated:
     if prepared.expectation.type in _SETS and not result.success:
         positions, outside = _outside(prepared, frame)
         observed = "; ".join(filter(None, [outside, observed]))
-    if observed is not None and prepared.expected:
-        observed = f"{observed} ({prepared.expected})"
+    if observed is not None and prepared.allowed:
+        observed = f"{observed}, allowed {prepared.allowed}"
     return Evaluated(bool(result.success), positions, observed=None if observed is None else observed[:_TEXT])
 
 

@@ -86,8 +86,9 @@ class Held:
 
     @property
     def pass_share(self) -> float | None:
-        """Rows that pass as a share of those checked, 0 to 1; None where it could not run or no row was checked."""
-        return None if self.could_not_run or not self.checked else 1 - self.failing / self.checked
+        """Rows that pass as a share of those checked, 0 to 1; None without any, and where the verdict is on the table."""
+        unknown = self.could_not_run or not self.checked or self.needed is None
+        return None if unknown else 1 - self.failing / self.checked
 
 
 @dataclass(frozen=True, slots=True)

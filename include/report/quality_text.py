@@ -60,10 +60,9 @@ def found_of(one: Held) -> str:
     """What an expectation found against what it needs."""
     if one.could_not_run:
         return f"could not run: {one.could_not_run}"
-    if not one.failing and one.observed and (not one.success or one.needed is None):
-        return f"observed {observed(one.observed)}"
-    needed = f", {percent(one.needed)} needed" if one.needed is not None else ""
-    return f"{percent(one.pass_share)} pass{needed}"
+    if one.needed is None or (not one.failing and one.observed and not one.success):
+        return f"found {observed(one.observed)}" if one.observed else "holds" if one.success else "does not hold"
+    return f"{percent(one.pass_share)} pass, {percent(one.needed)} needed"
 
 
 def handled(one: Held) -> str:

@@ -69,15 +69,15 @@ def test_a_row_says_what_was_expected_and_what_was_found(ledger: Ledger, make_ni
     [
         ("51.60909090909091", "51.6"),
         ("0.6863636363636364", "0.686"),
-        ("240 (min_value 0)", "240 (min_value 0)"),
+        ("240, allowed at least 0", "240, allowed at least 0"),
         ("12345.678901", "12,346"),
         (
             "{'quantiles': [0.1, 0.5, 0.9], 'values': [32, 52.25, 70]}",
             "10 % lie below 32, 50 % lie below 52.2, 90 % lie below 70",
         ),
         (
-            "2026-11-21 01:48:31.936000+00:00 (min_value 2026-11-20 14:00:00+00:00)",
-            "2026-11-21 01:48 UTC (min_value 2026-11-20 14:00 UTC)",
+            "2026-11-21 01:48:31.936000+00:00, allowed at least 2026-11-20 14:00:00+00:00",
+            "2026-11-21 01:48 UTC, allowed at least 2026-11-20 14:00 UTC",
         ),
         (None, "nothing"),
     ],

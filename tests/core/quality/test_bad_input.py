@@ -48,7 +48,7 @@ def test_no_rows_are_for_the_row_count_to_judge(tmp_path: Path) -> None:
         "count": False,
         "newest": False,
     }
-    assert findings["count"].in_words() == "found 0"
+    assert findings["count"].in_words() == "found 0, allowed at least 1"
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC"), pa.null()])
@@ -231,7 +231,7 @@ def test_a_row_count_is_held_against_the_same_weekday(tmp_path: Path, rows: int,
     usual = expect("e", "ExpectTableRowCountToBeBetween", bounds=usual_rows(0.5, 2))
     finding, _ = one(tmp_path, [1] * rows, pa.int64(), usual, History(NIGHT, (90, 100, 2_000)))
     assert finding.success is holds
-    assert finding.seen == f"{rows} (min_value 50, max_value 201)"
+    assert finding.seen == f"{rows}, allowed 50 to 201"
     assert one(tmp_path, [1], pa.int64(), usual, History(NIGHT, (90, 100)))[0].success
 
 
