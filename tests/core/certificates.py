@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-
 _MAY_SIGN = x509.KeyUsage(
     **dict.fromkeys(("digital_signature", "key_cert_sign", "crl_sign"), True),
     **dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False),
