@@ -86,7 +86,7 @@ class Held:
 
     @property
     def pass_share(self) -> float | None:
-        """Rows that pass as a share of those checked, 0 to 1; None without any, and where the verdict is on the table."""
+        """Rows that pass as a share of those checked, 0 to 1; None without any, and for a verdict on the table."""
         unknown = self.could_not_run or not self.checked or self.needed is None
         return None if unknown else 1 - self.failing / self.checked
 
