@@ -16,7 +16,10 @@ NIGHTS = 30
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One night of an expectation: failing rows of those checked; `share` is 0..1, None if it could not run."""
+    """One night of an expectation: failing rows of those checked; `share` is 0..1.
+
+    It is None for one that could not run, and with `table` for one about the table, where no row fails.
+    """
 
     day: date
     run_id: str
@@ -24,11 +27,13 @@ class Point:
     checked: int
     success: bool
     could_not_run: str | None
+    table: bool = False
 
     @property
     def share(self) -> float | None:
         """Failing rows as a share of those checked."""
-        return None if self.could_not_run else self.failing / max(self.checked, 1)
+        unknown = self.could_not_run or (self.table and not self.failing)
+        return None if unknown else self.failing / max(self.checked, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,11 @@ def _trends(results: Sequence[RowMapping], runs: dict[str, date]) -> list[Trend]
         group.sort(key=lambda row: runs[row["run_id"]])
         last = group[-1]
         points = (
-            Point(runs[r["run_id"]], r["run_id"], r["failing"], r["checked"], r["success"], r["could_not_run"])
+            Point(
+                day=runs[r["run_id"]],
+                table=r["threshold"] is None,
+                **{name: r[name] for name in ("run_id", "failing", "checked", "success", "could_not_run")},
+            )
             for r in group
         )
         threshold = None if last["threshold"] is None else float(last["threshold"])

@@ -187,6 +187,22 @@ def test_the_reports_open_and_lead_to_the_failing_rows(site: Site, engineer: Pag
     site.keep(engineer, "failing-rows-light")
 
 
+def test_a_columns_page_is_one_click_from_its_expectation_and_shows_values_on_focus(site: Site, engineer: Page) -> None:
+    engineer.goto(f"{site.base}/nightledger/quality")
+    engineer.get_by_role("link", name="page_views", exact=True).first.click()
+    expect(engineer.get_by_role("heading", level=1)).to_have_text("Column page_views")
+    night = engineer.get_by_role("link", name=re.compile(r"^\d{4}-\d\d-\d\d: [\d.]+ %$")).first
+    value = night.locator(".value")
+    expect(value).to_be_hidden()
+    night.focus()
+    engineer.keyboard.press("Shift+Tab")
+    engineer.keyboard.press("Tab")
+    expect(value).to_be_visible()
+    site.keep(engineer, "column-light")
+    night.press("Enter")
+    expect(engineer.get_by_role("heading", name="Steps")).to_be_visible()
+
+
 def test_personal_values_are_shown_once_it_is_on_record_who_looks(site: Site, engineer: Page) -> None:
     found = "SELECT quarantine_id, row_id FROM nightledger.quarantine WHERE stage = 'check' ORDER BY 1 LIMIT 1"
     number, row_id = site.query(found)[0]
@@ -645,6 +661,8 @@ def pages_of(site: Site) -> tuple[str, ...]:
         *(f"runs/{run_id}" for (run_id,) in failed),
         *(path for path, _ in failing_of(site)[::-1][:2]),
         "quality",
+        "quality/column?name=page_views",
+        "quality/column?name=email",
         "quarantine",
         "quarantine/2",
         "dead-letters",
@@ -676,6 +694,7 @@ def test_every_page_is_readable_in_both_schemes_and_on_a_phone(site: Site, schem
         f"runs/{run}",
         failing,
         "quality",
+        "quality/column?name=page_views",
         "quarantine",
         "quarantine/2",
         "dead-letters",
@@ -693,7 +712,9 @@ def test_every_page_is_readable_in_both_schemes_and_on_a_phone(site: Site, schem
         assert page.locator("table:not(:has(caption))").count() == 0
         assert page.locator("input:visible:not([aria-label]):not(label input)").count() == 0
         name = (
-            "failing" if path == failing else path.replace("/", "-").replace(run, "run").replace(f"?key={key}", "-row")
+            "failing"
+            if path == failing
+            else path.replace("/", "-").replace(run, "run").replace(f"?key={key}", "-row").replace("?name=", "-")
         )
         site.keep(page, f"{name}-{scheme}-{width}")
     context.close()

@@ -33,7 +33,7 @@ PAGES = (
     ("systems", "Systems"),
     ("verify", "Ledger"),
 )
-_WORDS = ("number", "money", "percent", "duration", "plural", "milliseconds")
+_WORDS = ("number", "money", "percent", "duration", "plural", "milliseconds", "observed")
 
 Point = tuple[float, float]
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
+from include.pages.column import show_column
 from include.pages.quality import narrow, show_quality
 from nightledger.ui.access import Reader
 from nightledger.ui.rendering import render
@@ -47,3 +48,17 @@ def quality(
         known=use_cases_of(viewer),
         chosen=chosen,
     )
+
+
+@router.get("/quality/column")
+def column(
+    request: Request,
+    viewer: Reader,
+    ledger: Ledger,
+    name: Annotated[str, Query(min_length=1, max_length=200)],
+    use_case: Name = None,
+    before: Day = None,
+) -> HTMLResponse:
+    """One column over the nights: what it held, the expectations on it, the rows that fail most."""
+    page = show_column(ledger, choose(viewer, use_case), name, before)
+    return render(request, "column.html.j2", viewer, page=page)
