@@ -16,6 +16,7 @@ from include.ledger.record import find_manifest
 from include.pages.quality import NIGHTS, Drift, Trend, show_quality
 from include.pages.reading import reading, rows
 from include.quality.failures import read_failures
+from include.report.wording import figure
 
 MOST_ROWS = 20
 _LOOKED_AT = 200
@@ -130,8 +131,8 @@ def _bars(night: Profiled) -> tuple[Bar, ...]:
     if not edges or len(counts) != len(edges) + 1:
         return ()
     unit = " days old" if held.get("kind") == "time" else ""
-    ends = [f"{edge:,.4g}" for edge in edges]
-    middle = (f"above {low} to {high}{unit}" for low, high in pairwise(ends))
+    ends = [figure(edge) for edge in edges]
+    middle = (f"above {low} to {high}{unit}" if low != high else f"{high}{unit}" for low, high in pairwise(ends))
     labels = [f"up to {ends[0]}{unit}", *middle, f"above {ends[-1]}{unit}"]
     return tuple(Bar(label, count, count / known) for label, count in zip(labels, counts, strict=True) if count)
 

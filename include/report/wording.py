@@ -79,6 +79,21 @@ def observed(value: str | None) -> str:
     return _NUMBERS.sub(lambda one: _short(float(one[0])), _TIMES.sub(r"\1 \2 UTC", value))
 
 
+def figure(value: float | None) -> str:
+    """A value of a column: whole numbers and large ones in full, others with four digits that count."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 10_000 or value == int(value) else f"{value:,.4g}"
+
+
+def compact(value: float) -> str:
+    """A value beside an axis, in six characters: `9.3M`."""
+    for size, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if 1 <= abs(value) / size < 1e3:
+            return f"{value / size:.3g}{name}"
+    return f"{value:.4g}"
+
+
 def _short(value: float) -> str:
     """A number with three digits that count, whole ones in full."""
     if value == int(value) or abs(value) >= 100:

@@ -33,7 +33,7 @@ PAGES = (
     ("systems", "Systems"),
     ("verify", "Ledger"),
 )
-_WORDS = ("number", "money", "percent", "duration", "plural", "milliseconds", "observed")
+_WORDS = ("number", "money", "percent", "duration", "plural", "milliseconds", "figure", "compact")
 
 Point = tuple[float, float]
 

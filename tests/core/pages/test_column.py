@@ -26,7 +26,7 @@ def keep_profile(night: Night, name: str = "amount", rows: int = 100, nulls: int
 
 def test_a_columns_nights_are_in_order_and_a_trial_is_none(ledger: Ledger, make_night: MakeNight) -> None:
     first, second = make_night(day=-1), make_night()
-    trial = make_night(day=1, options=RunOptions(mode=Mode.SHADOW, limit=5))
+    trial = make_night(external_ref="by hand", options=RunOptions(mode=Mode.SHADOW, limit=5))
     for night, mean in ((first, 10.0), (second, 12.5), (trial, 999.0)):
         keep_profile(night, nulls=4, mean=mean, min=1, max=30)
     page = show_column(ledger.service, CASE, "amount")
@@ -40,8 +40,8 @@ def test_a_columns_nights_are_in_order_and_a_trial_is_none(ledger: Ledger, make_
 
 
 def test_only_the_newest_attempt_of_a_night_counts(ledger: Ledger, make_night: MakeNight) -> None:
-    for mean in (1.0, 2.0):
-        keep_profile(make_night(), mean=mean)
+    for attempt, mean in (("first", 1.0), ("second", 2.0)):
+        keep_profile(make_night(external_ref=attempt), mean=mean)
     assert [one.profile["mean"] for one in show_column(ledger.service, CASE, "amount").nights] == [2.0]
 
 
