@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from include.enrich.limiter import KeyLimiter, ProcessStore, Store
+from include.enrich.limiter import SHORTEST_TURN, KeyLimiter, ProcessStore, Store
 from include.errors import LedgerUnavailable
 from include.ledger.database import open_engine
 from include.ledger.quota import LedgerStore
@@ -128,20 +128,26 @@ def test_who_gives_up_waiting_leaves_the_line(store_of: Open) -> None:
 
 
 def test_many_requests_without_a_limit_do_not_wait(store_of: Open) -> None:
-    async def main() -> float:
-        async with KeyLimiter(store_of([])) as limiter:
-            started = time.monotonic()
+    slept = list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.sleep(seconds)
+
+    async def main() -> None:
+        async with KeyLimiter(store_of([]), sleep=sleep) as limiter:
             for _ in range(10):
                 await send(limiter, 100)
-            return time.monotonic() - started
 
-    assert asyncio.run(main()) < 2.0
+    asyncio.run(main())
+    assert max(slept) == SHORTEST_TURN
+    assert len(slept) <= 20
 
 
 def test_two_processes_share_one_window(ledger: Ledger) -> None:
     program = """
 import asyncio, sys, time
-from include.enrich.limiter import KeyLimiter
+from include.enrich.limiter import SHORTEST_TURN, KeyLimiter
 from include.ledger.database import open_engine
 from include.ledger.quota import LedgerStore
 from include.systems import Window
