@@ -147,7 +147,7 @@ def test_many_requests_without_a_limit_do_not_wait(store_of: Open) -> None:
 def test_two_processes_share_one_window(ledger: Ledger) -> None:
     program = """
 import asyncio, sys, time
-from include.enrich.limiter import SHORTEST_TURN, KeyLimiter
+from include.enrich.limiter import KeyLimiter
 from include.ledger.database import open_engine
 from include.ledger.quota import LedgerStore
 from include.systems import Window
