@@ -35,9 +35,10 @@ def codes_of(columns: list[Any]) -> np.ndarray:
     return np.zeros(0, "int64") if found is None else found
 
 
-def conflicting(on: np.ndarray, of: np.ndarray) -> np.ndarray:
+def conflicting(on: np.ndarray, of: np.ndarray, majority: float = 0.0) -> np.ndarray:
     """Rows whose value `of` is not the one that most rows with the same `on` have; a missing one (-1) conflicts with
     nothing. Where no value is ahead, all rows of the group are in conflict: nothing says which one is right.
+    Groups in which it has less than the share `majority` are left out.
     """
     import numpy as np
 
@@ -52,7 +53,8 @@ def conflicting(on: np.ndarray, of: np.ndarray) -> np.ndarray:
     sizes = np.diff(np.r_[starts, len(groups)])
     most = np.repeat(np.maximum.reduceat(counts, starts), sizes)
     ahead = np.repeat(np.add.reduceat((counts == most).astype("int64"), starts), sizes) == 1
-    found[present] = ~((counts == most) & ahead)[at]
+    clear = most >= majority * np.repeat(np.add.reduceat(counts, starts), sizes)
+    found[present] = (clear & ~((counts == most) & ahead))[at]
     return found
 
 

@@ -131,10 +131,19 @@ def not_after(earlier: str, later: str, **terms: Unpack[Terms]) -> Expectation:
     return made.expect_flag(lambda rows: ~(rows[earlier] > rows[later]).fillna(False).astype(bool))
 
 
-def depends(column: str, on: str | Sequence[str], **terms: Unpack[Terms]) -> Expectation:
+def depends(
+    column: str,
+    on: str | Sequence[str],
+    *,
+    majority: float = 0.0,
+    missing: bool = False,
+    **terms: Unpack[Terms],
+) -> Expectation:
     """Rows with the same value of `on` have the same value of `column`; rows that differ from most are in conflict.
 
-    Where no value is ahead, all rows of the group are. `depends("city", on="zip")`: a zip has one city.
+    Where no value is ahead, all rows of the group are; a group in which the value that is ahead has less than the share
+    `majority` is not judged. With `missing` a missing value of `column` is a value like others: a row without one is in
+    conflict where the others have one. `depends("city", on="zip")`: a zip has one city.
     """
     given = (on,) if isinstance(on, str) else tuple(on)
     made = _Rule("depends", (column, *given), f"Each {' and '.join(given)} has one {column}", terms)
@@ -147,7 +156,7 @@ def depends(column: str, on: str | Sequence[str], **terms: Unpack[Terms]) -> Exp
         judged = _judged(terms.get("where"), rows)
         keys = codes_of([rows[name] for name in given])
         keys[~judged.to_numpy()] = -1
-        return pd.Series(~conflicting(keys, codes_of([rows[column]])), index=rows.index)
+        return pd.Series(~conflicting(keys, codes_of([rows[column]]) + missing, majority), index=rows.index)
 
     return made.expect_flag(agrees, whole=True)
 
