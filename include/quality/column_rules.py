@@ -15,6 +15,7 @@ from include.personal import find_values
 from include.quality.conflicts import misspellings
 from include.quality.forms import Form, find_characters, find_form
 from include.quality.seen import Column, Seen, Suggestion, written
+from include.sources.values import ABSENT
 
 ENOUGH = 30
 """Values below which nothing is more than a guess, and is written commented out."""
@@ -110,7 +111,7 @@ def _above_gap(counts: Mapping[Any, int], total: int) -> list[Any]:
     cut, widest, rare = 0, 4.0, 0
     for at, (one, more) in enumerate(itertools.pairwise(ordered), start=1):
         rare += counts[one]
-        if rare > 0.05 * total or counts[one] > max(3, 0.004 * total):
+        if rare > 0.05 * total or counts[one] > max(3, total / 100_000):
             break
         if counts[more] / counts[one] >= widest and counts[more] >= 5:
             cut, widest = at, counts[more] / counts[one]
@@ -141,7 +142,7 @@ def _values(column: Column, known: list[Any], seen: Seen) -> Suggestion:
 
 
 def _foreign(column: Column, known: list[Any], seen: Seen) -> set[Any]:
-    """Values that belong to another column, in which they are twenty times as frequent, and to less than 2 % here."""
+    """Rare values that belong to another column, in which they are twenty times as frequent."""
     found = set[Any]()
     if not column.is_text:
         return found
@@ -151,7 +152,9 @@ def _foreign(column: Column, known: list[Any], seen: Seen) -> set[Any]:
         found |= {
             value
             for value in known
-            if other.counts.get(value, 0) >= 20 * column.counts[value] and column.counts[value] < 0.02 * column.filled
+            if other.counts.get(value, 0) >= 20 * column.counts[value]
+            and column.counts[value] <= max(3, 0.002 * column.filled)
+            and str(value).lower() not in ABSENT
         }
     return found
 
@@ -161,6 +164,7 @@ def _form(column: Column, seen: Seen) -> Iterator[Suggestion]:
     form = find_form(counts) or find_characters(counts)
     if form is None:
         return
+    form = _with_usual(form, counts, column.name)
     wrong = _without(column, form)
     personal = any(find_values(value, column.name) for value in itertools.islice(counts, 200))
     what = f"{form.share:.1%} of {column.filled:,} values " + (
@@ -174,6 +178,17 @@ def _form(column: Column, seen: Seen) -> Iterator[Suggestion]:
         told,
         column.filled >= ENOUGH and form.share < 2,
     )
+
+
+def _with_usual(form: Form, counts: Mapping[str, int], name: str) -> Form:
+    """The form, or one of the few values of another form that come again and again: `POST` among article numbers."""
+    whole = re.compile(form.pattern)
+    often = [value for value, count in counts.items() if count >= 4 and not whole.fullmatch(value)]
+    if not often or len(often) > 8 or any(find_values(value, name) or len(value) > 40 for value in often):
+        return form
+    share = form.share + sum(counts[value] for value in often) / sum(counts.values())
+    shown = f"{form.shown} or are one of {len(often)} values"
+    return Form("|".join([form.pattern, *map(re.escape, often)]), shown, share)
 
 
 def _without(column: Column, form: Form) -> np.ndarray:
@@ -235,6 +250,10 @@ def bounds_of(values: np.ndarray) -> tuple[float, float]:
         if positive < 0.98 and positive > 0.5:
             known = values[values > 0]
             high = max(high, math.exp(min(_spread(np.log(known))[1], 700)))
+    often, counts = np.unique(values, return_counts=True)
+    often = often[counts >= max(3, len(values) / 2_000)]
+    if len(often):  # what comes again and again is no slip
+        low, high = min(low, float(often[0])) if negative > 0.01 or often[0] >= 0 else low, max(high, float(often[-1]))
     if (values < low).mean() > _MOST_BEYOND:
         low = float(values.min())
     if (values > high).mean() > _MOST_BEYOND:

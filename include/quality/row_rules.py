@@ -21,13 +21,16 @@ _FIRST_LOOK = 5_000
 _IN_CONFLICT, _MAYBE_IN_CONFLICT = 0.04, 0.08
 _MAJORITY = 0.6
 _DETERMINANTS = 2
+_OF_CHANCE = 0.15
 _REPEATED = 0.06
 
 
-def rules_between(seen: Seen, dependent: Mapping[str, Sequence[Dependency]]) -> Iterator[Suggestion]:
+def rules_between(
+    seen: Seen, dependent: Mapping[str, Sequence[Dependency]], conditional: Mapping[str, Condition]
+) -> Iterator[Suggestion]:
     """All that columns suggest together, keys first."""
     yield from keys(seen)
-    yield from _conditions(seen)
+    yield from (one.rule for one in conditional.values())
     for several in dependent.values():
         yield from (_tell_dependency(one, seen) for one in several)
     yield from _orders(seen)
@@ -35,13 +38,13 @@ def rules_between(seen: Seen, dependent: Mapping[str, Sequence[Dependency]]) -> 
 
 def keys(seen: Seen) -> Iterator[Suggestion]:
     """Columns, or pairs of columns, whose values are there once."""
-    able = [one for one in seen.columns[:_MOST_COLUMNS] if one.filled >= 0.98 * one.rows and _can_be_key(one)]
+    able = [one for one in seen.columns[:_MOST_COLUMNS] if one.filled >= 0.9 * one.rows and _can_be_key(one)]
     found = False
     for column in able:
         repeats = _repeats(column.codes)
         share = repeats.sum() / max(column.filled, 1)
         named = bool(_NAMED_KEY.search(column.name)) or column is seen.columns[0]
-        if share > (_REPEATED if named else 0.02) or column.filled < 2:
+        if share > (_REPEATED if named and not found else 0.01) or column.filled < 2:
             continue
         strong = column.rows >= ENOUGH and named
         found = found or strong
@@ -90,32 +93,68 @@ def _pairs(able: Sequence[Column], seen: Seen) -> Iterator[Suggestion]:
             tried.append((int(repeats.sum()) - named * 0.01 * seen.rows, one, two, repeats))
     tried.sort(key=lambda pair: pair[0])
     for at, (_, one, two, repeats) in enumerate(tried[:3]):
-        chance = len(one.counts) * len(two.counts) > 50 * seen.rows
+        chance = len(one.counts) * len(two.counts) > 50 * seen.rows or one.is_time or two.is_time
         yield _key([one, two], repeats, at == 0 and not chance, seen)
 
 
-def _conditions(seen: Seen) -> Iterator[Suggestion]:
-    """Columns that have a value where another one says so: a closing date where the stage is Won or Lost."""
+@dataclass(frozen=True)
+class Condition:
+    """A condition under which a column has values, and the rows without one that it accounts for."""
+
+    rule: Suggestion
+    explained: np.ndarray = field(repr=False)
+
+
+def conditions(seen: Seen) -> dict[str, Condition]:
+    """Of columns with missing values: what says where they are missing, another column's values or its own presence."""
+    if seen.rows < ENOUGH * 3:
+        return {}
     deciding = [(column, known) for column in seen.columns if (known := settled(column)) and 2 <= len(known) <= 12]
+    found = dict[str, Condition]()
     for column in seen.columns:
-        share = 1 - column.filled / column.rows
-        if share <= 0.03 or share > 0.95 or seen.rows < ENOUGH * 3:
+        none = column.codes < 0
+        if none.sum() < 3 or none.mean() > 0.95:
             continue
-        for other, known in deciding:
-            if other is column:
-                continue
-            needing = [value for value in known if _missing_where(column, other, value) <= 0.02]
-            lacking = [value for value in known if _missing_where(column, other, value) >= 0.5]
-            needing = [value for value in needing if not find_values(str(value), other.name)]
-            if needing and lacking and sum(other.counts[value] for value in needing) >= ENOUGH:
-                none = other.holding(needing) & (column.codes < 0)
-                told = f"{1 - none.sum() / other.holding(needing).sum():.1%} of these rows have one, of the others few"
-                told += f"; not e.g. {seen.lines(none)}" if none.any() else ""
-                wanted = written(sorted(needing, key=str) if len(needing) > 1 else needing[0])
-                yield Suggestion(
-                    column.name, f"not_null({written(column.name)}, where={{{written(other.name)}: {wanted}}})", told
-                )
-                break
+        tried = (_where(column, other, known, seen) for other, known in deciding if other is not column)
+        best = max((one for one in tried if one), key=lambda one: int(one.explained.sum()), default=None)
+        together = _together(column, seen)
+        if together and (best is None or together.explained.sum() > best.explained.sum() * 1.05):
+            best = together
+        if best is not None and best.explained.sum() >= 0.5 * none.sum():
+            found[column.name] = best
+    return found
+
+
+def _where(column: Column, other: Column, known: Sequence[Any], seen: Seen) -> Condition | None:
+    """That a column has values where another one is Won or Lost, and lacks them elsewhere."""
+    shares = {value: _missing_where(column, other, value) for value in known}
+    needing = [value for value in known if shares[value] <= 0.03 and not find_values(str(value), other.name)]
+    lacking = [value for value in known if shares[value] >= 0.3]
+    if not needing or not lacking or sum(other.counts[value] for value in needing) < ENOUGH:
+        return None
+    rows, none = other.holding(needing), column.codes < 0
+    wanted = written(sorted(needing, key=str) if len(needing) > 1 else needing[0])
+    rule = _present(column, f"{written(other.name)}: {wanted}", rows, seen)
+    return Condition(rule, none & other.holding(lacking))
+
+
+def _together(column: Column, seen: Seen) -> Condition | None:
+    """That a column has values where another one has."""
+    none = column.codes < 0
+    for other in seen.columns:
+        rows = other.codes >= 0
+        both = none & ~rows
+        if other is column or both.sum() < max(0.5 * none.sum(), 3) or (none & rows).sum() > 0.03 * rows.sum():
+            continue
+        return Condition(_present(column, f"{written(other.name)}: present", rows, seen), both)
+    return None
+
+
+def _present(column: Column, where: str, rows: np.ndarray, seen: Seen) -> Suggestion:
+    wrong = rows & (column.codes < 0)
+    told = f"{1 - wrong.sum() / rows.sum():.1%} of these {int(rows.sum()):,} rows have one, of the others few"
+    told += f"; not e.g. {seen.lines(wrong)}" if wrong.any() else ""
+    return Suggestion(column.name, f"not_null({written(column.name)}, where={{{where}}})", told)
 
 
 def _missing_where(column: Column, other: Column, value: Any) -> float:
@@ -166,9 +205,10 @@ def _tell_dependency(one: Dependency, seen: Seen) -> Suggestion:
 
 def _dependency(on: Column, of: Column) -> Dependency | None:
     """None where it is none, or says nothing."""
-    if (on.is_number and not on.kind.startswith("int")) or len(on.counts) > 0.5 * on.filled or len(on.counts) < 2:
+    most = 0.05 if on.is_number and not on.kind.startswith("int") else 0.5
+    if len(on.counts) > most * on.filled or len(on.counts) < 2:
         return None
-    if len(of.counts) > len(on.counts) * 1.5 + 20:
+    if sum(count >= 3 for count in of.counts.values()) > len(on.counts) * 1.2 + 5:
         return None
     first = slice(0, _FIRST_LOOK)
     if conflicting(on.codes[first], of.codes[first], _MAJORITY).mean() > 2 * _MAYBE_IN_CONFLICT:
@@ -188,9 +228,17 @@ def _measured(on: Column, of: Column, codes: np.ndarray, *, missing: bool) -> De
     wrong = conflicting(on.codes, codes, _MAJORITY) & judged
     unlike = float((conflicting(on.codes, codes) & judged).sum() / count)
     chance = 1 - float(((np.bincount(codes[judged]) / count) ** 2).sum())
-    if unlike > _MAYBE_IN_CONFLICT or unlike > 0.2 * chance:
+    if unlike > _MAYBE_IN_CONFLICT or unlike > _OF_CHANCE * chance or _is_usual(on.codes[wrong], codes[wrong]):
         return None
     return Dependency(on, of, float(count / present.sum()), count, wrong, missing)
+
+
+def _is_usual(on: np.ndarray, of: np.ndarray) -> bool:
+    """Whether conflicts are mostly the same few again, as of two right values, and not one here and one there."""
+    if len(on) < 6:
+        return False
+    _, counts = np.unique(on * (int(of.max()) + 1) + of, return_counts=True)
+    return bool(counts[counts >= 3].sum() > 0.4 * len(on))
 
 
 def _orders(seen: Seen) -> Iterator[Suggestion]:

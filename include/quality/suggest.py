@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from include.errors import ConfigurationError
 from include.quality.seen import Seen, Suggestion, look, written
 
@@ -13,7 +15,7 @@ _KINDS = {"int64": "integer", "double": "number", "date32[day]": "date", "bool":
 _DECLARED = ("integer", "number", "date", "datetime", "boolean")
 _IMPORTED = (
     *("accepted_values", "between", "depends", "fresh", "matches", "not_after", "not_null", "reference", "row_count"),
-    *("spelt", "unique"),
+    *("present", "spelt", "unique"),
 )
 
 
@@ -53,13 +55,14 @@ def write_suggestions(source: Path, into: Path) -> Suggested:
 def suggest(seen: Seen) -> Iterator[Suggestion]:
     """Every rule that a file suggests, by column, then those between columns."""
     from include.quality.column_rules import rules_of
-    from include.quality.row_rules import dependencies, rules_between
+    from include.quality.row_rules import conditions, dependencies, rules_between
 
-    dependent = dependencies(seen)
+    dependent, conditional = dependencies(seen), conditions(seen)
     for column in seen.columns:
         like = [(column.codes < 0) & ~one.wrong for one in dependent.get(column.name, ()) if one.missing]
-        yield from rules_of(column, seen, like[0] if like else None)
-    for one in rules_between(seen, dependent):
+        like += [one.explained for name, one in conditional.items() if name == column.name]
+        yield from rules_of(column, seen, max(like, key=np.sum, default=None))
+    for one in rules_between(seen, dependent, conditional):
         yield Suggestion("rows", one.code, one.evidence, one.strong)
 
 

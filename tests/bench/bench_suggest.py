@@ -1,7 +1,8 @@
 """How many wrong cells suggested rules find in public tables, and how many of their findings are wrong cells.
 
 Rules are suggested from the spoilt file, as people have it, and run as they are. A finding is a row and a rule; it is
-right when one of the rule's columns is wrong in that row. A wrong cell is found when a finding of its row has it.
+right when one of the rule's columns is wrong in that row. Of equal keys both rows are findings, and right when one of
+the two is wrong. A wrong cell is found when a finding of its row has it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import csv
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,18 +83,31 @@ def score(rows: list[dict[str, str]], wrong: list[Wrong], folder: Path) -> Score
     for one in wrong:
         at[one.row].add(one.column)
     covered, findings, right = set[tuple[int, str]](), Counter[str](), Counter[str]()
+    keys = dict[str, dict[tuple[str, ...], list[int]]]()
     with failures.open(encoding="utf-8") as file:
         for line in csv.DictReader(file):
             row = int(line["row"].rpartition(":")[2] or 2) - 2
             names = set(columns.get(line["expectation"], (line["columns"],)))
             kind = line["expectation"] if line["row"] else "not run " + line["expectation"]
             findings[kind] += 1
-            right[kind] += bool(names & at[row])
+            same = [row]
+            if kind.endswith("_unique"):
+                same = keys.setdefault(kind, _equal(rows, columns[kind]))[
+                    tuple(rows[row][name] for name in columns[kind])
+                ]
+            right[kind] += any(names & at[one] for one in same)
             covered |= {(row, name) for name in names}
     cells = Counter(one.kind for one in wrong)
     missed = [one for one in wrong if (one.row, one.column) not in covered]
     found = cells - Counter(one.kind for one in missed)
     return Score(cells, found, findings, right, missed)
+
+
+def _equal(rows: list[dict[str, str]], columns: Sequence[str]) -> dict[tuple[str, ...], list[int]]:
+    found = defaultdict(list)
+    for at, row in enumerate(rows):
+        found[tuple(row[name] for name in columns)].append(at)
+    return found
 
 
 def main() -> None:
