@@ -22,6 +22,7 @@ ENOUGH = 30
 _RARELY_MISSING, _MAYBE_MISSING = 0.03, 0.10
 _MOST_VALUES, _ROWS_PER_VALUE = 100, 15
 _SLACK = 1.0
+_RARE, _TIMES = 3, 8
 _MOST_BEYOND = 0.015
 _LONGEST_LIST = 100
 
@@ -70,7 +71,7 @@ def presence(column: Column, seen: Seen, explained: np.ndarray | None = None) ->
         yield Suggestion(column.name, code, f"all {column.rows:,} rows have one{also}", column.rows >= ENOUGH)
         return
     none = column.codes < 0
-    where = f"{share:.1%} of {column.rows:,} rows have none, e.g. {seen.lines(none)}"
+    where = f"{missing:,} of {column.rows:,} rows have none, e.g. {seen.lines(none)}"
     if share > _MAYBE_MISSING:
         return
     if explained is not None and explained.sum() > 0.4 * none.sum():
@@ -98,11 +99,17 @@ def settled(column: Column) -> list[Any] | None:
         return None
     kept = _above_gap(counts, total)
     if column.is_text:
-        wrong = misspellings({str(value): count for value, count in counts.items()})
-        kept = [value for value in kept if value not in wrong]
+        wrong = misspellings({str(value): count for value, count in counts.items()}, _TIMES)
+        usual = {_made_of(value) for value in kept if counts[value] > _RARE}
+        kept = [v for v in kept if v not in wrong and (counts[v] > _RARE or not usual or _made_of(v) in usual)]
     covered = sum(counts[value] for value in kept)
     few = len(kept) <= (_MOST_VALUES if column.is_text else 12) and total >= _ROWS_PER_VALUE * len(kept)
     return kept if few and covered >= 0.95 * total else None
+
+
+def _made_of(text: str) -> tuple[bool, bool]:
+    """Whether a text has letters, and digits."""
+    return any(map(str.isalpha, text)), any(map(str.isdigit, text))
 
 
 def _above_gap(counts: Mapping[Any, int], total: int) -> list[Any]:
@@ -111,8 +118,11 @@ def _above_gap(counts: Mapping[Any, int], total: int) -> list[Any]:
     cut, widest, rare = 0, 4.0, 0
     for at, (one, more) in enumerate(itertools.pairwise(ordered), start=1):
         rare += counts[one]
-        if rare > 0.05 * total or counts[one] > max(3, total / 100_000):
+        most = max(_RARE, total / 100_000) if isinstance(one, str) else max(_RARE, total / 200)
+        if rare > 0.05 * total or counts[one] > most:
             break
+        if counts[one] > _RARE and counts[more] < 50 * counts[one]:
+            continue
         if counts[more] / counts[one] >= widest and counts[more] >= 5:
             cut, widest = at, counts[more] / counts[one]
     return ordered[cut:]
@@ -251,7 +261,7 @@ def bounds_of(values: np.ndarray) -> tuple[float, float]:
             known = values[values > 0]
             high = max(high, math.exp(min(_spread(np.log(known))[1], 700)))
     often, counts = np.unique(values, return_counts=True)
-    often = often[counts >= max(3, len(values) / 2_000)]
+    often = often[counts >= max(5, len(values) / 400)]
     if len(often):  # what comes again and again is no slip
         low, high = min(low, float(often[0])) if negative > 0.01 or often[0] >= 0 else low, max(high, float(often[-1]))
     if (values < low).mean() > _MOST_BEYOND:

@@ -58,14 +58,14 @@ def conflicting(on: np.ndarray, of: np.ndarray, majority: float = 0.0) -> np.nda
     return found
 
 
-def misspellings(counts: Mapping[str, int]) -> dict[str, str]:
-    """Of values and how often each occurs: those that are one slip away from a value COMMON times as frequent.
+def misspellings(counts: Mapping[str, int], times: int = COMMON) -> dict[str, str]:
+    """Of values and how often each occurs: those that are one slip away from a value `times` as frequent.
 
     A slip is one letter too many, too few, wrong, or exchanged with its neighbour, or other case, spaces and dashes.
     Digits are never taken for slips: `P-100` and `P-101` are two things.
     """
     known = {value: count for value, count in counts.items() if SHORTEST <= len(value) <= LONGEST}
-    common = {value: count for value, count in known.items() if count >= COMMON}
+    common = {value: count for value, count in known.items() if count >= times}
     index: dict[str, list[str]] = {}
     for value in common:
         for key in {*_shortened(value), _plain(value)}:
@@ -74,7 +74,7 @@ def misspellings(counts: Mapping[str, int]) -> dict[str, str]:
     for value, count in known.items():
         near = (one for key in {*_shortened(value), _plain(value)} for one in index.get(key, ()))
         best = max((one for one in near if _is_slip(value, one)), key=lambda one: common[one], default=None)
-        if best is not None and common[best] >= COMMON * count:
+        if best is not None and common[best] >= times * count:
             found[value] = best
     return found
 

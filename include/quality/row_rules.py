@@ -144,7 +144,9 @@ def _together(column: Column, seen: Seen) -> Condition | None:
     for other in seen.columns:
         rows = other.codes >= 0
         both = none & ~rows
-        if other is column or both.sum() < max(0.5 * none.sum(), 3) or (none & rows).sum() > 0.03 * rows.sum():
+        if other is column or both.sum() < max(0.5 * none.sum(), 3, 0.3 * (~rows).sum()):
+            continue
+        if (none & rows).sum() > 0.03 * rows.sum():
             continue
         return Condition(_present(column, f"{written(other.name)}: present", rows, seen), both)
     return None

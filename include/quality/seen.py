@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ from upath import UPath
 
 from include.errors import ConfigurationError
 from include.quality.file_rows import stage_file
+from include.quality.forms import form_of
 from include.sources.values import read_value
 from include.staging import read_chunks, read_schema
 from include.use_case import Kind
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 1_000_000
 """Rows that are looked at; those after them are not, and the written file says so."""
 _CHUNK = 65_536
-_MOSTLY: float = 0.9
+_MOSTLY, _NEARLY = 0.9, 0.985
 _TRIED: tuple[Kind, ...] = ("integer", "number", "date", "datetime")
 _TRIED_VALUES = 20_000
 _SHOWN = 3
@@ -201,7 +203,18 @@ def _mostly(values: pa.Array) -> Kind | None:
     tried = [kind for kind in _TRIED if kind in ("date", "datetime") or zeros < 0.005 * total]
     shares = {kind: sum(count for value, count in pairs if _fits(value, kind)) / total for kind in tried}
     best = max(shares.values(), default=0.0)
-    return next((kind for kind, share in shares.items() if share == best and share >= _MOSTLY), None)
+    kind = next((kind for kind, share in shares.items() if share >= max(_NEARLY * best, _MOSTLY)), None)
+    if kind is None or _is_usual(Counter({value: count for value, count in pairs if not _fits(value, kind)})):
+        return None
+    return kind
+
+
+def _is_usual(others: Counter[str]) -> bool:
+    """Whether values that are no numbers mostly have one form of their own, as `C536379` among invoice numbers."""
+    forms = Counter[str]()
+    for value, count in others.items():
+        forms[form_of(value)] += count
+    return others.total() >= 10 and forms.most_common(1)[0][1] >= 0.4 * others.total()
 
 
 def _fits(text: str, kind: Kind) -> bool:
