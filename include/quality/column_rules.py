@@ -23,7 +23,7 @@ _RARELY_MISSING, _MAYBE_MISSING = 0.03, 0.10
 _MOST_VALUES, _ROWS_PER_VALUE = 100, 15
 _SLACK = 1.0
 _RARE, _TIMES = 3, 8
-_MOST_BEYOND = 0.015
+_MOST_BEYOND = 0.025
 _LONGEST_LIST = 100
 
 
@@ -135,7 +135,7 @@ def _values(column: Column, known: list[Any], seen: Seen) -> Suggestion:
     total, others = column.filled, [value for value in column.counts if value not in within]
     share = sum(column.counts[value] for value in kept) / total
     if any(find_values(str(value), column.name) for value in kept):
-        form = find_form({str(value): count for value, count in column.counts.items()})
+        form = find_form({str(value): count for value, count in column.counts.items()}, literal=False)
         pattern, shown = (form.pattern, form.shown) if form else ("[\\s\\S]+", "no common form")
         return Suggestion(
             column.name,
@@ -171,12 +171,12 @@ def _foreign(column: Column, known: list[Any], seen: Seen) -> set[Any]:
 
 def _form(column: Column, seen: Seen) -> Iterator[Suggestion]:
     counts = {str(value): count for value, count in column.counts.items()}
-    form = find_form(counts) or find_characters(counts)
+    personal = any(find_values(value, column.name) for value in itertools.islice(counts, 200))
+    form = find_form(counts, literal=not personal) or find_characters(counts)
     if form is None:
         return
     form = _with_usual(form, counts, column.name)
     wrong = _without(column, form)
-    personal = any(find_values(value, column.name) for value in itertools.islice(counts, 200))
     what = f"{form.share:.1%} of {column.filled:,} values " + (
         form.shown if form.shown.startswith("has no") else f"have this form, {form.shown}"
     )
@@ -255,7 +255,7 @@ def bounds_of(values: np.ndarray) -> tuple[float, float]:
     else:
         low, high = _spread(values)
     negative = float((values < 0).mean())
-    if negative <= 0.01:
+    if negative <= _MOST_BEYOND:
         low = max(low, 0.0)
         if positive < 0.98 and positive > 0.5:
             known = values[values > 0]
@@ -263,7 +263,10 @@ def bounds_of(values: np.ndarray) -> tuple[float, float]:
     often, counts = np.unique(values, return_counts=True)
     often = often[counts >= max(5, len(values) / 400)]
     if len(often):  # what comes again and again is no slip
-        low, high = min(low, float(often[0])) if negative > 0.01 or often[0] >= 0 else low, max(high, float(often[-1]))
+        low, high = (
+            min(low, float(often[0])) if negative > _MOST_BEYOND or often[0] >= 0 else low,
+            max(high, float(often[-1])),
+        )
     if (values < low).mean() > _MOST_BEYOND:
         low = float(values.min())
     if (values > high).mean() > _MOST_BEYOND:

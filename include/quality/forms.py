@@ -10,6 +10,7 @@ from dataclasses import dataclass
 MOST_FORMS = 3
 COVERED = 0.96
 """The share of a column's values that its forms must have to be called that."""
+_GAIN = 0.003
 _ODD = 0.004
 """A form or length of a smaller share of the values is an exception, not one more form."""
 _RUN = re.compile(r"A+|a+|9+|X+|W+|[\s\S]")
@@ -50,17 +51,19 @@ def form_of(text: str) -> str:
     )
 
 
-def find_form(counts: Mapping[str, int]) -> Form | None:
+def find_form(counts: Mapping[str, int], *, literal: bool = True) -> Form | None:
     """The few forms that nearly all values have, from how often each occurs; None where there are no such few.
 
-    Tried from strict to loose: the exact form, runs of any length, letters and digits alike.
+    Tried from strict to loose: the exact form, runs of any length, letters and digits alike; a looser one where more
+    values have it. Letters that are the same in nearly all values stand as they are if `literal`.
     """
     total = sum(counts.values())
+    best: Form | None = None
     for shape in (form_of, _runs, _alike):
-        found = _few(counts, shape, total)
-        if found is not None:
-            return found
-    return None
+        found = _few(counts, shape, total, literal)
+        if found is not None and (best is None or found.share > best.share + _GAIN):
+            best = found
+    return best
 
 
 def find_characters(counts: Mapping[str, int]) -> Form | None:
@@ -88,7 +91,7 @@ def _alike(text: str) -> str:
     return re.sub(r"[Aa9]+", lambda run: "X" if len(set(run[0])) > 1 else run[0][0], form_of(text))
 
 
-def _few(counts: Mapping[str, int], shape: Callable[[str], str], total: int) -> Form | None:
+def _few(counts: Mapping[str, int], shape: Callable[[str], str], total: int, literal: bool) -> Form | None:
     by_shape: dict[str, Counter[str]] = defaultdict(Counter)
     for value, count in counts.items():
         by_shape[shape(value)][value] += count
@@ -97,7 +100,7 @@ def _few(counts: Mapping[str, int], shape: Callable[[str], str], total: int) -> 
     share = sum(values.total() for _, values in kept) / total
     if not kept or share < COVERED or any(len(form) > 60 for form, _ in kept):
         return None
-    patterns = [_pattern(form, values, shape is form_of) for form, values in kept]
+    patterns = [_pattern(form, values, shape is form_of, literal) for form, values in kept]
     whole = re.compile("|".join(patterns))
     having = sum(count for value, count in counts.items() if whole.fullmatch(value)) / total
     if having < COVERED or not any(one in "".join(form for form, _ in kept) for one in "A9Xa"):
@@ -105,7 +108,7 @@ def _few(counts: Mapping[str, int], shape: Callable[[str], str], total: int) -> 
     return Form("|".join(patterns), " or ".join(form for form, _ in kept), having)
 
 
-def _pattern(form: str, values: Counter[str], exact: bool) -> str:
+def _pattern(form: str, values: Counter[str], exact: bool, literal: bool) -> str:
     """The regular expression of one form; a run of letters that is nearly always the same stands as it is."""
     runs = [run[0] for run in (_RUN.finditer(form) if exact else re.finditer(r"[\s\S]", form))]
     splitter = re.compile("".join(f"({_group(run, exact)})" for run in runs))
@@ -114,7 +117,7 @@ def _pattern(form: str, values: Counter[str], exact: bool) -> str:
         match = splitter.fullmatch(value)
         for part, text in zip(parts, match.groups() if match else (), strict=False):
             part[text] += count
-    return "".join(_part(run, part, exact) for run, part in zip(runs, parts, strict=True))
+    return "".join(_part(run, part, exact, literal) for run, part in zip(runs, parts, strict=True))
 
 
 def _group(run: str, exact: bool) -> str:
@@ -124,12 +127,19 @@ def _group(run: str, exact: bool) -> str:
     return f"{kind}{{{len(run)}}}" if exact else f"{kind}+"
 
 
-def _part(run: str, part: Counter[str], exact: bool) -> str:
+def _part(run: str, part: Counter[str], exact: bool, literal: bool) -> str:
     if run[0] not in "Aa9X":
         return re.escape(run)
     total = part.total()
     often, count = part.most_common(1)[0] if part else ("", 0)
-    if run[0] in "Aa" and total and count >= 0.97 * total and len(part) < 0.03 * total + 2 and often.isascii():
+    if (
+        literal
+        and run[0] in "Aa"
+        and total
+        and count >= 0.97 * total
+        and len(part) < 0.03 * total + 2
+        and often.isascii()
+    ):
         return re.escape(often)
     lengths = Counter[int]()
     for text, times in part.items():

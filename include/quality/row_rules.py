@@ -22,6 +22,7 @@ _IN_CONFLICT, _MAYBE_IN_CONFLICT = 0.04, 0.08
 _MAJORITY = 0.6
 _DETERMINANTS = 2
 _OF_CHANCE = 0.15
+_LEAST_SHARED = 0.35
 _REPEATED = 0.06
 
 
@@ -146,7 +147,7 @@ def _together(column: Column, seen: Seen) -> Condition | None:
         both = none & ~rows
         if other is column or both.sum() < max(0.5 * none.sum(), 3, 0.3 * (~rows).sum()):
             continue
-        if (none & rows).sum() > 0.03 * rows.sum():
+        if rows.sum() < ENOUGH or (none & rows).sum() > 0.03 * rows.sum():
             continue
         return Condition(_present(column, f"{written(other.name)}: present", rows, seen), both)
     return None
@@ -225,22 +226,26 @@ def _measured(on: Column, of: Column, codes: np.ndarray, *, missing: bool) -> De
     sizes = np.bincount(on.codes[present], minlength=int(on.codes.max()) + 1)
     judged = present & (sizes[np.clip(on.codes, 0, None)] >= 3)
     count = int(judged.sum())
-    if count < ENOUGH or count < 0.2 * present.sum():
+    if count < ENOUGH or count < _LEAST_SHARED * present.sum():
         return None
     wrong = conflicting(on.codes, codes, _MAJORITY) & judged
     unlike = float((conflicting(on.codes, codes) & judged).sum() / count)
     chance = 1 - float(((np.bincount(codes[judged]) / count) ** 2).sum())
-    if unlike > _MAYBE_IN_CONFLICT or unlike > _OF_CHANCE * chance or _is_usual(on.codes[wrong], codes[wrong]):
+    if unlike > _MAYBE_IN_CONFLICT or unlike > _OF_CHANCE * chance or _is_usual(on.codes[wrong], codes[wrong], sizes):
         return None
     return Dependency(on, of, float(count / present.sum()), count, wrong, missing)
 
 
-def _is_usual(on: np.ndarray, of: np.ndarray) -> bool:
-    """Whether conflicts are mostly the same few again, as of two right values, and not one here and one there."""
+def _is_usual(on: np.ndarray, of: np.ndarray, sizes: np.ndarray) -> bool:
+    """Whether conflicts are mostly two right values of the same group, and not one slip here and one there.
+
+    Then they are a tenth of their group, whose sizes are given, and the same ones again.
+    """
     if len(on) < 6:
         return False
-    _, counts = np.unique(on * (int(of.max()) + 1) + of, return_counts=True)
-    return bool(counts[counts >= 3].sum() > 0.4 * len(on))
+    groups = np.bincount(on, minlength=len(sizes)) / np.maximum(sizes, 1)
+    _, at, counts = np.unique(on * (int(of.max()) + 1) + of, return_inverse=True, return_counts=True)
+    return bool(((counts[at] >= 3) & (groups[on] >= 0.1)).mean() > 0.4)
 
 
 def _orders(seen: Seen) -> Iterator[Suggestion]:

@@ -274,7 +274,7 @@ def _holds(name: str, wanted: Any, values: pd.Series[Any]) -> pd.Series[Any]:
         return values.isna()
     if callable(wanted):
         try:
-            return wanted(values).fillna(False).astype(bool)  # type: ignore[no-any-return]
+            return wanted(values).fillna(False).astype(bool)
         except Exception as error:
             raise ConfigurationError(f"raised {type(error).__name__}", about=f"where of {name!r}") from error
     listed = [wanted] if isinstance(wanted, (str, bytes)) or not isinstance(wanted, Collection) else list(wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -29,6 +30,7 @@ MOST_ROWS = 1_000_000
 _CHUNK = 65_536
 _MOSTLY, _NEARLY = 0.9, 0.985
 _TRIED: tuple[Kind, ...] = ("integer", "number", "date", "datetime")
+_LETTERED = re.compile("A+-?999+|999+-?A+")
 _TRIED_VALUES = 20_000
 _SHOWN = 3
 _WIDTH = 80
@@ -194,7 +196,7 @@ def _read(rows: Any, names: Sequence[str]) -> pa.Table:
 def _mostly(values: pa.Array) -> Kind | None:
     """What nine of ten values of a text column are, if not all; numbers with zeros before them are texts."""
     counts = pc.value_counts(values.drop_null())
-    counts = counts.take(pa.array(range(0, len(counts), len(counts) // _TRIED_VALUES + 1)))
+    counts = counts.take(pa.array(range(0, len(counts), len(counts) // _TRIED_VALUES + 1), pa.int64()))
     pairs = list(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
     total = sum(count for _, count in pairs)
     if not total or sum(count for value, count in pairs if value[:1].isdigit() or value[:1] in "-+") < total / 2:
@@ -214,7 +216,10 @@ def _is_usual(others: Counter[str]) -> bool:
     forms = Counter[str]()
     for value, count in others.items():
         forms[form_of(value)] += count
-    return others.total() >= 10 and forms.most_common(1)[0][1] >= 0.4 * others.total()
+    if others.total() < 10:
+        return False
+    form, count = forms.most_common(1)[0]
+    return count >= 0.4 * others.total() and _LETTERED.fullmatch(form) is not None
 
 
 def _fits(text: str, kind: Kind) -> bool:

@@ -65,9 +65,9 @@ class Score(NamedTuple):
 def read(place: Path) -> list[dict[str, str]]:
     """A public table's rows as they are, line breaks in values as spaces."""
     text = place.read_text(encoding="utf-8-sig")
-    dialect = csv.Sniffer().sniff(text[:4000], ",;\t")
-    lines = csv.DictReader(text.replace("\r\n", "\n").replace("\r", "\n").splitlines(keepends=True), dialect=dialect)
-    return [{name: " ".join((value or "").split()) for name, value in row.items() if name} for row in lines]
+    delimiter = max(",;\t", key=text.splitlines()[0].count)
+    lines = csv.DictReader(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), delimiter=delimiter)
+    return [{name.strip(): " ".join((value or "").split()) for name, value in row.items() if name} for row in lines]
 
 
 def score(rows: list[dict[str, str]], wrong: list[Wrong], folder: Path) -> Score:
