@@ -13,7 +13,7 @@ import numpy as np
 
 from include.personal import find_values
 from include.quality.conflicts import misspellings
-from include.quality.forms import Form, find_characters, find_form
+from include.quality.forms import Form, escaped, find_characters, find_form
 from include.quality.seen import Column, Seen, Suggestion, written
 from include.sources.values import ABSENT
 
@@ -198,7 +198,7 @@ def _with_usual(form: Form, counts: Mapping[str, int], name: str) -> Form:
         return form
     share = form.share + sum(counts[value] for value in often) / sum(counts.values())
     shown = f"{form.shown} or are one of {len(often)} values"
-    return Form("|".join([form.pattern, *map(re.escape, often)]), shown, share)
+    return Form("|".join([form.pattern, *map(escaped, often)]), shown, share)
 
 
 def _without(column: Column, form: Form) -> np.ndarray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 MOST_FORMS = 3
 COVERED = 0.96
 """The share of a column's values that its forms must have to be called that."""
-_GAIN = 0.003
+_GAIN, _NEARLY_ALL = 0.003, 0.993
 _ODD = 0.004
 """A form or length of a smaller share of the values is an exception, not one more form."""
 _RUN = re.compile(r"A+|a+|9+|X+|W+|[\s\S]")
@@ -54,14 +54,14 @@ def form_of(text: str) -> str:
 def find_form(counts: Mapping[str, int], *, literal: bool = True) -> Form | None:
     """The few forms that nearly all values have, from how often each occurs; None where there are no such few.
 
-    Tried from strict to loose: the exact form, runs of any length, letters and digits alike; a looser one where more
-    values have it. Letters that are the same in nearly all values stand as they are if `literal`.
+    Tried from strict to loose: the exact form, runs of any length, letters and digits alike; a looser one where that
+    leaves next to none without. Letters that are the same in nearly all values stand as they are if `literal`.
     """
     total = sum(counts.values())
     best: Form | None = None
     for shape in (form_of, _runs, _alike):
         found = _few(counts, shape, total, literal)
-        if found is not None and (best is None or found.share > best.share + _GAIN):
+        if found is not None and (best is None or best.share + _GAIN < found.share >= _NEARLY_ALL):
             best = found
     return best
 
@@ -80,6 +80,11 @@ def find_characters(counts: Mapping[str, int]) -> Form | None:
     without = "0-9" if absent == ["digits"] else "A-Za-z"
     share = 1 - having[absent[0]] / total
     return Form(f"[^{without}]+", f"has no {absent[0]}", share)
+
+
+def escaped(text: str) -> str:
+    """The text as a regular expression, without a backslash where none is needed."""
+    return re.sub(r"[.^$*+?{}\[\]\\|()#&~]", r"\\\g<0>", text)
 
 
 def _runs(text: str) -> str:
@@ -122,14 +127,14 @@ def _pattern(form: str, values: Counter[str], exact: bool, literal: bool) -> str
 
 def _group(run: str, exact: bool) -> str:
     if run[0] not in "Aa9X":
-        return re.escape(run)
+        return escaped(run)
     kind = {"A": r"[^\W\d_]", "a": r"[^\W\d_]", "9": "[0-9]", "X": r"[^\W_]"}[run[0]]
     return f"{kind}{{{len(run)}}}" if exact else f"{kind}+"
 
 
 def _part(run: str, part: Counter[str], exact: bool, literal: bool) -> str:
     if run[0] not in "Aa9X":
-        return re.escape(run)
+        return escaped(run)
     total = part.total()
     often, count = part.most_common(1)[0] if part else ("", 0)
     if (
@@ -140,7 +145,7 @@ def _part(run: str, part: Counter[str], exact: bool, literal: bool) -> str:
         and len(part) < 0.03 * total + 2
         and often.isascii()
     ):
-        return re.escape(often)
+        return escaped(often)
     lengths = Counter[int]()
     for text, times in part.items():
         lengths[len(text)] += times

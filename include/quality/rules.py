@@ -22,6 +22,10 @@ from include.quality.usual import newest_within
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = [
+    *("accepted_values", "between", "depends", "fresh", "matches", "not_after", "not_null", "present", "reference"),
+    *("row_count", "spelt", "unique"),
+]
 Where = Mapping[str, Any]
 """Column to what it must be: a value, a collection of values, None (no value), or a function of its values that
 returns a flag each. A row is judged where all of them hold."""
