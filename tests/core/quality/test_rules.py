@@ -207,3 +207,10 @@ def test_unreadable_records_of_a_reference_are_told(
     (tmp_path / "customers.csv").write_text("id,name\n1,a\n2,b\n3\n4,d\n5,e\n")
     assert broken('reference("id", to="customers.csv:id")', GOOD)[2] == [4]
     assert "customers.csv:4" in caplog.text
+
+
+def test_large_numbers_and_columns_that_run_together_stay_apart(broken: Broken, tmp_path: Path) -> None:
+    large = [f"{2**53 + at},1,Bonn,{status},1,2026-01-01," for at, status in enumerate(["open", "open", "shipped"])]
+    assert broken('unique("id", where={"status": "open"})', large)[2] == []
+    (tmp_path / "customers.csv").write_text("a,b\nx\x1fy,z\n")
+    assert broken('reference(["city", "status"], to="customers.csv:a,b")', ["1,1,x,y\x1fz,1,2026-01-01,"])[2] == [2]

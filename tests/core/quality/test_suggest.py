@@ -8,13 +8,14 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from include.cli import main
 from include.quality.check_file import load_suite
-from include.quality.conflicts import misspellings
+from include.quality.conflicts import conflicting, misspellings
 from include.quality.forms import find_characters, find_form
 from tests.bench import bench_suggest
 from tests.core.quality.wrong_cells import Rows, spoil, write
@@ -228,3 +229,25 @@ def test_free_text_has_no_form_but_maybe_no_digits() -> None:
 def test_slips_are_found_and_numbers_are_none() -> None:
     counts = {"Berlin": 500, "Berlni": 1, "Brlin": 1, "berlin": 2, "Bern": 40, "Merlin": 30, "P-100": 400, "P-101": 1}
     assert misspellings(counts) == {"Berlni": "Berlin", "Brlin": "Berlin", "berlin": "Berlin"}
+
+
+def test_what_looks_wrong_but_is_usual_is_kept(suggest: Suggest) -> None:
+    rows = clean()
+    for at, row in enumerate(rows):
+        row["plz"] = f"0{1000 + at % 90}"
+        row["invoice"] = f"{'C' if at % 40 == 0 else ''}{536_000 + at}"
+        row["qty"] = "-3" if at == 7 else row["qty"]
+        row["status"] = "shiped" if at == 9 else row["status"]
+        row["district"] = row["city"] if row["city"] != "Berlin" or at % 6 else "Potsdam"
+    text = suggest(rows)
+    assert '"plz": ' not in text
+    assert '"invoice": ' not in text
+    assert 'between("qty", 1, 59)' in text or 'between("qty", 0, 59)' in text
+    assert '"shiped"' not in text
+    assert 'depends("district", on="zip"' not in text
+
+
+def test_groups_without_a_clear_majority_are_left_out_on_request() -> None:
+    on, of = np.array([0, 0, 1, 1, 1, -1]), np.array([1, 2, 5, 5, 6, 9])
+    assert conflicting(on, of).tolist() == [True, True, False, False, True, False]
+    assert conflicting(on, of, 0.6).tolist() == [False, False, False, False, True, False]
