@@ -16,9 +16,9 @@ from include.quality.check_file import FileCheck, check_file, load_suite
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--input", required=True, type=Path, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet")
-    parser.add_argument(
-        "--expectations", required=True, metavar="MODULE", help="with EXPECTATIONS: a dotted name or a .py file"
-    )
+    rules = parser.add_mutually_exclusive_group(required=True)
+    rules.add_argument("--expectations", metavar="MODULE", help="with EXPECTATIONS: a dotted name or a .py file")
+    rules.add_argument("--suggest", type=Path, metavar="FILE", help="write first rules for the input to this .py file")
     parser.add_argument("--key", metavar="COLUMNS", help="what names a row, separated by commas (default: its line)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="an HTML page")
     parser.add_argument("--failures", type=Path, metavar="FILE", help="a CSV line for every failing row")
@@ -29,6 +29,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, out: TextIO) -> int:
     """Exit code 0 when all can be read and every critical and warning expectation is met, else 1."""
+    if given.suggest is not None:
+        return _suggest(given.input, given.suggest, out)
     interval = _interval(given.start, given.end)
     key = [name.strip() for name in (given.key or "").split(",") if name.strip()]
     checked = check_file(given.input, load_suite(given.expectations), interval, key=key, failures=given.failures)
@@ -39,6 +41,15 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
         if place is not None:
             out.write(f"{what}: {place}\n")
     return 0 if checked.holds else 1
+
+
+def _suggest(source: Path, into: Path, out: TextIO) -> int:
+    from include.quality.suggest import write_suggestions
+
+    made = write_suggestions(source, into)
+    out.write(f"{into}: {made.rules} rules for {made.source}, from {made.rows:,} rows; {made.weak} commented out\n")
+    out.write(f"Edit it, then: nightledger check --input {source} --expectations {into}\n")
+    return 0
 
 
 def _write_report(place: Path, checked: FileCheck, interval: Interval, failures: Path | None) -> None:

@@ -1,0 +1,264 @@
+"""What columns suggest together: keys, dependencies, presence under a condition, the order of times."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from include.personal import find_values
+from include.quality.column_rules import ENOUGH, settled
+from include.quality.conflicts import conflicting
+from include.quality.seen import Column, Seen, Suggestion, written
+
+_NAMED_KEY = re.compile(r"(?i)(^|[_ #])(id|key|no|nr|num|number|code|uuid|guid|sku|#)$|[a-z](ID|Id|Key|No|Nr)$|#$")
+_MOST_COLUMNS = 40
+_FIRST_LOOK = 5_000
+_IN_CONFLICT, _MAYBE_IN_CONFLICT = 0.04, 0.08
+_MAJORITY = 0.6
+_DETERMINANTS = 2
+_OF_CHANCE = 0.15
+_LEAST_SHARED = 0.35
+_REPEATED = 0.06
+
+
+def rules_between(
+    seen: Seen, dependent: Mapping[str, Sequence[Dependency]], conditional: Mapping[str, Condition]
+) -> Iterator[Suggestion]:
+    """All that columns suggest together, keys first."""
+    yield from keys(seen)
+    yield from (one.rule for one in conditional.values())
+    for several in dependent.values():
+        yield from (_tell_dependency(one, seen) for one in several)
+    yield from _orders(seen)
+
+
+def keys(seen: Seen) -> Iterator[Suggestion]:
+    """Columns, or pairs of columns, whose values are there once."""
+    able = [one for one in seen.columns[:_MOST_COLUMNS] if one.filled >= 0.9 * one.rows and _can_be_key(one)]
+    found = False
+    for column in able:
+        repeats = _repeats(column.codes)
+        share = repeats.sum() / max(column.filled, 1)
+        named = bool(_NAMED_KEY.search(column.name)) or column is seen.columns[0]
+        if share > (_REPEATED if named and not found else 0.01) or column.filled < 2:
+            continue
+        strong = column.rows >= ENOUGH and named
+        found = found or strong
+        yield _key([column], repeats, strong, seen)
+    if found or seen.rows < ENOUGH:
+        return
+    yield from _pairs(able, seen)
+
+
+def _can_be_key(column: Column) -> bool:
+    if column.is_text:
+        return sum(len(str(value)) for value in itertools.islice(column.counts, 200)) <= 60 * min(
+            200, max(len(column.counts), 1)
+        )
+    return column.kind.startswith("int") or column.is_time
+
+
+def _repeats(codes: np.ndarray) -> np.ndarray:
+    _, at, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    found: np.ndarray = (counts[at] > 1) & (codes >= 0)
+    return found
+
+
+def _key(columns: Sequence[Column], repeats: np.ndarray, strong: bool, seen: Seen) -> Suggestion:
+    names = ", ".join(written(column.name) for column in columns)
+    count = int(repeats.sum())
+    severity = "" if count or not strong else ', severity="critical"'
+    told = f"no two of {seen.rows:,} rows are equal" if not count else f"{count:,} rows are equal to another"
+    told += f", e.g. {seen.lines(repeats)}" if count else ""
+    if not strong:
+        told += "; maybe by chance"
+    return Suggestion(columns[0].name, f"unique({names}{severity})", told, strong)
+
+
+def _pairs(able: Sequence[Column], seen: Seen) -> Iterator[Suggestion]:
+    """The pair with the fewest repeats, those first that are named as keys; the next ones commented out."""
+    tried = []
+    for one, two in itertools.combinations(able[:15], 2):
+        width = int(two.codes.max()) + 1
+        if len(one.counts) * len(two.counts) < seen.rows or max(len(one.counts), len(two.counts)) > 0.97 * seen.rows:
+            continue
+        both = np.where((one.codes < 0) | (two.codes < 0), -1, one.codes * width + two.codes)
+        repeats = _repeats(both)
+        if repeats.sum() <= 0.03 * seen.rows:
+            named = sum(bool(_NAMED_KEY.search(column.name)) for column in (one, two))
+            tried.append((int(repeats.sum()) - named * 0.01 * seen.rows, one, two, repeats))
+    tried.sort(key=lambda pair: pair[0])
+    for at, (_, one, two, repeats) in enumerate(tried[:3]):
+        chance = len(one.counts) * len(two.counts) > 50 * seen.rows or one.is_time or two.is_time
+        yield _key([one, two], repeats, at == 0 and not chance, seen)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition under which a column has values, and the rows without one that it accounts for."""
+
+    rule: Suggestion
+    explained: np.ndarray = field(repr=False)
+
+
+def conditions(seen: Seen) -> dict[str, Condition]:
+    """Of columns with missing values: what says where they are missing, another column's values or its own presence."""
+    if seen.rows < ENOUGH * 3:
+        return {}
+    deciding = [(column, known) for column in seen.columns if (known := settled(column)) and 2 <= len(known) <= 12]
+    found = dict[str, Condition]()
+    for column in seen.columns:
+        none = column.codes < 0
+        if none.sum() < 3 or none.mean() > 0.95:
+            continue
+        tried = (_where(column, other, known, seen) for other, known in deciding if other is not column)
+        best = max((one for one in tried if one), key=lambda one: int(one.explained.sum()), default=None)
+        together = _together(column, seen)
+        if together and (best is None or together.explained.sum() > best.explained.sum() * 1.05):
+            best = together
+        if best is not None and best.explained.sum() >= 0.5 * none.sum():
+            found[column.name] = best
+    return found
+
+
+def _where(column: Column, other: Column, known: Sequence[Any], seen: Seen) -> Condition | None:
+    """That a column has values where another one is Won or Lost, and lacks them elsewhere."""
+    shares = {value: _missing_where(column, other, value) for value in known}
+    needing = [value for value in known if shares[value] <= 0.03 and not find_values(str(value), other.name)]
+    lacking = [value for value in known if shares[value] >= 0.3]
+    if not needing or not lacking or sum(other.counts[value] for value in needing) < ENOUGH:
+        return None
+    rows, none = other.holding(needing), column.codes < 0
+    wanted = written(sorted(needing, key=str) if len(needing) > 1 else needing[0])
+    rule = _present(column, f"{written(other.name)}: {wanted}", rows, seen)
+    return Condition(rule, none & other.holding(lacking))
+
+
+def _together(column: Column, seen: Seen) -> Condition | None:
+    """That a column has values where another one has."""
+    none = column.codes < 0
+    for other in seen.columns:
+        rows = other.codes >= 0
+        both = none & ~rows
+        if other is column or both.sum() < max(0.5 * none.sum(), 3, 0.3 * (~rows).sum()):
+            continue
+        if rows.sum() < ENOUGH or (none & rows).sum() > 0.03 * rows.sum():
+            continue
+        return Condition(_present(column, f"{written(other.name)}: present", rows, seen), both)
+    return None
+
+
+def _present(column: Column, where: str, rows: np.ndarray, seen: Seen) -> Suggestion:
+    wrong = rows & (column.codes < 0)
+    told = f"{1 - wrong.sum() / rows.sum():.1%} of these {int(rows.sum()):,} rows have one, of the others few"
+    told += f"; not e.g. {seen.lines(wrong)}" if wrong.any() else ""
+    return Suggestion(column.name, f"not_null({written(column.name)}, where={{{where}}})", told)
+
+
+def _missing_where(column: Column, other: Column, value: Any) -> float:
+    rows = other.holding([value])
+    return float((column.codes[rows] < 0).mean()) if rows.any() else 0.0
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """That one column depends on another: on which, what share of the rows says so, and which rows are in conflict.
+
+    With `missing`, a missing value was compared like the others.
+    """
+
+    on: Column
+    of: Column
+    wide: float
+    judged: int
+    wrong: np.ndarray = field(repr=False)
+    missing: bool = False
+
+    @property
+    def share(self) -> float:
+        """Of the rows that are judged, those in conflict."""
+        return float(self.wrong.sum() / self.judged)
+
+
+def dependencies(seen: Seen) -> dict[str, list[Dependency]]:
+    """For each column what it depends on, at most two columns each: those that say it of the most rows."""
+    if seen.rows < ENOUGH:
+        return {}
+    columns = [one for one in seen.columns if one.filled >= 0.1 * one.rows and len(one.counts) > 1][:_MOST_COLUMNS]
+    found = dict[str, list[Dependency]]()
+    for of in columns:
+        tried = [one for on in columns if on is not of and (one := _dependency(on, of)) is not None]
+        tried.sort(key=lambda one: (-one.wide // 0.1, one.share))
+        found[of.name] = tried[:_DETERMINANTS]
+    return found
+
+
+def _tell_dependency(one: Dependency, seen: Seen) -> Suggestion:
+    told = f"{1 - one.share:.1%} of {one.judged:,} rows that share their {one.on.name} agree"
+    told += f"; in conflict e.g. {seen.lines(one.wrong)}" if one.wrong.any() else ""
+    also = ", missing=True" if one.missing else ""
+    code = f"depends({written(one.of.name)}, on={written(one.on.name)}, majority={_MAJORITY}{also})"
+    return Suggestion(one.of.name, code, told, one.share <= _IN_CONFLICT)
+
+
+def _dependency(on: Column, of: Column) -> Dependency | None:
+    """None where it is none, or says nothing."""
+    most = 0.05 if on.is_number and not on.kind.startswith("int") else 0.5
+    if len(on.counts) > most * on.filled or len(on.counts) < 2:
+        return None
+    if sum(count >= 3 for count in of.counts.values()) > len(on.counts) * 1.2 + 5:
+        return None
+    first = slice(0, _FIRST_LOOK)
+    if conflicting(on.codes[first], of.codes[first], _MAJORITY).mean() > 2 * _MAYBE_IN_CONFLICT:
+        return None
+    if of.filled < of.rows and (found := _measured(on, of, of.codes + 1, missing=True)) is not None:
+        return found
+    return _measured(on, of, of.codes, missing=False)
+
+
+def _measured(on: Column, of: Column, codes: np.ndarray, *, missing: bool) -> Dependency | None:
+    present = (on.codes >= 0) & (codes >= 0)
+    sizes = np.bincount(on.codes[present], minlength=int(on.codes.max()) + 1)
+    judged = present & (sizes[np.clip(on.codes, 0, None)] >= 3)
+    count = int(judged.sum())
+    if count < ENOUGH or count < _LEAST_SHARED * present.sum():
+        return None
+    wrong = conflicting(on.codes, codes, _MAJORITY) & judged
+    unlike = float((conflicting(on.codes, codes) & judged).sum() / count)
+    chance = 1 - float(((np.bincount(codes[judged]) / count) ** 2).sum())
+    if unlike > _MAYBE_IN_CONFLICT or unlike > _OF_CHANCE * chance or _is_usual(on.codes[wrong], codes[wrong], sizes):
+        return None
+    return Dependency(on, of, float(count / present.sum()), count, wrong, missing)
+
+
+def _is_usual(on: np.ndarray, of: np.ndarray, sizes: np.ndarray) -> bool:
+    """Whether conflicts are mostly two right values of the same group, and not one slip here and one there.
+
+    Then they are a tenth of their group, whose sizes are given, and the same ones again.
+    """
+    if len(on) < 6:
+        return False
+    groups = np.bincount(on, minlength=len(sizes)) / np.maximum(sizes, 1)
+    _, at, counts = np.unique(on * (int(of.max()) + 1) + of, return_inverse=True, return_counts=True)
+    return bool(((counts[at] >= 3) & (groups[on] >= 0.1)).mean() > 0.4)
+
+
+def _orders(seen: Seen) -> Iterator[Suggestion]:
+    """Times that are nearly always one after the other."""
+    times = [column for column in seen.columns if column.is_time][:10]
+    for one, two in itertools.permutations(times, 2):
+        both = ~np.isnan(one.numbers) & ~np.isnan(two.numbers)
+        if both.sum() < ENOUGH or one.values.type != two.values.type:
+            continue
+        wrong = both & (one.numbers > two.numbers)
+        earlier = (both & (one.numbers < two.numbers)).sum() / both.sum()
+        share = wrong.sum() / both.sum()
+        if share <= 0.02 and earlier >= 0.5:
+            told = f"{1 - share:.1%} of {int(both.sum()):,} rows with both"
+            told += f"; others e.g. {seen.lines(wrong)}" if wrong.any() else ""
+            yield Suggestion(one.name, f"not_after({written(one.name)}, {written(two.name)})", told)

@@ -1,0 +1,231 @@
+"""What a file shows of itself: its columns in memory, and the rules that they suggest with the evidence for each."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from upath import UPath
+
+from include.errors import ConfigurationError
+from include.quality.file_rows import stage_file
+from include.quality.forms import form_of
+from include.sources.values import read_value
+from include.staging import read_chunks, read_schema
+from include.use_case import Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MOST_ROWS = 1_000_000
+"""Rows that are looked at; those after them are not, and the written file says so."""
+_CHUNK = 65_536
+_MOSTLY, _NEARLY = 0.9, 0.985
+_TRIED: tuple[Kind, ...] = ("integer", "number", "date", "datetime")
+_LETTERED = re.compile("A+-?999+|999+-?A+")
+_TRIED_VALUES = 20_000
+_SHOWN = 3
+_WIDTH = 80
+Severity = Literal["critical", "warning", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """One line of a rules file: the call, what speaks for it, and whether that is enough for it to count."""
+
+    about: str
+    code: str
+    evidence: str
+    strong: bool = True
+
+
+@dataclass
+class Column:
+    """One column as it was read; `kind` is its type, `declared` whether a few values are of another."""
+
+    name: str
+    kind: str
+    values: pa.Array = field(repr=False)
+    declared: bool = False
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return len(self.values)
+
+    @property
+    def filled(self) -> int:
+        """Rows that have a value."""
+        return len(self.values) - int(self.values.null_count)
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """A number per row, equal where values are; -1 where there is none."""
+        encoded = self.values.dictionary_encode()
+        found: np.ndarray = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype("int64")
+        return found
+
+    @cached_property
+    def counts(self) -> Mapping[Any, int]:
+        """How often each value occurs, the most frequent first."""
+        found = pc.value_counts(self.values.drop_null())
+        pairs = zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True)
+        return dict(sorted(pairs, key=lambda pair: -pair[1]))
+
+    def holding(self, values: Collection[Any]) -> np.ndarray:
+        """The rows that have one of these values."""
+        found: np.ndarray = pc.is_in(self.values, value_set=pa.array(list(values), self.values.type)).to_numpy(
+            zero_copy_only=False
+        )
+        return found
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it was read as text."""
+        return bool(pa.types.is_string(self.values.type) or pa.types.is_large_string(self.values.type))
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it was read as dates or times."""
+        return bool(pa.types.is_date(self.values.type) or pa.types.is_timestamp(self.values.type))
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it was read as numbers."""
+        return bool(pa.types.is_integer(self.values.type) or pa.types.is_floating(self.values.type))
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """Numbers as they are and times as microseconds, NaN where there is none."""
+        values = self.values
+        if self.is_time:
+            zone = getattr(values.type, "tz", None)
+            values = pc.cast(pc.cast(values, pa.timestamp("us", tz=zone), safe=False), pa.int64())
+        found: np.ndarray = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        return found
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A file's columns, where each row stands in it, and what could not be read as what most of its column is."""
+
+    source: str
+    columns: Sequence[Column]
+    places: pa.Array = field(repr=False)
+    rows: int
+    unread: Mapping[str, Sequence[str]]
+    unreadable: int
+
+    def lines(self, which: np.ndarray) -> str:
+        """The first few rows that are marked: `line 17, 230`."""
+        import numpy as np
+
+        at = np.flatnonzero(which)[:_SHOWN]
+        return "line " + ", ".join(str(self.places[int(one)].as_py()).rpartition(":")[2] for one in at)
+
+
+def written(value: Any) -> str:
+    """A text, number, flag or list of them as it stands in Python, texts in double quotes where they can."""
+    if isinstance(value, list):
+        parts, width = list[str](), 0
+        for one in map(written, value):
+            width = len(one) if width + len(one) > _WIDTH else width + len(one) + 2
+            parts.append(("\n    " if parts and width == len(one) else " " if parts else "") + one)
+        return f"[{','.join(parts)}]"
+    plain = isinstance(value, str) and not set(value) & {'"', "\\"} and value.isprintable()
+    return f'"{value}"' if plain else repr(value)
+
+
+def look(source: Path) -> Seen:
+    """Read a file for its first rules: a column in which nine of ten values are numbers or times is read as these.
+
+    Raises what `stage_file` raises, and ConfigurationError for a file without rows.
+    """
+    with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
+        first = stage_file(source, UPath(folder) / "first.parquet", tell=lambda *_: None)
+        if not first.rows.rows:
+            raise ConfigurationError("has no rows to learn rules from", about=str(source))
+        names = [name for name in read_schema(first.rows).names if name not in ("row_id", "row_key", "lineage")]
+        table = _read(first.rows, names)
+        back = {staged: name for name, staged in first.renamed.items()}
+        texts = [name for name in names if first.types.get(back.get(name, name)) == "text"]
+        declared = {name: kind for name in texts if (kind := _mostly(table[name].combine_chunks()))}
+        told: dict[str, list[str]] = {name: [] for name in names}
+        records = list[str]()
+
+        def tell(place: str, column: str, problem: str) -> None:
+            (told.setdefault(column, []) if column else records).append(place.rpartition(":")[2])
+
+        again = {back.get(name, name): kind for name, kind in declared.items()}
+        staged = stage_file(source, UPath(folder) / "raw.parquet", declared=again, tell=tell)
+        table = _read(staged.rows, [*names, "row_id"])
+    columns = [
+        Column(
+            name, str(staged.types.get(back.get(name, name))), table[name].combine_chunks(), declared=name in declared
+        )
+        for name in names
+    ]
+    return Seen(
+        source.name,
+        columns,
+        table["row_id"].combine_chunks(),
+        staged.rows.rows,
+        told,
+        max(staged.unreadable, len(records)),
+    )
+
+
+def _read(rows: Any, names: Sequence[str]) -> pa.Table:
+    batches, count = [], 0
+    for batch in read_chunks(rows, rows=_CHUNK, columns=names):
+        batches.append(batch.slice(0, MOST_ROWS - count))
+        count += batches[-1].num_rows
+        if count >= MOST_ROWS:
+            break
+    return pa.Table.from_batches(batches).select(names)
+
+
+def _mostly(values: pa.Array) -> Kind | None:
+    """What nine of ten values of a text column are, if not all; numbers with zeros before them are texts."""
+    counts = pc.value_counts(values.drop_null())
+    counts = counts.take(pa.array(range(0, len(counts), len(counts) // _TRIED_VALUES + 1), pa.int64()))
+    pairs = list(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
+    total = sum(count for _, count in pairs)
+    if not total or sum(count for value, count in pairs if value[:1].isdigit() or value[:1] in "-+") < total / 2:
+        return None
+    zeros = sum(count for value, count in pairs if value[:1] == "0" and value[1:2].isdigit() and value.isdigit())
+    tried = [kind for kind in _TRIED if kind in ("date", "datetime") or zeros < 0.005 * total]
+    shares = {kind: sum(count for value, count in pairs if _fits(value, kind)) / total for kind in tried}
+    best = max(shares.values(), default=0.0)
+    kind = next((kind for kind, share in shares.items() if share >= max(_NEARLY * best, _MOSTLY)), None)
+    if kind is None or _is_usual(Counter({value: count for value, count in pairs if not _fits(value, kind)})):
+        return None
+    return kind
+
+
+def _is_usual(others: Counter[str]) -> bool:
+    """Whether values that are no numbers mostly have one form of their own, as `C536379` among invoice numbers."""
+    forms = Counter[str]()
+    for value, count in others.items():
+        forms[form_of(value)] += count
+    if others.total() < 10:
+        return False
+    form, count = forms.most_common(1)[0]
+    return count >= 0.4 * others.total() and _LETTERED.fullmatch(form) is not None
+
+
+def _fits(text: str, kind: Kind) -> bool:
+    if kind in ("date", "datetime") and (text.isdigit() or (kind == "date" and len(text) > 10)):
+        return False
+    try:
+        return read_value(text, kind) is not None
+    except ValueError:
+        return False

@@ -1,0 +1,117 @@
+"""First rules for a file, written to be edited: each with its evidence, commented out where that is weak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from include.errors import ConfigurationError
+from include.quality.seen import Seen, Suggestion, look, written
+
+_KINDS = {"int64": "integer", "double": "number", "date32[day]": "date", "bool": "boolean"}
+_DECLARED = ("integer", "number", "date", "datetime", "boolean")
+_IMPORTED = (
+    *("accepted_values", "between", "depends", "fresh", "matches", "not_after", "not_null", "reference", "row_count"),
+    *("present", "spelt", "unique"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """What a file suggests; `rules` count, `weak` ones are commented out."""
+
+    source: str
+    rows: int
+    rules: int
+    weak: int
+
+
+def write_suggestions(source: Path, into: Path) -> Suggested:
+    """Look at a file and write rules that `check --expectations` takes as they are.
+
+    Raises ConfigurationError where `into` exists or cannot be written, or is no .py file, and what `look` raises.
+    """
+    if into.suffix != ".py":
+        raise ConfigurationError("must end in .py, so that it can be given as --expectations", about=str(into))
+    if into.exists():
+        raise ConfigurationError("exists and is not overwritten; name another file", about=str(into))
+    seen = look(source)
+    suggestions = list(suggest(seen))
+    text = as_python(seen, suggestions)
+    compile(text, str(into), "exec")
+    try:
+        with into.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigurationError(f"cannot be written ({error.strerror})", about=str(into)) from error
+    rules = [one for one in suggestions if one.code]
+    strong = sum(one.strong for one in rules)
+    return Suggested(seen.source, seen.rows, strong + 1, len(rules) - strong)
+
+
+def suggest(seen: Seen) -> Iterator[Suggestion]:
+    """Every rule that a file suggests, by column, then those between columns."""
+    from include.quality.column_rules import rules_of
+    from include.quality.row_rules import conditions, dependencies, rules_between
+
+    dependent, conditional = dependencies(seen), conditions(seen)
+    for column in seen.columns:
+        like = [(column.codes < 0) & ~one.wrong for one in dependent.get(column.name, ()) if one.missing]
+        like += [one.explained for name, one in conditional.items() if name == column.name]
+        yield from rules_of(column, seen, max(like, key=np.sum, default=None))
+    for one in rules_between(seen, dependent, conditional):
+        yield Suggestion("rows", one.code, one.evidence, one.strong)
+
+
+def as_python(seen: Seen, suggestions: Sequence[Suggestion]) -> str:
+    """The rules as a Python file."""
+    lines = list(_head(seen))
+    lines += ["EXPECTATIONS = (", "    row_count(1),"]
+    about = ""
+    for one in suggestions:
+        if one.about != about:
+            lines += ["", f"    # {_said(one.about)}"]
+            about = one.about
+        lines += _lines(one)
+    return "\n".join([*lines, ")", ""])
+
+
+def _head(seen: Seen) -> Iterator[str]:
+    looked = len(seen.places)
+    first = f" first {looked:,} of" if looked < seen.rows else ""
+    yield f'"""First rules for {_said(seen.source)}, suggested by its{first} {seen.rows:,} rows, right and wrong ones.'
+    yield ""
+    yield "Read each with its evidence, change what is not meant, and delete what is true by chance. A rule with weak"
+    yield "evidence is commented out. Values that must be in another file:"
+    yield '`reference("customer_id", to="customers.csv:id")`.'
+    if seen.unreadable:
+        yield f"{seen.unreadable:,} records cannot be read and suggest nothing."
+    yield '"""'
+    yield ""
+    yield "from datetime import date, timedelta  # noqa: F401"
+    yield ""
+    yield "from include.quality.rules import (  # noqa: F401"
+    yield from (f"    {name}," for name in _IMPORTED)
+    yield ")"
+    yield ""
+    yield "COLUMNS = {"
+    for column in seen.columns:
+        kind = _KINDS.get(column.kind, column.kind)
+        if kind in _DECLARED:
+            yield f"    {written(column.name)}: {written(kind)},"
+    yield "}"
+    yield ""
+
+
+def _lines(one: Suggestion) -> Iterator[str]:
+    yield f"    # {_said(one.evidence)}"
+    for line in f"{one.code},".splitlines() if one.code else ():
+        yield f"    {'' if one.strong else '# '}{line}"
+
+
+def _said(text: str) -> str:
+    """Text from outside within a comment or docstring: one line, without what would end it."""
+    return " ".join(text.replace("\\", "/").replace('"""', "'''").split())
