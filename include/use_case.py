@@ -217,13 +217,22 @@ class Drift:
     nights: int = 35
     min_nights: int = 7
     same_weekday: int = 3
-    volume: float = 0.5
+    volume: float = 0.15
     null_share: float = 0.05
     category_share: float = 0.1
     distribution: float = 0.2
+    far_out: float = 0.03
+    new_values: float = 0.03
+    level: float = 0.05
+    age_days: float = 2.0
+    repeated: float = 0.05
     freshness_hours: float = 12.0
     fresh: tuple[str, ...] = ()
     chance: float = 1e-5
+    gone_chance: float = 3e-4
+    course_chance: float = 3e-4
+    repeated_chance: float = 1e-3
+    volume_chance: float = 5e-3
 
 
 @dataclass(frozen=True, slots=True)
