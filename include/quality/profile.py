@@ -272,7 +272,8 @@ class _Column:
     def add(self, array: Any, hashed: np.ndarray) -> None:
         self.rows += len(array)
         self.nulls += array.null_count
-        self.repeats.add(hashed)
+        if isinstance(self.gathering, _Texts):
+            self.repeats.add(hashed)
         if array.null_count:
             missing = array.is_null().to_numpy(zero_copy_only=False)
             self.null_runs += int(missing[0]) + int((missing[1:] & ~missing[:-1]).sum())

@@ -115,10 +115,7 @@ def hashes(array: pa.Array) -> np.ndarray:
         found = np.zeros(len(array), dtype="uint64")
     if array.null_count:
         found = np.where(array.is_null().to_numpy(zero_copy_only=False), np.uint64(_NULL), found)
-    found = (found ^ (found >> np.uint64(32))) * np.uint64(_MIX)
-    found ^= found >> np.uint64(29)
-    found *= np.uint64(0xBF58476D1CE4E5B9)
-    mixed: np.ndarray = found ^ (found >> np.uint64(32))
+    mixed: np.ndarray = (found ^ (found >> np.uint64(32))) * np.uint64(_MIX)
     return mixed
 
 

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Literal, NamedTuple
 
 from include.quality.chance import overdispersion, share_by_chance, stability_index
-from include.quality.course import beyond, course
+from include.quality.course import FEWEST_SEEN, beyond, course
 from include.quality.past_nights import PastNight
 from include.quality.profile import MOST_VALUES, RARE, ColumnProfile, rare_kind
 from include.use_case import Drift
@@ -62,12 +62,21 @@ class Usual(NamedTuple):
         return overdispersion([[counts(night) for night in group] for group in self.alike])
 
     def earlier(self) -> list[tuple[PastNight, list[PastNight]]]:
-        """Nights with the nights before them that they compare with, as tonight does; at least two each."""
+        """Nights with the nights before them that they compare with, as tonight does; at least two each.
+
+        While there are too few of the same weekday, of any.
+        """
+        groups = self.alike if sum(max(len(group) - 2, 0) for group in self.alike) >= FEWEST_SEEN else [self.known]
         found = []
-        for group in self.alike:
+        for group in groups:
             ordered = sorted(group, key=lambda night: night.start)
             found += [(ordered[at], ordered[:at]) for at in range(2, len(ordered))]
         return found
+
+    @property
+    def known(self) -> list[PastNight]:
+        """All nights of the groups."""
+        return [night for group in self.alike for night in group]
 
 
 def present_rows(column: ColumnProfile) -> int:

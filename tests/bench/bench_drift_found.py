@@ -1,6 +1,6 @@
 """What drift finds on public data: changes of many kinds by recall, and the unchanged nights that were called drifted.
 
-    python -m tests.bench.bench_found FOLDER
+    python -m tests.bench.bench_drift_found FOLDER
 
 FOLDER holds the public sets. Beside the package's own verdicts stand two baselines of the same run: the rule that the
 package had before (`drift_before`), and what common libraries test.
