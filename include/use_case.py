@@ -210,20 +210,34 @@ class Drift:
     exist, else against all once there are `min_nights`. What may change: `volume`, as a share of the usual rows;
     `null_share` and `category_share`, as shares of all rows (0.05 is five percentage points); `distribution`, as a
     population stability index (no unit); `freshness_hours`, by which the newest time may be older than in any of those
-    nights, for the source's own time of change and the columns `fresh`. Few rows widen a threshold: pure chance crosses
+    nights, for the source's own time of change and the columns `fresh`; `far_out`, the share of a number's rows beyond
+    the first night's ends; `new_values`, the share of rows with a value that was never there (20 rows always tell);
+    `level`, a mean or length, and `repeated`, rows per value, as shares of what is usual; `age_days`. Each must
+    also lie further off than the night's own course explains: by itself it does so with the probability
+    `course_chance`, `repeated_chance`, `volume_chance`; a value is gone when chance leaves it out with less than
+    `gone_chance`. Few rows widen a threshold: pure chance crosses
     it with at most the probability `chance`, per column and night.
     """
 
     nights: int = 35
     min_nights: int = 7
     same_weekday: int = 3
-    volume: float = 0.5
+    volume: float = 0.15
     null_share: float = 0.05
     category_share: float = 0.1
     distribution: float = 0.2
+    far_out: float = 0.03
+    new_values: float = 0.03
+    level: float = 0.05
+    age_days: float = 2.0
+    repeated: float = 0.05
     freshness_hours: float = 12.0
     fresh: tuple[str, ...] = ()
     chance: float = 1e-5
+    gone_chance: float = 3e-4
+    course_chance: float = 3e-4
+    repeated_chance: float = 1e-3
+    volume_chance: float = 5e-3
 
 
 @dataclass(frozen=True, slots=True)

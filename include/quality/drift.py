@@ -1,19 +1,17 @@
-"""Hold a night against those before it: columns, volume, missing values, values' shares, distributions, freshness.
+"""Hold a night against those before it: columns, rows, missing values, values, distributions, figures, freshness.
 
-What drifted is a warning on the report; it never stops a night. docs/adr/0016 says why these statistics.
+What drifted is a warning on the report; it never stops a night. docs/adr/0034 says why these statistics.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import median
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from sqlalchemy import text
 
@@ -22,14 +20,34 @@ from include.ledger.database import merge_rows, transaction
 from include.models import Manifest
 from include.night import Night
 from include.personal import tokenise_all
-from include.quality.chance import deviations, overdispersion, share_by_chance, stability_index
-from include.quality.past_nights import PastNight, keep_profiles, read_past_nights
-from include.quality.profile import MOST_DISTINCT, MOST_VALUES, ColumnProfile, profile
+from include.quality.course import TooFewNightsError
+from include.quality.figures import (
+    MOST_PER_VALUE,
+    against_course,
+    figures,
+    level,
+    missing_together,
+    repeated,
+    repeated_rows,
+    rows_and_repeats,
+    values_stay,
+)
+from include.quality.past_nights import PastNight, keep_profiles, read_past_nights, whole_rows
+from include.quality.profile import MOST_DISTINCT, ColumnProfile, profile_night
+from include.quality.signals import (
+    Measured,
+    Signal,
+    Usual,
+    category_share,
+    distribution,
+    freshness,
+    null_share,
+    usual_nights,
+    values,
+)
 from include.use_case import Drift
 
-Signal = Literal["schema", "volume", "null_share", "category_share", "distribution", "freshness"]
 Verdict = Literal["steady", "drifted", "no history", "could not run"]
-OTHERS = "all others"
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +56,10 @@ log = logging.getLogger(__name__)
 class DriftFact:
     """One signal of one column (or of the whole night, column `""`), held against `nights` earlier nights.
 
-    Units: rows for volume, shares of 0 to 1 for `null_share` and `category_share`, none for `distribution`, hours for
-    freshness. It drifted when `value` lies further from `expected` than `threshold`.
+    Units: rows for volume and `values`, rows per different row or value for `repeated`, shares of 0 to 1 for
+    `null_share` and `category_share`, none for `distribution`, the column's own (characters of a text, days of age) for
+    `level`, hours for freshness. `statistic` says which of several figures of a signal it is. It drifted when `value`
+    lies further from `expected` than `threshold`.
     """
 
     signal: Signal
@@ -53,34 +73,6 @@ class DriftFact:
     detail: str = ""
 
 
-class _Measured(NamedTuple):
-    value: float
-    expected: float | None
-    threshold: float
-    drifted: bool
-    detail: str = ""
-
-
-class _Usual(NamedTuple):
-    """The nights that one column is held against; `mixed` while they are of any weekday.
-
-    Mixed nights differ among themselves (a Sunday is no Monday): by what they do so beyond chance, a night may too.
-    `alike` are groups of comparable nights, from which is learnt what chance does: weekdays, or all if mixed.
-    """
-
-    nights: Sequence[PastNight]
-    mixed: bool
-    alike: Sequence[Sequence[PastNight]]
-
-    def columns(self, name: str) -> list[ColumnProfile]:
-        """One column on each of the nights."""
-        return [night.columns[name] for night in self.nights]
-
-    def spread(self, counts: Callable[[PastNight], Sequence[int]]) -> float:
-        """By how much variance exceeds that of independent rows, from each night's counts."""
-        return overdispersion([[counts(night) for night in group] for group in self.alike])
-
-
 def watch_drift(night: Night, raw: Manifest) -> list[DriftFact]:
     """Profile what the night brought, hold it against the nights before, and keep both in the ledger.
 
@@ -89,13 +81,13 @@ def watch_drift(night: Night, raw: Manifest) -> list[DriftFact]:
     declared = night.case.drift
     with transaction(night.ledger) as connection:
         past = read_past_nights(connection, night.run_id, declared.nights)
-    columns = profile(raw, night.interval.end, personal=night.case.personal, edges=usual_edges(past))
+    whole, columns = profile_night(raw, night.interval.end, personal=night.case.personal, edges=usual_edges(past))
     columns = {n: replace(c, profile=tokenise_all(c.profile, night.settings.token_secret)) for n, c in columns.items()}
     fresh = {night.case.source.modified.name, *declared.fresh}
-    tonight = PastNight(night.run_id, night.interval.start, raw.rows, columns)
+    tonight = PastNight(night.run_id, night.interval.start, raw.rows, columns, whole)
     findings = measure(tonight, past, declared, fresh=fresh, limited=night.options.limit is not None)
     with transaction(night.ledger) as connection:
-        keep_profiles(connection, night.run_id, columns.values())
+        keep_profiles(connection, night.run_id, [*columns.values(), whole_rows(raw.rows, whole)])
         now = connection.scalar(text("SELECT clock_timestamp()"))
         names = [
             *("run_id", "signal", "column_name", "statistic", "value", "expected", "threshold", "verdict", "nights"),
@@ -140,6 +132,7 @@ def measure(
 ) -> list[DriftFact]:
     """Every signal of a night against earlier ones, newest first; `limited` says that rows were cut on purpose."""
     findings = [*_schema(tonight, past), _volume(tonight, past, declared, limited)]
+    findings += _whole(tonight, past, declared) if tonight.whole else []
     for column in tonight.columns.values():
         findings += _column(column, tonight, past, declared, fresh=column.name in set(fresh))
     return findings
@@ -165,24 +158,47 @@ def _schema(tonight: PastNight, past: Sequence[PastNight]) -> Iterator[DriftFact
 
 
 def _volume(tonight: PastNight, past: Sequence[PastNight], declared: Drift, limited: bool) -> DriftFact:
+    """Rows against their own course; what they do from night to night, promotions among it, is no drift."""
     if limited:
         return DriftFact("volume", "", "rows", "could not run", tonight.rows, detail="the run was limited to some rows")
-    usual = _usual(past, tonight.start, declared)
+    usual = usual_nights(past, tonight.start, declared)
     if usual is None:
         return DriftFact("volume", "", "rows", "no history", tonight.rows, nights=len(past))
 
-    def compute() -> _Measured:
-        before = [night.rows for night in usual.nights]
-        expected = median(before)
-        chance = deviations(declared.chance) * math.sqrt(max(expected, 1))
-        allowed = max(declared.volume * expected, chance)
-        if usual.mixed:
-            allowed = max(allowed, max(abs(rows - expected) for rows in before) + chance)
-        if min(before) > 0:
-            allowed = min(allowed, expected - 0.5) if tonight.rows < expected else allowed
-        return _Measured(tonight.rows, expected, allowed, abs(tonight.rows - expected) > allowed)
+    def compute() -> Measured:
+        nights = [(night.start, max(float(night.rows), 0.5)) for night in past]
+        rows = max(float(tonight.rows), 0.5)
+        found = against_course("rows", rows, nights, tonight.start, declared.volume, declared.volume_chance)
+        if found is None:
+            raise TooFewNightsError("no course of so few nights")
+        if not found[1].drifted and (joint := rows_and_repeats(tonight, past)):
+            name, value, known = joint
+            both = against_course("rows", value, known, tonight.start, declared.volume, declared.volume_chance)
+            more = rows > (found[1].expected or 0.0)
+            if both and both[1].drifted and more == (value > (both[1].expected or 0.0)):
+                words = f"{'more' if more else 'fewer'} rows per value of {name}, too"
+                return Measured(tonight.rows, found[1].expected, None, True, words)
+        nothing = not tonight.rows and all(night.rows for night in past)
+        return found[1]._replace(value=tonight.rows, drifted=found[1].drifted or nothing, detail="")
 
     return _judge("volume", "", "rows", usual, compute)
+
+
+def _whole(tonight: PastNight, past: Sequence[PastNight], declared: Drift) -> Iterator[DriftFact]:
+    """Rows as a whole: those that come twice, and columns that miss their values together."""
+    of_rows: list[tuple[Signal, str, Callable[[PastNight, Usual, Drift], Measured]]] = [
+        ("repeated", "rows per different row", repeated_rows),
+        ("null_share", "share of rows", missing_together),
+    ]
+    nights = [night for night in past if night.whole]
+    usual = usual_nights(nights, tonight.start, declared)
+    for signal, statistic, compute in of_rows:
+        if not tonight.rows:
+            yield DriftFact(signal, "", statistic, "could not run", detail="the night has no rows")
+        elif usual is None:
+            yield DriftFact(signal, "", statistic, "no history", nights=len(nights))
+        else:
+            yield _judge(signal, "", statistic, usual, functools.partial(compute, tonight, usual, declared))
 
 
 def _column(
@@ -192,11 +208,15 @@ def _column(
         yield DriftFact("distribution", column.name, "", "could not run", detail=str(unread))
     signals: list[Signal] = ["null_share"]
     if column.kind == "category" or _was_category(column, past):
-        signals.append("category_share")
+        signals += ["category_share", "values"] if column.kind == "category" else ["category_share"]
     if column.kind in ("number", "time"):
         signals.append("distribution")
     if fresh and column.kind == "time":
         signals.append("freshness")
+    if figures(column):
+        signals.append("level")
+    if _repeats_little(column, past):
+        signals.append("repeated")
     for signal in signals:
         statistic, compute, comparable = _OF_COLUMNS[signal]
         if not tonight.rows:
@@ -206,11 +226,20 @@ def _column(
             yield DriftFact(signal, column.name, statistic, "could not run", detail="no row has a value")
             continue
         nights = [night for night in past if _compares(column, night, comparable)]
-        usual = _usual(nights, tonight.start, declared)
+        usual = usual_nights(nights, tonight.start, declared)
         if usual is None:
             yield DriftFact(signal, column.name, statistic, "no history", nights=len(nights))
             continue
         yield _judge(signal, column.name, statistic, usual, functools.partial(compute, column, usual, declared))
+
+
+def _repeats_little(column: ColumnProfile, past: Sequence[PastNight]) -> bool:
+    """Whether the values of a text come a few times each and are others every night, as numbers of orders are."""
+    before = [night.columns[column.name] for night in past if column.name in night.columns]
+    known = [float(was.profile["per_value"]) for was in before if was.profile.get("per_value")]
+    if column.kind not in ("text", "category") or not known or not column.profile.get("per_value"):
+        return False
+    return median(known) <= MOST_PER_VALUE and not values_stay(before)
 
 
 def compared_nights(
@@ -218,21 +247,22 @@ def compared_nights(
 ) -> Sequence[PastNight]:
     """The earlier nights that a column's signal is held against; none when there are too few."""
     comparable = _OF_COLUMNS[signal][2]
-    usual = _usual([night for night in past if _compares(column, night, comparable)], start, declared)
+    usual = usual_nights([night for night in past if _compares(column, night, comparable)], start, declared)
     return usual.nights if usual else ()
 
 
-def _judge(signal: Signal, column: str, statistic: str, usual: _Usual, compute: Callable[[], _Measured]) -> DriftFact:
+def _judge(signal: Signal, column: str, statistic: str, usual: Usual, compute: Callable[[], Measured]) -> DriftFact:
     nights = len(usual.nights)
     try:
         found = compute()
+    except TooFewNightsError:
+        return DriftFact(signal, column, statistic, "no history", nights=nights)
     except (ArithmeticError, ValueError, TypeError, LookupError) as error:
         log.warning("drift of %s %s could not be measured: %s", signal, column, type(error).__name__)
         return DriftFact(signal, column, statistic, "could not run", nights=nights, detail=type(error).__name__)
     verdict: Verdict = "drifted" if found.drifted else "steady"
-    return DriftFact(
-        signal, column, statistic, verdict, found.value, found.expected, found.threshold, nights, found.detail
-    )
+    said = found.statistic or statistic
+    return DriftFact(signal, column, said, verdict, found.value, found.expected, found.threshold, nights, found.detail)
 
 
 def _any(now: ColumnProfile, was: ColumnProfile) -> bool:
@@ -265,108 +295,22 @@ def _was_category(column: ColumnProfile, past: Sequence[PastNight]) -> bool:
     return many and bool(few) and all(few)
 
 
-def _usual(nights: Sequence[PastNight], start: datetime, declared: Drift) -> _Usual | None:
-    """The nights of the same weekday once there are enough, else all once there are enough, else None."""
-    weekdays = [[night for night in nights if night.start.weekday() == day] for day in range(7)]
-    same = weekdays[start.weekday()]
-    if len(same) >= declared.same_weekday:
-        return _Usual(same, False, [group for group in weekdays if len(group) > 1])
-    return _Usual(nights, True, [nights]) if len(nights) >= declared.min_nights else None
+def _figured(now: ColumnProfile, was: ColumnProfile) -> bool:
+    return was.rows > was.nulls and bool(figures(was).keys() & figures(now).keys())
 
 
-def _null_share(column: ColumnProfile, usual: _Usual, declared: Drift) -> _Measured:
-    before = usual.columns(column.name)
-    shares = [was.null_share for was in before]
-    expected, rows = median(shares), sum(was.rows for was in before)
-    pooled = (column.nulls + sum(was.nulls for was in before)) / (column.rows + rows)
-
-    def counts(night: PastNight) -> list[int]:
-        was = night.columns[column.name]
-        return [was.nulls, was.rows - was.nulls]
-
-    spread = math.sqrt(usual.spread(counts))
-    chance = spread * share_by_chance(pooled, column.rows, rows, declared.chance)
-    allowed = max(declared.null_share, chance)
-    if usual.mixed:
-        own = (spread * share_by_chance(pooled, was.rows, rows, declared.chance) for was in before)
-        beyond = (abs(was.null_share - expected) - by for was, by in zip(before, own, strict=True))
-        allowed = max(allowed, max(beyond) + chance)
-    return _Measured(column.null_share, expected, allowed, abs(column.null_share - expected) > allowed)
-
-
-def _category_share(column: ColumnProfile, usual: _Usual, declared: Drift) -> _Measured:
-    """The largest change of one value's share; values beyond the frequent ones are taken together."""
-    if column.kind != "category":
-        most = max(int(was.profile["distinct"]) for was in usual.columns(column.name))
-        return _Measured(1.0, 0.0, declared.category_share, True, f"free text now; at most {most} values before")
-    nights = [night for group in usual.alike for night in group]
-    now, *each = aligned_counts([column, *(night.columns[column.name] for night in nights)])
-    by_run = {night.run_id: counts for night, counts in zip(nights, each, strict=True)}
-    names = sorted(set(now).union(*each))
-    spread = math.sqrt(usual.spread(lambda night: [by_run[night.run_id][name] for name in names]))
-    before = [by_run[night.run_id] for night in usual.nights]
-    was = sum(before, Counter[str]())
-    rows, rows_before = now.total(), was.total()
-    value = max(names, key=lambda name: (abs(now[name] / rows - was[name] / rows_before), name))
-    share, expected = now[value] / rows, was[value] / rows_before
-    pooled, rare = (now[value] + was[value]) / (rows + rows_before), declared.chance / len(names)
-    chance = spread * share_by_chance(pooled, rows, rows_before, rare)
-    allowed = max(declared.category_share, chance)
-    if usual.mixed:
-        own = (spread * share_by_chance(pooled, one.total(), rows_before, rare) for one in before)
-        beyond = (_widest(one, was) - by for one, by in zip(before, own, strict=True))
-        allowed = max(allowed, max(beyond) + chance)
-    return _Measured(share, expected, allowed, abs(share - expected) > allowed, f"value {value!r}")
-
-
-def aligned_counts(nights: Sequence[ColumnProfile]) -> list[Counter[str]]:
-    """Rows per value of a column on several nights; what may be among the others of some night joins them.
-
-    A value that a night does not name was rare there, unless that night had more values than are named.
-    """
-    values = [dict(night.profile["values"]) for night in nights]
-    named = {name for one in values for name in one}
-    named = {name for name in named if all(name in one or len(one) < MOST_VALUES for one in values)}
-    found = []
-    for night, one in zip(nights, values, strict=True):
-        counts = Counter({name: count for name, count in one.items() if name in named})
-        counts[OTHERS] += int(night.profile["others"]) + sum(one[name] for name in one if name not in named)
-        found.append(+counts)
-    return found
-
-
-def _widest(one: Counter[str], all_nights: Counter[str]) -> float:
-    rows, total = one.total(), all_nights.total()
-    return max(abs(one[value] / rows - all_nights[value] / total) for value in all_nights)
-
-
-def _distribution(column: ColumnProfile, usual: _Usual, declared: Drift) -> _Measured:
-    """Histograms of tonight and before, on the same edges, by the population stability index."""
-    each = [was.profile["counts"] for was in usual.columns(column.name)]
-    before = [sum(counts) for counts in zip(*each, strict=True)]
-    spread = usual.spread(lambda night: night.columns[column.name].profile["counts"])
-    value, by_chance = stability_index(column.profile["counts"], before, declared.chance)
-    allowed = max(declared.distribution, spread * by_chance)
-    if usual.mixed:
-        seen = (stability_index(counts, before, declared.chance) for counts in each)
-        allowed = max(allowed, max(index - spread * own for index, own in seen) + spread * by_chance)
-    detail = "infinite values came" if column.profile.get("infinite") else ""
-    return _Measured(value, None, allowed, value > allowed, detail)
-
-
-def _freshness(column: ColumnProfile, usual: _Usual, declared: Drift) -> _Measured:
-    """Hours from the newest time to the end of the interval; only older than ever is drift."""
-    ages = [float(was.profile["newest_age_hours"]) for was in usual.columns(column.name)]
-    age, expected = float(column.profile["newest_age_hours"]), median(ages)
-    allowed = max(ages) - expected + declared.freshness_hours
-    return _Measured(age, expected, allowed, age - expected > allowed)
+def _counted(now: ColumnProfile, was: ColumnProfile) -> bool:
+    return was.rows > was.nulls and bool(was.profile.get("per_value"))
 
 
 _Comparable = Callable[[ColumnProfile, ColumnProfile], bool]
-_Compute = Callable[[ColumnProfile, _Usual, Drift], _Measured]
+_Compute = Callable[[ColumnProfile, Usual, Drift], Measured]
 _OF_COLUMNS: dict[Signal, tuple[str, _Compute, _Comparable]] = {
-    "null_share": ("share of rows", _null_share, _any),
-    "category_share": ("share of rows", _category_share, _category),
-    "distribution": ("population stability index", _distribution, _histogram),
-    "freshness": ("hours since the newest", _freshness, _time),
+    "null_share": ("share of rows", null_share, _any),
+    "category_share": ("share of rows", category_share, _category),
+    "values": ("new value", values, _category),
+    "distribution": ("population stability index", distribution, _histogram),
+    "level": ("figure", level, _figured),
+    "repeated": ("rows per value", repeated, _counted),
+    "freshness": ("hours since the newest", freshness, _time),
 }

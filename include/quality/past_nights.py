@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
 from include.ledger import tables
 from include.ledger.database import merge_rows
+from include.models import Record
 from include.quality.profile import ColumnProfile
 
 
 @dataclass(frozen=True, slots=True)
 class PastNight:
-    """An earlier night of a use case, as it came in."""
+    """An earlier night of a use case, as it came in; `whole` is what is known of its rows as a whole."""
 
     run_id: str
     start: datetime
     rows: int
     columns: Mapping[str, ColumnProfile]
+    whole: Record = field(default_factory=dict)
 
 
 def keep_profiles(connection: Connection, run_id: str, profiles: Iterable[ColumnProfile]) -> None:
@@ -31,10 +33,19 @@ def keep_profiles(connection: Connection, run_id: str, profiles: Iterable[Column
     merge_rows(connection, tables.column_profile, names, values, key=names[:2], update=names[2:])
 
 
+WHOLE = ""
+"""The name under which what is known of whole rows is kept among a night's columns."""
+
+
+def whole_rows(rows: int, whole: Record) -> ColumnProfile:
+    """What is known of a night's rows as a whole, to be kept beside its columns."""
+    return ColumnProfile(WHOLE, "rows", rows, 0, whole)
+
+
 def read_profiles(connection: Connection, run_id: str) -> dict[str, ColumnProfile]:
     """The profiles that the latest check of a run kept, by column."""
     rows = connection.execute(text(_PROFILES), {"runs": [run_id]})
-    return {row.column_name: _profile(row) for row in rows}
+    return {row.column_name: _profile(row) for row in rows if row.column_name != WHOLE}
 
 
 def read_past_nights(connection: Connection, run_id: str, nights: int) -> list[PastNight]:
@@ -47,7 +58,11 @@ def read_past_nights(connection: Connection, run_id: str, nights: int) -> list[P
     columns: dict[str, dict[str, ColumnProfile]] = {run.run_id: {} for run in runs}
     for row in connection.execute(text(_PROFILES), {"runs": list(columns)}):
         columns[row.run_id][row.column_name] = _profile(row)
-    return [PastNight(run.run_id, run.interval_start, run.rows, columns[run.run_id]) for run in runs]
+    whole = {run_id: of_run.pop(WHOLE).profile for run_id, of_run in columns.items() if WHOLE in of_run}
+    return [
+        PastNight(run.run_id, run.interval_start, run.rows, columns[run.run_id], whole.get(run.run_id, {}))
+        for run in runs
+    ]
 
 
 def _profile(row: object) -> ColumnProfile:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.models import Manifest, Record
+from include.quality.repeats import Repeats, WholeRows, hashes
 from include.staging import read_chunks, read_schema
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ MOST_VALUES, MOST_DISTINCT, FEW_DISTINCT = 50, 200, 20
 VALUE_CHARS = 80
 RARE = 3
 SAMPLE = 50_000
+RARE_KINDS = 4096
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 AGE_DAYS = (0, 1, 7, 30, 90, 365, 730, 1825)
 _UNREADABLE = (pa.ArrowException, ArithmeticError, ValueError)
@@ -212,6 +215,7 @@ class _Times:
     def __init__(self, end: datetime) -> None:
         self._end = end
         self._counts = [0] * (len(AGE_DAYS) + 1)
+        self._sample = _Sample()
         self._newest: int | None = None
         self._oldest: int | None = None
 
@@ -227,12 +231,14 @@ class _Times:
         days = (self._end.timestamp() * 1e6 - micros) / 86_400e6
         counts = np.bincount(np.searchsorted(np.asarray(AGE_DAYS, "float64"), days), minlength=len(self._counts))
         self._counts = [was + int(new) for was, new in zip(self._counts, counts, strict=True)]
+        self._sample.add(days)
         return 0
 
     def result(self, rows: int) -> Record:
         found: Record = {"kind": "time", "edges": list(AGE_DAYS), "counts": self._counts}
         if self._newest is not None and self._oldest is not None:
             found |= {"newest": _iso(self._newest), "oldest": _iso(self._oldest)}
+            found["quantiles"] = self._sample.quantiles(QUANTILES)
             found["newest_age_hours"] = (self._end.timestamp() - self._newest / 1e6) / 3600
         return found
 
@@ -259,11 +265,18 @@ class _Column:
     gathering: _Gathering
     rows: int = 0
     nulls: int = 0
+    null_runs: int = 0
     unread: str = field(default="")
+    repeats: Repeats = field(default_factory=Repeats)
 
-    def add(self, array: Any) -> None:
+    def add(self, array: Any, hashed: np.ndarray) -> None:
         self.rows += len(array)
         self.nulls += array.null_count
+        if isinstance(self.gathering, _Texts):
+            self.repeats.add(hashed)
+        if array.null_count:
+            missing = array.is_null().to_numpy(zero_copy_only=False)
+            self.null_runs += int(missing[0]) + int((missing[1:] & ~missing[:-1]).sum())
         if self.unread:
             return
         try:
@@ -273,13 +286,21 @@ class _Column:
 
     def result(self) -> ColumnProfile:
         found = {"kind": "other", "unread": self.unread} if self.unread else self.gathering.result(self.rows)
+        found |= {"per_value": self.repeats.per_value(), "null_runs": self.null_runs}
         return ColumnProfile(self.name, self.type, self.rows, self.nulls, found)
 
 
 def profile(
     raw: Manifest, end: datetime, *, personal: Sequence[str] = (), edges: Mapping[str, Sequence[float]] | None = None
 ) -> dict[str, ColumnProfile]:
-    """Profile every column of a staged dataset but its row identity; memory does not grow with the rows.
+    """Profile every column of a staged dataset but its row identity, as `profile_night` does."""
+    return profile_night(raw, end, personal=personal, edges=edges)[1]
+
+
+def profile_night(
+    raw: Manifest, end: datetime, *, personal: Sequence[str] = (), edges: Mapping[str, Sequence[float]] | None = None
+) -> tuple[Record, dict[str, ColumnProfile]]:
+    """What is known of whole rows, and of every column but the row identity; memory does not grow with the rows.
 
     Ages are counted back from `end`. `edges` are upper ends of histogram bins by column, those of earlier nights; a
     number without any gets edges at the quantiles of its own values, which takes a second pass over that column.
@@ -293,11 +314,15 @@ def profile(
         _Column(name, str(schema.field(name).type), _gathering(schema.field(name), name in personal, known, end))
         for name in names
     ]
+    whole = WholeRows(names)
     if names:
         for batch in read_chunks(raw, rows=CHUNK_ROWS, columns=names):
-            for column in columns:
-                column.add(batch.column(column.name))
-    return {column.name: column.result() for column in columns}
+            arrays = [batch.column(name) for name in names]
+            hashed = [hashes(array) for array in arrays]
+            whole.add(arrays, hashed)
+            for column, array, one in zip(columns, arrays, hashed, strict=True):
+                column.add(array, one)
+    return whole.result(), {column.name: column.result() for column in columns}
 
 
 def _gathering(of: pa.Field, personal: bool, edges: Mapping[str, Sequence[float]], end: datetime) -> _Gathering:
@@ -360,17 +385,25 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def rare_kind(value: str) -> int:
+    """12 bits of a value's checksum, 0 to RARE_KINDS - 1."""
+    return zlib.crc32(value.encode()) % RARE_KINDS
+
+
 def _frequent(counts: Counter[str]) -> Record:
     """The most frequent values, cut to VALUE_CHARS characters, and how often all others occurred.
 
-    A value of fewer than RARE rows counts among the others: what is rare may tell whose row it is.
+    A value of fewer than RARE rows counts among the others: what is rare may tell whose row it is. Of those only 12
+    bits of a checksum are kept, which one in RARE_KINDS of all values has: enough to say that a value was never there.
     """
     shown: Counter[str] = Counter()
-    for value, count in counts.most_common(MOST_VALUES):
+    for value, count in counts.items():
         shown[value if len(value) <= VALUE_CHARS else value[: VALUE_CHARS - 1] + "…"] += count
-    kept = {value: count for value, count in shown.most_common() if count >= RARE}
+    kept = {value: count for value, count in shown.most_common(MOST_VALUES) if count >= RARE}
+    rare = {rare_kind(value) for value in shown if value not in kept}
     return {
         "values": [[value, count] for value, count in kept.items()],
+        "rare": sorted(rare),
         "others": counts.total() - sum(kept.values()),
         "distinct": len(counts),
     }

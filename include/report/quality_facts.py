@@ -12,9 +12,10 @@ from sqlalchemy import Connection, Engine, text
 
 from include.errors import ConfigurationError
 from include.ledger.database import transaction
-from include.quality.drift import OTHERS, DriftFact, Signal, aligned_counts, compared_nights
+from include.quality.drift import DriftFact, compared_nights
 from include.quality.past_nights import PastNight, read_past_nights, read_profiles
 from include.quality.profile import AGE_DAYS, ColumnProfile
+from include.quality.signals import OTHERS, Signal, aligned_counts
 from include.report.sections import Rows
 from include.use_case import Drift, load, names
 
@@ -296,10 +297,17 @@ def _with_states(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(together.values(), key=lambda one: -sum(one["states"].values()))
 
 
+_DRAWN = ("rows", "share of rows", "population stability index", "hours since the newest")
+
+
 def _drawings(
     read: _Reader, run: QualityRun, columns: Mapping[str, ColumnProfile], drift: Sequence[DriftFact]
 ) -> list[Compared | Course]:
-    drifted = [one for one in drift if one.verdict == "drifted" and one.signal != "schema"]
+    drifted = [
+        one
+        for one in drift
+        if one.verdict == "drifted" and one.statistic in _DRAWN and (one.column or one.signal == "volume")
+    ]
     if not drifted:
         return []
     declared = load(run.use_case).drift if run.use_case in names() else Drift()
@@ -449,5 +457,6 @@ SELECT signal, column_name AS column, statistic, value, expected, threshold, ver
  WHERE run_id = :run
    AND recorded_at = (SELECT max(recorded_at) FROM nightledger.drift_result WHERE run_id = :run)
  ORDER BY array_position(ARRAY['drifted', 'could not run', 'steady', 'no history'], verdict),
-          array_position(ARRAY['schema', 'volume', 'null_share', 'category_share', 'distribution', 'freshness'],
+          array_position(ARRAY['schema', 'volume', 'repeated', 'null_share', 'category_share', 'values',
+                               'distribution', 'level', 'freshness'],
                          signal), column_name"""

@@ -11,9 +11,12 @@ from include.report.wording import number, observed, percent, plural
 SIGNALS = {
     "schema": "columns",
     "volume": "volume",
+    "repeated": "repeated rows",
     "null_share": "missing values",
     "category_share": "shares of values",
+    "values": "new or gone values",
     "distribution": "distribution",
+    "level": "level",
     "freshness": "freshness",
 }
 """Signals in the order in which they are shown, with their names."""
@@ -106,4 +109,8 @@ def figure(signal: str, value: float | None) -> str:
         return percent(value)
     if signal == "distribution":
         return f"PSI {value:.2f}"
+    if signal == "repeated":
+        return f"{value:.2f} rows each"
+    if signal == "level":
+        return f"{value:,.4g}"
     return f"{value:,.1f} h" if signal == "freshness" else f"{value:,.0f}"

@@ -18,7 +18,7 @@ from upath import UPath
 from include.ledger import tables
 from include.models import RunOptions
 from include.night import Night
-from include.quality import drift
+from include.quality import signals
 from include.quality.chance import overdispersion, stability_index
 from include.quality.drift import DriftFact, measure, usual_edges, watch_drift
 from include.quality.past_nights import PastNight, read_past_nights, read_profiles
@@ -83,7 +83,7 @@ def test_a_first_night_has_no_history(tmp_path: Path) -> None:
     (found,) = Diary(tmp_path).live([0])
     assert {f.verdict for f in found} == {"no history"}
     assert {f.signal for f in found} == {
-        "schema", "volume", "null_share", "category_share", "distribution", "freshness",
+        "schema", "volume", "null_share", "category_share", "values", "distribution", "level", "freshness",
     }  # fmt: skip
 
 
@@ -98,13 +98,17 @@ def older(hours: float) -> Change:
     return put("modified_at", lambda was, random, rows: [time - timedelta(hours=hours) for time in was])
 
 
+REVENUE = [("distribution", "annual_revenue"), ("level", "annual_revenue")]
 SHIFTS: list[tuple[Change, list[tuple[str, str]]]] = [
-    (put("annual_revenue", lambda was, random, rows: [v * 3 for v in was]), [("distribution", "annual_revenue")]),
-    (put("annual_revenue", lambda was, random, rows: [v / 3 for v in was]), [("distribution", "annual_revenue")]),
-    (put("page_views", lambda was, random, rows: random.poisson(5, rows).tolist()), [("distribution", "page_views")]),
+    (put("annual_revenue", lambda was, random, rows: [v * 3 for v in was]), REVENUE),
+    (put("annual_revenue", lambda was, random, rows: [v / 3 for v in was]), REVENUE),
+    (
+        put("page_views", lambda was, random, rows: random.poisson(5, rows).tolist()),
+        [("distribution", "page_views"), ("level", "page_views")],
+    ),
     (
         put("last_activity_at", lambda was, random, rows: [v - timedelta(days=60) for v in was]),
-        [("distribution", "last_activity_at")],
+        [("distribution", "last_activity_at"), ("level", "last_activity_at")],
     ),
     (
         put("country", lambda was, random, rows: [None if at % 4 == 0 else v for at, v in enumerate(was)]),
@@ -113,12 +117,12 @@ SHIFTS: list[tuple[Change, list[tuple[str, str]]]] = [
     (put("country", lambda was, random, rows: [None] * rows), [("null_share", "country")]),
     (
         put("lifecycle_stage", lambda was, random, rows: ["evangelist" if v == "subscriber" else v for v in was]),
-        [("category_share", "lifecycle_stage")],
+        [("category_share", "lifecycle_stage"), ("values", "lifecycle_stage")],
     ),
     (put("opted_in", lambda was, random, rows: (random.random(rows) < 0.5).tolist()), [("category_share", "opted_in")]),
     (
         put("currency", lambda was, random, rows: ["USD" if at % 5 == 0 else v for at, v in enumerate(was)]),
-        [("category_share", "currency")],
+        [("category_share", "currency"), ("values", "currency")],
     ),
     (
         put("lifecycle_stage", lambda was, random, rows: [f"stage {at}" for at in range(rows)]),
@@ -149,7 +153,8 @@ def test_a_shift_is_found_while_there_are_few_nights(
     [
         (300, 30, [("volume", "")]),
         (1300, 30, [("volume", "")]),
-        (600, 30, []),
+        (600, 30, [("volume", "")]),
+        (720, 30, []),
         (80, 33, []),  # a Saturday
         (800, 33, [("volume", "")]),
         (0, 30, [("volume", "")]),
@@ -200,7 +205,7 @@ def test_a_constant_column_is_steady_until_it_changes(tmp_path: Path) -> None:
     diary.live(range(24), put("page_views", lambda was, random, rows: [7] * rows))
     for value in (6, 8):
         changed = diary.look(24, put("page_views", lambda was, random, rows, value=value: [value] * rows))
-        assert drifted(changed) == [("distribution", "page_views")]
+        assert drifted(changed)[0] == ("distribution", "page_views")
 
 
 def test_nan_and_infinity_count_as_missing_and_do_not_disturb(month: Diary) -> None:
@@ -273,7 +278,7 @@ def test_what_cannot_be_measured_says_so_and_stops_nothing(month: Diary, monkeyp
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(drift, "stability_index", broken)
+    monkeypatch.setattr(signals, "stability_index", broken)
     found = month.look(30)
     assert {f.verdict for f in found if f.signal == "distribution"} == {"could not run"}
     assert {f.verdict for f in found if f.signal != "distribution"} == {"steady"}

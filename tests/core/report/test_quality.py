@@ -81,7 +81,9 @@ def test_drift_is_drawn_and_columns_are_ranked(history: Night) -> None:
         ("schema", "job_title"),
         ("null_share", "country"),
         ("category_share", "lifecycle_stage"),
+        ("values", "lifecycle_stage"),
         ("distribution", "annual_revenue"),
+        ("level", "annual_revenue"),
     }
     drawn = {one.column: one for one in facts.drawings}
     assert set(drawn) == {"country", "lifecycle_stage", "annual_revenue"}
@@ -124,7 +126,7 @@ def test_totals_are_summed_once_at_closing(history: Night) -> None:
         "reused": 0,
         "failed_expectations": sum(not one.success for one in facts.expectations),
         "quarantined_open": facts.rows.counts[Outcome.QUARANTINED],
-        "drifted": 4,
+        "drifted": 6,
     } | {"cost_usd": totals["cost_usd"]}
     assert float(totals["cost_usd"]) == 0.02
     assert totals["seconds"] >= 0
@@ -170,7 +172,7 @@ def test_the_page_can_be_heard(history: Night) -> None:
 def test_the_json_says_what_the_page_says(history: Night) -> None:
     facts, document = facts_of(history), json.loads(history.path("quality.json").read_text())
     assert document["format"] == "nightledger/data-quality/1"
-    assert document["verdict"] == verdict(facts) == "3 of 9 expectations failed, 4 signals drifted"
+    assert document["verdict"] == verdict(facts) == "3 of 9 expectations failed, 6 signals drifted"
     assert document["verdict"] in history.path("quality.html").read_text()
     by_id = {one["id"]: one for one in document["expectations"]}
     assert by_id["email_format"]["quarantine_page"] == (

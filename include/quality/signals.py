@@ -1,0 +1,318 @@
+"""Shares and histograms of one column on a night, and how far they may lie from those of the nights before.
+
+Shares and histograms are held against what chance does to them (`chance`), and against how far the nights before lay
+from those before them: what a column does by itself is no drift.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from statistics import median
+from typing import Literal, NamedTuple
+
+from include.quality.chance import overdispersion, share_by_chance, stability_index
+from include.quality.course import FEWEST_SEEN, beyond, course
+from include.quality.past_nights import PastNight
+from include.quality.profile import MOST_VALUES, RARE, ColumnProfile, rare_kind
+from include.use_case import Drift
+
+Signal = Literal[
+    "schema", "volume", "repeated", "null_share", "category_share", "values", "distribution", "level", "freshness"
+]
+OTHERS = "all others"
+
+NEW_ROWS = 20
+"""Rows of a value that was never there which tell however many rows the night has."""
+
+
+class Measured(NamedTuple):
+    """A figure, what it usually is, how far it may lie from that, and whether it lies further."""
+
+    value: float
+    expected: float | None
+    threshold: float | None
+    drifted: bool
+    detail: str = ""
+    statistic: str = ""
+
+
+class Usual(NamedTuple):
+    """The nights that one column is held against; `mixed` while they are of any weekday.
+
+    Mixed nights differ among themselves (a Sunday is no Monday): by what they do so beyond chance, a night may too.
+    `alike` are groups of comparable nights, from which is learnt what chance does: weekdays, or all if mixed. `past`
+    are all comparable nights, newest first, and `start` is when tonight begins.
+    """
+
+    nights: Sequence[PastNight]
+    mixed: bool
+    alike: Sequence[Sequence[PastNight]]
+    past: Sequence[PastNight]
+    start: datetime
+
+    def columns(self, name: str) -> list[ColumnProfile]:
+        """One column on each of the nights."""
+        return [night.columns[name] for night in self.nights]
+
+    def spread(self, counts: Callable[[PastNight], Sequence[int]]) -> float:
+        """By how much variance exceeds that of independent rows, from each night's counts."""
+        return overdispersion([[counts(night) for night in group] for group in self.alike])
+
+    def earlier(self) -> list[tuple[PastNight, list[PastNight]]]:
+        """Nights with the nights before them that they compare with, as tonight does; at least two each.
+
+        While there are too few of the same weekday, of any.
+        """
+        groups = self.alike if sum(max(len(group) - 2, 0) for group in self.alike) >= FEWEST_SEEN else [self.known]
+        found = []
+        for group in groups:
+            ordered = sorted(group, key=lambda night: night.start)
+            found += [(ordered[at], ordered[:at]) for at in range(2, len(ordered))]
+        return found
+
+    @property
+    def known(self) -> list[PastNight]:
+        """All nights of the groups."""
+        return [night for group in self.alike for night in group]
+
+
+def present_rows(column: ColumnProfile) -> int:
+    """Rows that have a value."""
+    return column.rows - column.nulls
+
+
+def usual_nights(nights: Sequence[PastNight], start: datetime, declared: Drift) -> Usual | None:
+    """The nights of the same weekday once there are enough, else all once there are enough, else None."""
+    weekdays = [[night for night in nights if night.start.weekday() == day] for day in range(7)]
+    same = weekdays[start.weekday()]
+    if len(same) >= declared.same_weekday:
+        return Usual(same, False, [group for group in weekdays if len(group) > 1], nights, start)
+    return Usual(nights, True, [nights], nights, start) if len(nights) >= declared.min_nights else None
+
+
+def null_share(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
+    """Missing values as a share of the rows; and in how many places of the file they begin, where they cluster."""
+    before = usual.columns(column.name)
+    shares = [was.null_share for was in before]
+    expected, rows = median(shares), sum(was.rows for was in before)
+    pooled = (column.nulls + sum(was.nulls for was in before)) / (column.rows + rows)
+
+    def counts(night: PastNight) -> list[int]:
+        was = night.columns[column.name]
+        return [was.nulls, was.rows - was.nulls]
+
+    spread = math.sqrt(usual.spread(counts))
+    chance = spread * share_by_chance(pooled, column.rows, rows, declared.chance)
+    allowed = max(declared.null_share, chance)
+    if usual.mixed:
+        own = (spread * share_by_chance(pooled, was.rows, rows, declared.chance) for was in before)
+        far = (abs(was.null_share - expected) - by for was, by in zip(before, own, strict=True))
+        allowed = max(allowed, max(far) + chance)
+    if abs(column.null_share - expected) > declared.null_share:
+        allowed = min(allowed, _shares_own_limit(column, usual, pooled, spread, declared))
+    share = Measured(column.null_share, expected, allowed, abs(column.null_share - expected) > allowed)
+    return share if share.drifted else _null_places(column, usual, declared) or share
+
+
+def _shares_own_limit(column: ColumnProfile, usual: Usual, pooled: float, spread: float, declared: Drift) -> float:
+    """How far a share of missing values lies from the usual one by its own course, to either side."""
+    nights = [(n.start, n.columns[column.name].null_share) for n in usual.past]
+    own = course(nights, usual.start, [n.columns[column.name].rows for n in usual.past], column.rows)
+    if own is None:
+        return math.inf
+    floor = spread * math.sqrt(pooled * (1 - pooled) / column.rows)
+    return max(declared.null_share, *own.limits(declared.course_chance, floor / own.widen))
+
+
+def _null_places(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured | None:
+    """Missing values that stood together and now stand alone, while their share changed too."""
+    nights = [
+        (night.start, was.profile["null_runs"] / was.rows)
+        for night in usual.past
+        if "null_runs" in (was := night.columns[column.name]).profile and was.rows
+    ]
+    own = course(nights, usual.start)
+    if own is None or "null_runs" not in column.profile:
+        return None
+    places, shares = column.profile["null_runs"] / column.rows, [was.null_share for was in usual.columns(column.name)]
+    floor = math.sqrt(max(own.expected, 1 / column.rows) / column.rows)
+    _, high = own.limits(declared.chance, floor)
+    changed = abs(column.null_share - median(shares)) > declared.null_share
+    if not changed or places - own.expected <= max(high, declared.null_share):
+        return None
+    words = f"{column.null_share:.0%} of rows, in {places * column.rows:,.0f} places of the file"
+    return Measured(places, own.expected, max(high, declared.null_share), True, words, "places without a value")
+
+
+def category_share(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
+    """The largest change of one value's share; values beyond the frequent ones are taken together."""
+    if column.kind != "category":
+        most = max(int(was.profile["distinct"]) for was in usual.columns(column.name))
+        return Measured(1.0, 0.0, declared.category_share, True, f"free text now; at most {most} values before")
+    nights = [night for group in usual.alike for night in group]
+    now, *each = aligned_counts([column, *(night.columns[column.name] for night in nights)])
+    by_run = {night.run_id: counts for night, counts in zip(nights, each, strict=True)}
+    names = sorted(set(now).union(*each))
+    spread = math.sqrt(usual.spread(lambda night: [by_run[night.run_id][name] for name in names]))
+    before = [by_run[night.run_id] for night in usual.nights]
+    was = sum(before, Counter[str]())
+    rows, rows_before = now.total(), was.total()
+    value = max(names, key=lambda name: (abs(now[name] / rows - was[name] / rows_before), name))
+    share, expected = now[value] / rows, was[value] / rows_before
+    pooled, rare = (now[value] + was[value]) / (rows + rows_before), declared.chance / len(names)
+    chance = spread * share_by_chance(pooled, rows, rows_before, rare)
+    allowed = max(declared.category_share, chance)
+    if usual.mixed:
+        own = (spread * share_by_chance(pooled, one.total(), rows_before, rare) for one in before)
+        far = (widest(one, was) - by for one, by in zip(before, own, strict=True))
+        allowed = max(allowed, max(far) + chance)
+    if abs(share - expected) > allowed:
+        pairs = [(by_run[n.run_id], sum((by_run[b.run_id] for b in e), Counter[str]())) for n, e in usual.earlier()]
+        seen = [(one.total(), widest(one, earlier) ** 2) for one, earlier in pairs]
+        allowed = max(allowed, math.sqrt(_by_themselves(seen, rows, declared.chance)))
+    return Measured(share, expected, allowed, abs(share - expected) > allowed, f"value {value!r}")
+
+
+def _by_themselves(seen: Sequence[tuple[int, float]], rows: int, chance: float) -> float:
+    """What a distance of tonight's `rows` rows does not exceed, from rows and distance of nights before.
+
+    Distances of variances: those of a night with few rows are larger in proportion, and count as those of a usual one.
+    """
+    usual = median(size for size, _ in seen) if seen else 0
+    alike = [distance * min(1.0, size / max(usual, 1)) for size, distance in seen]
+    return beyond(alike, chance) * max(1.0, usual / max(rows, 1))
+
+
+def aligned_counts(nights: Sequence[ColumnProfile]) -> list[Counter[str]]:
+    """Rows per value of a column on several nights; what may be among the others of some night joins them.
+
+    A value that a night does not name was rare there, unless that night had more values than are named.
+    """
+    values = [dict(night.profile["values"]) for night in nights]
+    named = {name for one in values for name in one}
+    named = {name for name in named if all(name in one or len(one) < MOST_VALUES for one in values)}
+    found = []
+    for night, one in zip(nights, values, strict=True):
+        counts = Counter({name: count for name, count in one.items() if name in named})
+        counts[OTHERS] += int(night.profile["others"]) + sum(one[name] for name in one if name not in named)
+        found.append(+counts)
+    return found
+
+
+def widest(one: Counter[str], all_nights: Counter[str]) -> float:
+    """The largest difference of one value's share between a night and others."""
+    rows, total = one.total(), all_nights.total()
+    return max(abs(one[value] / rows - all_nights[value] / total) for value in {*all_nights, *one})
+
+
+def values(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
+    """Rows of values that no earlier night had, and a value of every earlier night that is not there tonight."""
+    before = [night.columns[column.name] for night in sorted(usual.past, key=lambda night: night.start)]
+    new, rows = _never_seen(column, before)
+    seen = [_never_seen(was, before[:at])[1] / was.rows for at, was in enumerate(before) if at > 2]
+    allowed = max(
+        min(declared.new_values * column.rows, NEW_ROWS), RARE - 1.0, beyond(seen, declared.chance) * column.rows
+    )
+    if rows > allowed:
+        return Measured(rows, 0.0, allowed, True, f"value {new!r} was never there", "new value")
+    return _gone(column, before, usual, declared) or Measured(rows, 0.0, allowed, False, "", "new value")
+
+
+def _never_seen(column: ColumnProfile, before: Sequence[ColumnProfile]) -> tuple[str, int]:
+    """The most frequent value that no earlier night may have had, and the rows of all such values."""
+    if any(len(was.profile["values"]) >= MOST_VALUES or "rare" not in was.profile for was in before):
+        return "", 0
+    named = {value for was in before for value, _ in was.profile["values"]}
+    rare = {kind for was in before for kind in was.profile["rare"]}
+    new = [
+        (value, rows) for value, rows in column.profile["values"] if value not in named and rare_kind(value) not in rare
+    ]
+    return (new[0][0], sum(rows for _, rows in new)) if new else ("", 0)
+
+
+def _gone(column: ColumnProfile, before: Sequence[ColumnProfile], usual: Usual, declared: Drift) -> Measured | None:
+    """A value that every earlier night named and that chance would not leave out."""
+    if len(before) < declared.min_nights or "rare" not in column.profile:
+        return None
+    if len(column.profile["values"]) >= MOST_VALUES or any("rare" not in was.profile for was in before):
+        return None
+    tonight, rare = {value for value, _ in column.profile["values"]}, set(column.profile["rare"])
+    named = Counter(value for was in before for value, _ in was.profile["values"])
+    often = {value for value, nights in named.items() if nights * 2 > len(before) and _always(value, before)}
+    rows = column.rows - column.nulls
+    for value in sorted(often - tonight):
+        shares = [dict(was.profile["values"]).get(value, 0) / max(was.rows - was.nulls, 1) for was in before]
+
+        def counts(night: PastNight, value: str = value) -> list[int]:
+            was = night.columns[column.name]
+            there = dict(was.profile["values"]).get(value, 0)
+            return [there, was.rows - was.nulls - there]
+
+        independent = rows / usual.spread(counts)
+        if rare_kind(value) not in rare and (1 - median(shares)) ** independent < declared.gone_chance:
+            usually = median(shares) * rows
+            return Measured(0.0, usually, usually / 2, True, f"value {value!r} is not there", "value gone")
+    return None
+
+
+def _always(value: str, before: Sequence[ColumnProfile]) -> bool:
+    """Whether a value may have been there on every one of the nights."""
+    kind = rare_kind(value)
+    return all(kind in was.profile["rare"] or any(value == name for name, _ in was.profile["values"]) for was in before)
+
+
+def distribution(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
+    """Histograms of tonight and before, on the same edges, by the population stability index."""
+    each = [was.profile["counts"] for was in usual.columns(column.name)]
+    before = _summed(each)
+    spread = usual.spread(lambda night: night.columns[column.name].profile["counts"])
+    value, by_chance = stability_index(column.profile["counts"], before, declared.chance)
+    allowed = max(declared.distribution, spread * by_chance)
+    if usual.mixed:
+        seen = (stability_index(counts, before, declared.chance) for counts in each)
+        allowed = max(allowed, max(index - spread * own for index, own in seen) + spread * by_chance)
+    if value > allowed:
+        own_counts = (
+            (night.columns[column.name].profile["counts"], [n.columns[column.name].profile["counts"] for n in earlier])
+            for night, earlier in usual.earlier()
+        )
+        seen_before = [(sum(now), stability_index(now, _summed(was), declared.chance)[0]) for now, was in own_counts]
+        allowed = max(allowed, _by_themselves(seen_before, sum(column.profile["counts"]), declared.chance))
+    detail = "infinite values came" if column.profile.get("infinite") else ""
+    if value <= allowed and column.kind == "number" and (far := _far_out(column, usual, declared)):
+        return far
+    return Measured(value, None, allowed, value > allowed, detail, "population stability index")
+
+
+def _far_out(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured | None:
+    """More values beyond both ends of the histogram than its course has."""
+
+    def share(of: ColumnProfile) -> float:
+        counts = of.profile["counts"]
+        return float((counts[0] + counts[-1]) / sum(counts)) if len(counts) > 1 else 0.0
+
+    rows, sizes = present_rows(column), [present_rows(n.columns[column.name]) for n in usual.past]
+    own = course([(n.start, share(n.columns[column.name])) for n in usual.past], usual.start, sizes, rows)
+    if own is None:
+        return None
+    floor = math.sqrt(max(own.expected, 1 / rows) / rows)
+    allowed = max(declared.far_out, own.limits(declared.course_chance, floor)[1])
+    value, words = share(column), "beyond the smallest or largest value of the first night"
+    if value - own.expected <= allowed:
+        return None
+    return Measured(value, own.expected, allowed, True, words, "share of rows far out")
+
+
+def _summed(each: Sequence[Sequence[int]]) -> list[int]:
+    return [sum(counts) for counts in zip(*each, strict=True)]
+
+
+def freshness(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
+    """Hours from the newest time to the end of the interval; only older than ever is drift."""
+    ages = [float(was.profile["newest_age_hours"]) for was in usual.columns(column.name)]
+    age, expected = float(column.profile["newest_age_hours"]), median(ages)
+    allowed = max(ages) - expected + declared.freshness_hours
+    return Measured(age, expected, allowed, age - expected > allowed)
