@@ -67,8 +67,8 @@ class _Blocks:
         self._slow = _SLOW
         quote, delimiter = self._dialect.quote or "", self._dialect.delimiter
         self._quote = quote.encode()
-        self._beside = np.array([ord(delimiter), _LF, _CR, *self._quote], np.uint8) if delimiter.isascii() else None
-        self._plain = self._beside is not None and self._dialect.escape is None and not self._dialect.blanks
+        self._beside = np.array([*delimiter.encode(), _LF, _CR, *self._quote], np.uint8)
+        self._plain = delimiter.isascii() and self._dialect.escape is None and not self._dialect.blanks
 
     def batches(self) -> Iterator[Batch]:
         self._fill(self._layout.offset + BLOCK)
@@ -201,7 +201,7 @@ class _Blocks:
 
     def _record_by_record(self) -> Iterator[Batch]:
         """Read on from the buffer's start by the csv module, for a while; more is read where a record needs it."""
-        while True:
+        while self._buffer:
             limit = self._slow if len(self._buffer) > 4 * self._slow else len(self._buffer)
             text, whole = self._piece(4 * limit)
             found, consumed, lines, blocked = self._read(text, whole, limit)
@@ -214,6 +214,8 @@ class _Blocks:
                 return
             else:
                 self._fill(len(self._buffer) * 2)
+        else:
+            return
         self._slow = min(self._slow * 2, BLOCK)
         self._take(consumed, lines)
         if found:
@@ -235,7 +237,7 @@ class _Blocks:
         """Whole lines from the buffer's start, about `size` bytes; and whether the file ends with them."""
         if self._end and size >= len(self._buffer):
             return self._buffer.decode("utf-8", "replace"), True
-        end = max(self._buffer.rfind(b"\n", 0, size), self._buffer.rfind(b"\r", 0, size - 1)) + 1
+        end = max(self._buffer.rfind(b"\n", 0, size), self._buffer.rfind(b"\r", 0, min(size, len(self._buffer)) - 1)) + 1
         if self._buffer[end - 1 : end] == b"\r" and self._buffer[end : end + 1] == b"\n":
             end += 1
         return self._buffer[:end].decode("utf-8", "replace"), False

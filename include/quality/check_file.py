@@ -70,8 +70,12 @@ def check_file(
     """
     said = replace(
         reading or Reading(),
-        **{"kinds": suite.declared, "trim": suite.trim, "absent": suite.absent},
-        **{"expected": suite.columns, "measured": suite.measured, "texts": suite.texts},
+        kinds=suite.declared,
+        trim=suite.trim,
+        absent=suite.absent,
+        expected=suite.columns,
+        measured=suite.measured,
+        texts=suite.texts,
     )
     with tempfile.TemporaryDirectory(prefix="nightledger-") as folder, ExitStack() as stack:
         out = _Lines(_open(failures, stack))
