@@ -237,7 +237,9 @@ class _Blocks:
         """Whole lines from the buffer's start, about `size` bytes; and whether the file ends with them."""
         if self._end and size >= len(self._buffer):
             return self._buffer.decode("utf-8", "replace"), True
-        end = max(self._buffer.rfind(b"\n", 0, size), self._buffer.rfind(b"\r", 0, min(size, len(self._buffer)) - 1)) + 1
+        end = (
+            max(self._buffer.rfind(b"\n", 0, size), self._buffer.rfind(b"\r", 0, min(size, len(self._buffer)) - 1)) + 1
+        )
         if self._buffer[end - 1 : end] == b"\r" and self._buffer[end : end + 1] == b"\n":
             end += 1
         return self._buffer[:end].decode("utf-8", "replace"), False

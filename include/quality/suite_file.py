@@ -19,7 +19,7 @@ from include.use_case import Kind
 _KINDS: tuple[str, ...] = get_args(Kind)
 _SEVERITIES, _ROWS = ("critical", "warning", "info"), ("quarantine", "keep")
 _OF_TEXTS = ("Regex", "LikePattern", "Length", "Strftime", "Json")  # in names of types that judge how a text is written
-_OF_ANY = ("ToBeNull", "ToNotBeNull", "ToBeUnique")
+_OF_ANY = ("ToBeNull", "ToNotBeNull", "ToBeUnique", "ToExist", "ProportionOf", "UniqueValueCount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +42,28 @@ class FileSuite:
 
     @property
     def measured(self) -> frozenset[str]:
-        """Columns that some expectation needs as what they are, and not as they are written."""
-        return self._in_types_without(_OF_TEXTS + _OF_ANY)
+        """Columns that some expectation needs as numbers or times."""
+        return self._needed_as("value")
 
     @property
     def texts(self) -> frozenset[str]:
         """Columns that are judged by how they are written, and by nothing else."""
-        return self._in_types_without(_OF_ANY) - self.measured
+        return self._needed_as("text") - self._needed_as("value") - self._needed_as("derived")
 
-    def _in_types_without(self, words: Sequence[str]) -> frozenset[str]:
-        others = (one for one in self.expectations if not any(word in one.type for word in words))
-        return frozenset(name for one in others for name in one.columns)
+    def _needed_as(self, what: str) -> frozenset[str]:
+        return frozenset(name for one in self.expectations if _need(one) == what for name in one.columns)
+
+
+def _need(one: Expectation) -> str:
+    """What an expectation takes the values of its columns for."""
+    if one.derive is not None:
+        return "derived"
+    if any(word in one.type for word in _OF_TEXTS):
+        return "text"
+    if "Set" in one.type:
+        values = list(one.arguments.get("value_set") or ())
+        return "text" if values and all(isinstance(value, str) for value in values) else "value"
+    return "any" if one.type.startswith("ExpectTable") or any(word in one.type for word in _OF_ANY) else "value"
 
 
 def load_suite(name: str) -> FileSuite:

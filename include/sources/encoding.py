@@ -19,6 +19,7 @@ _FALLBACK = "cp1252"
 _CANDIDATES = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "shift_jis", "gb18030", "big5", "euc_kr"]
 _BLOCK = 1 << 20
 _SAMPLE = 64_000
+_TELLING = 8  # bytes outside ASCII, below which detection finds a language in anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,8 @@ def _detect(sample: bytes) -> tuple[str | None, float]:
     """
     from charset_normalizer import from_bytes
 
+    if sum(byte > 127 for byte in sample) < _TELLING:
+        return None, 0.0
     matches = from_bytes(sample, cp_isolation=_CANDIDATES)
     best = matches.best()
     if best is None:
