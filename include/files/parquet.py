@@ -34,8 +34,8 @@ def stage_parquet(path: Path, name: str, folder: UPath, key: Sequence[str]) -> F
                 raise ConfigurationError(explain_missing(column, types), about=f"key of {name}")
         schema = pa.schema(list(types.items()))
         with (
-            StagedWriter(folder / "raw.parquet", schema) as rows,
-            StagedWriter(folder / "places.parquet", PLACES) as places,
+            StagedWriter(folder / "raw.parquet", schema, brief=True) as rows,
+            StagedWriter(folder / "places.parquet", PLACES, brief=True) as places,
         ):
             for batch in file.iter_batches(_CHUNK):
                 columns = [_flat(one, wanted) for one, wanted in zip(batch.columns, types.values(), strict=True)]

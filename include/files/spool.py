@@ -23,8 +23,7 @@ class Spool:
             self.close()
             self._files.append(self._place.with_name(f"{self._place.name}{len(self._files)}"))
             self._schema = batch.schema
-            options = pa.ipc.IpcWriteOptions(compression="lz4")
-            self._writer = pa.ipc.new_stream(str(self._files[-1]), batch.schema, options=options)
+            self._writer = pa.ipc.new_stream(str(self._files[-1]), batch.schema)
         self._writer.write_batch(batch)
 
     def close(self) -> None:

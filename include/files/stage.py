@@ -194,8 +194,8 @@ class _Staging:
     def _write(self, spool: Spool, kinds: Mapping[str, tuple[Kind, bool]]) -> tuple[Manifest, Manifest]:
         schema = pa.schema([(name, ARROW[kind]) for name, (kind, _) in kinds.items()])
         with (
-            StagedWriter(self._folder / "raw.parquet", schema) as rows,
-            StagedWriter(self._folder / "places.parquet", PLACES) as places,
+            StagedWriter(self._folder / "raw.parquet", schema, brief=True) as rows,
+            StagedWriter(self._folder / "places.parquet", PLACES, brief=True) as places,
         ):
             for lines, texts in spool.read(list(kinds)):
                 columns = [
