@@ -342,3 +342,11 @@ def test_wide_files_and_odd_characters(stage: Stage, told: list[Any]) -> None:
     assert [len(rows[0]["c0"]), rows[0]["c1"], rows[0]["c2"], rows[0]["c3"], rows[0]["c4"]] == [
         *(10_000, "\u202eabc", "\U0001f600", "=1+1", "a\ufffdb")
     ]
+
+
+def test_a_few_identifiers_among_numbers_make_the_column_text(stage: Stage, told: list[Any]) -> None:
+    values = [*(str(10_000 + number) for number in range(1_000)), "00501", "01067"]
+    found, rows = stage("zip\n" + "\n".join(values) + "\n")
+    assert (found.types, told) == ({"zip": "text"}, [])
+    assert [row["zip"] for row in rows] == values
+    assert found.mixed == {"zip": "rows.csv:1002 is no integer"}
