@@ -85,20 +85,24 @@ class _Digesting:
 
 
 class StagedWriter:
-    """Write rows or batches to one Parquet file (zstd); `manifest()` after the block describes what was written.
+    """Write rows or batches to one Parquet file; `manifest()` after the block describes what was written.
 
     A file without a manifest in the ledger does not exist for the rest of the pipeline, so a crash leaves nothing half.
     """
 
-    def __init__(self, path: UPath, schema: pa.Schema, *, rows_per_group: int = 10_000) -> None:
-        """Rows are gathered until `rows_per_group` are there, which is all this keeps in memory."""
-        self._path, self._schema, self._limit = path, schema, rows_per_group
+    def __init__(self, path: UPath, schema: pa.Schema, *, rows_per_group: int = 10_000, brief: bool = False) -> None:
+        """Rows are gathered until `rows_per_group` are there, which is all this keeps in memory.
+
+        A `brief` file does not outlive its process: it is written in less time, and takes more room.
+        """
+        self._path, self._schema, self._limit, self._brief = path, schema, rows_per_group, brief
         self._buffer: list[Record] = []
         self.rows = 0
 
     def __enter__(self) -> Self:
         self._file = _Digesting(open_file(self._path, "wb"))
-        self._writer = pq.ParquetWriter(cast("Any", self._file), self._schema, compression="zstd")
+        small = {"compression": "lz4", "use_dictionary": False} if self._brief else {"compression": "zstd"}
+        self._writer = pq.ParquetWriter(cast("Any", self._file), self._schema, **small)
         return self
 
     def append(self, row: Record) -> None:

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import TextIO
 
 from include.errors import ConfigurationError
+from include.files.reading import Reading
 from include.models import Interval
-from include.quality.check_file import FileCheck, check_file, load_suite
+from include.quality.check_file import FileCheck, check_file
+from include.quality.suite_file import load_suite
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--input", required=True, type=Path, metavar="FILE", help=".csv, .tsv, .jsonl or .parquet")
+    parser.add_argument(
+        "--input", required=True, type=Path, metavar="FILE", help="delimited text, JSON Lines, XLSX, ODS or Parquet"
+    )
     rules = parser.add_mutually_exclusive_group(required=True)
     rules.add_argument("--expectations", metavar="MODULE", help="with EXPECTATIONS: a dotted name or a .py file")
     rules.add_argument("--suggest", type=Path, metavar="FILE", help="write first rules for the input to this .py file")
@@ -24,16 +28,24 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--failures", type=Path, metavar="FILE", help="a CSV line for every failing row")
     parser.add_argument("--from", dest="start", metavar="ISO", help="start of the interval, for rules that ask for it")
     parser.add_argument("--to", dest="end", metavar="ISO", help="its end (default: the day that ended last, UTC)")
+    form = parser.add_argument_group("what is known of the file (the rest is found out, and said)")
+    form.add_argument("--delimiter", metavar="CHARACTER", help="between fields; \\t or tab for tabs")
+    form.add_argument("--encoding", metavar="NAME", help="as Python names it, such as cp1252")
+    form.add_argument("--skip", type=int, metavar="LINES", help="lines before the table")
+    form.add_argument("--header", type=int, metavar="LINES", help="lines that name the columns: 0, 1 or more")
+    form.add_argument("--columns", metavar="NAMES", help="names of all columns, separated by commas, if no line does")
+    form.add_argument("--sheet", metavar="NAME", help="of a workbook (default: its first)")
     parser.set_defaults(command=run)
 
 
 def run(given: argparse.Namespace, out: TextIO) -> int:
     """Exit code 0 when all can be read and every critical and warning expectation is met, else 1."""
     if given.suggest is not None:
-        return _suggest(given.input, given.suggest, out)
+        return _suggest(given.input, given.suggest, _reading(given), out)
     interval = _interval(given.start, given.end)
     key = [name.strip() for name in (given.key or "").split(",") if name.strip()]
-    checked = check_file(given.input, load_suite(given.expectations), interval, key=key, failures=given.failures)
+    suite, reading = load_suite(given.expectations), _reading(given)
+    checked = check_file(given.input, suite, interval, key=key, failures=given.failures, reading=reading)
     out.writelines(_tell(checked))
     if given.report is not None:
         _write_report(given.report, checked, interval, given.failures)
@@ -43,13 +55,24 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     return 0 if checked.holds else 1
 
 
-def _suggest(source: Path, into: Path, out: TextIO) -> int:
+def _suggest(source: Path, into: Path, reading: Reading, out: TextIO) -> int:
     from include.quality.suggest import write_suggestions
 
-    made = write_suggestions(source, into)
+    made = write_suggestions(source, into, reading)
     out.write(f"{into}: {made.rules} rules for {made.source}, from {made.rows:,} rows; {made.weak} commented out\n")
     out.write(f"Edit it, then: nightledger check --input {source} --expectations {into}\n")
     return 0
+
+
+def _reading(given: argparse.Namespace) -> Reading:
+    delimiter = {"\\t": "\t", "tab": "\t"}.get(given.delimiter, given.delimiter)
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in "\r\n\"'"):
+        raise ConfigurationError("is no single character that can be between fields", about="--delimiter")
+    for option, lines in (("--skip", given.skip), ("--header", given.header)):
+        if lines is not None and lines < 0:
+            raise ConfigurationError("is less than 0", about=option)
+    names = tuple(name.strip() for name in (given.columns or "").split(",") if name.strip())
+    return Reading(delimiter, given.encoding, given.skip, given.header, given.sheet, names)
 
 
 def _write_report(place: Path, checked: FileCheck, interval: Interval, failures: Path | None) -> None:
@@ -72,6 +95,12 @@ def _interval(start: str | None, end: str | None) -> Interval:
 def _tell(checked: FileCheck) -> Iterator[str]:
     found = checked.found
     yield f"{checked.source}: {found.rows.rows:,} rows, {len(found.types)} columns\n"
+    if found.encoding not in (None, "utf-8"):
+        yield f"  encoding: {found.encoding}\n"
+    for said in found.notes:
+        yield f"  note: {said}\n"
+    for name, words in found.absent.items():
+        yield f"  note: no value in {name!r}: {', '.join(f'{word!r} ({n:,})' for word, n in words.items())}\n"
     if checked.unreadable:
         yield f"  FAILED  critical  {checked.unreadable:>9,}  records or values cannot be read\n"
     for one in checked.findings:

@@ -3,43 +3,34 @@
 from __future__ import annotations
 
 import csv
-import importlib
-import importlib.util
-import logging
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import TextIO
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from upath import UPath
 
 from include.errors import ConfigurationError
+from include.files.reading import Reading
+from include.files.stage import stage_file
+from include.files.staged import FileRows
 from include.models import Interval
-from include.quality.examine import Finding, examine
+from include.quality.examine import Finding, examine, numbered
 from include.quality.expectation import Expectation
-from include.quality.failures import read_failures, write_failures
-from include.quality.file_rows import FileRows, stage_file
+from include.quality.suite_file import FileSuite
 from include.quality.usual import History
 from include.report.cells import harmless
-from include.use_case import Kind
+from include.staging import read_chunks
 
-log = logging.getLogger(__name__)
 READABLE = "readable"
 """The expectation that every file has: its records are records, its values what they are declared to be."""
 COLUMNS = ("expectation", "severity", "row", "key", "columns", "expected", "found")
 EXAMPLES = 5
-_PAGE = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class FileSuite:
-    """What a file is held against, and the types of the columns for which it is said."""
-
-    expectations: Sequence[Expectation]
-    declared: Mapping[str, Kind]
+_PAGE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,66 +52,64 @@ class FileCheck:
         return not self.unreadable and all(one.success for one in self.findings if one.expectation.severity != "info")
 
 
-def load_suite(name: str) -> FileSuite:
-    """The suite of a module, given by its dotted name or as a Python file.
-
-    It has `EXPECTATIONS`, and `COLUMNS` (column name to type) where the types that the values show are not the right
-    ones. Raises ConfigurationError for a module that cannot be imported, or has no such list.
-    """
-    module = _import(name)
-    suite = getattr(module, "EXPECTATIONS", None)
-    if not isinstance(suite, Sequence) or not all(isinstance(one, Expectation) for one in suite):
-        raise ConfigurationError("has no list EXPECTATIONS of `Expectation`", about=name)
-    return FileSuite(suite, dict(getattr(module, "COLUMNS", {})))
-
-
-def _import(name: str) -> ModuleType:
-    try:
-        if not name.endswith(".py"):
-            return importlib.import_module(name)
-        spec = importlib.util.spec_from_file_location(f"expectations_of_{Path(name).stem}", name)
-        if spec is None or spec.loader is None:
-            raise ImportError("is no Python file")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-    except Exception as error:
-        raise ConfigurationError(f"cannot be imported ({type(error).__name__}: {error})", about=name) from error
-
-
 def check_file(
-    source: Path, suite: FileSuite, interval: Interval, *, key: Sequence[str] = (), failures: Path | None = None
+    source: Path,
+    suite: FileSuite,
+    interval: Interval,
+    *,
+    key: Sequence[str] = (),
+    failures: Path | None = None,
+    reading: Reading | None = None,
 ) -> FileCheck:
-    """Hold the rows of a CSV, JSON Lines or Parquet file against a suite; `interval` is what derived columns may ask.
+    """Hold the rows of a file against a suite; `interval` is what derived columns may ask.
 
-    Writes a line for every failing row of every expectation to the CSV `failures`, with cells that no spreadsheet takes
-    for a formula; values of the rows are not in it. Raises what `stage_file` raises, and ConfigurationError when
-    `failures` cannot be written.
+    `reading` says what is known of the file's form; types, trimming and absent words are the suite's. Writes a line for
+    every failing row of every expectation to the CSV `failures`, with cells that no spreadsheet takes for a formula;
+    values of the rows are not in it. Raises what `stage_file` raises, and ConfigurationError when `failures` cannot be
+    written.
     """
-    expected = [name for one in suite.expectations for name in one.columns]
+    said = replace(
+        reading or Reading(),
+        kinds=suite.declared,
+        trim=suite.trim,
+        absent=suite.absent,
+        expected=suite.columns,
+        measured=suite.measured,
+        texts=suite.texts,
+    )
     with tempfile.TemporaryDirectory(prefix="nightledger-") as folder, ExitStack() as stack:
         out = _Lines(_open(failures, stack))
-        place = UPath(folder)
-        staged = stage_file(
-            source, place / "raw.parquet", key=key, declared=suite.declared, expected=expected, tell=out.tell
-        )
-        if staged.renamed:
-            log.warning("columns staged under another name: %s", dict(staged.renamed))
+        staged = stage_file(source, UPath(folder), key=key, reading=said, tell=out.tell)
         unreadable = out.written
-        findings = examine(staged.rows, suite.expectations, History(interval))
+        findings = examine(staged.rows, suite.expectations, History(interval), ours=())
         _explain(findings, staged)
-        failed = write_failures(place / "failures.parquet", "file", staged.rows, findings, "failures")
-        examples: dict[str, list[str]] = {READABLE: out.examples}
+        examples: dict[str, Sequence[str]] = {READABLE: out.examples}
         for finding in findings:
-            one, at = finding.expectation, 0
-            while page := read_failures(failed, one.id, at, _PAGE):
-                examples.setdefault(one.id, [row.row_id for row in page[:EXAMPLES]])
-                for row in page:
-                    out.write(one, row.row_id, row.row_key or "")
-                at += len(page)
-            if not finding.success and not at:
-                out.write(one, "", "", finding.in_words())
+            examples[finding.expectation.id] = _write_failing(finding, staged, source.name, out)
         return FileCheck(source.name, staged, findings, examples, unreadable, out.written)
+
+
+def _write_failing(finding: Finding, staged: FileRows, name: str, out: _Lines) -> list[str]:
+    """Write a line for each failing row, or one for the expectation where it names none; returns the first places."""
+    one, examples = finding.expectation, list[str]()
+    for places, keys in _failing(finding, staged, name):
+        examples += places[: EXAMPLES - len(examples)]
+        out.write(one, places, keys)
+    if not finding.success and not finding.failing:
+        out.write(one, [""], [""], finding.in_words())
+    return examples
+
+
+def _failing(finding: Finding, staged: FileRows, name: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Place and key of every failing row; a row without a key has its place for one."""
+    if not finding.failing:
+        return
+    for start, batch in numbered(read_chunks(staged.places, rows=_PAGE)):
+        at = finding.within(start, batch.num_rows)
+        if at:
+            rows = batch.take(pa.Array.from_buffers(pa.uint32(), len(at), [None, pa.py_buffer(at)]))
+            places = pc.binary_join_element_wise(name, rows.column("line").cast(pa.string()), ":")
+            yield places.to_pylist(), pc.coalesce(rows.column("key"), places).to_pylist()
 
 
 def _explain(findings: Sequence[Finding], staged: FileRows) -> None:
@@ -148,21 +137,38 @@ class _Lines:
     """The CSV of failing rows, or only their number."""
 
     def __init__(self, file: TextIO | None) -> None:
-        self._write: Callable[[Sequence[str]], object] = csv.writer(file).writerow if file else len
-        self._write(COLUMNS)
+        self._write: Callable[[Iterator[Sequence[str]]], object] | None = csv.writer(file).writerows if file else None
         self.written = 0
         self.examples: list[str] = []
+        if self._write is not None:
+            self._write(iter([COLUMNS]))
 
     def tell(self, place: str, column: str, problem: str) -> None:
         """A record or value that could not be read."""
         if len(self.examples) < EXAMPLES:
             self.examples.append(place)
-        self._line(READABLE, "critical", place, "", column, "Every record and value can be read", problem)
+        self._lines(READABLE, "critical", [place], [""], column, "Every record and value can be read", problem)
 
-    def write(self, one: Expectation, place: str, key: str, found: str = "") -> None:
-        """A row that fails an expectation, or the expectation itself where it has no failing rows."""
-        self._line(one.id, one.severity, place, key, " ".join(one.columns), one.meaning, found)
+    def write(self, one: Expectation, places: Sequence[str], keys: Sequence[str], found: str = "") -> None:
+        """Rows that fail an expectation, or the expectation itself where it has no failing rows."""
+        self._lines(one.id, one.severity, places, keys, " ".join(one.columns), one.meaning, found)
 
-    def _line(self, *cells: str) -> None:
-        self.written += 1
-        self._write([harmless(cell) for cell in cells])
+    def _lines(
+        self,
+        name: str,
+        severity: str,
+        places: Sequence[str],
+        keys: Sequence[str],
+        columns: str,
+        meaning: str,
+        said: str,
+    ) -> None:
+        self.written += len(places)
+        if self._write is None:
+            return
+        before, after = map(harmless, (name, severity)), [harmless(cell) for cell in (columns, meaning, said)]
+        first, second = before
+        self._write(
+            (first, second, harmless(place), place_key, *after)
+            for place, place_key in zip(places, map(harmless, keys), strict=True)
+        )

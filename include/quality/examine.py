@@ -10,7 +10,7 @@ import difflib
 from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -100,8 +100,12 @@ class Finding:
         return array("I", (at - start for at in self.failing[first:end]))
 
 
-def examine(data: Manifest, suite: Sequence[Expectation], history: History) -> list[Finding]:
+def examine(
+    data: Manifest, suite: Sequence[Expectation], history: History, *, ours: Collection[str] = IDENTITY
+) -> list[Finding]:
     """Judge a staged dataset; returns one finding per expectation, in the suite's order.
+
+    Columns in `ours` are not the data's own, so that no rule about the table's columns counts them.
 
     Raises ConfigurationError when two expectations share an id, and ContractBroken when the file is gone or damaged.
     """
@@ -110,12 +114,12 @@ def examine(data: Manifest, suite: Sequence[Expectation], history: History) -> l
         raise ConfigurationError(f"two expectations are called {', '.join(twice)}", about="expectations")
     findings = [Finding(expectation, data.rows) for expectation in suite]
     ready = [(finding, built) for finding in findings if (built := _ready(finding, data, suite, history)) is not None]
-    row_wise = [(finding, built) for finding, built in ready if not _judge_whole(data, finding, built, history)]
+    row_wise = [(finding, built) for finding, built in ready if not _judge_whole(data, finding, built, history, ours)]
     _judge_rows(data, row_wise, history)
     return findings
 
 
-def _judge_whole(data: Manifest, finding: Finding, built: Prepared, history: History) -> bool:
+def _judge_whole(data: Manifest, finding: Finding, built: Prepared, history: History, ours: Collection[str]) -> bool:
     """Judge what must be seen in one piece; False where each row is to be judged by itself."""
     names, empty = _columns(built.expectation), read_schema(data).empty_table()
     if built.reach == "row":
@@ -128,7 +132,7 @@ def _judge_whole(data: Manifest, finding: Finding, built: Prepared, history: His
     elif built.reach == "types":
         seen = empty.select(names)
     elif built.reach == "columns":
-        seen = empty.select([name for name in empty.column_names if name not in IDENTITY])
+        seen = empty.select([name for name in empty.column_names if name not in ours])
     else:
         seen = _read(data, names) if names else empty
     found = judge(built, seen, history)

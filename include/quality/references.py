@@ -62,17 +62,17 @@ class Reference:
 
 
 def _load(place: Path, columns: Sequence[str]) -> list[pa.Array]:
-    from include.quality.file_rows import stage_file
+    from include.files.reading import Reading
+    from include.files.stage import stage_file
 
     unread = list[str]()
     with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
-        staged = stage_file(
-            place, UPath(folder) / "raw.parquet", expected=columns, tell=lambda where, *_: unread.append(where)
-        )
-        names = [staged.renamed.get(name, name) for name in columns]
-        for name, wanted in zip(names, columns, strict=True):
+        reading = Reading(expected=columns)
+        staged = stage_file(place, UPath(folder), reading=reading, tell=lambda where, *_: unread.append(where))
+        names = list(columns)
+        for name in names:
             if name not in staged.rows.columns:
-                raise ContractBroken(explain_missing(wanted, staged.types), about=f"{place.name}:{wanted}")
+                raise ContractBroken(explain_missing(name, staged.types), about=f"{place.name}:{name}")
         schema = pa.schema([read_schema(staged.rows).field(name) for name in names])
         table = pa.Table.from_batches(list(read_chunks(staged.rows, columns=names)), schema)
     if unread:

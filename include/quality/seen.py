@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from upath import UPath
 
 from include.errors import ConfigurationError
-from include.quality.file_rows import stage_file
+from include.files.reading import Reading
+from include.files.stage import stage_file
 from include.quality.forms import form_of
 from include.sources.values import read_value
 from include.staging import read_chunks, read_schema
@@ -119,7 +120,7 @@ class Seen:
 
     source: str
     columns: Sequence[Column]
-    places: pa.Array = field(repr=False)
+    places: pa.Int64Array = field(repr=False)
     rows: int
     unread: Mapping[str, Sequence[str]]
     unreadable: int
@@ -129,7 +130,7 @@ class Seen:
         import numpy as np
 
         at = np.flatnonzero(which)[:_SHOWN]
-        return "line " + ", ".join(str(self.places[int(one)].as_py()).rpartition(":")[2] for one in at)
+        return "line " + ", ".join(str(self.places[int(one)].as_py()) for one in at)
 
 
 def written(value: Any) -> str:
@@ -144,19 +145,20 @@ def written(value: Any) -> str:
     return f'"{value}"' if plain else repr(value)
 
 
-def look(source: Path) -> Seen:
+def look(source: Path, reading: Reading | None = None) -> Seen:
     """Read a file for its first rules: a column in which nine of ten values are numbers or times is read as these.
 
-    Raises what `stage_file` raises, and ConfigurationError for a file without rows.
+    `reading` says what is known of the file's form. Raises what `stage_file` raises, and ConfigurationError for a file
+    without rows.
     """
+    given = replace(reading or Reading(), measured=())
     with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
-        first = stage_file(source, UPath(folder) / "first.parquet", tell=lambda *_: None)
+        first = stage_file(source, _made(folder, "first"), reading=given, tell=lambda *_: None)
         if not first.rows.rows:
             raise ConfigurationError("has no rows to learn rules from", about=str(source))
-        names = [name for name in read_schema(first.rows).names if name not in ("row_id", "row_key", "lineage")]
+        names = read_schema(first.rows).names
         table = _read(first.rows, names)
-        back = {staged: name for name, staged in first.renamed.items()}
-        texts = [name for name in names if first.types.get(back.get(name, name)) == "text"]
+        texts = [name for name in names if first.types[name] == "text"]
         declared = {name: kind for name in texts if (kind := _mostly(table[name].combine_chunks()))}
         told: dict[str, list[str]] = {name: [] for name in names}
         records = list[str]()
@@ -164,23 +166,20 @@ def look(source: Path) -> Seen:
         def tell(place: str, column: str, problem: str) -> None:
             (told.setdefault(column, []) if column else records).append(place.rpartition(":")[2])
 
-        again = {back.get(name, name): kind for name, kind in declared.items()}
-        staged = stage_file(source, UPath(folder) / "raw.parquet", declared=again, tell=tell)
-        table = _read(staged.rows, [*names, "row_id"])
+        again = replace(given, kinds=declared)
+        staged = stage_file(source, _made(folder, "again"), reading=again, tell=tell)
+        table, places = _read(staged.rows, names), _read(staged.places, ["line"])
     columns = [
-        Column(
-            name, str(staged.types.get(back.get(name, name))), table[name].combine_chunks(), declared=name in declared
-        )
-        for name in names
+        Column(name, str(staged.types[name]), table[name].combine_chunks(), declared=name in declared) for name in names
     ]
-    return Seen(
-        source.name,
-        columns,
-        table["row_id"].combine_chunks(),
-        staged.rows.rows,
-        told,
-        max(staged.unreadable, len(records)),
-    )
+    lines = places["line"].combine_chunks()
+    return Seen(source.name, columns, lines, staged.rows.rows, told, max(staged.unreadable, len(records)))
+
+
+def _made(folder: str, name: str) -> UPath:
+    place = UPath(folder) / name
+    place.mkdir()
+    return place
 
 
 def _read(rows: Any, names: Sequence[str]) -> pa.Table:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from include.errors import ConfigurationError
+from include.files.reading import Reading
 from include.quality.seen import Seen, Suggestion, look, written
 
 _KINDS = {"int64": "integer", "double": "number", "date32[day]": "date", "bool": "boolean"}
@@ -29,7 +30,7 @@ class Suggested:
     weak: int
 
 
-def write_suggestions(source: Path, into: Path) -> Suggested:
+def write_suggestions(source: Path, into: Path, reading: Reading | None = None) -> Suggested:
     """Look at a file and write rules that `check --expectations` takes as they are.
 
     Raises ConfigurationError where `into` exists or cannot be written, or is no .py file, and what `look` raises.
@@ -38,7 +39,7 @@ def write_suggestions(source: Path, into: Path) -> Suggested:
         raise ConfigurationError("must end in .py, so that it can be given as --expectations", about=str(into))
     if into.exists():
         raise ConfigurationError("exists and is not overwritten; name another file", about=str(into))
-    seen = look(source)
+    seen = look(source, reading)
     suggestions = list(suggest(seen))
     text = as_python(seen, suggestions)
     compile(text, str(into), "exec")

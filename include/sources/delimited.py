@@ -16,6 +16,7 @@ from typing import TextIO
 from include.sources.encoding import Encoding
 
 DELIMITERS = (",", ";", "\t", "|")
+UNCLOSED = "a quote is not closed within {} characters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,21 @@ class Found:
     def blank(self) -> bool:
         """Whether the line holds nothing at all."""
         return self.problem is None and not any(field.strip() for field in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How fields are set apart and quoted; `escape` makes a quote part of a field, else two of them do.
+
+    With `blanks`, blanks after a delimiter do not count. A `field` has at most so many characters (None: as many as the
+    record).
+    """
+
+    delimiter: str
+    quote: str | None = '"'
+    escape: str | None = None
+    blanks: bool = False
+    field: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +87,29 @@ def find_layout(path: Path, encoding: Encoding, declared: Collection[str], longe
     return best
 
 
-def read_records(handle: TextIO, delimiter: str, longest: int, width: int | None = None) -> Iterator[Found]:
+def read_records(handle: TextIO, delimiter: str | Dialect, longest: int, width: int | None = None) -> Iterator[Found]:
     """Every record from the handle's first line on; together they span each physical line exactly once.
 
     A record of more than `longest` characters, with quotes that do not match, or without exactly `width` fields comes
     with a problem. No more than `longest` characters are in memory at once, however long a line is.
     """
     feed = _Feed(handle, longest)
-    reader = csv.reader(feed, delimiter=delimiter, strict=True)
+    dialect = delimiter if isinstance(delimiter, Dialect) else Dialect(delimiter)
+    reader = csv.reader(
+        feed,
+        delimiter=dialect.delimiter,
+        quotechar=dialect.quote,
+        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+        escapechar=dialect.escape,
+        doublequote=dialect.escape is None,
+        skipinitialspace=dialect.blanks,
+        strict=True,
+    )
+    largest = dialect.field or longest
     line = 1
     while True:
-        fields, problem = _next_record(reader, feed, longest)
+        csv.field_size_limit(largest)  # the module's own, 131,072, would be told as quotes that do not match
+        fields, problem = _next_record(reader, feed, longest, largest)
         if fields is None:
             return
         if problem is None and width is not None and len(fields) != width and any(map(str.strip, fields)):
@@ -94,7 +122,9 @@ def read_records(handle: TextIO, delimiter: str, longest: int, width: int | None
         yield found
 
 
-def _next_record(reader: Iterator[list[str]], feed: _Feed, longest: int) -> tuple[list[str] | None, str | None]:
+def _next_record(
+    reader: Iterator[list[str]], feed: _Feed, longest: int, largest: int
+) -> tuple[list[str] | None, str | None]:
     """Fields (None at the end of the file) and what is wrong with them."""
     try:
         return next(reader), None
@@ -102,9 +132,12 @@ def _next_record(reader: Iterator[list[str]], feed: _Feed, longest: int) -> tupl
         return None, None
     except _TooLongError:
         if feed.taken[0][1] and len(feed.taken) > 1:
-            return [], f"a quote is not closed within {longest} characters"
+            return [], UNCLOSED.format(longest)
         return [], f"longer than {longest} characters"
     except csv.Error as error:
+        if "field larger than" in str(error):
+            open_quote = len(feed.taken) > 1
+            return [], (UNCLOSED if open_quote else "a field is longer than {} characters").format(largest)
         return [], f"quotes do not match ({error})"
 
 

@@ -42,6 +42,11 @@ def read_value(raw: Any, kind: Kind) -> Any:
     return _READERS[kind](text)
 
 
+def read_text(text: str, kind: Kind) -> Any:
+    """A trimmed text that is known to be a value, as `read_value` reads it; ValueError where it is none of the kind."""
+    return _READERS[kind](text)
+
+
 def read_columns(
     raw: Mapping[str, Any], columns: Iterable[Column], *, prefix: str = "", personal: Collection[str] = ()
 ) -> tuple[Record, list[str]]:

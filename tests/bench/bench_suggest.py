@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from include.models import Interval
-from include.quality.check_file import check_file, load_suite
+from include.quality.check_file import check_file
 from include.quality.suggest import write_suggestions
+from include.quality.suite_file import load_suite
 from include.settings import ROOT
 from tests.core.quality.wrong_cells import KINDS, Wrong, spoil, write
 

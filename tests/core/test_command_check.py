@@ -175,3 +175,116 @@ def test_a_page_that_cannot_be_written_is_named(
 ) -> None:
     assert check(GOOD, "--report", str(tmp_path / "none" / "r.html"))[0] == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def rules(*expectations: str, more: str = "") -> str:
+    return f"from include.quality.expectation import Expectation\n{more}\nEXPECTATIONS = [{', '.join(expectations)}]\n"
+
+
+def rule(kind: str, column: str, arguments: str = "", *, severity: str = "critical") -> str:
+    given = f'{{"column": "{column}", {arguments}}}'
+    return f'Expectation("{column}", "{kind}", ("{column}",), "{severity}", "A rule", {given})'
+
+
+UNIQUE, BETWEEN, REGEX = (
+    "ExpectColumnValuesToBeUnique",
+    "ExpectColumnValuesToBeBetween",
+    "ExpectColumnValuesToMatchRegex",
+)
+
+
+def test_long_identifiers_are_not_duplicates(check: Check) -> None:
+    content = "parcel\n" + "".join(f"{10**19 + number}\n" for number in range(1_000))
+    code, _, lines = check(content, suite=rules(rule(UNIQUE, "parcel")))
+    assert (code, lines) == (0, [])
+
+
+@pytest.mark.parametrize("column", ["row_id", "row_key", "lineage", "line", "key"])
+def test_rules_mean_the_columns_of_the_file(check: Check, column: str) -> None:
+    code, _, lines = check(f"{column},b\nx,1\ny,2\nx,3\n", suite=rules(rule(UNIQUE, column)))
+    assert code == 1
+    assert [line["row"] for line in lines] == ["orders.csv:2", "orders.csv:4"]
+    code, said, _ = check("other,b\nx,1\n", suite=rules(rule(UNIQUE, column)))
+    assert (code, "is missing" in said) == (1, True)
+
+
+def test_rules_see_blanks_unless_trimming_is_declared(check: Check) -> None:
+    blank = rules(rule("ExpectColumnValuesToNotMatchRegex", "name", 'regex" : " $"'.replace('regex"', '"regex"')))
+    content = "name,n\nx,1\ny ,2\nz\t,3\n"
+    assert [line["row"] for line in check(content, suite=blank)[2]] == ["orders.csv:3"]
+    for trim in ("TRIM = True", 'TRIM = ("name",)'):
+        assert check(content, suite=blank.replace("EXPECTATIONS", f"{trim}\nEXPECTATIONS", 1))[0] == 0
+
+
+def test_one_bad_value_is_named_and_the_rule_judges_the_rest(check: Check) -> None:
+    content = "n,amount\n" + "".join(f"{number},{number}\n" for number in range(2_000)) + "2000,lots\n2001,-5\n"
+    code, _, lines = check(content, suite=rules(rule(BETWEEN, "amount", '"min_value": 0')))
+    assert code == 1
+    assert [(line["expectation"], line["row"], line["columns"], line["found"]) for line in lines] == [
+        ("readable", "orders.csv:2002", "amount", "is no integer"),
+        ("amount", "orders.csv:2003", "amount", ""),
+    ]
+
+
+def test_codes_that_are_mostly_digits_stay_codes_where_no_rule_wants_numbers(check: Check) -> None:
+    content = "code\n" + "".join(f"{number}\n" for number in range(1_000)) + "C17\n"
+    assert check(content, suite=rules(rule(UNIQUE, "code")))[0] == 0
+    assert check(content, suite=rules(rule(REGEX, "code", '"regex": "^C?[0-9]+$"')))[0] == 0
+    assert (
+        check("code\n1\n2\n", suite=rules(rule("ExpectColumnValuesToBeInSet", "code", '"value_set": ["1", "2"]')))[0]
+        == 0
+    )
+    assert (
+        check("code\n1\n2\n", suite=rules(rule("ExpectColumnValuesToBeInSet", "code", '"value_set": [1, 2]')))[0] == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("suite", "said"),
+    [
+        (
+            rules(rule(UNIQUE, "id", severity="critcal")),
+            "severity 'critcal' is none of critical, warning, info; critical?",
+        ),
+        (rules(rule(UNIQUE, "id"), more='COLUMNS = {"amount": "numbr"}'), "'amount': type 'numbr' is none of"),
+        (rules(rule(UNIQUE, "id"), more='COLUMNS = {"amount": float}'), "'amount': type 'float' is none of"),
+        (rules(rule(UNIQUE, "id"), more='COLUMNS = ["amount"]'), "COLUMNS is no mapping"),
+        (rules(rule(UNIQUE, "id"), more='TRIM = "id"'), "TRIM is neither True nor"),
+        (rules(rule(UNIQUE, "id"), more='ABSENT = "NA"'), "ABSENT is no list of words"),
+        (rules('Expectation("a", dict, ("id",), "info", "m")'), 'a class, the name of one is needed: "dict"'),
+        (rules('Expectation("a", "ExpectX", "id", "info", "m")'), "`columns` is no tuple of names: 'id'"),
+        (rules('Expectation("a", "ExpectX", ("id",), "info", "m", {}, at_least=95)'), "no share from 0 to 1: 95"),
+        (rules('Expectation("a", "ExpectX", ("id",), "info", "m", {}, rows="drop")'), "rows 'drop' is none of"),
+    ],
+)
+def test_what_does_not_exist_in_a_suite_is_named(
+    check: Check, capsys: pytest.CaptureFixture[str], suite: str, said: str
+) -> None:
+    assert check(GOOD, suite=suite)[0] == 2
+    assert said in capsys.readouterr().err
+
+
+def test_how_the_file_is_written_can_be_said(check: Check, capsys: pytest.CaptureFixture[str]) -> None:
+    content = "a title; that says nothing\n1:x:2\n2:y:3\n"
+    suite = rules(rule(UNIQUE, "id"), rule(BETWEEN, "n", '"min_value": 0'))
+    form = ["--delimiter", ":", "--skip", "1", "--columns", "id,name,n", "--encoding", "cp1252"]
+    code, said, _ = check(content, *form, suite=suite)
+    assert (code, "2 rows, 3 columns" in said) == (0, True)
+    assert "encoding: cp1252 (declared)" in said
+    for wrong in (["--delimiter", "::"], ["--skip", "-1"], ["--encoding", "utf-9"]):
+        assert check(content, *wrong, suite=suite)[0] == 2
+    assert "is no encoding that Python knows" in capsys.readouterr().err
+
+
+def test_what_was_guessed_stands_in_the_result_and_on_the_page(check: Check, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    content = "id;;amount\n1;x;NA\n2;y;7\n"
+    code, said, _ = check(content, "--report", str(page), suite=rules(rule(UNIQUE, "id")))
+    assert code == 0
+    text = page.read_text(encoding="utf-8")
+    for found in ("fields are set apart by ;", "column 2 is called", "it has no name"):
+        assert found in said
+        assert found in text
+    assert "no value in 'amount': 'NA' (1)" in said
+    assert "no value: NA (1)" in text
+    assert "<dt>Encoding</dt><dd>utf-8</dd>" in text

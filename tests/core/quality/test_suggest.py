@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.cli import main
-from include.quality.check_file import load_suite
 from include.quality.conflicts import conflicting, misspellings
 from include.quality.forms import find_characters, find_form
+from include.quality.suite_file import load_suite
 from tests.bench import bench_suggest
 from tests.core.quality.wrong_cells import Rows, spoil, write
 

@@ -210,6 +210,15 @@ def test_a_value_with_undecodable_bytes_is_set_aside(file_drop: FileDrop, tmp_pa
     assert rejected[0].reasons == ("firm_name: has bytes that are not cp1252",)
 
 
+def test_one_bad_byte_costs_one_row_and_not_the_names_of_the_others(file_drop: FileDrop, tmp_path: Path) -> None:
+    good = "".join(f"m{number}.de,M\u00fcller,,1,1,1990,,\n" for number in range(50)).encode()
+    facts, rows, rejected = stage(
+        file_drop, HEADER.encode() + b"\n" + good + b"bad.de,M\xfcller,,1,1,1990,,\n", tmp_path
+    )
+    assert (facts.encoding, {row["firm_name"] for row in rows}) == ("utf-8", {"M\u00fcller"})
+    assert [one.reasons for one in rejected] == [("firm_name: has bytes that are not utf-8",)]
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", HEADER, HEADER + "\n\n \n"])
 def test_a_file_without_a_row_breaks_the_contract(file_drop: FileDrop, tmp_path: Path, text: str) -> None:
     with pytest.raises(ContractBroken, match=f"{FILE}: empty file"):

@@ -1,0 +1,222 @@
+"""A file of rows, staged so that it can be checked: each column as the kind of its values, each row with its line.
+
+Text is read once. Its values wait as texts beside the staged file until the kinds of all columns are known.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from upath import UPath
+
+from include.errors import ConfigurationError
+from include.files.delimited import read_delimited
+from include.files.kinds import Narrowing, convert, mark_absent, spellings
+from include.files.layout import find_layout
+from include.files.opening import Opened, decoded, open_file
+from include.files.parquet import stage_parquet
+from include.files.reading import Batch, Reading
+from include.files.records import is_json, read_json, read_sheet
+from include.files.spool import Spool
+from include.files.staged import PLACES, FileRows, join_keys
+from include.models import Manifest
+from include.sources.encoding import Encoding, find_encoding
+from include.sources.values import explain_missing
+from include.staging import ARROW, StagedWriter
+from include.use_case import Kind
+
+_SAMPLE = 1 << 20
+
+Tell = Callable[[str, str, str], None]
+"""Told of what could not be read: its place in the file, the column (empty for a whole record), and what is wrong."""
+
+
+def stage_file(
+    source: Path, folder: UPath, *, key: Sequence[str] = (), reading: Reading | None = None, tell: Tell
+) -> FileRows:
+    """Read a file into Parquet in the local `folder`: delimited text, JSON Lines, a spreadsheet or Parquet.
+
+    What it is, is told by its first bytes; gzip, bzip2, xz, zstd and a zip of one file are unpacked. The key is the
+    values of the columns `key`, joined by `/`. `tell` hears of records and values that cannot be read: such a record is
+    left out, such a value null. Memory does not grow with the file.
+
+    Raises ConfigurationError for a file that cannot be read, is no table, or lacks a key column, ContractBroken for one
+    that is damaged.
+    """
+    try:
+        opened = open_file(source, Path(str(folder)))
+        if opened.format == "parquet":
+            return stage_parquet(opened.path, source.name, folder, key)
+        return _Staging(source.name, opened, folder, key, reading or Reading(), tell).run()
+    except OSError as error:
+        raise ConfigurationError(f"cannot be read ({error.strerror or error})", about=str(source)) from error
+
+
+class _Staging:
+    """One file on its way; hears what its reader has to tell."""
+
+    def __init__(
+        self, name: str, opened: Opened, folder: UPath, key: Sequence[str], reading: Reading, tell: Tell
+    ) -> None:
+        self._name, self._opened, self._folder, self._key = name, opened, folder, key
+        self._reading, self._tell = reading, tell
+        self._narrowing = dict[str, Narrowing]()
+        self._absent = dict[str, Counter[str]]()
+        self._words = spellings(tuple(sorted({"", *(word.strip() for word in reading.absent)})))
+        self._notes = list(opened.notes)
+        self._unreadable = self._wrong = self._empty = 0
+        self._first_empty = 0
+        self._encoding: Encoding | None = None
+
+    def record(self, line: int, problem: str) -> None:
+        self._unreadable += 1
+        self._tell(f"{self._name}:{line}", "", problem)
+
+    def value(self, line: int, column: str, problem: str) -> None:
+        self._wrong += 1
+        self._tell(f"{self._name}:{line}", column, problem)
+
+    def empty(self, line: int) -> None:
+        self._empty += 1
+        self._first_empty = self._first_empty or line
+
+    def note(self, said: str) -> None:
+        self._notes.append(said)
+
+    def run(self) -> FileRows:
+        """Read, find out the kinds, and write."""
+        spool = Spool(Path(str(self._folder)) / "texts")
+        for batch in self._batches():
+            spool.write(self._prepared(batch))
+        spool.close()
+        self._say_lost()
+        self._require(self._key, "key of")
+        for name in self._reading.kinds:
+            if name not in self._narrowing:
+                self.note(f"a declared column is not in the file: {explain_missing(name, self._narrowing)}")
+        kinds = {name: self._kind(name) for name in self._narrowing}
+        mixed = {name: said for name, (kind, _) in kinds.items() if kind == "text" and (said := self._disturbed(name))}
+        rows, places = self._write(spool, kinds)
+        return FileRows(
+            rows, places, {name: str(kind) for name, (kind, _) in kinds.items()}, self._unreadable, self._wrong,
+            self._empty, mixed, {name: dict(found) for name, found in self._absent.items()},
+            _say_encoding(self._encoding), self._encoding.replaced if self._encoding else 0, tuple(self._notes),
+        )  # fmt: skip
+
+    def _batches(self) -> Iterator[Batch]:
+        path, reading = self._opened.path, self._reading
+        if self._opened.format == "sheet":
+            yield from read_sheet(path, self._name, reading, self)
+            return
+        with path.open("rb") as handle:
+            head = handle.read(4_096)
+        if reading.delimiter is None and is_json(head):
+            yield from read_json(path, self)
+            return
+        yield from self._delimited(path)
+
+    def _delimited(self, path: Path) -> Iterator[Batch]:
+        encoding = self._encoding = find_encoding(path, self._reading.encoding)
+        sample, whole = "", True
+        for part in decoded(path, encoding.codec):
+            sample += part.decode()
+            if len(sample) > _SAMPLE:
+                sample, whole = sample[:_SAMPLE], False
+                break
+        layout = find_layout(sample, whole, self._reading, self._name)
+        if layout is None:
+            return
+        self._notes += layout.notes
+        for name in layout.names:
+            self._narrowing[name] = Narrowing()
+        yield from read_delimited(decoded(path, encoding.codec), layout, self, damaged=not encoding.clean)
+
+    def _say_lost(self) -> None:
+        if self._empty:
+            one = self._empty == 1
+            said = (
+                "1 record holds no value and is no row"
+                if one
+                else f"{self._empty:,} records hold no value and are no rows"
+            )
+            self.note(f"{said}, {'in' if one else 'the first in'} line {self._first_empty}")
+
+    def _prepared(self, batch: Batch) -> pa.RecordBatch:
+        """A batch with null where there is no value, and its kinds taken note of."""
+        columns = {}
+        for name, texts in batch.columns.items():
+            known = self._narrowing.get(name)
+            if known is None:
+                known = self._narrowing[name] = Narrowing()
+            trimmed, absent = mark_absent(texts, self._words)
+            padded = trimmed.nbytes != texts.nbytes and not trimmed.equals(texts)
+            known.padded = known.padded or padded
+            if absent is not None:
+                self._count(name, trimmed.filter(absent))
+                nothing = pa.scalar(None, pa.string())
+                texts = pc.if_else(absent, nothing, texts)
+                trimmed = pc.if_else(absent, nothing, trimmed) if padded else texts
+            if name not in self._reading.kinds:
+                known.add(trimmed, batch.lines, quoted=name in batch.quoted)
+            columns[name] = trimmed if self._reading.trims(name) else texts
+        return pa.RecordBatch.from_arrays([batch.lines, *columns.values()], ["\x00line", *columns])
+
+    def _count(self, name: str, words: pa.StringArray) -> None:
+        spelt = words.filter(pc.greater(pc.binary_length(words), 0))
+        if len(spelt):
+            found = pc.value_counts(spelt)
+            counter = self._absent.setdefault(name, Counter())
+            counter.update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
+
+    def _require(self, names: Sequence[str], what: str) -> None:
+        for name in names:
+            if name not in self._narrowing:
+                raise ConfigurationError(explain_missing(name, self._narrowing), about=f"{what} {self._name}")
+
+    def _kind(self, name: str) -> tuple[Kind, bool]:
+        declared = self._reading.kinds.get(name)
+        if declared is not None:
+            return declared, declared == "text"
+        if name in self._reading.texts:
+            return "text", True
+        measured = self._reading.measured
+        return self._narrowing[name].kind(measured=measured is None or name in measured)
+
+    def _disturbed(self, name: str) -> str | None:
+        told = name not in self._reading.kinds and name not in self._reading.texts
+        found = self._narrowing[name].disturbed() if told else None
+        return f"{self._name}:{found[1]} is no {found[0]}" if found else None
+
+    def _write(self, spool: Spool, kinds: Mapping[str, tuple[Kind, bool]]) -> tuple[Manifest, Manifest]:
+        schema = pa.schema([(name, ARROW[kind]) for name, (kind, _) in kinds.items()])
+        with (
+            StagedWriter(self._folder / "raw.parquet", schema, brief=True) as rows,
+            StagedWriter(self._folder / "places.parquet", PLACES, brief=True) as places,
+        ):
+            for lines, texts in spool.read(list(kinds)):
+                columns = [
+                    self._converted(name, column, lines, kinds[name]) for name, column in zip(kinds, texts, strict=True)
+                ]
+                at = list(kinds)
+                keys = join_keys([texts[at.index(name)] for name in self._key], len(lines))
+                rows.write_table(pa.Table.from_arrays(columns, schema=schema))
+                places.write_table(pa.Table.from_arrays([lines, keys], schema=PLACES))
+        return rows.manifest("file", "raw"), places.manifest("file", "places")
+
+    def _converted(self, name: str, texts: pa.StringArray, lines: pa.Int64Array, kind: tuple[Kind, bool]) -> pa.Array:
+        if kind[0] == "text":
+            return texts
+        trimmed = pc.utf8_trim_whitespace(texts) if self._narrowing[name].padded else texts
+        declared = name in self._reading.kinds
+        values, bad = convert(trimmed, kind[0], fits=kind[1] or declared, declared=declared)
+        for at in bad:
+            self.value(lines[at].as_py(), name, f"is no {kind[0]}")
+        return values
+
+
+def _say_encoding(encoding: Encoding | None) -> str | None:
+    return encoding.in_words() if encoding is not None else None

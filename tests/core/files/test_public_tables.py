@@ -1,0 +1,85 @@
+"""Every table of the public sets is read or refused in words: rows and what cannot be read are all of its records."""
+
+from __future__ import annotations
+
+import csv
+import io
+from itertools import islice
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from upath import UPath
+
+from include.errors import NightledgerError
+from include.files.layout import FileLayout, find_layout
+from include.files.opening import open_file
+from include.files.reading import Reading
+from include.files.stage import stage_file
+from include.settings import ROOT
+from include.sources.encoding import find_encoding
+
+PUBLIC = ROOT.parent / "shared" / "data"
+pytestmark = pytest.mark.skipif(not PUBLIC.is_dir(), reason=f"the public sets are not in {PUBLIC}")
+SUFFIXES = {".csv", ".tsv", ".txt", ".tab", ".gz", ".bz2", ".zip", ".jsonl", ".xlsx", ".xls", ".ods", ".parquet"}
+
+
+def tables(folder: Path) -> list[Path]:
+    found = [one for one in folder.rglob("*") if one.suffix.lower() in SUFFIXES and not one.name.startswith("LICENSE")]
+    return sorted(one for one in found if "documents_" not in str(one) and "email_mime" not in str(one))
+
+
+def records(text: str, layout: FileLayout) -> int:
+    """The records after the header by the csv module alone, which forgives what we tell; blank ones do not count."""
+    how = layout.dialect
+    csv.field_size_limit(10**9)
+    lines = islice(io.StringIO(text, newline=""), layout.line - 1, None)
+    reader = csv.reader(
+        lines,
+        delimiter=how.delimiter,
+        quotechar=how.quote,
+        escapechar=how.escape,
+        doublequote=how.escape is None,
+        skipinitialspace=how.blanks,
+    )
+    return sum(any(field.strip() for field in fields) for fields in reader)
+
+
+def hold(path: Path, folder: Path) -> str:
+    """Stage a file and count its records again; returns how it ended."""
+    folder.mkdir()
+    told: list[tuple[str, str, str]] = []
+    try:
+        found = stage_file(path, UPath(folder), tell=lambda *what: told.append(what))
+    except NightledgerError:
+        return "refused"
+    places = pq.read_table(folder / "places.parquet")
+    assert found.rows.rows == found.places.rows == places.num_rows == pq.read_metadata(folder / "raw.parquet").num_rows
+    assert sum(not column for _, column, _ in told) == found.unreadable
+    lines = places["line"].to_pylist() + [int(place.rpartition(":")[2]) for place, column, _ in told if not column]
+    assert len(set(lines)) == len(lines)
+    opened = open_file(path, folder)
+    encoding = find_encoding(opened.path)
+    if opened.format == "text" and found.encoding is not None:
+        text = opened.path.read_bytes().decode(encoding.codec, "replace")
+        layout = find_layout(text, True, Reading(), path.name)
+        if layout is None:
+            assert not text.strip()
+            assert not found.rows.rows
+            return "read"
+        if not found.unreadable:
+            assert records(text, layout) == found.rows.rows
+        physical = list(io.StringIO(text, newline=""))[layout.line - 1 :]
+        assert found.rows.rows + found.unreadable + found.empty <= len(physical)
+    return "read"
+
+
+@pytest.mark.parametrize(
+    "name", sorted(one.name for one in PUBLIC.iterdir() if one.is_dir()) if PUBLIC.is_dir() else []
+)
+def test_all_records_of_every_table_are_read_or_told(tmp_path: Path, name: str) -> None:
+    found = tables(PUBLIC / name)
+    if not found:
+        pytest.skip("the set has no table")
+    ended = [hold(path, tmp_path / str(number)) for number, path in enumerate(found)]
+    assert ended.count("read") > len(ended) / 2
