@@ -16,6 +16,7 @@ from include.use_case import Kind
 
 NEARLY = 0.95
 """The share of a column's values that must be of a kind for the others to be called wrong."""
+_SPELT = 8  # letters of a word of which every mix of cases is looked for, which is faster than to lower all values
 _SETTLED = 1_000  # values, after which a kind that not even half of them have is given up
 _FORMS: Mapping[Kind, str] = {
     "boolean": r"^(?i:true|false)$",
@@ -122,10 +123,11 @@ class Narrowing:
 
 @functools.cache
 def spellings(words: tuple[str, ...]) -> pa.StringArray:
-    """Words in every mix of upper and lower case."""
-    every = {
-        "".join(letters) for word in words for letters in itertools.product(*({c.lower(), c.upper()} for c in word))
-    }
+    """Words in every mix of upper and lower case; long ones, which have too many, in lower case alone."""
+    every = {word.lower() for word in words}
+    for word in words:
+        if len(word) <= _SPELT:
+            every |= {"".join(one) for one in itertools.product(*({c.lower(), c.upper()} for c in word))}
     return column_of(sorted(every), pa.string())
 
 
@@ -136,7 +138,8 @@ def mark_absent(texts: pa.StringArray, words: pa.StringArray) -> tuple[pa.String
     short = pc.less_equal(pc.binary_length(trimmed), longest)
     if not short.true_count:
         return trimmed, None
-    mask = pc.is_in(trimmed, words)
+    given = pc.utf8_lower(trimmed) if longest > _SPELT else trimmed
+    mask = pc.is_in(given, words)
     return trimmed, mask if mask.true_count else None
 
 

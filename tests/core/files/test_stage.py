@@ -249,6 +249,14 @@ def test_which_words_are_no_value_can_be_declared(stage: Stage) -> None:
     assert [row["n"] for row in rows] == [1, None, 2]
 
 
+def test_a_long_word_for_no_value_is_known_in_any_case_and_costs_no_more_than_a_short_one(stage: Stage) -> None:
+    absent = ["Not available at the time of the survey", "na"]
+    text = "x\nNOT AVAILABLE at the time of the survey\n Na \n7\n"
+    found, rows = stage(text, absent=absent)
+    assert [row["x"] for row in rows] == [None, None, 7]
+    assert found.types == {"x": "integer"}
+
+
 def test_names_that_are_missing_or_there_twice_are_given_and_said(stage: Stage) -> None:
     found, rows = stage("a,,a,a_2\n1,2,3,4\n")
     assert rows == [{"a": 1, "column_2": 2, "a_3": 3, "a_2": 4}]
