@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +73,17 @@ def run_night(stack: Stack, night: Interval, say: Say, mode: str = "auto") -> tu
         logical, attempt = logical + timedelta(seconds=1), attempt + 1
     run_id = stack.api.trigger(DAG, f"night__{start:%Y-%m-%d}__{attempt}", start, end, logical, {"mode": mode})
     say(f"Night {run_id}: interval {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, mode {mode}")
-    with _switched_on(stack, run_id):
-        state = _follow(stack, run_id, say)
+    with _switched_on(stack, run_id) as hold_back:
+        state = _follow(stack, run_id, say, hold_back)
     if state == "failed":
         _say_why(stack, run_id, say)
     return run_id, state == "success"
 
 
-def _follow(stack: Stack, run_id: str, say: Say) -> str:
+def _follow(stack: Stack, run_id: str, say: Say, hold_back: Callable[[], None]) -> str:
     shown = ""
     while (state := stack.api.state(DAG, run_id)) not in ("success", "failed"):
+        hold_back()
         line = _progress(stack.api.tasks(DAG, run_id))
         if line != shown:
             say(f"  {line}")
@@ -91,11 +93,12 @@ def _follow(stack: Stack, run_id: str, say: Say) -> str:
 
 
 @contextmanager
-def _switched_on(stack: Stack, run_id: str) -> Iterator[None]:
+def _switched_on(stack: Stack, run_id: str) -> Iterator[Callable[[], None]]:
     """Have the DAG on for one run only, if it is off; what is to be put right is written down first.
 
     A DAG that is off runs nothing at all, and one that is switched on starts its newest scheduled night beside the one
-    that was asked for. That night waits behind ours, ended before it starts, and is forgotten once the DAG is off.
+    that was asked for. That night waits behind ours, and would start when ours ends: what is yielded ends it before, as
+    often as it is called, since a scheduler with much to do makes that night late. It is forgotten once the DAG is off.
     """
     me = psutil.Process()
     note: dict[str, Any] = {"run": run_id, "off": stack.api.is_paused(DAG), "before": []}
@@ -107,9 +110,9 @@ def _switched_on(stack: Stack, run_id: str) -> Iterator[None]:
         if note["off"]:
             stack.api.pause(DAG, False)
             time.sleep(SCHEDULER_SECONDS)
-            for held in _uninvited(stack, note):
-                stack.api.fail_run(DAG, held, HELD_BACK)
-        yield
+        hold_back = partial(_hold_back, stack, note)
+        hold_back()
+        yield hold_back
     finally:
         put_right(stack)
 
@@ -140,20 +143,25 @@ def put_right(stack: Stack) -> str:
     if left:
         stack.api.fail_run(DAG, note["run"], "nobody follows it any more")
     if note["off"]:
-        held = _uninvited(stack, note)
-        for run_id in held:
-            stack.api.fail_run(DAG, run_id, HELD_BACK)
+        _hold_back(stack, note)
         stack.api.pause(DAG, True)
-        for run_id in held:
-            stack.api.delete_run(DAG, run_id)
+        for run in _uninvited(stack, note):
+            stack.api.delete_run(DAG, run["dag_run_id"])
     file.unlink()
     return str(note["run"]) if left else ""
 
 
-def _uninvited(stack: Stack, note: dict[str, Any]) -> list[str]:
+def _hold_back(stack: Stack, note: Mapping[str, Any]) -> None:
+    """End the schedule's runs that came since the DAG was switched on, before they start."""
+    for run in _uninvited(stack, note) if note["off"] else ():
+        if run["state"] == "queued":
+            stack.api.fail_run(DAG, run["dag_run_id"], HELD_BACK)
+
+
+def _uninvited(stack: Stack, note: Mapping[str, Any]) -> list[Any]:
     """Runs of the schedule that came since the DAG was switched on and have done nothing."""
     return [
-        run["dag_run_id"]
+        run
         for run in stack.api.runs(DAG)
         if run["run_type"] == "scheduled"
         and run["dag_run_id"] not in note["before"]

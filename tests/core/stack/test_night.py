@@ -117,6 +117,26 @@ def test_the_schedule_does_not_run_beside_the_night_that_was_asked_for(scheduler
     assert not stack.home.night_file.exists()
 
 
+def test_a_night_that_the_schedule_makes_late_does_not_start_when_ours_ends(
+    scheduler: Scheduler, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = iter(["running", "running", "running", "success"])
+    monkeypatch.setattr(scheduler, "pause", lambda _, paused: setattr(scheduler, "paused", paused))
+    monkeypatch.setattr(night.time, "sleep", lambda _: None)
+
+    def state(dag_id: str, run_id: str) -> str:
+        found = next(asked)
+        if found == "running" and "scheduled" not in scheduler.found:
+            scheduler.trigger_by_schedule()
+        elif found == "success" and scheduler.found["scheduled"]["state"] == "queued":
+            scheduler.found["scheduled"]["state"] = "running"  # what waits behind a run starts as it ends
+        return found
+
+    monkeypatch.setattr(scheduler, "state", state)
+    assert run_night(stack, NIGHT, silent) == ("night__2026-11-10__1", True)
+    assert list(scheduler.found) == ["night__2026-11-10__1"]
+
+
 def test_a_schedule_that_is_on_stays_on(scheduler: Scheduler, stack: Stack) -> None:
     scheduler.pause("", False)
     run_night(stack, NIGHT, silent)
