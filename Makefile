@@ -1,8 +1,8 @@
 # Nightledger on one machine: Python 3.11 or newer, make and git are all it needs.
 PYTHON ?= python3
 BIN := .venv/bin
-# Files of tests at a time: one more than cores, since most of them wait for a system.
-WORKERS ?= 3
+# Files of tests at a time: two more than cores, since most of them wait for a system.
+WORKERS ?= 4
 # Leftovers of another Airflow, or a setting that makes every process compile its imports anew, stay outside.
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV AIRFLOW_HOME
 

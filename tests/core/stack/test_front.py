@@ -15,6 +15,7 @@ from include.commands import COMMANDS
 from include.settings import ROOT
 from include.stack import __main__ as front
 from include.stack import stack
+from tests.readme import NIGHT, shown_commands
 
 
 @pytest.fixture
@@ -123,3 +124,14 @@ def test_a_command_finds_the_ledger_of_the_data_set_used_last(tmp_path: Path, mo
     assert front.main(["report", "crm_lead_scoring"]) == 7
     assert front.main(["--data", "generated", "report", "crm_lead_scoring"]) == 7
     assert asked == [Path("/leads"), ["report", "crm_lead_scoring"], None, ["report", "crm_lead_scoring"]]
+
+
+def test_the_readme_shows_no_command_or_option_that_there_is_not() -> None:
+    """That each of them works as it is typed is seen by `make newcomer`."""
+    typed = [words[1:] for words in shown_commands(NIGHT) if words[0].endswith("nightledger")]
+    assert len(typed) >= 15
+    for words in typed:
+        own = front._is_own(words)
+        assert (cli._parser(words) if own else front._parser()).parse_args(words)
+    rules = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert all(f"\n{words[1]}:" in rules for words in shown_commands(NIGHT) if words[0] == "make")
