@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.cli import main
+from include.quality.suite_file import load_suite
 
 SUITE = """
 from include.quality.expectation import DERIVED, Expectation
@@ -288,3 +291,17 @@ def test_what_was_guessed_stands_in_the_result_and_on_the_page(check: Check, tmp
     assert "no value in 'amount': 'NA' (1)" in said
     assert "no value: NA (1)" in text
     assert "<dt>Encoding</dt><dd>utf-8</dd>" in text
+
+
+def test_rules_are_read_as_they_are_now_and_leave_nothing_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    rules = tmp_path / "rules.py"
+    for share in ("0.8", "0.9"):
+        suite = f"EXPECTATIONS = (not_null('x', at_least={share}),)"
+        rules.write_text(f"from include.quality.rules import not_null\n{suite}\n")
+        os.utime(rules, (1_700_000_000, 1_700_000_000))  # written within one second
+        (one,) = load_suite(str(rules)).expectations
+        assert one.at_least == float(share)
+    assert [path.name for path in tmp_path.iterdir()] == ["rules.py"]
