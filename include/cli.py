@@ -9,6 +9,7 @@ import argparse
 import gc
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
@@ -18,6 +19,8 @@ from include.errors import NightledgerError
 
 log = logging.getLogger(__name__)
 PROG = "nightledger"
+_NOBODY_READS = 141
+"""What a shell says of a command whose reader has gone, such as `head`: 128 and SIGPIPE."""
 
 
 def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> int:
@@ -28,7 +31,13 @@ def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> in
     given = _parser(arguments).parse_args(arguments)
     command: Callable[[argparse.Namespace, TextIO], int] = given.command
     try:
-        return command(given, out)
+        code = command(given, out)
+        out.flush()
+        return code
+    except BrokenPipeError:
+        # As https://docs.python.org/3/library/signal.html#note-on-sigpipe: nothing is left to be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _NOBODY_READS
     except NightledgerError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 2

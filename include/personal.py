@@ -37,6 +37,11 @@ def token_of(value: Any, secret: str) -> str:
     return f"token:{mac.hexdigest()[:12]}"
 
 
+def is_token(text: str) -> bool:
+    """Whether a text is a token and nothing else."""
+    return _ALREADY.fullmatch(text) is not None
+
+
 def tokenise(text: str, secret: str, about: str = "") -> str:
     """The text with each personal value replaced by its token; `about` is the name under which the text stands.
 

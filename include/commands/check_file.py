@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from include.errors import ConfigurationError
 from include.files.reading import Reading
 from include.models import Interval
-from include.quality.check_file import FileCheck, check_file
+from include.quality.check_file import READABLE, Failing, FileCheck, check_file
 from include.quality.suite_file import load_suite
+
+if TYPE_CHECKING:
+    from include.quality.file_history import PastCheck
+
+_VALUES = 5
+"""Different values of an expectation's failing rows that are told; the page has more."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +33,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", metavar="COLUMNS", help="what names a row, separated by commas (default: its line)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="an HTML page")
     parser.add_argument("--failures", type=Path, metavar="FILE", help="a CSV line for every failing row")
+    parser.add_argument("--show-values", action="store_true", help="show what failing rows hold; tokens where personal")
+    parser.add_argument("--history", type=Path, metavar="FOLDER", help="keep the check there, and show those before it")
     parser.add_argument("--from", dest="start", metavar="ISO", help="start of the interval, for rules that ask for it")
     parser.add_argument("--to", dest="end", metavar="ISO", help="its end (default: the day that ended last, UTC)")
     form = parser.add_argument_group("what is known of the file (the rest is found out, and said)")
@@ -41,27 +50,54 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace, out: TextIO) -> int:
     """Exit code 0 when all can be read and every critical and warning expectation is met, else 1."""
     if given.suggest is not None:
-        return _suggest(given.input, given.suggest, _reading(given), out)
-    interval = _interval(given.start, given.end)
-    key = [name.strip() for name in (given.key or "").split(",") if name.strip()]
-    suite, reading = load_suite(given.expectations), _reading(given)
-    checked = check_file(given.input, suite, interval, key=key, failures=given.failures, reading=reading)
-    out.writelines(_tell(checked))
+        _suggest(given.input, given.suggest, _reading(given), out)
+        if given.report is given.failures is given.history is None:
+            return 0
+        given.expectations = str(given.suggest)
+    checked = check_file(
+        given.input,
+        load_suite(given.expectations),
+        _interval(given.start, given.end),
+        key=[name.strip() for name in (given.key or "").split(",") if name.strip()],
+        failures=given.failures,
+        reading=_reading(given),
+        show_values=given.show_values,
+        profiled=given.report is not None or given.history is not None,
+        secret=os.environ.get("NIGHTLEDGER_TOKEN_SECRET", ""),
+    )
+    checks, since = _keep(given.history, checked, given.report) if given.history is not None else ([], [])
     if given.report is not None:
-        _write_report(given.report, checked, interval, given.failures)
+        _write_report(given.report, checked, given.failures, checks)
+    out.writelines(_tell(checked))
+    out.writelines(since)
     for what, place in (("Report", given.report), ("Failing rows", given.failures)):
         if place is not None:
             out.write(f"{what}: {place}\n")
-    return 0 if checked.holds else 1
+    out.write(f"{checked.in_words()}\n")
+    return 0 if checked.holds or given.suggest is not None else 1
 
 
-def _suggest(source: Path, into: Path, reading: Reading, out: TextIO) -> int:
+def _keep(folder: Path, checked: FileCheck, report: Path | None) -> tuple[list[PastCheck], list[str]]:
+    """Put the check on record; returns all checks there, and lines on what is different from the one before."""
+    from include.quality.file_history import changes, keep_check, read_checks, record_of
+
+    keep_check(folder, record_of(checked, report))
+    checks, problems = read_checks(folder, checked.suite.name)
+    lines = [f"  note: {said}\n" for said in problems]
+    here = next(at for at, one in enumerate(checks) if one.checked_at == checked.checked_at)
+    if here:
+        before = checks[here - 1]
+        said = changes(before, checks[here]) or ["nothing is different"]
+        lines.append(f"  since {before.file}, checked {before.checked_at:%Y-%m-%d %H:%M} UTC: {'; '.join(said)}\n")
+    return checks, lines
+
+
+def _suggest(source: Path, into: Path, reading: Reading, out: TextIO) -> None:
     from include.quality.suggest import write_suggestions
 
     made = write_suggestions(source, into, reading)
     out.write(f"{into}: {made.rules} rules for {made.source}, from {made.rows:,} rows; {made.weak} commented out\n")
     out.write(f"Edit it, then: nightledger check --input {source} --expectations {into}\n")
-    return 0
 
 
 def _reading(given: argparse.Namespace) -> Reading:
@@ -75,11 +111,11 @@ def _reading(given: argparse.Namespace) -> Reading:
     return Reading(delimiter, given.encoding, given.skip, given.header, given.sheet, names)
 
 
-def _write_report(place: Path, checked: FileCheck, interval: Interval, failures: Path | None) -> None:
+def _write_report(place: Path, checked: FileCheck, failures: Path | None, checks: Sequence[PastCheck]) -> None:
     from include.report.file_quality import as_html
 
     try:
-        place.write_text(as_html(checked, interval, failures), encoding="utf-8")
+        place.write_text(as_html(checked, place, failures, checks), encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"cannot be written ({error.strerror})", about=str(place)) from error
 
@@ -103,7 +139,18 @@ def _tell(checked: FileCheck) -> Iterator[str]:
         yield f"  note: no value in {name!r}: {', '.join(f'{word!r} ({n:,})' for word, n in words.items())}\n"
     if checked.unreadable:
         yield f"  FAILED  critical  {checked.unreadable:>9,}  records or values cannot be read\n"
+        yield from _values(checked.shown[READABLE])
     for one in checked.findings:
         verdict = "passed" if one.success else "FAILED" if one.expectation.severity != "info" else "noted "
         yield f"  {verdict}  {one.expectation.severity:8}  {len(one.failing):>9,}  {one.expectation.meaning}"
         yield (f": {one.in_words()}" if not one.success else "") + "\n"
+        yield from _values(checked.shown[one.expectation.id])
+
+
+def _values(failing: Failing) -> Iterator[str]:
+    """The values that failing rows have, most frequent first, as far as they are told."""
+    least = "at least " if failing.at_least else ""
+    counted = failing.values or [(row.found, 1) for row in failing.rows if row.found]
+    yield from (f"                      {least}{rows:,} x {value}\n" for value, rows in counted[:_VALUES])
+    if failing.different > _VALUES:
+        yield f"                      and {failing.different - _VALUES:,} others\n"

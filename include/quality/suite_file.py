@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,13 +27,17 @@ class FileSuite:
     """What a file is held against, and what is said of how it is to be read.
 
     `declared` are the types of columns, `trim` those whose texts lose the blanks around them (True: all), `absent` the
-    words that stand for no value.
+    words that stand for no value, `personal` the columns whose values are shown to nobody. `name` is what it was asked
+    for by, `sha256` its module's file as it was read.
     """
 
     expectations: Sequence[Expectation]
     declared: Mapping[str, Kind] = field(default_factory=dict)
     trim: bool | Collection[str] = False
     absent: Collection[str] = ABSENT
+    personal: Collection[str] = ()
+    name: str = ""
+    sha256: str = ""
 
     @property
     def columns(self) -> frozenset[str]:
@@ -69,8 +74,9 @@ def load_suite(name: str) -> FileSuite:
     """The suite of a module, given by its dotted name or as a Python file.
 
     It has `EXPECTATIONS`, and may have `COLUMNS` (column name to type, where the types that the values show are not the
-    right ones), `TRIM` (True, or names of columns) and `ABSENT` (words). Raises ConfigurationError for a module that
-    cannot be imported, has no such list, or says something in it that does not exist.
+    right ones), `TRIM` (True, or names of columns), `ABSENT` (words) and `PERSONAL` (names of columns). Raises
+    ConfigurationError for a module that cannot be imported, has no such list, or says something in it that does not
+    exist.
     """
     module = _import(name)
     suite = getattr(module, "EXPECTATIONS", None)
@@ -90,7 +96,18 @@ def load_suite(name: str) -> FileSuite:
         raise ConfigurationError("TRIM is neither True nor a list of column names", about=name)
     if not _are_words(absent):
         raise ConfigurationError("ABSENT is no list of words", about=name)
-    return FileSuite(suite, dict(columns), trim, tuple(absent))
+    personal = getattr(module, "PERSONAL", ())
+    if not _are_words(personal):
+        raise ConfigurationError("PERSONAL is no list of column names", about=name)
+    return FileSuite(suite, dict(columns), trim, tuple(absent), tuple(personal), name, _sha256_of(module))
+
+
+def _sha256_of(module: ModuleType) -> str:
+    """Of the module's source; empty where it has none."""
+    try:
+        return hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _are_words(given: Any) -> bool:

@@ -28,10 +28,11 @@ _OF_PAGE = {
 _BAR, _GAP, _TALL = 4, 2, 28
 
 
-def spark(trend: Sequence[Point], needed: float | None) -> str:
-    """Failing share per night as one bar each, this night last; failed nights in colour, nights not run hollow.
+def spark(trend: Sequence[Point], needed: float | None, *, unit: str = "night", last: str = "tonight") -> str:
+    """Failing share per night (or other `unit`) as one bar each, the `last` one at the end.
 
-    A dashed line marks the share that may fail, where that is within reach. The title says the same in words.
+    Nights that failed are in colour, those in which it could not run hollow. A dashed line marks the share that may
+    fail, where that is within reach. The title says the same in words.
     """
     shares = [point.failing_share or 0.0 for point in trend]
     allowed = None if needed is None else 1 - needed
@@ -50,20 +51,20 @@ def spark(trend: Sequence[Point], needed: float | None) -> str:
     if allowed and allowed <= 2 * most:
         y = _TALL - allowed / top * (_TALL - 2)
         bars.append(f'<line class="limit" x1="0" x2="{wide}" y1="{y:.1f}" y2="{y:.1f}"/>')
-    title = escape(_trend_in_words(trend, shares))
+    title = escape(_trend_in_words(trend, shares, unit, last))
     return (
         f'<svg class="spark" role="img" aria-label="{title}" viewBox="0 0 {wide} {_TALL + 1}" width="{wide}" '
         f'height="{_TALL + 1}"><title>{title}</title>{"".join(bars)}</svg>'
     )
 
 
-def _trend_in_words(trend: Sequence[Point], shares: Sequence[float]) -> str:
+def _trend_in_words(trend: Sequence[Point], shares: Sequence[float], unit: str, last: str) -> str:
     if not trend:
-        return "no night on record"
+        return f"no {unit} on record"
     failed = sum(not point.success for point in trend)
-    nights = "1 night" if len(trend) == 1 else f"{len(trend)} nights"
+    several = f"1 {unit}" if len(trend) == 1 else f"{len(trend)} {unit}s"
     low, high = min(shares), max(shares)
-    return f"Failing share of {nights}: {low:.2%} to {high:.2%}, tonight {shares[-1]:.2%}; did not hold in {failed}"
+    return f"Failing share of {several}: {low:.2%} to {high:.2%}, {last} {shares[-1]:.2%}; did not hold in {failed}"
 
 
 def nights_chart(nights: Sequence[Brought]) -> str:

@@ -2,43 +2,101 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from markupsafe import Markup
 
 from include import __version__
-from include.models import Interval
-from include.quality.check_file import FileCheck
+from include.quality.check_file import READABLE, Failing, FileCheck
+from include.quality.examine import Finding
+from include.quality.file_history import PastCheck
+from include.report import bars, charts
+from include.report.quality_facts import Point
 from include.report.quality_html import page_environment
-from include.report.wording import number, plural
 
 _SEVERITIES = ("critical", "warning", "info")
+MOST_DRAWN = 300
+"""Columns of which the distribution is drawn, so that a page of thousands of columns can still be opened."""
+MOST_CHECKS = 40
 
 
-def verdict(checked: FileCheck) -> str:
-    """One line: is the file fit?"""
-    failed = sum(not one.success for one in checked.findings)
-    whole = plural(len(checked.findings), "expectation")
-    said = f"{number(failed)} of {whole} failed" if failed else f"All {whole} hold"
-    return f"{said}, but not everything can be read" if checked.unreadable and not failed else said
+class Shown(NamedTuple):
+    """A finding on the page: its anchor, its failing rows, and its course over the checks."""
+
+    finding: Finding
+    anchor: str
+    failing: Failing
+    trend: Markup
 
 
-def as_html(checked: FileCheck, interval: Interval, failures: Path | None) -> str:
-    """The page; everything that comes from the file or the suite is escaped and cut to what a cell can hold."""
+def as_html(checked: FileCheck, place: Path, failures: Path | None = None, checks: Sequence[PastCheck] = ()) -> str:
+    """The page that will lie at `place`; what comes from the file or the suite is escaped and cut to what a cell holds.
+
+    `checks` are those on record, this one among them, in the order in which they are drawn.
+    """
+    shown = [_shown(at, one, checked, checks) for at, one in enumerate(checked.findings)]
     failed = sorted(
-        (one for one in checked.findings if not one.success),
-        key=lambda one: (_SEVERITIES.index(one.expectation.severity), -len(one.failing)),
+        (one for one in shown if not one.finding.success),
+        key=lambda one: (_SEVERITIES.index(one.finding.expectation.severity), -len(one.finding.failing)),
     )
-    critical = any(one.expectation.severity == "critical" for one in failed)
+    critical = any(one.expectation.severity == "critical" for one in checked.failed)
     return (
         page_environment()
         .get_template("file_quality.html.j2")
         .render(
             checked=checked,
-            verdict=verdict(checked),
-            tone="bad" if critical or checked.unreadable else "look" if failed else "good",
+            tone="bad" if critical or checked.unreadable else "look" if checked.failed else "good",
             failed=failed,
-            held=[one for one in checked.findings if one.success],
-            interval=str(interval),
-            failures=str(failures) if failures else "",
+            held=[one for one in shown if one.finding.success],
+            unread=checked.shown[READABLE],
+            histogram=lambda bins: Markup(bars.histogram(bins)),  # noqa: S704 - escapes what it quotes
+            drawn=MOST_DRAWN,
+            frequent=any(one.frequent for one in checked.columns),
+            checks=_linked(checks[-MOST_CHECKS:], place),
+            rows_chart=_rows_chart(checks[-MOST_CHECKS:]),
+            left_out=max(len(checks) - MOST_CHECKS, 0),
+            failures=failures,
+            failures_link=link_to(failures, place) if failures else "",
             version=__version__,
         )
     )
+
+
+def _linked(checks: Sequence[PastCheck], place: Path) -> list[tuple[PastCheck, str]]:
+    """Each check with the address of its page, as far as no later check wrote another one there."""
+    newest = {one.report: one.checked_at for one in sorted(checks, key=lambda one: one.checked_at)}
+    return [
+        (one, link_to(Path(one.report), place) if one.report and newest[one.report] == one.checked_at else "")
+        for one in checks
+    ]
+
+
+def link_to(there: Path, here: Path) -> str:
+    """An address of a file as seen from a page, empty where it is not there or lies on another drive."""
+    try:
+        return quote(os.path.relpath(there.resolve(), here.resolve().parent)) if there.exists() else ""
+    except ValueError:
+        return ""
+
+
+def _shown(at: int, finding: Finding, checked: FileCheck, checks: Sequence[PastCheck]) -> Shown:
+    one = finding.expectation
+    trend = [
+        Point(past.file, past.end, held.failing, held.failing_share, held.success)
+        for past in checks[-MOST_CHECKS:]
+        if (held := past.expectations.get(one.id)) is not None
+    ]
+    needed = None if finding.about_table else one.at_least
+    drawn = charts.spark(trend, needed, unit="check", last="last") if len(trend) > 1 else ""
+    return Shown(finding, f"rows-{at + 1}", checked.shown[one.id], Markup(drawn))  # noqa: S704 - escapes what it quotes
+
+
+def _rows_chart(checks: Sequence[PastCheck]) -> Markup:
+    if len(checks) < 2:
+        return Markup("")
+    steps = [bars.Step(f"{one.end:%Y-%m-%d}", one.rows, one.holds) for one in checks]
+    return Markup(bars.course(steps, "rows"))  # noqa: S704 - escapes what it quotes
