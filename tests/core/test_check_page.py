@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -239,12 +239,22 @@ def test_a_file_checked_again_stands_once_and_other_rules_and_damaged_records_do
     first = min(kept.iterdir())
     record = json.loads(first.read_text())
     (kept / "x.check.json").write_text(first.read_text()[:100])
-    (kept / "y.check.json").write_text(json.dumps(record | {"rules": {"name": "others.py", "sha256": ""}}))
+    others = {"rules": {"name": "others.py", "sha256": ""}, "file": record["file"] | {"sha256": "0"}}
+    (kept / "y.check.json").write_text(json.dumps(record | others))
     (kept / "notes.txt").write_text("of mine")
     again = nights(check, tmp_path)[-1]
     assert "All 4, newest first" in again.plain
     assert "note: x.check.json is no record of a check and is left out" in again.said
     assert "y.check" not in again.said
+
+
+def test_what_is_kept_has_no_value_and_leads_to_the_page_that_is_there(check: Check, tmp_path: Path) -> None:
+    for day in (1, 2):
+        given = ("--history", str(tmp_path / "kept"), "--from", f"2026-11-0{day}", "--to", f"2026-11-0{day + 1}")
+        found = check(BAD + "\n" * day, *given, "--show-values", name=f"orders_{day}.csv")
+    assert "Berlni" in found.page
+    assert "Berlni" not in "".join(one.read_text() for one in (tmp_path / "kept").iterdir())
+    assert re.findall(r'<a href="r.html">([^<]*)<', found.page) == ["orders_2.csv"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(
@@ -339,20 +349,23 @@ def test_texts_are_what_a_person_writes() -> None:
     assert texts_of(pa.array([5.0, 0.25])).to_pylist() == ["5", "0.25"]
 
 
-def test_two_datasets_side_by_side_show_the_same_rows(tmp_path: Path) -> None:
-    both = []
-    for name, sizes in (("left", (3, 5, 2)), ("right", (7, 1, 2))):
-        schema = pa.schema([("n", pa.int64())])
-        with StagedWriter(UPath(tmp_path / f"{name}.parquet"), schema) as writer:
-            first = 0
-            for size in sizes:
-                writer.write_table(pa.table({"n": pa.array(range(first, first + size))}))
-                first += size
-        both.append(writer.manifest("file", name))
-    seen = list(side_by_side(*both, rows=4, columns=["n"]))
-    assert [at for at, _, _ in seen] == [sum(one.num_rows for _, one, _ in seen[:at]) for at in range(len(seen))]
+def test_two_datasets_side_by_side_show_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = pa.table({"n": pa.array(range(10))})
+    with StagedWriter(UPath(tmp_path / "n.parquet"), numbers.schema) as writer:
+        writer.write_table(numbers)
+    one, sizes = writer.manifest("file", "raw"), iter([(3, 5, 2), (7, 1, 2)])
+
+    def uneven(*_: object, **__: object) -> Iterator[pa.RecordBatch]:
+        at = 0
+        for size in next(sizes):
+            yield numbers.slice(at, size).to_batches()[0]
+            at += size
+
+    monkeypatch.setattr("include.quality.failing_values.read_chunks", uneven)
+    seen = list(side_by_side(one, one, rows=4, columns=["n"]))
+    assert [at for at, _, _ in seen] == [0, 3, 7, 8]
     assert all(left.column("n").equals(right.column("n")) for _, left, right in seen)
-    assert sum(one.num_rows for _, one, _ in seen) == 10
+    assert sum(left.num_rows for _, left, _ in seen) == 10
 
 
 def test_charts_name_their_bars_and_escape_what_they_quote() -> None:
