@@ -187,6 +187,18 @@ def test_the_reports_open_and_lead_to_the_failing_rows(site: Site, engineer: Pag
     site.keep(engineer, "failing-rows-light")
 
 
+def test_a_trend_has_a_scale_and_shows_each_night_to_those_who_open_it(site: Site, engineer: Page) -> None:
+    engineer.goto(f"{site.base}/nightledger/quality?failing=rows")
+    trend = engineer.locator("details.trend").first
+    expect(trend.locator("summary")).to_contain_text(re.compile(r"0 to [\d.]+ %"))
+    expect(trend.locator("li").first).to_be_hidden()
+    trend.locator("summary").press("Enter")
+    expect(trend.locator("li").first).to_contain_text(re.compile(r"^\d{4}-\d\d-\d\d [\d.]+ %$"))
+    site.keep(engineer, "trend-light")
+    trend.locator("li a").first.click()
+    expect(engineer.get_by_role("heading", level=1)).to_contain_text("Failing rows")
+
+
 def test_a_columns_page_is_one_click_from_its_expectation_and_shows_values_on_focus(site: Site, engineer: Page) -> None:
     engineer.goto(f"{site.base}/nightledger/quality")
     engineer.get_by_role("link", name="page_views", exact=True).first.click()

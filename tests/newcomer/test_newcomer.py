@@ -132,7 +132,10 @@ def test_one_command_is_one_night_with_its_report(newcomer: Newcomer) -> None:
 
 
 def test_every_line_of_the_readme_works_as_it_is_typed(newcomer: Newcomer) -> None:
-    files = {"rules.py": shown_rules(), "orders.csv": "order_id,amount\n1,10\n2,20.5\n"}
+    files = {
+        "rules.py": shown_rules(),
+        "orders.csv": "order_id,amount,status,shipped_at\n1,10,open,\n2,20.5,shipped,2026-11-01\n",
+    }
     for name, content in files.items():
         newcomer.types(f"cat > {name} <<'END'\n{content}END")
     for words in shown_commands(last_interval(None)[0].date()):
