@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,11 +11,20 @@ from typing import Any
 
 import pytest
 
+from include.cli import main
 from tests.core.conftest import MakeNight, ledger, ledger_template, ledger_urls, make_night, postgres
 from tests.core.report.histories import live
 from tests.core.report.test_quality import ATTACK, shift
 
 __all__ = ["ledger", "ledger_template", "ledger_urls", "make_night", "postgres"]  # fixtures
+FILE_RULES = """
+from datetime import timedelta
+from include.quality.rules import *
+EXPECTATIONS = [
+    unique("id", severity="critical"), accepted_values("city", ["Berlin"]), between("amount", 0, 1000),
+    not_null("city"), row_count(1, 100), fresh("ordered", timedelta(days=3), severity="info"), not_null("gone"),
+]
+"""
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 Open = Callable[..., Any]
 
@@ -162,6 +173,58 @@ def test_paper_shows_what_is_folded_away(report: Path, open_page: Open) -> None:
     assert page.evaluate("document.querySelector('details table').checkVisibility()")
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(28, 29, 31)"
     assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+@pytest.fixture(scope="module")
+def file_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the last of three checks of files with hostile names and values."""
+    folder = tmp_path_factory.mktemp("file")
+    (folder / "rules.py").write_text(FILE_RULES, encoding="utf-8")
+    for day in (1, 2, 3):
+        with (folder / f"orders {day}.csv").open("w", encoding="utf-8", newline="") as handle:
+            write = csv.writer(handle)
+            write.writerow(["id", "city", "amount", "ordered", ATTACK])
+            for at in range(60 * day):
+                city = ATTACK * 3 if at % 9 == 0 else "Bonn" * 300 if at % 9 == 1 else "Berlin"
+                write.writerow([at % 50, city, at * at / 7, f"2026-0{at % 9 + 1}-11", "x@y.org"])
+            handle.write("1,2\n")
+        given = [
+            f"--{name}={folder / place}" for name, place in (("input", f"orders {day}.csv"), ("report", f"{day}.html"))
+        ]
+        given += [
+            f"--expectations={folder / 'rules.py'}",
+            f"--history={folder / 'kept'}",
+            f"--failures={folder / 'f.csv'}",
+        ]
+        dates = [f"--from=2026-11-0{day}", f"--to=2026-11-0{day + 1}"]
+        assert main(["check", *given, *dates, "--show-values", "--key=id"], io.StringIO()) == 1
+    return folder / "3.html"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_page_of_a_file_fits_and_every_text_has_contrast(
+    file_page: Path, open_page: Open, scheme: str, size: str
+) -> None:
+    page = open_page(file_page, size, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => one.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    assert page.evaluate(CONTRAST) == []
+    shoot(page, f"file-{scheme}-{size}")
+
+
+def test_numbers_on_the_page_of_a_file_lead_to_their_rows(file_page: Path, open_page: Open) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = open_page(file_page)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => one.open = true)")
+    found = axe.run(page).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+    page.locator("td a[href^='#rows']").first.click()
+    section = page.locator("section:has(:target)")
+    assert section.get_by_role("columnheader", name="Key").first.is_visible()
+    assert "\u202e" not in page.evaluate("document.body.innerText")
+    page.get_by_role("link", name="orders 1.csv").click()
+    assert page.url.endswith("/1.html")
 
 
 def test_the_morning_report_leads_there(report: Path, open_page: Open) -> None:

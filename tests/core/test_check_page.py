@@ -169,9 +169,9 @@ def test_every_number_of_failing_rows_leads_to_them(check: Check) -> None:
     for count in ("100", "2", "42", "200"):
         assert re.search(f'<a href="#rows-[0-9]+">{count}</a>', found.page), count
     assert '<a href="#rows-unreadable">2 records or values</a>' in found.page
-    assert 'href="failing%20rows.csv">all of them</a>' in found.page
+    assert 'All 200 are in <a href="failing%20rows.csv">failing rows.csv</a>' in found.page
     assert "amount: is no number" in found.plain
-    assert "The first 100 of 200" in found.plain
+    assert "the first 100 of 200" in found.plain
 
 
 def test_the_page_says_what_was_checked_when_and_by_which_rules(check: Check, tmp_path: Path) -> None:
