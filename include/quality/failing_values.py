@@ -92,10 +92,10 @@ def texts_of(values: pa.Array) -> pa.StringArray:
     """Values as a person writes them; what is nested as JSON."""
     kind = values.type
     if pa.types.is_timestamp(kind):
-        zone = "" if kind.tz is None else "Z"
-        return pc.replace_substring_regex(values.cast(pa.string()), r"(\.0+)?Z?$", zone)
+        return pc.replace_substring_regex(values.cast(pa.string()), r"\.0+(\D|$)", r"\1")
     if pa.types.is_nested(kind) or pa.types.is_binary(kind):
-        return pa.array([None if one is None else json.dumps(one, default=str) for one in values.to_pylist()])
+        found = values.to_pylist()
+        return pa.array([None if one is None else json.dumps(one, default=str) for one in found], pa.string())
     return values.cast(pa.string())
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -84,44 +85,44 @@ def profile_file(
 
 
 def _profile(name: str, kind: pa.DataType, values: pa.ChunkedArray, personal: bool, shown: Hidden | None) -> FileColumn:
-    nulls = values.null_count
-    known = values.drop_null()
-    counted = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    timed = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
-    if pa.types.is_nested(kind):
-        return FileColumn(name, str(kind), len(values), nulls, len(pc.unique(texts_of(known.combine_chunks()))))
-    different = pc.count_distinct(known).as_py() if len(known) else 0
-    if personal or not (counted or timed):
-        frequent = _frequent(name, known, shown) if shown is not None else ()
-        shortest, longest = _lengths(known, kind)
-        return FileColumn(
-            name, str(kind), len(values), nulls, different, shortest=shortest, longest=longest, frequent=frequent
-        )
-    numbers = _numbers(known, kind)
-    if not len(numbers):
-        return FileColumn(name, str(kind), len(values), nulls + len(known), different)
     import numpy as np
 
-    quartiles = np.quantile(numbers, QUARTILES, method="inverted_cdf")
-    whole = pa.types.is_integer(kind) or pa.types.is_date(kind)
-    edges = _edges(numbers, quartiles, different, whole)
-    low, high = numbers.min(), numbers.max()
-    return FileColumn(
-        name,
-        str(kind),
-        len(values),
-        nulls + len(known) - len(numbers),
-        different,
-        _said(low, kind),
-        _said(high, kind),
-        None if timed else float(numbers.mean()),
-        tuple(_said(one, kind) for one in quartiles),
-        _bins(numbers, edges, kind),
+    known = values.drop_null()
+    if pa.types.is_nested(kind) or pa.types.is_dictionary(kind):
+        known = pa.chunked_array([texts_of(known.combine_chunks())])
+    counted = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    timed = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    numbers = _numbers(known, kind) if counted or timed else np.empty(0)
+    nan = int(np.isnan(numbers).sum())
+    column = FileColumn(name, str(kind), len(values), values.null_count + nan, _different(known, nan))
+    if personal or not (counted or timed):
+        shortest, longest = _lengths(known)
+        frequent = _frequent(name, known, shown) if shown is not None else ()
+        return replace(column, shortest=shortest, longest=longest, frequent=frequent)
+    finite = numbers[np.isfinite(numbers)]
+    if not len(finite):
+        return column
+    with np.errstate(over="ignore"):  # what a double cannot hold is left out
+        mean, quartiles = float(finite.mean()), np.quantile(finite, QUARTILES, method="inverted_cdf")
+        whole = pa.types.is_integer(kind) or pa.types.is_date(kind)
+        edges = _edges(finite, quartiles, column.different, whole)
+    return replace(
+        column,
+        least=_said(finite.min(), kind),
+        most=_said(finite.max(), kind),
+        mean=mean if counted and math.isfinite(mean) else None,
+        quartiles=tuple(_said(one, kind) for one in quartiles),
+        bins=_bins(finite, edges, kind) if np.isfinite(edges).all() else (),
     )
 
 
-def _lengths(values: pa.ChunkedArray, kind: pa.DataType) -> tuple[int | None, int | None]:
-    if not len(values) or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+def _different(values: pa.ChunkedArray, nan: int) -> int:
+    """Different values but NaN."""
+    return int(pc.count_distinct(values).as_py()) - bool(nan) if len(values) else 0
+
+
+def _lengths(values: pa.ChunkedArray) -> tuple[int | None, int | None]:
+    if not len(values) or not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return None, None
     ends = pc.min_max(pc.utf8_length(values)).as_py()
     return ends["min"], ends["max"]
@@ -137,17 +138,13 @@ def _frequent(name: str, values: pa.ChunkedArray, shown: Hidden) -> tuple[tuple[
 
 
 def _numbers(values: pa.ChunkedArray, kind: pa.DataType) -> np.ndarray:
-    """Finite values as floats; times in seconds and dates in days since 1970."""
-    import numpy as np
-
+    """The values as floats; times in seconds and dates in days since 1970."""
     if pa.types.is_date(kind):
         values = values.cast(pa.date32()).cast(pa.int32())
     elif pa.types.is_timestamp(kind):
-        values = pc.divide(
-            values.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64()).cast(pa.float64()), 1e6
-        )
+        micros = values.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())
+        values = pc.divide(pc.cast(micros, pa.float64(), safe=False), 1e6)
     numbers: np.ndarray = pc.cast(values, pa.float64(), safe=False).to_numpy()
-    numbers = numbers[np.isfinite(numbers)]
     return numbers
 
 
@@ -155,12 +152,14 @@ def _edges(numbers: np.ndarray, quartiles: np.ndarray, different: int, whole: bo
     """Ends of the bins: as wide as each other, over what lies within reach of the quartiles; whole where values are."""
     import numpy as np
 
-    reach = _REACH * float(quartiles[2] - quartiles[0])
+    reach = float(_REACH * (quartiles[2] - quartiles[0]))
     low, high = float(numbers.min()), float(numbers.max())
     if reach:
         low, high = max(low, float(quartiles[0]) - reach), min(high, float(quartiles[2]) + reach)
     if different == 1 or low == high:
         return np.array([low, high])
+    if not math.isfinite(high - low):
+        return np.array([math.inf])
     if whole and high - low < BINS:
         return np.arange(np.floor(low), np.floor(high) + 2)
     if not whole:
@@ -188,6 +187,6 @@ def _said(value: float, kind: pa.DataType) -> str:
         seconds = float(value) * (86_400 if pa.types.is_date(kind) else 1)
         moment = datetime.fromtimestamp(min(max(seconds, _FIRST), _LAST), UTC)
         whole = pa.types.is_date(kind) or not (moment.hour or moment.minute)
-        return f"{moment:%Y-%m-%d}" if whole else f"{moment:%Y-%m-%d %H:%M}"
+        return moment.date().isoformat() if whole else moment.replace(tzinfo=None).isoformat(" ", "minutes")
     in_full = 10_000 <= abs(value) < 1e15 or (float(value).is_integer() and abs(value) < 1e15)
     return f"{value:,.0f}" if in_full else f"{value:,.4g}"

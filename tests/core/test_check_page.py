@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -304,7 +305,7 @@ def test_a_profile_counts_what_there_is(tmp_path: Path) -> None:
         ("3", "5", "8"),
     )
     assert (sum(one.rows for one in whole.bins), whole.bins[4].rows) == (11, 2)
-    assert (found["real"].nulls, found["real"].most, sum(one.rows for one in found["real"].bins)) == (2, "9", 10)
+    assert (found["real"].nulls, found["real"].most, sum(one.rows for one in found["real"].bins)) == (1, "9", 10)
     word = found["word"]
     assert (word.nulls, word.different, word.shortest, word.longest) == (2, 3, 1, 3)
     assert word.frequent == (("a", 6), ("bcd", 3))
@@ -312,6 +313,31 @@ def test_a_profile_counts_what_there_is(tmp_path: Path) -> None:
     assert found["same"].bins == (Bin("7", "7", 12),)
     assert (found["day"].least, found["day"].most, found["day"].different) == ("1970-01-02", "1970-01-03", 2)
     assert found["day"].bins == (Bin("1970-01-02", "1970-01-02", 6), Bin("1970-01-03", "1970-01-03", 6))
+
+
+def test_a_profile_of_the_ends_of_every_type_is_one(tmp_path: Path) -> None:
+    first, last = datetime(1, 1, 1), datetime(9999, 12, 31)
+    table = pa.table(
+        {
+            "real": pa.array([1.7e308, -1.7e308, 1.7e308, 1.7e308, float("nan"), None]),
+            "tiny": pa.array([5e-324, 1e-320, 0.0, -0.0, 1e-300, 2.0]),
+            "signed": pa.array([2**63 - 1, -(2**63), 0, 1, 2, 3]),
+            "unsigned": pa.array([2**64 - 1, 0, 1, 2, 3, 4], pa.uint64()),
+            "time": pa.array([first, last, None, None, None, None], pa.timestamp("us")),
+            "nothing": pa.nulls(6),
+            "bytes": pa.array([b"\x00\xff", b"a", b"a", None, b"", b"x"]),
+            "coded": pa.array(["a", "b", "a", None, "a", "c"]).dictionary_encode(),
+            "listed": pa.array([[1], [2, 3], None, [], [1], [1]]),
+        }
+    )
+    found = profiled(tmp_path, table, shown=Hidden(frozenset(), SECRET))
+    real = found["real"]
+    assert (real.nulls, real.different, real.mean, real.bins, real.most) == (2, 2, None, (), "1.7e+308")
+    for name in ("tiny", "signed", "unsigned", "time"):
+        assert sum(one.rows for one in found[name].bins) == 6 - found[name].nulls, name
+    assert (found["time"].least, found["time"].most) == ("0001-01-01", "9999-12-31")
+    assert [found[name].different for name in ("nothing", "bytes", "coded", "listed")] == [0, 4, 3, 3]
+    assert found["coded"].frequent == (("a", 3),)
 
 
 def test_one_far_value_does_not_hide_where_the_others_lie(tmp_path: Path) -> None:
@@ -344,6 +370,10 @@ def test_texts_are_what_a_person_writes() -> None:
     assert texts_of(pa.array([0, 86_400_500_000], pa.timestamp("us", "UTC"))).to_pylist() == [
         "1970-01-01 00:00:00Z",
         "1970-01-02 00:00:00.500000Z",
+    ]
+    assert texts_of(pa.array([0, 500_000_000], pa.timestamp("ns", "Europe/Berlin"))).to_pylist() == [
+        "1970-01-01 01:00:00+0100",
+        "1970-01-01 01:00:00.500000000+0100",
     ]
     assert texts_of(pa.array([[1, 2], None])).to_pylist() == ["[1, 2]", None]
     assert texts_of(pa.array([5.0, 0.25])).to_pylist() == ["5", "0.25"]
