@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from include.errors import ConfigurationError
-from include.files.reading import Reading
+from include.files.reading import Reading, hold_widths
 from include.models import Interval
 from include.quality.check_file import READABLE, Failing, FileCheck, check_file
 from include.quality.suite_file import load_suite
@@ -39,6 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="end", metavar="ISO", help="its end (default: the day that ended last, UTC)")
     form = parser.add_argument_group("what is known of the file (the rest is found out, and said)")
     form.add_argument("--delimiter", metavar="CHARACTER", help="between fields; \\t or tab for tabs")
+    form.add_argument("--widths", metavar="NUMBERS", help="characters of each field, such as 10,5,8; * is the rest")
     form.add_argument("--encoding", metavar="NAME", help="as Python names it, such as cp1252")
     form.add_argument("--skip", type=int, metavar="LINES", help="lines before the table")
     form.add_argument("--header", type=int, metavar="LINES", help="lines that name the columns: 0, 1 or more")
@@ -108,7 +109,18 @@ def _reading(given: argparse.Namespace) -> Reading:
         if lines is not None and lines < 0:
             raise ConfigurationError("is less than 0", about=option)
     names = tuple(name.strip() for name in (given.columns or "").split(",") if name.strip())
-    return Reading(delimiter, given.encoding, given.skip, given.header, given.sheet, names)
+    return Reading(
+        delimiter, given.encoding, given.skip, given.header, given.sheet, names, widths=_widths(given.widths)
+    )
+
+
+def _widths(given: str | None) -> tuple[int | None, ...]:
+    if given is None:
+        return ()
+    try:
+        return hold_widths([None if one.strip() == "*" else int(one) for one in given.split(",")])
+    except ValueError as error:
+        raise ConfigurationError(f"{given!r} is no list of numbers, such as 10,5,8", about="--widths") from error
 
 
 def _write_report(place: Path, checked: FileCheck, failures: Path | None, checks: Sequence[PastCheck]) -> None:

@@ -37,24 +37,12 @@ class _Marks:
     bad: int
 
 
-def read_delimited(
-    chunks: Iterator[bytes], layout: FileLayout, told: Told, *, damaged: bool = False
-) -> Iterator[Batch]:
+def read_delimited(chunks: Iterator[bytes], layout: FileLayout, told: Told) -> Iterator[Batch]:
     """The records of a file, given as UTF-8 in `chunks`, from the layout's first record on.
 
-    `damaged` says that bytes of it could not be decoded: values with U+FFFD are told. Memory is a block, or the longest
-    record, of at most 64 MiB.
+    Memory is a block, or the longest record, of at most 64 MiB.
     """
-    for batch in _Blocks(chunks, layout, told).batches():
-        if damaged:
-            _tell_lost(batch, told)
-        yield batch
-
-
-def _tell_lost(batch: Batch, told: Told) -> None:
-    for name, column in batch.columns.items():
-        for at in pc.indices_nonzero(pc.match_substring(column, _LOST)).to_pylist():
-            told.value(batch.lines[at].as_py(), name, "has bytes that are not of the file's encoding, read as U+FFFD")
+    return _Blocks(chunks, layout, told).batches()
 
 
 class _Blocks:

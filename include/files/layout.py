@@ -138,8 +138,12 @@ def _name(header: Sequence[Found], reading: Reading, width: int, about: str) -> 
         return rename(reading.names)
     if not header:
         return tuple(f"column_{at}" for at in range(1, width + 1)), ["the columns have no names in the file"]
-    width = max(len(one.fields) for one in header)
-    rows = [[clean_text(field).lstrip("\ufeff") for field in one.fields] + [""] * width for one in header]
+    return name_columns([one.fields for one in header], max(len(one.fields) for one in header))
+
+
+def name_columns(header: Sequence[Sequence[str]], width: int) -> tuple[tuple[str, ...], list[str]]:
+    """Names of `width` columns by the fields of the lines that name them, and a sentence on what was done to each."""
+    rows = [[clean_text(field).lstrip("\ufeff") for field in fields] + [""] * width for fields in header]
     for row in rows[:-1]:  # a cell over several columns is written in the first of them
         for at in range(1, width):
             row[at] = row[at] or row[at - 1]

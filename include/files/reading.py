@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
+from include.errors import ConfigurationError
+from include.files.notation import Notation
 from include.use_case import Kind
 
 LONGEST_FIELD = 1_000_000
@@ -21,10 +23,11 @@ class Reading:
     """What is declared of a file; all that is not is found out from it, and the result says what was found.
 
     `skip` lines before the table are passed over, then `header` lines (None: one) name the columns, unless `names`
-    does. Values of columns in `kinds` are of that kind. Blanks around texts are cut where `trim` says so (all columns,
-    or some), and `absent` are the words that stand for no value. `expected` columns help to find the delimiter. Values
-    of `measured` columns (None: of all) are held against numbers or times, so that a few of another kind are told;
-    those of `texts` stay texts, as they are judged by how they are written.
+    does. Where `widths` are given, each field has so many characters; None, as the last, is the rest of the line.
+    Values of columns in `kinds` are of that kind, or written in that notation. Blanks around texts are cut where `trim`
+    says so (all columns, or some), and `absent` are the words that stand for no value. `expected` columns help to find
+    the delimiter. Values of `measured` columns (None: of all) are held against numbers or times, so that a few of
+    another kind are told; those of `texts` stay texts, as they are judged by how they are written.
     """
 
     delimiter: str | None = None
@@ -33,12 +36,13 @@ class Reading:
     header: int | None = None
     sheet: str | None = None
     names: tuple[str, ...] = ()
-    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    kinds: Mapping[str, Kind | Notation] = field(default_factory=dict)
     trim: bool | Collection[str] = False
     absent: Collection[str] = ABSENT
     expected: Collection[str] = ()
     measured: Collection[str] | None = None
     texts: Collection[str] = ()
+    widths: tuple[int | None, ...] = ()
 
     def trims(self, column: str) -> bool:
         """Whether blanks around the texts of a column are cut."""
@@ -48,6 +52,15 @@ class Reading:
         """Whether most of the expected columns are among the fields of a record, which is the header then."""
         wanted = {*self.expected, *self.kinds}
         return bool(wanted) and 2 * len(wanted & {one.strip() for one in fields}) > len(wanted)
+
+
+def hold_widths(given: Any) -> tuple[int | None, ...]:
+    """Widths of fields, in characters; the last may be None, the rest of the line. ConfigurationError for all else."""
+    widths = tuple(given) if isinstance(given, Collection) and not isinstance(given, (str, bytes)) else (given,)
+    for at, one in enumerate(widths, start=1):
+        if not (one is None and at == len(widths)) and (type(one) is not int or not 0 < one <= LONGEST_FIELD):
+            raise ConfigurationError(f"{one!r} is no number of characters of field {at}", about="widths")
+    return widths
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,11 @@ import pyarrow as pa
 
 from include.errors import ConfigurationError, ContractBroken
 from include.files.layout import rename
+from include.files.notation import Notation
 from include.files.reading import Batch, Reading, Told
 from include.models import Record
 from include.sources.values import explain_missing
+from include.use_case import Kind
 
 CHUNK = 10_000
 
@@ -30,13 +32,13 @@ def is_json(head: bytes) -> bool:
     return line.rstrip() == b"{" or text[1:].lstrip()[:1] in (b'"', b"}")
 
 
-def read_json(source: Path, told: Told) -> Iterator[Batch]:
+def read_json(source: Path, told: Told, kinds: Mapping[str, Kind | Notation]) -> Iterator[Batch]:
     """The objects of JSON Lines; a line that is none is told."""
     lines = _objects(source, told)
     while chunk := list(islice(lines, CHUNK)):
         names = dict.fromkeys(name for _, row in chunk for name in row)
         columns = {name: [row.get(name) for _, row in chunk] for name in names}
-        yield _batch([line for line, _ in chunk], columns)
+        yield _batch([line for line, _ in chunk], columns, kinds)
 
 
 def _objects(source: Path, told: Told) -> Iterator[tuple[int, Record]]:
@@ -85,7 +87,7 @@ def read_sheet(source: Path, name: str, reading: Reading, told: Told) -> Iterato
             else:
                 told.empty(line)
         values = {one: [row[c] for _, row in kept] for c, one in enumerate(names)}
-        yield _batch([line for line, _ in kept], values)
+        yield _batch([line for line, _ in kept], values, reading.kinds)
 
 
 def _sheet(source: Path, name: str, reading: Reading, told: Told) -> tuple[list[list[Any]], int]:
@@ -112,9 +114,17 @@ def _given(value: Any) -> bool:
     return value is not None and (not isinstance(value, str) or bool(value.strip()))
 
 
-def _batch(lines: Sequence[int], columns: Mapping[str, Sequence[Any]]) -> Batch:
+def _batch(lines: Sequence[int], columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, Kind | Notation]) -> Batch:
+    """Values as texts; what is a number or a time in the file itself is written as its column is declared to be."""
+    columns = {name: _spelt(values, kinds.get(name)) for name, values in columns.items()}
     quoted = frozenset(name for name, values in columns.items() if any(isinstance(one, str) for one in values))
     return Batch(pa.array(lines, pa.int64()), {name: as_texts(values) for name, values in columns.items()}, quoted)
+
+
+def _spelt(values: Sequence[Any], notation: Kind | Notation | None) -> Sequence[Any]:
+    if notation is None or isinstance(notation, str):
+        return values
+    return [one if isinstance(one, str) or one is None else notation.spell(one) or one for one in values]
 
 
 def as_texts(values: Sequence[Any]) -> pa.StringArray:

@@ -15,8 +15,10 @@ from upath import UPath
 
 from include.errors import ConfigurationError
 from include.files.delimited import read_delimited
+from include.files.fixed import find_fixed_layout, read_fixed
 from include.files.kinds import Narrowing, convert, mark_absent, spellings
 from include.files.layout import find_layout
+from include.files.likely import MOST, likely
 from include.files.opening import Opened, decoded, open_file
 from include.files.parquet import stage_parquet
 from include.files.reading import Batch, Reading
@@ -30,6 +32,7 @@ from include.staging import ARROW, StagedWriter
 from include.use_case import Kind
 
 _SAMPLE = 1 << 20
+_LOST = "has bytes that are not of the file's encoding, read as U+FFFD"
 
 Tell = Callable[[str, str, str], None]
 """Told of what could not be read: its place in the file, the column (empty for a whole record), and what is wrong."""
@@ -49,6 +52,7 @@ def stage_file(
     """
     try:
         opened = open_file(source, Path(str(folder)))
+        _hold(reading or Reading(), opened, source.name)
         if opened.format == "parquet":
             return stage_parquet(opened.path, source.name, folder, key)
         return _Staging(source.name, opened, folder, key, reading or Reading(), tell).run()
@@ -66,6 +70,7 @@ class _Staging:
         self._reading, self._tell = reading, tell
         self._narrowing = dict[str, Narrowing]()
         self._absent = dict[str, Counter[str]]()
+        self._looks = dict[str, list[pa.StringArray]]()
         self._words = spellings(tuple(sorted({"", *(word.strip() for word in reading.absent)})))
         self._notes = list(opened.notes)
         self._unreadable = self._wrong = self._empty = 0
@@ -99,8 +104,8 @@ class _Staging:
             if name not in self._narrowing:
                 self.note(f"a declared column is not in the file: {explain_missing(name, self._narrowing)}")
         kinds = {name: self._kind(name) for name in self._narrowing}
-        mixed = {name: said for name, (kind, _) in kinds.items() if kind == "text" and (said := self._disturbed(name))}
         rows, places = self._write(spool, kinds)
+        mixed = {name: said for name, (kind, _) in kinds.items() if kind == "text" and (said := self._disturbed(name))}
         return FileRows(
             rows, places, {name: str(kind) for name, (kind, _) in kinds.items()}, self._unreadable, self._wrong,
             self._empty, mixed, {name: dict(found) for name, found in self._absent.items()},
@@ -114,12 +119,12 @@ class _Staging:
             return
         with path.open("rb") as handle:
             head = handle.read(4_096)
-        if reading.delimiter is None and is_json(head):
-            yield from read_json(path, self)
+        if reading.delimiter is None and not reading.widths and is_json(head):
+            yield from read_json(path, self, reading.kinds)
             return
-        yield from self._delimited(path)
+        yield from self._text(path)
 
-    def _delimited(self, path: Path) -> Iterator[Batch]:
+    def _text(self, path: Path) -> Iterator[Batch]:
         encoding = self._encoding = find_encoding(path, self._reading.encoding)
         sample, whole = "", True
         for part in decoded(path, encoding.codec):
@@ -127,13 +132,32 @@ class _Staging:
             if len(sample) > _SAMPLE:
                 sample, whole = sample[:_SAMPLE], False
                 break
-        layout = find_layout(sample, whole, self._reading, self._name)
-        if layout is None:
+        chunks = decoded(path, encoding.codec)
+        for batch in self._records(chunks, sample, whole):
+            if not encoding.clean:
+                self._tell_lost(batch)
+            yield batch
+
+    def _records(self, chunks: Iterator[bytes], sample: str, whole: bool) -> Iterator[Batch]:
+        if self._reading.widths:
+            fixed = find_fixed_layout(sample, whole, self._reading, self._name)
+            if fixed is not None:
+                self._begin(fixed.names, fixed.notes)
+                yield from read_fixed(chunks, fixed, self)
             return
-        self._notes += layout.notes
-        for name in layout.names:
-            self._narrowing[name] = Narrowing()
-        yield from read_delimited(decoded(path, encoding.codec), layout, self, damaged=not encoding.clean)
+        layout = find_layout(sample, whole, self._reading, self._name)
+        if layout is not None:
+            self._begin(layout.names, layout.notes)
+            yield from read_delimited(chunks, layout, self)
+
+    def _begin(self, names: Sequence[str], notes: Sequence[str]) -> None:
+        self._notes += notes
+        self._narrowing.update({name: Narrowing() for name in names})
+
+    def _tell_lost(self, batch: Batch) -> None:
+        for name, column in batch.columns.items():
+            for at in pc.indices_nonzero(pc.match_substring(column, "\ufffd")).to_pylist():
+                self.value(batch.lines[at].as_py(), name, _LOST)
 
     def _say_lost(self) -> None:
         if self._empty:
@@ -180,13 +204,24 @@ class _Staging:
     def _kind(self, name: str) -> tuple[Kind, bool]:
         declared = self._reading.kinds.get(name)
         if declared is not None:
-            return declared, declared == "text"
+            return (declared, declared == "text") if isinstance(declared, str) else (declared.kind, False)
         if name in self._reading.texts:
             return "text", True
         measured = self._reading.measured
         return self._narrowing[name].kind(measured=measured is None or name in measured)
 
     def _disturbed(self, name: str) -> str | None:
+        """Why a column is text: it waits to be declared, or a few of its values are of another kind."""
+        looks = self._looks.pop(name, None)
+        found = likely(pa.concat_arrays(looks), share=0.5) if looks else ()
+        if found:
+            said = " or ".join(one.code for one in found)
+            if name in (self._reading.measured or ()):
+                self.note(f"{name!r} is text; for a rule about its size declare in COLUMNS how it is written: {said}")
+            return f"nothing says how its values are written; in COLUMNS, declare {said}"
+        return self._disturbing(name)
+
+    def _disturbing(self, name: str) -> str | None:
         told = name not in self._reading.kinds and name not in self._reading.texts
         found = self._narrowing[name].disturbed() if told else None
         return f"{self._name}:{found[1]} is no {found[0]}" if found else None
@@ -208,14 +243,37 @@ class _Staging:
         return rows.manifest("file", "raw"), places.manifest("file", "places")
 
     def _converted(self, name: str, texts: pa.StringArray, lines: pa.Int64Array, kind: tuple[Kind, bool]) -> pa.Array:
-        if kind[0] == "text":
-            return texts
         trimmed = pc.utf8_trim_whitespace(texts) if self._narrowing[name].padded else texts
-        declared = name in self._reading.kinds
-        values, bad = convert(trimmed, kind[0], fits=kind[1] or declared, declared=declared)
+        declared = self._reading.kinds.get(name)
+        if kind[0] == "text":
+            if declared is None:
+                self._look(name, trimmed)
+            return texts
+        if declared is not None and not isinstance(declared, str):
+            values, problem = declared.read(trimmed), f"is not written as declared: {declared.code}"
+            bad: Sequence[int] = pc.indices_nonzero(pc.and_(values.is_null(), trimmed.is_valid())).to_pylist()
+        else:
+            problem = f"is no {kind[0]}"
+            values, bad = convert(trimmed, kind[0], fits=kind[1] or declared is not None, declared=declared is not None)
         for at in bad:
-            self.value(lines[at].as_py(), name, f"is no {kind[0]}")
+            self.value(lines[at].as_py(), name, problem)
         return values
+
+    def _look(self, name: str, texts: pa.StringArray) -> None:
+        """Keep some texts of a column that a rule needs, and maybe not as texts."""
+        reading = self._reading
+        if reading.measured is None or name not in reading.expected or name in reading.texts:
+            return
+        looks = self._looks.setdefault(name, [])
+        if sum(map(len, looks)) < MOST:
+            looks.append(texts.drop_null().slice(0, MOST))
+
+
+def _hold(reading: Reading, opened: Opened, name: str) -> None:
+    if reading.widths and opened.format != "text":
+        raise ConfigurationError("is no text, so that its fields have no widths", about=name)
+    if reading.widths and reading.delimiter is not None:
+        raise ConfigurationError("fields have widths or a delimiter between them, not both", about=name)
 
 
 def _say_encoding(encoding: Encoding | None) -> str | None:

@@ -144,6 +144,7 @@ def check_file(
         expected=suite.columns,
         measured=suite.measured,
         texts=suite.texts,
+        widths=(reading.widths if reading else ()) or suite.widths,
     )
     with tempfile.TemporaryDirectory(prefix="nightledger-") as folder, ExitStack() as stack:
         size, sha256 = _identify(source)

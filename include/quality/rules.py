@@ -3,6 +3,7 @@
 Every function returns an `Expectation`. The first argument is the column that is judged; a missing value fails only
 `not_null`. All take the same terms by name: `where`, a condition on columns; `severity`; `at_least`, the share of all
 rows that must pass; `rows`, whether failing rows are set aside; and `id` and `meaning` in place of the made ones.
+`amounts`, `dates` and `percents` are no rules: they say in `COLUMNS` how a column is written.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from include.errors import ConfigurationError
+from include.files.dates import dates
+from include.files.notation import amounts, percents
 from include.models import Interval
 from include.quality.expectation import DERIVED, Bounds, Expectation
 from include.quality.usual import newest_within
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "amounts",
+    "dates",
+    "percents",
     *("accepted_values", "between", "depends", "fresh", "matches", "not_after", "not_null", "present", "reference"),
     *("row_count", "spelt", "unique"),
 ]

@@ -12,7 +12,9 @@ from types import ModuleType
 from typing import Any, get_args
 
 from include.errors import ConfigurationError
-from include.files.reading import ABSENT
+from include.files.dates import Dates
+from include.files.notation import Amounts, Notation
+from include.files.reading import ABSENT, hold_widths
 from include.quality.expectation import Expectation
 from include.use_case import Kind
 
@@ -26,18 +28,19 @@ _OF_ANY = ("ToBeNull", "ToNotBeNull", "ToBeUnique", "ToExist", "ProportionOf", "
 class FileSuite:
     """What a file is held against, and what is said of how it is to be read.
 
-    `declared` are the types of columns, `trim` those whose texts lose the blanks around them (True: all), `absent` the
-    words that stand for no value, `personal` the columns whose values are shown to nobody. `name` is what it was asked
-    for by, `sha256` its module's file as it was read.
+    `declared` are the types of columns, or how they are written, `trim` those whose texts lose the blanks around them
+    (True: all), `absent` the words that stand for no value, `widths` those of the fields, `personal` the columns whose
+    values are shown to nobody. `name` is what it was asked for by, `sha256` its module's file as it was read.
     """
 
     expectations: Sequence[Expectation]
-    declared: Mapping[str, Kind] = field(default_factory=dict)
+    declared: Mapping[str, Kind | Notation] = field(default_factory=dict)
     trim: bool | Collection[str] = False
     absent: Collection[str] = ABSENT
     personal: Collection[str] = ()
     name: str = ""
     sha256: str = ""
+    widths: tuple[int | None, ...] = ()
 
     @property
     def columns(self) -> frozenset[str]:
@@ -74,9 +77,9 @@ def load_suite(name: str) -> FileSuite:
     """The suite of a module, given by its dotted name or as a Python file.
 
     It has `EXPECTATIONS`, and may have `COLUMNS` (column name to type, where the types that the values show are not the
-    right ones), `TRIM` (True, or names of columns), `ABSENT` (words) and `PERSONAL` (names of columns). Raises
-    ConfigurationError for a module that cannot be imported, has no such list, or says something in it that does not
-    exist.
+    right ones, or how values are written), `TRIM` (True, or names of columns), `ABSENT` (words), `PERSONAL` (names of
+    columns) and `WIDTHS` (characters of each field). Raises ConfigurationError for a module that cannot be imported, has
+    no such list, or says something in it that does not exist.
     """
     module = _import(name)
     suite = getattr(module, "EXPECTATIONS", None)
@@ -89,8 +92,9 @@ def load_suite(name: str) -> FileSuite:
     if not isinstance(columns, Mapping):
         raise ConfigurationError("COLUMNS is no mapping of column names to types", about=name)
     for column, kind in columns.items():
-        if wrong := _no_choice("type", kind, _KINDS):
-            raise ConfigurationError(f"COLUMNS, {column!r}: {wrong}", about=name)
+        wrong = None if isinstance(kind, (Amounts, Dates)) else _no_choice("type", kind, _KINDS)
+        if wrong:
+            raise ConfigurationError(f"COLUMNS, {column!r}: {wrong}, dates(), amounts() and percents()", about=name)
     trim, absent = getattr(module, "TRIM", False), getattr(module, "ABSENT", ABSENT)
     if not isinstance(trim, bool) and not _are_words(trim):
         raise ConfigurationError("TRIM is neither True nor a list of column names", about=name)
@@ -99,7 +103,11 @@ def load_suite(name: str) -> FileSuite:
     personal = getattr(module, "PERSONAL", ())
     if not _are_words(personal):
         raise ConfigurationError("PERSONAL is no list of column names", about=name)
-    return FileSuite(suite, dict(columns), trim, tuple(absent), tuple(personal), name, _sha256_of(module))
+    try:
+        widths = hold_widths(getattr(module, "WIDTHS", ()))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"WIDTHS: {error}", about=name) from error
+    return FileSuite(suite, dict(columns), trim, tuple(absent), tuple(personal), name, _sha256_of(module), widths)
 
 
 def _sha256_of(module: ModuleType) -> str:

@@ -1,0 +1,80 @@
+"""Which declarations a column's texts speak for: told to people, who declare one of them; never applied."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.files.dates import Dates
+from include.files.kinds import NEARLY
+from include.files.notation import Amounts, Notation
+
+MOST = 1_000
+"""Values that are looked at."""
+_LONGEST = 40
+_MARKS = ((".", None), (",", None), (",", "."), (".", ","), (",", " "), (".", " "), (".", "'"), (",", "'"))
+_WORD = re.compile(r"(?:^|(?<=\s))[^\W\d_]{1,4}\.?(?=\s)|(?<=\s)[^\W\d_]{1,4}\.?$")
+_BARE = r"^[-+]?[0-9]+$"
+_ZEROS = r"^[-+]?0[0-9]"
+_DAYS = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y", "%Y{0}%m{0}%d", "%d{0}%m{0}%y", "%m{0}%d{0}%y", "%d{0}%b{0}%Y", "%d{0}%b{0}%y")
+_WORDED = ("%b %d, %Y", "%B %d, %Y", "%d. %B %Y", "%d %B %Y", "%Y%m%d")
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f")
+
+
+def likely(texts: pa.StringArray, share: float = NEARLY) -> tuple[Notation, ...]:
+    """The notations that a `share` of the first thousand trimmed texts have, and no other has more of: one if they
+    leave no doubt, several where `1,234` or `01/02/2026` could be either, none for texts and identifiers.
+    """
+    given = pc.drop_null(texts).slice(0, MOST)
+    if not len(given) or pc.max(pc.binary_length(given)).as_py() > _LONGEST:
+        return ()
+    best = _best(given, share, _dates(given))
+    if best or pc.any(pc.match_substring_regex(given, _ZEROS + "*$")).as_py():
+        return best
+    if pc.all(pc.match_substring_regex(given, _BARE)).as_py():
+        return ()
+    return _best(given, share, _amounts(given))
+
+
+def _best(given: pa.StringArray, share: float, tried: Iterator[Notation]) -> tuple[Notation, ...]:
+    shares = [(len(given) - one.read(given).null_count, one) for one in tried]
+    most = max((count for count, _ in shares), default=0)
+    if most < max(share * len(given), 1):
+        return ()
+    found = [one for count, one in shares if count == most]
+    plain = {one.decimal for one in found if isinstance(one, Amounts) and one.thousands is None}
+    kept = [one for one in found if not isinstance(one, Amounts) or one.thousands is None or one.decimal not in plain]
+    marked = pc.any(pc.match_substring_regex(given, "[.,]")).as_py()
+    return tuple(one for one in kept if marked or not isinstance(one, Amounts) or one.decimal == ".")
+
+
+def _amounts(given: pa.StringArray) -> Iterator[Amounts]:
+    texts = given.to_pylist()
+    units: Sequence[str] = ()
+    percent = sum("%" in one for one in texts) > len(texts) / 2
+    if percent:
+        units = ("%",)
+    else:
+        found = Counter(unit for one in texts for unit in _units(one))
+        units = [unit for unit, count in found.most_common(2) if count > 0.02 * len(texts) + 1]
+    for decimal, thousands in _MARKS:
+        yield Amounts(decimal, thousands, tuple(units), percent)
+
+
+def _units(text: str) -> set[str]:
+    """Signs of currencies, and short words that a blank sets apart; `A12` is an identifier."""
+    return {sign for sign in text if unicodedata.category(sign) == "Sc"} | set(_WORD.findall(text))
+
+
+def _dates(given: pa.StringArray) -> Iterator[Dates]:
+    first = str(given[0])
+    marks = [mark for mark in "./- " if mark in first]
+    days = [one.format(mark) for mark in marks for one in _DAYS] + list(_WORDED)
+    for day in days:
+        for time in _TIMES if ":" in first else ("",):
+            yield Dates((day + time,))
