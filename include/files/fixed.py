@@ -68,7 +68,7 @@ def find_fixed_layout(text: str, whole: bool, reading: Reading, about: str) -> F
             raise ContractBroken(
                 f"the header has {len(line)} characters, the widths are {least} together",
                 about=f"{about}, line {at + 1}",
-                action="Name the columns by --columns, and pass the line over by --header 1",
+                action="Say by --skip how many lines are before the table, or name its columns by --columns",
             )
         if line:
             header.append(_cut(line, edges))
@@ -92,20 +92,15 @@ def _cut(line: str, edges: Sequence[tuple[int, int | None]]) -> list[str]:
 
 
 def _find_header(lines: Sequence[str], first: int, edges: Sequence[tuple[int, int | None]], reading: Reading) -> int:
-    """The first line that has most of the expected columns; else the first that is no wider than the fields, and has a
-    value in more than a third of them.
+    """The first line that has most of the expected columns; else the first with a value in more than a third of the
+    fields.
     """
     searched = [at for at in range(first, min(first + _SEARCHED, len(lines))) if lines[at].strip()]
     for at in searched:
         if reading.expected_in(_cut(lines[at].rstrip(), edges)):
             return at
-    most = edges[-1][1]
-    for at in searched:
-        line = lines[at].rstrip()
-        filled = sum(map(bool, _cut(line, edges)))
-        if (most is None or len(line) <= most) and filled > (len(edges) // 3 if len(edges) > 2 else 0):
-            return at
-    return first
+    few = len(edges) // 3 if len(edges) > 2 else 0
+    return next((at for at in searched if sum(map(bool, _cut(lines[at].rstrip(), edges))) > few), first)
 
 
 def _name(header: Sequence[list[str]], reading: Reading, about: str) -> tuple[tuple[str, ...], list[str]]:

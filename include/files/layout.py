@@ -67,9 +67,9 @@ def find_layout(text: str, whole: bool, reading: Reading, about: str) -> FileLay
     return FileLayout(dialect, names, skipped + before + 1, offset, (*notes, *more))
 
 
-def _records(lines: Sequence[str], dialect: Dialect) -> list[Found]:
+def _records(lines: Sequence[str], dialect: Dialect, most: int | None = SAMPLE_RECORDS) -> list[Found]:
     handle = io.StringIO("".join(lines), newline="")
-    return list(islice(read_records(handle, dialect, _LONGEST_RECORD), SAMPLE_RECORDS))
+    return list(islice(read_records(handle, dialect, _LONGEST_RECORD), most))
 
 
 def _find_dialect(lines: Sequence[str], delimiter: str | None, reading: Reading) -> tuple[Dialect, list[str]]:
@@ -78,23 +78,49 @@ def _find_dialect(lines: Sequence[str], delimiter: str | None, reading: Reading)
     quote = '"'
     if '"' not in plain and re.search(r"(?:^|[,;\t|])'[^'\n]*[,;\t|][^'\n]*'\s*(?:[,;\t|]|$)", plain, re.MULTILINE):
         quote = "'"
-    escape = "\\" if re.search(rf"\\{quote}[^,;\t|\r\n]", plain) else None
-    tries = [Dialect(one, quote, escape, field=LONGEST_FIELD) for one in ([delimiter] if delimiter else _DELIMITERS)]
-    scores = [_score(_records(lines, one), reading) for one in tries]
-    dialect = tries[scores.index(max(scores))]
+    tries = [Dialect(one, quote, field=LONGEST_FIELD) for one in ([delimiter] if delimiter else _DELIMITERS)]
+    escaping = [replace(one, escape="\\") for one in tries] if f"\\{quote}" in plain else []
+    scores = [_score(_records(lines, one), reading) for one in tries + escaping]
+    dialect = replace((tries + escaping)[scores.index(max(scores))], escape=None)
+    if any(f"\\{quote}" in line for line in lines) and _escapes(lines, dialect):
+        dialect = replace(dialect, escape="\\")
     mark = re.escape(dialect.delimiter)
-    if re.search(rf"{mark} +{quote}[^{quote}\n]*{quote} *(?:{mark}|\r|\n|$)", plain):
+    written = re.search(rf"{mark} +{quote}[^{quote}\n]*{quote} *(?:{mark}|\r|\n|$)", plain)
+    if written and _spaced(lines[:SAMPLE_RECORDS], dialect):
         dialect = replace(dialect, blanks=True)
     notes = []
     if not delimiter and dialect.delimiter != "," and max(scores)[1] > 0:
         notes.append(f"fields are set apart by {say_delimiter(dialect.delimiter)}")
     if quote != '"':
         notes.append("fields are quoted by '")
-    if escape:
+    if dialect.escape:
         notes.append('quotes within fields are written \\"')
     if dialect.blanks:
         notes.append("blanks between a delimiter and a quote do not count")
     return dialect, notes
+
+
+def _escapes(lines: Sequence[str], dialect: Dialect) -> bool:
+    """Whether more can be read if a backslash makes a quote part of its field than if it only stands before one, as at
+    the end of a path.
+    """
+    return _misfits(lines, replace(dialect, escape="\\")) < _misfits(lines, dialect)
+
+
+def _spaced(lines: Sequence[str], dialect: Dialect) -> bool:
+    """Whether fields begin with blanks and a quote, or more can be read if such blanks do not count."""
+    begun = re.compile(f" +{dialect.quote}.*{dialect.quote} *", re.DOTALL)
+    plain = _records(lines, dialect)
+    if any(begun.fullmatch(field) for one in plain if one.problem is None for field in one.fields):
+        return True
+    return _misfits(lines, replace(dialect, blanks=True)) < _misfits(lines, dialect)
+
+
+def _misfits(lines: Sequence[str], dialect: Dialect) -> int:
+    """How many records cannot be read, or have not the usual width."""
+    found = [one for one in _records(lines, dialect, most=None) if not one.blank]
+    width = _usual_width(found)
+    return sum(one.problem is not None or len(one.fields) != width for one in found)
 
 
 def _score(records: Sequence[Found], reading: Reading) -> tuple[int, float, bool, int]:

@@ -16,6 +16,7 @@ from include.errors import ConfigurationError, ContractBroken
 from include.files.layout import rename
 from include.files.notation import Notation
 from include.files.reading import Batch, Reading, Told
+from include.files.workbook import Beside, in_cells, in_letters, look_beside
 from include.models import Record
 from include.sources.values import explain_missing
 from include.use_case import Kind
@@ -63,7 +64,7 @@ def read_sheet(source: Path, name: str, reading: Reading, told: Told) -> Iterato
     Raises ConfigurationError where the library for it is not installed or there is no such sheet, ContractBroken for a
     workbook that is damaged or has a password.
     """
-    rows, first = _sheet(source, name, reading, told)
+    rows, first, beside = _sheet(source, name, reading, told)
     deep = reading.header if reading.header is not None else (0 if reading.names else 1)
     at = max((reading.skip or 0) - first + 1, 0)
     while at < len(rows) and not any(_given(one) for one in rows[at]):
@@ -78,6 +79,7 @@ def read_sheet(source: Path, name: str, reading: Reading, told: Told) -> Iterato
         told.note(said)
     if len(names) != len(written):
         raise ConfigurationError(f"{len(names)} names are given for {len(written)} columns", about=name)
+    _tell_beside(beside, names, at, at + deep, told)
     numbered = list(enumerate(body, start=first + at + deep))
     for part in range(0, len(numbered), CHUNK):
         kept = list[tuple[int, Sequence[Any]]]()
@@ -90,9 +92,24 @@ def read_sheet(source: Path, name: str, reading: Reading, told: Told) -> Iterato
         yield _batch([line for line, _ in kept], values, reading.kinds)
 
 
-def _sheet(source: Path, name: str, reading: Reading, told: Told) -> tuple[list[list[Any]], int]:
+def _tell_beside(beside: Beside, names: Sequence[str], table: int, body: int, told: Told) -> None:
+    """Say what the values do not show; `table` and `body` are the rows, from 0, in which those begin."""
+    merged = [one for one in beside.merged if one[1][0] >= table]
+    if merged:
+        ranges = "1 merged range" if len(merged) == 1 else f"{len(merged):,} merged ranges"
+        told.note(f"{ranges}, e.g. {in_cells(merged[0])}: only the first cell of each has the value")
+    if beside.hidden:
+        told.note("1 row is hidden, and read" if beside.hidden == 1 else f"{beside.hidden:,} rows are hidden, and read")
+    for row, column in beside.uncomputed:
+        if row >= body:
+            what = names[column] if column < len(names) else in_letters(column)
+            told.value(row + 1, what, "is a formula whose value was never computed; open and save the workbook")
+
+
+def _sheet(source: Path, name: str, reading: Reading, told: Told) -> tuple[list[list[Any]], int, Beside]:
     import python_calamine as calamine
 
+    visible = calamine.SheetVisibleEnum.Visible
     try:
         with calamine.CalamineWorkbook.from_path(str(source)) as book:
             sheets = [one.name for one in book.sheets_metadata if str(one.typ).endswith("WorkSheet")]
@@ -103,7 +120,10 @@ def _sheet(source: Path, name: str, reading: Reading, told: Told) -> tuple[list[
                 told.note(f"of {len(sheets)} sheets the first is read: {wanted!r}; others: {', '.join(sheets[1:6])}")
             sheet = book.get_sheet_by_name(wanted)
             rows = sheet.to_python(skip_empty_area=False)
-            return rows, 1
+            if next(one for one in book.sheets_metadata if one.name == wanted).visible != visible:
+                told.note(f"sheet {wanted!r} is hidden")
+            merged = sheet.merged_cell_ranges
+        return rows, 1, look_beside(source, wanted, merged)
     except calamine.PasswordError as error:
         raise ContractBroken("has a password", about=name, action="Save it without one") from error
     except calamine.CalamineError as error:

@@ -7,6 +7,7 @@ lines after it are read again.
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How fields are set apart and quoted; `escape` makes a quote part of a field, else two of them do.
+    """How fields are set apart and quoted; `escape` makes a quote, or itself, part of a field, else two quotes do.
 
     With `blanks`, blanks after a delimiter do not count. A `field` has at most so many characters (None: as many as the
     record).
@@ -93,8 +94,8 @@ def read_records(handle: TextIO, delimiter: str | Dialect, longest: int, width: 
     A record of more than `longest` characters, with quotes that do not match, or without exactly `width` fields comes
     with a problem. No more than `longest` characters are in memory at once, however long a line is.
     """
-    feed = _Feed(handle, longest)
     dialect = delimiter if isinstance(delimiter, Dialect) else Dialect(delimiter)
+    feed = _Feed(handle, longest, dialect)
     reader = csv.reader(
         feed,
         delimiter=dialect.delimiter,
@@ -141,6 +142,11 @@ def _next_record(
         return [], f"quotes do not match ({error})"
 
 
+def _keep(found: re.Match[str]) -> str:
+    """An escape of a quote or of itself; any other is doubled, so that a path keeps its backslashes."""
+    return found[0] if found[1] else found[0] * 2
+
+
 class _TooLongError(Exception):
     """Stops the csv module from gathering more of one record."""
 
@@ -148,8 +154,10 @@ class _TooLongError(Exception):
 class _Feed:
     """Physical lines for the csv module; `taken` are those of the current record, with whether each is whole."""
 
-    def __init__(self, handle: TextIO, longest: int) -> None:
+    def __init__(self, handle: TextIO, longest: int, dialect: Dialect) -> None:
         self._handle, self._longest = handle, longest
+        escape = re.escape(dialect.escape or "")
+        self._escape = re.compile(f"{escape}([{escape}{dialect.quote or ''}]?)") if escape else None
         self._again: deque[tuple[str, bool]] = deque()
         self.taken: list[tuple[str, bool]] = []
         self._size = 0
@@ -165,7 +173,7 @@ class _Feed:
         self._size += len(text)
         if not whole or self._size > self._longest:
             raise _TooLongError
-        return text
+        return self._escape.sub(_keep, text) if self._escape else text
 
     def begin_record(self) -> None:
         self.taken, self._size = [], 0
