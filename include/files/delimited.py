@@ -25,6 +25,7 @@ _LONGEST_RECORD = 64 << 20  # bytes; also how far the end of a quote is looked f
 _SLOW = 1 << 16  # bytes read record by record before Arrow is tried again
 _LF, _CR = 10, 13
 _LOST = "\ufffd"
+_MARK = "\ufeff".encode()
 _NO_END = np.iinfo(np.int64).max
 
 
@@ -172,9 +173,10 @@ class _Blocks:
             wrong.append((row.number - 1, row.actual_columns))
             return "skip"
 
+        marked = _MARK if block.startswith(_MARK) else b""  # Arrow passes over one, and this one is a value's
         return pacsv.read_csv(
-            pa.BufferReader(block),
-            pacsv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names),
+            pa.BufferReader(marked + block),
+            pacsv.ReadOptions(use_threads=False, block_size=len(block) + 4, column_names=names),
             pacsv.ParseOptions(
                 delimiter=self._dialect.delimiter,
                 quote_char=self._dialect.quote or False,

@@ -70,7 +70,25 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delimited, "_SLOW", 4)
 
 
-PIECES = ["a", "1", ",", ",", '"', '""', "\n", "\n", "\r\n", "\r", " ", "\u00e9", "\x00", '"x\ny"', "7,8\n", ',"z"\n']
+PIECES = [
+    "a",
+    "1",
+    ",",
+    ",",
+    '"',
+    '""',
+    "\n",
+    "\n",
+    "\r\n",
+    "\r",
+    " ",
+    "\u00e9",
+    "\x00",
+    "\ufeff",
+    '"x\ny"',
+    "7,8\n",
+    ',"z"\n',
+]
 
 
 @settings(max_examples=400, deadline=None)
@@ -81,3 +99,8 @@ def test_blocks_and_single_records_agree(text: str, width: int, size: int) -> No
     assert rows == expected, repr((text, width, size))
     assert sorted(line for line, _ in heard.records) == [line for line, _ in problems], repr((text, width, size))
     assert sorted(heard.empties) == empties, repr((text, width, size))
+
+
+def test_a_byte_order_mark_within_a_file_is_part_of_a_value() -> None:
+    rows, _ = in_blocks("\ufeffa,b\n\ufeffc,d\n", 2)
+    assert rows == [(1, ("\ufeffa", "b")), (2, ("\ufeffc", "d"))]
