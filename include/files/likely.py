@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from include.files.dates import Dates
 from include.files.kinds import NEARLY
 from include.files.notation import Amounts, Notation
+from include.files.reading import Reading
 
 MOST = 1_000
 """Values that are looked at."""
@@ -26,12 +28,49 @@ _WORDED = ("%b %d, %Y", "%B %d, %Y", "%d. %B %Y", "%d %B %Y", "%Y%m%d")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f")
 
 
+class Waiting:
+    """Columns of texts that a rule needs, and maybe not as texts: a few values of each, to say how they are written."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._kept = dict[str, list[pa.StringArray]]()
+
+    def add(self, name: str, texts: pa.StringArray) -> None:
+        """Keep some trimmed texts of a column that is not declared."""
+        reading = self._reading
+        if reading.measured is None or name not in reading.expected or name in reading.texts:
+            return
+        kept = self._kept.setdefault(name, [])
+        if sum(map(len, kept)) < MOST:
+            kept.append(pc.drop_null(texts).slice(0, MOST))
+
+    @cached_property
+    def said(self) -> dict[str, str]:
+        """By column, the declarations that more than half of its values speak for: `amounts() or dates("%Y")`."""
+        found = {name: likely(pa.concat_arrays(kept), share=0.5) for name, kept in self._kept.items()}
+        return {name: " or ".join(one.code for one in notations) for name, notations in found.items() if notations}
+
+    def why(self) -> dict[str, str]:
+        """By column, why it is text."""
+        return {
+            name: f"nothing says how its values are written; in COLUMNS, declare {said}"
+            for name, said in self.said.items()
+        }
+
+    def notes(self) -> Iterator[str]:
+        """A sentence for each of these columns that a rule measures."""
+        for name, said in self.said.items():
+            if name in (self._reading.measured or ()):
+                yield f"{name!r} is text; for a rule about its size declare in COLUMNS how it is written: {said}"
+
+
 def likely(texts: pa.StringArray, share: float = NEARLY) -> tuple[Notation, ...]:
     """The notations that a `share` of the first thousand trimmed texts have, and no other has more of: one if they
     leave no doubt, several where `1,234` or `01/02/2026` could be either, none for texts and identifiers.
     """
     given = pc.drop_null(texts).slice(0, MOST)
-    if not len(given) or pc.max(pc.binary_length(given)).as_py() > _LONGEST:
+    short = pc.less_equal(pc.binary_length(given), _LONGEST)
+    if not short.true_count or short.true_count < share * len(given):
         return ()
     best = _best(given, share, _dates(given))
     if best or pc.any(pc.match_substring_regex(given, _ZEROS + "*$")).as_py():
@@ -72,7 +111,7 @@ def _units(text: str) -> set[str]:
 
 
 def _dates(given: pa.StringArray) -> Iterator[Dates]:
-    first = str(given[0])
+    first = next(text for text in given.to_pylist() if len(text) <= _LONGEST)
     marks = [mark for mark in "./- " if mark in first]
     days = [one.format(mark) for mark in marks for one in _DAYS] + list(_WORDED)
     for day in days:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,6 +16,9 @@ LONGEST_FIELD = 1_000_000
 """Characters of one field; more is told as one record that cannot be read."""
 ABSENT = ("", "-", "--", "\u2013", "\u2014", "?", "na", "n/a", "#n/a", "nan", "null", "(null)", "none", "nil", "\\n")
 """What stands for no value, in a column of any kind, in any case and with blanks around it."""
+
+Tell = Callable[[str, str, str], None]
+"""Told of what could not be read: its place in the file, the column (empty for a whole record), and what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

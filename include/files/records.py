@@ -52,10 +52,12 @@ def _objects(source: Path, told: Told) -> Iterator[tuple[int, Record]]:
             except (ValueError, RecursionError):
                 told.record(number, "is no JSON in UTF-8")
                 continue
-            if isinstance(row, dict):
+            if not isinstance(row, dict):
+                told.record(number, "is no JSON object")
+            elif row:
                 yield number, row
             else:
-                told.record(number, "is no JSON object")
+                told.empty(number)
 
 
 def read_sheet(source: Path, name: str, reading: Reading, told: Told) -> Iterator[Batch]:

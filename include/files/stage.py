@@ -6,7 +6,7 @@ Text is read once. Its values wait as texts beside the staged file until the kin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,10 +18,10 @@ from include.files.delimited import read_delimited
 from include.files.fixed import find_fixed_layout, read_fixed
 from include.files.kinds import Narrowing, convert, mark_absent, spellings
 from include.files.layout import find_layout
-from include.files.likely import MOST, likely
+from include.files.likely import Waiting
 from include.files.opening import Opened, decoded, open_file
 from include.files.parquet import stage_parquet
-from include.files.reading import Batch, Reading
+from include.files.reading import Batch, Reading, Tell
 from include.files.records import is_json, read_json, read_sheet
 from include.files.spool import Spool
 from include.files.staged import PLACES, FileRows, join_keys
@@ -33,9 +33,6 @@ from include.use_case import Kind
 
 _SAMPLE = 1 << 20
 _LOST = "has bytes that are not of the file's encoding, read as U+FFFD"
-
-Tell = Callable[[str, str, str], None]
-"""Told of what could not be read: its place in the file, the column (empty for a whole record), and what is wrong."""
 
 
 def stage_file(
@@ -54,7 +51,7 @@ def stage_file(
         opened = open_file(source, Path(str(folder)))
         _hold(reading or Reading(), opened, source.name)
         if opened.format == "parquet":
-            return stage_parquet(opened.path, source.name, folder, key)
+            return stage_parquet(opened.path, source.name, folder, key, reading or Reading(), tell)
         return _Staging(source.name, opened, folder, key, reading or Reading(), tell).run()
     except OSError as error:
         raise ConfigurationError(f"cannot be read ({error.strerror or error})", about=str(source)) from error
@@ -70,7 +67,7 @@ class _Staging:
         self._reading, self._tell = reading, tell
         self._narrowing = dict[str, Narrowing]()
         self._absent = dict[str, Counter[str]]()
-        self._looks = dict[str, list[pa.StringArray]]()
+        self._waiting = Waiting(reading)
         self._words = spellings(tuple(sorted({"", *(word.strip() for word in reading.absent)})))
         self._notes = list(opened.notes)
         self._unreadable = self._wrong = self._empty = 0
@@ -106,6 +103,8 @@ class _Staging:
         kinds = {name: self._kind(name) for name in self._narrowing}
         rows, places = self._write(spool, kinds)
         mixed = {name: said for name, (kind, _) in kinds.items() if kind == "text" and (said := self._disturbed(name))}
+        mixed |= self._waiting.why()
+        self._notes += self._waiting.notes()
         return FileRows(
             rows, places, {name: str(kind) for name, (kind, _) in kinds.items()}, self._unreadable, self._wrong,
             self._empty, mixed, {name: dict(found) for name, found in self._absent.items()},
@@ -211,17 +210,6 @@ class _Staging:
         return self._narrowing[name].kind(measured=measured is None or name in measured)
 
     def _disturbed(self, name: str) -> str | None:
-        """Why a column is text: it waits to be declared, or a few of its values are of another kind."""
-        looks = self._looks.pop(name, None)
-        found = likely(pa.concat_arrays(looks), share=0.5) if looks else ()
-        if found:
-            said = " or ".join(one.code for one in found)
-            if name in (self._reading.measured or ()):
-                self.note(f"{name!r} is text; for a rule about its size declare in COLUMNS how it is written: {said}")
-            return f"nothing says how its values are written; in COLUMNS, declare {said}"
-        return self._disturbing(name)
-
-    def _disturbing(self, name: str) -> str | None:
         told = name not in self._reading.kinds and name not in self._reading.texts
         found = self._narrowing[name].disturbed() if told else None
         return f"{self._name}:{found[1]} is no {found[0]}" if found else None
@@ -247,7 +235,7 @@ class _Staging:
         declared = self._reading.kinds.get(name)
         if kind[0] == "text":
             if declared is None:
-                self._look(name, trimmed)
+                self._waiting.add(name, trimmed)
             return texts
         if declared is not None and not isinstance(declared, str):
             values, problem = declared.read(trimmed), f"is not written as declared: {declared.code}"
@@ -258,15 +246,6 @@ class _Staging:
         for at in bad:
             self.value(lines[at].as_py(), name, problem)
         return values
-
-    def _look(self, name: str, texts: pa.StringArray) -> None:
-        """Keep some texts of a column that a rule needs, and maybe not as texts."""
-        reading = self._reading
-        if reading.measured is None or name not in reading.expected or name in reading.texts:
-            return
-        looks = self._looks.setdefault(name, [])
-        if sum(map(len, looks)) < MOST:
-            looks.append(texts.drop_null().slice(0, MOST))
 
 
 def _hold(reading: Reading, opened: Opened, name: str) -> None:
