@@ -32,6 +32,7 @@ from include.staging import ARROW, StagedWriter
 from include.use_case import Kind
 
 _SAMPLE = 1 << 20
+_COMMA = "^[-+]?[1-9][0-9]{0,2},[0-9]{3}$"
 _LOST = "has bytes that are not of the file's encoding, read as U+FFFD"
 
 
@@ -68,6 +69,7 @@ class _Staging:
         self._narrowing = dict[str, Narrowing]()
         self._absent = dict[str, Counter[str]]()
         self._waiting = Waiting(reading)
+        self._commas = set[str]()
         self._words = spellings(tuple(sorted({"", *(word.strip() for word in reading.absent)})))
         self._notes = list(opened.notes)
         self._unreadable = self._wrong = self._empty = 0
@@ -241,11 +243,23 @@ class _Staging:
             values, problem = declared.read(trimmed), f"is not written as declared: {declared.code}"
             bad: Sequence[int] = pc.indices_nonzero(pc.and_(values.is_null(), trimmed.is_valid())).to_pylist()
         else:
+            if declared in ("number", "integer"):
+                self._say_commas(name, trimmed, lines)
             problem = f"is no {kind[0]}"
             values, bad = convert(trimmed, kind[0], fits=kind[1] or declared is not None, declared=declared is not None)
         for at in bad:
             self.value(lines[at].as_py(), name, problem)
         return values
+
+    def _say_commas(self, name: str, texts: pa.StringArray, lines: pa.Int64Array) -> None:
+        """Of a column that is declared as numbers and no more: `1,234` is read, and could be read otherwise."""
+        if name in self._commas:
+            return
+        first = pc.index(pc.match_substring_regex(texts, _COMMA), True).as_py()
+        if first >= 0:
+            self._commas.add(name)
+            said = "is read with the comma between thousands; amounts() in COLUMNS says which it is"
+            self.note(f"{name!r}, first in line {lines[first].as_py()}: a number such as 1,234 {said}")
 
 
 def _hold(reading: Reading, opened: Opened, name: str) -> None:

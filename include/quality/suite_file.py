@@ -78,8 +78,8 @@ def load_suite(name: str) -> FileSuite:
 
     It has `EXPECTATIONS`, and may have `COLUMNS` (column name to type, where the types that the values show are not the
     right ones, or how values are written), `TRIM` (True, or names of columns), `ABSENT` (words), `PERSONAL` (names of
-    columns) and `WIDTHS` (characters of each field). Raises ConfigurationError for a module that cannot be imported, has
-    no such list, or says something in it that does not exist.
+    columns) and `WIDTHS` (characters of each field). Raises ConfigurationError for a module that cannot be imported,
+    has no such list, or says something in it that does not exist.
     """
     module = _import(name)
     suite = getattr(module, "EXPECTATIONS", None)

@@ -241,3 +241,13 @@ def test_declarations_load_nothing_heavy() -> None:
     code = "import sys, include.quality.rules; print([m for m in ('pyarrow', 'numpy', 'pandas') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_comma_that_could_be_either_is_said_where_no_more_than_number_is_declared(stage: Stage) -> None:
+    found, rows = stage("x;y\n5;1,5\n1,234;2,5\n", kinds={"x": "number", "y": "number"})
+    assert [row["x"] for row in rows] == [5.0, 1234.0]
+    assert [note for note in found.notes if "1,234" in note] == [
+        "'x', first in line 3: a number such as 1,234 is read with the comma between thousands; "
+        "amounts() in COLUMNS says which it is"
+    ]
+    assert len(stage("x;y\n1,234;1,5\n", kinds={"x": amounts(","), "y": amounts(",")})[0].notes) == 1
