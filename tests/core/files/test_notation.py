@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -251,3 +252,14 @@ def test_a_comma_that_could_be_either_is_said_where_no_more_than_number_is_decla
         "amounts() in COLUMNS says which it is"
     ]
     assert len(stage("x;y\n1,234;1,5\n", kinds={"x": amounts(","), "y": amounts(",")})[0].notes) == 1
+
+
+def test_the_page_says_what_is_read_and_what_is_not() -> None:
+    text = (ROOT / "docs" / "expectations.md").read_text(encoding="utf-8")
+    table = text.partition("| Declared | Read | Not read |\n")[2].partition("\n\n")[0].splitlines()[1:]
+    assert len(table) == 8
+    for row in table:
+        declared, good, bad = (re.findall("`([^`]+)`", cell) for cell in row.strip("|").split("|"))
+        notation = eval(declared[0], {"amounts": amounts, "dates": dates, "percents": percents})
+        assert None not in read(notation, *good), row
+        assert set(read(notation, *bad)) == {None}, row
