@@ -22,7 +22,7 @@ _LONGEST = 40
 _MARKS = ((".", None), (",", None), (",", "."), (".", ","), (",", " "), (".", " "), (".", "'"), (",", "'"))
 _WORD = re.compile(r"(?:^|(?<=\s))[^\W\d_]{1,4}\.?(?=\s)|(?<=\s)[^\W\d_]{1,4}\.?$")
 _BARE = r"^[-+]?[0-9]+$"
-_ZEROS = r"^[-+]?0[0-9]"
+_ZEROS = r"^[-+]?0[0-9]+$"
 _DAYS = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y", "%Y{0}%m{0}%d", "%d{0}%m{0}%y", "%m{0}%d{0}%y", "%d{0}%b{0}%Y", "%d{0}%b{0}%y")
 _WORDED = ("%b %d, %Y", "%B %d, %Y", "%d. %B %Y", "%d %B %Y", "%Y%m%d")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f")
@@ -73,7 +73,7 @@ def likely(texts: pa.StringArray, share: float = NEARLY) -> tuple[Notation, ...]
     if not short.true_count or short.true_count < share * len(given):
         return ()
     best = _best(given, share, _dates(given))
-    if best or pc.any(pc.match_substring_regex(given, _ZEROS + "*$")).as_py():
+    if best or pc.any(pc.match_substring_regex(given, _ZEROS)).as_py():
         return best
     if pc.all(pc.match_substring_regex(given, _BARE)).as_py():
         return ()

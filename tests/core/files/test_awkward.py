@@ -127,7 +127,7 @@ def test_apostrophes_are_otherwise_part_of_a_text(stage: Stage, rows: list[str],
 
 
 def test_blanks_within_quotes_are_part_of_a_text(stage: Stage) -> None:
-    text = 'a,b,c\n"x, ","y","z"\n p,q ," r"\n'
+    text = 'a,b,c\n"x, ",",y","z"\n p,q ," r"\n'
     found, rows = stage(text)
     assert list(rows[1].values()) == [" p", "q ", " r"]
     assert found.notes == ()

@@ -146,6 +146,13 @@ def test_dates_are_read_as_the_standard_library_reads_them(value: datetime, form
     assert read(dates(form), text) == [datetime.strptime(text, form).replace(tzinfo=UTC)]
 
 
+def test_a_time_of_a_workbook_is_no_date_where_one_is_declared() -> None:
+    form = dates("%d.%m.%Y")
+    assert [form.spell(value) for value in (date(2026, 1, 2), datetime(2026, 1, 2), 7)] == [*["02.01.2026"] * 2, None]
+    assert form.spell(datetime(2026, 1, 2, 3)) is None
+    assert dates("%Y-%m-%d %H:%M%z").spell(datetime(999, 1, 2, 3)) == "0999-01-02 03:00+0000"
+
+
 @pytest.mark.parametrize(
     "declare",
     [
@@ -211,7 +218,9 @@ def test_what_is_a_number_in_the_file_itself_is_no_text_to_be_read_anew(stage: S
         (["01/02/2024", "13/02/2024"], ['dates("%d/%m/%Y")']),
         (["1/2/2024"], ['dates("%d/%m/%Y")', 'dates("%m/%d/%Y")']),
         (["2.1.2024 10:00", "13.1.2024 9:15"], ['dates("%d.%m.%Y %H:%M")']),
+        (["0", "1,5"], ['amounts(decimal=",")']),
         (["00501", "12345"], []),
+        (["00501", "1,234"], []),
         (["A12", "A13"], []),
         (["1.2.3", "1.2.4"], []),
         (["some", "words"], []),
@@ -235,7 +244,8 @@ def test_a_measured_column_that_waits_to_be_declared_is_said(stage: Stage) -> No
         'amounts(decimal=",", thousands=".")'
     )
     assert found.mixed["price"].endswith('declare amounts(decimal=",", thousands=".")')
-    assert len(stage(text, expected=("price",), measured=(), texts=("price",))[0].notes) == 1
+    written = stage(text, expected=("price",), measured=(), texts=("price",))[0]
+    assert (len(written.notes), dict(written.mixed)) == (1, {})
 
 
 def test_declarations_load_nothing_heavy() -> None:

@@ -91,6 +91,14 @@ def test_a_formula_without_a_value_is_a_value_that_cannot_be_read(tmp_path: Path
     assert "1 row is hidden, and read" in found.notes
 
 
+def test_formulas_of_the_header_and_of_the_first_row(tmp_path: Path) -> None:
+    told = list[tuple[str, str, str]]()
+    row = '<row r="{0}"><c r="A{0}"><v>7</v></c><c r="B{0}"><f>1</f></c></row>'
+    rows = row.format(1) + row.format(2)
+    stage_file(xlsx(tmp_path / "b.xlsx", rows), UPath(tmp_path), tell=lambda *what: told.append(what))
+    assert [place for place, _, _ in told] == ["b.xlsx:2"]
+
+
 def test_numbers_of_a_sheet_are_numbers_whatever_its_texts_are_declared_to_be(tmp_path: Path) -> None:
     book = xlsx(tmp_path / "b.xlsx", CELLS.replace("<v></v>", "<v>1</v>").replace("<v/>", "<v>1</v>"))
     form = amounts(",", thousands=".")
