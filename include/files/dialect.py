@@ -18,7 +18,6 @@ _NAMES = {"\t": "tab", "\x1f": "unit separator", "\x01": "control A"}
 _LONGEST_RECORD = 64 * LONGEST_FIELD
 _QUOTED = re.compile(r"'(?:[^']|'')+'")
 _BEGINS = re.compile(f'(?:^|[{re.escape("".join(DELIMITERS))}]) *"', re.MULTILINE)
-_DOUBLED = re.compile(r"'(?:[^']|'')*''(?:[^']|'')*'")
 
 
 def say_delimiter(delimiter: str) -> str:
@@ -73,7 +72,7 @@ def _apostrophes(lines: Sequence[str], dialect: Dialect) -> bool:
     if fewer:
         return fewer > 0
     whole = [one.fields for one in records_of(lines, dialect) if one.problem is None and not one.blank][1:]
-    if any(_DOUBLED.fullmatch(field) for fields in whole for field in fields):
+    if any("''" in field[1:-1] and _QUOTED.fullmatch(field) for fields in whole for field in fields):
         return True
     columns = [[field for field in column if field.strip()] for column in zip(*whole, strict=False)]
     return any(2 * sum(map(bool, map(_QUOTED.fullmatch, column))) > len(column) for column in columns)

@@ -19,7 +19,7 @@ from include.files.reading import Batch, Reading, Told
 _LONGEST_LINE = 64 << 20  # bytes
 _SEARCHED = 40  # lines among which the header is looked for
 _END = re.compile(rb"\n|\r\n|\r(?=.)", re.DOTALL)
-_RULER = re.compile(r"[-=+_| \t]*[-=_][-=+_| \t]*")
+_RULER = frozenset("-=+_| \t")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def find_fixed_layout(text: str, whole: bool, reading: Reading, about: str) -> F
         if line:
             header.append(_cut(line, edges))
         at += 1
-    if header and at < len(lines) and _RULER.fullmatch(lines[at].rstrip("\r\n")):
+    if header and at < len(lines) and _is_ruler(lines[at].strip()):
         notes.append(f"line {at + 1} rules off the header and is no row")
         at += 1
     names, more = _name(header, reading, about)
@@ -101,6 +101,10 @@ def _find_header(lines: Sequence[str], first: int, edges: Sequence[tuple[int, in
             return at
     few = len(edges) // 3 if len(edges) > 2 else 0
     return next((at for at in searched if sum(map(bool, _cut(lines[at].rstrip(), edges))) > few), first)
+
+
+def _is_ruler(line: str) -> bool:
+    return bool(line) and _RULER.issuperset(line) and not set("-=_").isdisjoint(line)
 
 
 def _name(header: Sequence[list[str]], reading: Reading, about: str) -> tuple[tuple[str, ...], list[str]]:

@@ -19,13 +19,13 @@ Range = tuple[tuple[int, int], tuple[int, int]]
 """First and last cell, each as row and column from 0."""
 _BLOCK = 1 << 20
 _LONGEST_ROW = 64 << 20  # bytes
-_CELL = rb"<(?:\w+:)?c\b([^>]*)>\s*<(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)\s*"
-_UNCOMPUTED = re.compile(_CELL + rb"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>\s*)?\s*</(?:\w+:)?c>")
-_HIDDEN = re.compile(rb'<(?:\w+:)?row\b[^>]*\shidden="(?:1|true)"')
+_CELL = rb"<(?:\w+:)?c\b([^<>]*)>\s*<(?:\w+:)?f\b(?:[^<>]*/>|[^<>]*>[^<]*</(?:\w+:)?f>)\s*"
+_UNCOMPUTED = re.compile(_CELL + rb"(?:(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)\s*)?</(?:\w+:)?c>")
+_HIDDEN = re.compile(rb'<(?:\w+:)?row\b[^<>]*\shidden="(?:1|true)"')
 _ADDRESS = re.compile(rb'\sr="([A-Z]{1,3})([0-9]{1,7})"')
 _SPANNED = re.compile(rb'-spanned="(?!1")')
-_ODS_HIDDEN = re.compile(rb'<table:table-row\b[^>]*\stable:visibility="(?:collapse|filter)"')
-_ODS_FORMULA = re.compile(rb"<table:table-cell\b(?=[^>]*\stable:formula=)(?![^>]*\soffice:value-type=)")
+_ODS_HIDDEN = re.compile(rb'<table:table-row\b[^<>]*\stable:visibility="(?:collapse|filter)"')
+_ODS_FORMULA = re.compile(rb"<table:table-cell\b(?=[^<>]*\stable:formula=)(?![^<>]*\soffice:value-type=)")
 _TABLE, _OFFICE = (
     "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}",
     "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}",

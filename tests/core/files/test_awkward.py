@@ -294,3 +294,18 @@ def kept(cell: str) -> str | None:
 def row_span(values: list[str | None], form: str) -> int:
     """How many lines a row stands on, by the line ends in its values."""
     return 1 + sum(len(re.findall("\r\n|\r|\n", value)) for value in values if value and form != "fixed")
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        ("a,b\n1,'" + "''" * 400_000 + "x\n", {}),
+        ("a  b  \n" + "-" * 900_000 + "x\n1  2  \n", {"widths": (3, 3)}),
+        ("a,b\n1," + " " * 900_000 + '"x\n', {}),
+        ("a,b\n" + '1,"\\"' * 150_000 + "\n1,2\n", {}),
+    ],
+)
+def test_what_is_made_to_take_long_takes_as_long_as_any_other_file(stage: Stage, text: str, more: Any) -> None:
+    """Nothing is tried at every place again: by then these would take hours."""
+    found, _ = stage(text, **more)
+    assert found.rows.rows + found.unreadable >= 1

@@ -156,3 +156,9 @@ def test_merged_cells_of_old_workbooks_are_said(stage: Stage) -> None:
     assert "1 merged range, e.g. A1:B3: only the first cell of each has the value" in found.notes
     found, _ = stage((PUBLIC / "table.xls").read_bytes(), "old.csv")
     assert (found.rows.rows, found.types["id"]) == (2, "integer")
+
+
+@pytest.mark.parametrize("filler", ["<![CDATA[" + "<c" * 300_000 + "]]>", "<f>1</f>" + " " * 600_000])
+def test_what_is_made_to_take_long_takes_as_long_as_any_other_sheet(tmp_path: Path, filler: str) -> None:
+    row = f'<row r="1"><c r="A1" t="inlineStr"><is><t>x</t></is></c><c r="B1">{filler}<v>1</v></c></row>'
+    assert look_beside(xlsx(tmp_path / "b.xlsx", row), "One", None) == Beside()
