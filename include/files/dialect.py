@@ -17,7 +17,7 @@ DELIMITERS = (",", ";", "\t", "|", "^", "~", "\x1f", "\x01")
 _NAMES = {"\t": "tab", "\x1f": "unit separator", "\x01": "control A"}
 _LONGEST_RECORD = 64 * LONGEST_FIELD
 _QUOTED = re.compile(r"'(?:[^']|'')+'")
-_BEGINS = re.compile(f'(?:^|[{re.escape("".join(DELIMITERS))}]) *"', re.MULTILINE)
+_BEGINS = re.compile(f'(?:^|[\r{re.escape("".join(DELIMITERS))}]) *"', re.MULTILINE)
 
 
 def say_delimiter(delimiter: str) -> str:
@@ -30,7 +30,7 @@ def find_dialect(lines: Sequence[str], delimiter: str | None, reading: Reading) 
 
     Anything but double quotes, doubled within a field, is taken only where more can be read so, or fields show it.
     """
-    sample = lines[:SAMPLE_RECORDS]
+    sample = _begin(lines)
     plain = "".join(sample)
     tries = [Dialect(one, field=LONGEST_FIELD) for one in ([delimiter] if delimiter else DELIMITERS)]
     tried = tries + [replace(one, escape="\\") for one in tries if '\\"' in plain]
@@ -55,6 +55,17 @@ def find_dialect(lines: Sequence[str], delimiter: str | None, reading: Reading) 
     if dialect.blanks:
         notes.append("blanks between a delimiter and a quote do not count")
     return dialect, notes
+
+
+def _begin(lines: Sequence[str]) -> Sequence[str]:
+    """The lines of the first records, each of which may be long; if its quotes never match, as many lines."""
+    records, quotes = 0, 0
+    for at, line in enumerate(lines):
+        quotes += line.count('"')
+        records += quotes % 2 == 0
+        if records == SAMPLE_RECORDS:
+            return lines[: at + 1]
+    return lines if quotes % 2 == 0 else lines[:SAMPLE_RECORDS]
 
 
 def records_of(lines: Sequence[str], dialect: Dialect, most: int | None = SAMPLE_RECORDS) -> list[Found]:

@@ -126,6 +126,16 @@ def test_apostrophes_are_otherwise_part_of_a_text(stage: Stage, rows: list[str],
     assert told == []
 
 
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_a_first_field_of_many_lines_hides_nothing(stage: Stage, end: str, told: list[Any]) -> None:
+    mail = "it's, a line\n" * 2_000
+    text = end.join(["mail;n", f'"{mail}";2', '"it\'s; x";3', ""])
+    found, rows = stage(text)
+    assert [list(row.values()) for row in rows] == [[mail, 2], ["it's; x", 3]]
+    assert (found.notes, told) == (("fields are set apart by ;",), [])
+    assert [row["x"] for row in stage('x,y\n5",1\n' + "6,2\n" * 1_000, texts=("x",))[1]][:2] == ['5"', "6"]
+
+
 def test_blanks_within_quotes_are_part_of_a_text(stage: Stage) -> None:
     text = 'a,b,c\n"x, ",",y","z"\n p,q ," r"\n'
     found, rows = stage(text)
