@@ -21,7 +21,7 @@ MOST = 1_000
 _LONGEST = 40
 _MARKS = ((".", None), (",", None), (",", "."), (".", ","), (",", " "), (".", " "), (".", "'"), (",", "'"))
 _WORD = re.compile(r"(?:^|(?<=\s))[^\W\d_]{1,4}\.?(?=\s)|(?<=\s)[^\W\d_]{1,4}\.?$")
-_BARE = r"^[-+]?[0-9]+$"
+_PLAIN = r"^[-+]?[0-9]+(\.[0-9]+)?$"
 _ZEROS = r"^[-+]?0[0-9]+$"
 _DAYS = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y", "%Y{0}%m{0}%d", "%d{0}%m{0}%y", "%m{0}%d{0}%y", "%d{0}%b{0}%Y", "%d{0}%b{0}%y")
 _WORDED = ("%b %d, %Y", "%B %d, %Y", "%d. %B %Y", "%d %B %Y", "%Y%m%d")
@@ -75,15 +75,14 @@ def likely(texts: pa.StringArray, share: float = NEARLY) -> tuple[Notation, ...]
     best = _best(given, share, _dates(given))
     if best or pc.any(pc.match_substring_regex(given, _ZEROS)).as_py():
         return best
-    if pc.all(pc.match_substring_regex(given, _BARE)).as_py():
-        return ()
-    return _best(given, share, _amounts(given))
+    plain = pc.match_substring_regex(given, _PLAIN).true_count
+    return _best(given, share, _amounts(given), beyond=plain)
 
 
-def _best(given: pa.StringArray, share: float, tried: Iterator[Notation]) -> tuple[Notation, ...]:
+def _best(given: pa.StringArray, share: float, tried: Iterator[Notation], beyond: int = 0) -> tuple[Notation, ...]:
     shares = [(len(given) - one.read(given).null_count, one) for one in tried]
     most = max((count for count, _ in shares), default=0)
-    if most < max(share * len(given), 1):
+    if most < share * len(given) or most <= beyond:
         return ()
     found = [one for count, one in shares if count == most]
     plain = {one.decimal for one in found if isinstance(one, Amounts) and one.thousands is None}

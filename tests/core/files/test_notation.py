@@ -222,6 +222,8 @@ def test_what_is_a_number_in_the_file_itself_is_no_text_to_be_read_anew(stage: S
         (["00501", "12345"], []),
         (["00501", "1,234"], []),
         (["A12", "A13"], []),
+        ([*["5", "7.5"] * 20, "many"], []),
+        ([*["5"] * 20, "7,5"], ['amounts(decimal=",")']),
         (["1.2.3", "1.2.4"], []),
         (["some", "words"], []),
         (["x" * 100], []),
