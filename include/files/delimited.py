@@ -272,8 +272,7 @@ class _Blocks:
         if problem:
             self._told.record(line, problem)
         elif one.blank:
-            if len(one.fields) > 1:
-                self._told.empty(line)
+            (self._told.empty if len(one.fields) > 1 else self._told.blank)(line)
         else:
             good.append(Found(line, one.lines, one.fields))
 

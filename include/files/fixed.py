@@ -145,8 +145,8 @@ def _sort(texts: pa.StringArray, numbers: pa.Int64Array, layout: FixedLayout, to
     lengths = pc.utf8_length(texts)
     fits = (pc.equal if layout.widths[-1] is not None else pc.greater_equal)(lengths, layout.least)
     blank = pc.equal(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
-    for at in pc.indices_nonzero(pc.and_(blank, pc.greater(lengths, 0))).to_pylist():
-        told.empty(numbers[at].as_py())
+    for at in pc.indices_nonzero(blank).to_pylist():
+        (told.empty if lengths[at].as_py() else told.blank)(numbers[at].as_py())
     for at in pc.indices_nonzero(pc.and_not(pc.invert(fits), blank)).to_pylist():
         open_end = "at least " if layout.widths[-1] is None else ""
         told.record(

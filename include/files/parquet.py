@@ -81,6 +81,7 @@ class _Parquet:
             wrong=self._wrong,
             mixed=self._waiting.why(),
             notes=(*self._notes, *self._waiting.notes()),
+            form="Parquet",
         )
 
     def _readable(self) -> list[tuple[str, Kind | Notation]]:

@@ -90,5 +90,8 @@ class Told(Protocol):
     def empty(self, line: int) -> None:
         """A record without any value, which is left out."""
 
+    def blank(self, line: int) -> None:
+        """A line with nothing in it, which is passed over."""
+
     def note(self, said: str) -> None:
         """Something that was guessed, renamed or passed over, as a sentence."""

@@ -46,6 +46,7 @@ def _objects(source: Path, told: Told) -> Iterator[tuple[int, Record]]:
     with source.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             if not raw.strip():
+                told.blank(number)
                 continue
             try:
                 row = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))

@@ -15,6 +15,7 @@ from upath import UPath
 
 from include.errors import ConfigurationError
 from include.files.delimited import read_delimited
+from include.files.dialect import say_delimiter
 from include.files.fixed import find_fixed_layout, read_fixed
 from include.files.kinds import Narrowing, convert, mark_absent, spellings
 from include.files.layout import find_layout
@@ -32,6 +33,7 @@ from include.staging import ARROW, StagedWriter
 from include.use_case import Kind
 
 _SAMPLE = 1 << 20
+_MOST_MISREAD = 1_000
 _COMMA = "^[-+]?[1-9][0-9]{0,2},[0-9]{3}$"
 _LOST = "has bytes that are not of the file's encoding, read as U+FFFD"
 
@@ -72,7 +74,9 @@ class _Staging:
         self._commas = set[str]()
         self._words = spellings(tuple(sorted({"", *(word.strip() for word in reading.absent)})))
         self._notes = list(opened.notes)
-        self._unreadable = self._wrong = self._empty = 0
+        self._unreadable = self._wrong = self._empty = self._blank = 0
+        self._form = ""
+        self._misread = dict[tuple[str, str], Counter[str]]()
         self._first_empty = 0
         self._encoding: Encoding | None = None
 
@@ -87,6 +91,9 @@ class _Staging:
     def empty(self, line: int) -> None:
         self._empty += 1
         self._first_empty = self._first_empty or line
+
+    def blank(self, line: int) -> None:
+        self._blank += 1
 
     def note(self, said: str) -> None:
         self._notes.append(said)
@@ -111,16 +118,19 @@ class _Staging:
             rows, places, {name: str(kind) for name, (kind, _) in kinds.items()}, self._unreadable, self._wrong,
             self._empty, mixed, {name: dict(found) for name, found in self._absent.items()},
             _say_encoding(self._encoding), self._encoding.replaced if self._encoding else 0, tuple(self._notes),
+            self._form, self._blank, self._misread,
         )  # fmt: skip
 
     def _batches(self) -> Iterator[Batch]:
         path, reading = self._opened.path, self._reading
         if self._opened.format == "sheet":
+            self._form = "a sheet of a workbook"
             yield from read_sheet(path, self._name, reading, self)
             return
         with path.open("rb") as handle:
             head = handle.read(4_096)
         if reading.delimiter is None and not reading.widths and is_json(head):
+            self._form = "JSON Lines"
             yield from read_json(path, self, reading.kinds)
             return
         yield from self._text(path)
@@ -143,11 +153,13 @@ class _Staging:
         if self._reading.widths:
             fixed = find_fixed_layout(sample, whole, self._reading, self._name)
             if fixed is not None:
+                self._form = "fields of fixed widths"
                 self._begin(fixed.names, fixed.notes)
                 yield from read_fixed(chunks, fixed, self)
             return
         layout = find_layout(sample, whole, self._reading, self._name)
         if layout is not None:
+            self._form = f"delimiter {say_delimiter(layout.dialect.delimiter)}"
             self._begin(layout.names, layout.notes)
             yield from read_delimited(chunks, layout, self)
 
@@ -249,6 +261,8 @@ class _Staging:
             values, bad = convert(trimmed, kind[0], fits=kind[1] or declared is not None, declared=declared is not None)
         for at in bad:
             self.value(lines[at].as_py(), name, problem)
+        if bad:
+            _count_some(self._misread.setdefault((name, problem), Counter()), trimmed.take(pa.array(bad, pa.int64())))
         return values
 
     def _say_commas(self, name: str, texts: pa.StringArray, lines: pa.Int64Array) -> None:
@@ -260,6 +274,14 @@ class _Staging:
             self._commas.add(name)
             said = "is read with the comma between thousands; amounts() in COLUMNS says which it is"
             self.note(f"{name!r}, first in line {lines[first].as_py()}: a number such as 1,234 {said}")
+
+
+def _count_some(counts: Counter[str], values: pa.StringArray) -> None:
+    """Count values; a new one only while there are few different ones."""
+    found = pc.value_counts(values)
+    for value, rows in zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True):
+        if value in counts or len(counts) < _MOST_MISREAD:
+            counts[value] += rows
 
 
 def _hold(reading: Reading, opened: Opened, name: str) -> None:

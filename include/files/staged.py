@@ -18,10 +18,11 @@ class FileRows:
     """A file's rows as a staged dataset of its own columns and no other, and what was found out in reading it.
 
     `places` is a dataset of as many rows: the line of each, from 1 (in Parquet and sheets its row), and its key, null
-    where it has none. `unreadable` counts records that are left out, `wrong` values, `empty` records without a value,
-    `replaced` characters that could not be decoded. `mixed` are columns that are text because of a few values, with the
-    first such place. `absent` says by column which words were taken for no value, and how often. `notes` are sentences
-    on what was guessed, renamed or passed over.
+    where it has none. `form` is what the file was read as, in words. `unreadable` counts records that are left out,
+    `wrong` values, `empty` records without a value, `blank` lines with nothing in them, `replaced` characters that
+    could not be decoded. `misread` are values that could not be read and how often each, by column and what is wrong.
+    `mixed` are columns that are text because of a few values, with the first such place. `absent` says by column which
+    words were taken for no value, and how often. `notes` are sentences on what was guessed, renamed or passed over.
     """
 
     rows: Manifest
@@ -35,6 +36,9 @@ class FileRows:
     encoding: str | None = None
     replaced: int = 0
     notes: Sequence[str] = ()
+    form: str = ""
+    blank: int = 0
+    misread: Mapping[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
 
 
 def join_keys(columns: Sequence[pa.Array], rows: int) -> pa.StringArray:

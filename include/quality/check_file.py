@@ -54,8 +54,8 @@ class FailingRow(NamedTuple):
 class Failing:
     """The first failing rows of an expectation, and the values that most of all its failing rows have.
 
-    `values` is empty where each is there once; `different` is how many there are, `at_least` says that these numbers
-    are lower bounds.
+    Of what cannot be read, `values` are what is wrong. Else they are empty where each is there once; `different` is how
+    many there are, `at_least` says that these numbers are lower bounds.
     """
 
     rows: Sequence[FailingRow] = ()
@@ -159,8 +159,7 @@ def check_file(
         findings = examine(staged.rows, suite.expectations, History(interval), ours=())
         _explain(findings, staged)
         _hide(findings, hidden)
-        problems = out.problems.most_common(MOST_VALUES)
-        shown = {READABLE: Failing(out.first, problems, len(out.problems))}
+        shown = {READABLE: Failing(out.first, *_problems(out.problems, staged, hidden if show_values else None))}
         for finding in findings:
             shown[finding.expectation.id] = tell.failing(finding, staged, out)
         told = hidden if show_values else None
@@ -234,6 +233,26 @@ class _Telling:
             yield FailingRow(line, known, self.hidden.show_all(columns, row) if columns else "")
 
 
+def _problems(
+    told: Counter[tuple[str, str]], staged: FileRows, hidden: Hidden | None
+) -> tuple[list[tuple[str, int]], int]:
+    """What is wrong and how often, the most frequent first, with the values where these may be shown; of how many."""
+    found = Counter[str]()
+    for (column, problem), rows in told.items():
+        values = Counter(staged.misread.get((column, problem), {})) if hidden is not None else Counter[str]()
+        for value, times in values.most_common(MOST_VALUES):
+            if hidden is not None:
+                found[f"{_said(column, problem)}: {hidden.show(column, value)}"] += times
+                rows -= times
+        if rows:
+            found[_said(column, problem)] += rows
+    return found.most_common(MOST_VALUES), len(found)
+
+
+def _said(column: str, problem: str) -> str:
+    return f"{column}: {problem}" if column else problem
+
+
 def _explain(findings: Sequence[Finding], staged: FileRows) -> None:
     """Say of an expectation that could not run which value made its column text."""
     for finding in findings:
@@ -277,16 +296,15 @@ class _Lines:
         self.kept = file is not None
         self.written = 0
         self.first: list[FailingRow] = []
-        self.problems: Counter[str] = Counter()
+        self.problems: Counter[tuple[str, str]] = Counter()
         if self._write is not None:
             self._write(iter([COLUMNS]))
 
     def tell(self, place: str, column: str, problem: str) -> None:
         """A record or value that could not be read."""
-        told = f"{column}: {problem}" if column else problem
-        self.problems[told] += 1
+        self.problems[column, problem] += 1
         if len(self.first) < MOST_ROWS:
-            self.first.append(FailingRow(place, "", told))
+            self.first.append(FailingRow(place, "", _said(column, problem)))
         meaning = "Every record and value can be read"
         self._lines(READABLE, "critical", [FailingRow(place, "", problem)], column, meaning)
 

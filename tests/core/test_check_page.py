@@ -186,6 +186,31 @@ def test_the_page_says_what_was_checked_when_and_by_which_rules(check: Check, tm
     )
 
 
+def test_what_a_file_was_read_as_and_its_blank_lines_are_on_record(check: Check, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    found = check(GOOD.replace(",", ";") + "\n\n;;;;\n", "--history", str(kept))
+    (record,) = (json.loads(one.read_text()) for one in kept.iterdir())
+    assert (record["file"]["form"], record["lines_blank"], record["records_empty"]) == ("delimiter ;", 2, 1)
+    assert "Read as delimiter ; ; 2 blank lines passed over" in found.plain.replace("delimiter ;;", "delimiter ; ;")
+    lines = '{"id": 1, "city": "Bonn", "owner": "x", "amount": 1, "note": "fine"}\n\n'
+    assert "Read as JSON Lines; 1 blank line passed over" in check(lines, name="orders.jsonl").plain
+    fixed = "id city owneramountnote\n1  Bonn Ann  7     fine\n\n"
+    assert "Read as fields of fixed widths; 1 blank line" in check(fixed, "--widths", "3,5,5,6,4").plain
+
+
+def test_values_that_cannot_be_read_are_counted_where_values_may_be_shown(check: Check) -> None:
+    rules = 'COLUMNS = {"amount": "number", "owner": "date"}\n' + RULES
+    content = GOOD + "".join(f"{at},Bonn,Ann,{'many' if at % 2 else 'a few'},fine\n" for at in range(41, 46))
+    found = check(content + "50,Bonn,,none at all,fine\n", rules=rules)
+    assert "6 x amount: is no number" in found.said
+    assert "many" not in found.said + found.page
+    found = check(content + "50,Bonn,,none at all,fine\n", "--show-values", rules=rules)
+    assert "3 x amount: is no number: many" in found.said
+    assert "2 x amount: is no number: a few" in found.said
+    assert "1 x amount: is no number: none at all" in found.said
+    assert f"30 x owner: is no date: {token_of('Ann Smith', SECRET)} like Aaa Aaaaa" in found.said
+
+
 def test_a_file_that_changes_while_it_is_read_has_no_verdict(
     check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
