@@ -239,9 +239,8 @@ def _problems(
     """What is wrong and how often, the most frequent first, with the values where these may be shown; of how many."""
     found = Counter[str]()
     for (column, problem), rows in told.items():
-        values = Counter(staged.misread.get((column, problem), {})) if hidden is not None else Counter[str]()
-        for value, times in values.most_common(MOST_VALUES):
-            if hidden is not None:
+        if hidden is not None:
+            for value, times in Counter(staged.misread.get((column, problem), {})).most_common(MOST_VALUES):
                 found[f"{_said(column, problem)}: {hidden.show(column, value)}"] += times
                 rows -= times
         if rows:
