@@ -323,4 +323,5 @@ def _day(micros: float) -> datetime:
 
 def _raw(pattern: str) -> str:
     """A regular expression as Python writes it."""
-    return f'r"{pattern}"' if '"' not in pattern and not pattern.endswith("\\") else repr(pattern)
+    plain = '"' not in pattern and not pattern.endswith("\\") and pattern.isprintable()
+    return f'r"{pattern}"' if plain else repr(pattern)

@@ -12,17 +12,10 @@ import numpy as np
 
 from include.personal import find_values
 from include.quality.column_rules import ENOUGH, settled
-from include.quality.conflicts import conflicting
-from include.quality.seen import Column, Seen, Suggestion, written
+from include.quality.dependencies import Dependency, tell_dependency
+from include.quality.seen import MOST_COLUMNS, Column, Seen, Suggestion, written
 
 _NAMED_KEY = re.compile(r"(?i)(^|[_ #])(id|key|no|nr|num|number|code|uuid|guid|sku|#)$|[a-z](ID|Id|Key|No|Nr)$|#$")
-_MOST_COLUMNS = 40
-_FIRST_LOOK = 5_000
-_IN_CONFLICT, _MAYBE_IN_CONFLICT = 0.04, 0.08
-_MAJORITY = 0.6
-_DETERMINANTS = 2
-_OF_CHANCE = 0.15
-_LEAST_SHARED = 0.35
 _REPEATED = 0.06
 
 
@@ -33,13 +26,13 @@ def rules_between(
     yield from keys(seen)
     yield from (one.rule for one in conditional.values())
     for several in dependent.values():
-        yield from (_tell_dependency(one, seen) for one in several)
+        yield from (tell_dependency(one, seen) for one in several)
     yield from _orders(seen)
 
 
 def keys(seen: Seen) -> Iterator[Suggestion]:
     """Columns, or pairs of columns, whose values are there once."""
-    able = [one for one in seen.columns[:_MOST_COLUMNS] if one.filled >= 0.9 * one.rows and _can_be_key(one)]
+    able = [one for one in seen.columns[:MOST_COLUMNS] if one.filled >= 0.9 * one.rows and _can_be_key(one)]
     found = False
     for column in able:
         repeats = _repeats(column.codes)
@@ -163,89 +156,6 @@ def _present(column: Column, where: str, rows: np.ndarray, seen: Seen) -> Sugges
 def _missing_where(column: Column, other: Column, value: Any) -> float:
     rows = other.holding([value])
     return float((column.codes[rows] < 0).mean()) if rows.any() else 0.0
-
-
-@dataclass(frozen=True)
-class Dependency:
-    """That one column depends on another: on which, what share of the rows says so, and which rows are in conflict.
-
-    With `missing`, a missing value was compared like the others.
-    """
-
-    on: Column
-    of: Column
-    wide: float
-    judged: int
-    wrong: np.ndarray = field(repr=False)
-    missing: bool = False
-
-    @property
-    def share(self) -> float:
-        """Of the rows that are judged, those in conflict."""
-        return float(self.wrong.sum() / self.judged)
-
-
-def dependencies(seen: Seen) -> dict[str, list[Dependency]]:
-    """For each column what it depends on, at most two columns each: those that say it of the most rows."""
-    if seen.rows < ENOUGH:
-        return {}
-    columns = [one for one in seen.columns if one.filled >= 0.1 * one.rows and len(one.counts) > 1][:_MOST_COLUMNS]
-    found = dict[str, list[Dependency]]()
-    for of in columns:
-        tried = [one for on in columns if on is not of and (one := _dependency(on, of)) is not None]
-        tried.sort(key=lambda one: (-one.wide // 0.1, one.share))
-        found[of.name] = tried[:_DETERMINANTS]
-    return found
-
-
-def _tell_dependency(one: Dependency, seen: Seen) -> Suggestion:
-    told = f"{1 - one.share:.1%} of {one.judged:,} rows that share their {one.on.name} agree"
-    told += f"; in conflict e.g. {seen.lines(one.wrong)}" if one.wrong.any() else ""
-    also = ", missing=True" if one.missing else ""
-    code = f"depends({written(one.of.name)}, on={written(one.on.name)}, majority={_MAJORITY}{also})"
-    return Suggestion(one.of.name, code, told, one.share <= _IN_CONFLICT)
-
-
-def _dependency(on: Column, of: Column) -> Dependency | None:
-    """None where it is none, or says nothing."""
-    most = 0.05 if on.is_number and not on.kind.startswith("int") else 0.5
-    if len(on.counts) > most * on.filled or len(on.counts) < 2:
-        return None
-    if sum(count >= 3 for count in of.counts.values()) > len(on.counts) * 1.2 + 5:
-        return None
-    first = slice(0, _FIRST_LOOK)
-    if conflicting(on.codes[first], of.codes[first], _MAJORITY).mean() > 2 * _MAYBE_IN_CONFLICT:
-        return None
-    if of.filled < of.rows and (found := _measured(on, of, of.codes + 1, missing=True)) is not None:
-        return found
-    return _measured(on, of, of.codes, missing=False)
-
-
-def _measured(on: Column, of: Column, codes: np.ndarray, *, missing: bool) -> Dependency | None:
-    present = (on.codes >= 0) & (codes >= 0)
-    sizes = np.bincount(on.codes[present], minlength=int(on.codes.max()) + 1)
-    judged = present & (sizes[np.clip(on.codes, 0, None)] >= 3)
-    count = int(judged.sum())
-    if count < ENOUGH or count < _LEAST_SHARED * present.sum():
-        return None
-    wrong = conflicting(on.codes, codes, _MAJORITY) & judged
-    unlike = float((conflicting(on.codes, codes) & judged).sum() / count)
-    chance = 1 - float(((np.bincount(codes[judged]) / count) ** 2).sum())
-    if unlike > _MAYBE_IN_CONFLICT or unlike > _OF_CHANCE * chance or _is_usual(on.codes[wrong], codes[wrong], sizes):
-        return None
-    return Dependency(on, of, float(count / present.sum()), count, wrong, missing)
-
-
-def _is_usual(on: np.ndarray, of: np.ndarray, sizes: np.ndarray) -> bool:
-    """Whether conflicts are mostly two right values of the same group, and not one slip here and one there.
-
-    Then they are a tenth of their group, whose sizes are given, and the same ones again.
-    """
-    if len(on) < 6:
-        return False
-    groups = np.bincount(on, minlength=len(sizes)) / np.maximum(sizes, 1)
-    _, at, counts = np.unique(on * (int(of.max()) + 1) + of, return_inverse=True, return_counts=True)
-    return bool(((counts[at] >= 3) & (groups[on] >= 0.1)).mean() > 0.4)
 
 
 def _orders(seen: Seen) -> Iterator[Suggestion]:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 1_000_000
 """Rows that are looked at; those after them are not, and the written file says so."""
+MOST_COLUMNS = 40
+"""Columns that are compared with one another, the first ones; the written file says so."""
 _CHUNK = 65_536
 _MOSTLY, _NEARLY = 0.9, 0.985
 _TRIED: tuple[Kind, ...] = ("integer", "number", "date", "datetime")

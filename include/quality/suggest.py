@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from include.errors import ConfigurationError
 from include.files.reading import Reading
+from include.quality import rules
 from include.quality.seen import Seen, Suggestion, look, written
 
 _KINDS = {"int64": "integer", "double": "number", "date32[day]": "date", "bool": "boolean"}
@@ -40,7 +42,7 @@ def write_suggestions(source: Path, into: Path, reading: Reading | None = None) 
     if into.exists():
         raise ConfigurationError("exists and is not overwritten; name another file", about=str(into))
     seen = look(source, reading)
-    suggestions = list(suggest(seen))
+    suggestions = list(_named_apart(suggest(seen)))
     text = as_python(seen, suggestions)
     compile(text, str(into), "exec")
     try:
@@ -48,15 +50,15 @@ def write_suggestions(source: Path, into: Path, reading: Reading | None = None) 
             file.write(text)
     except OSError as error:
         raise ConfigurationError(f"cannot be written ({error.strerror})", about=str(into)) from error
-    rules = [one for one in suggestions if one.code]
-    strong = sum(one.strong for one in rules)
-    return Suggested(seen.source, seen.rows, strong + 1, len(rules) - strong)
+    strong = [one.strong for one in suggestions if one.code]
+    return Suggested(seen.source, seen.rows, sum(strong) + 1, len(strong) - sum(strong))
 
 
 def suggest(seen: Seen) -> Iterator[Suggestion]:
     """Every rule that a file suggests, by column, then those between columns."""
     from include.quality.column_rules import rules_of
-    from include.quality.row_rules import conditions, dependencies, rules_between
+    from include.quality.dependencies import dependencies
+    from include.quality.row_rules import conditions, rules_between
 
     dependent, conditional = dependencies(seen), conditions(seen)
     for column in seen.columns:
@@ -65,6 +67,18 @@ def suggest(seen: Seen) -> Iterator[Suggestion]:
         yield from rules_of(column, seen, max(like, key=np.sum, default=None))
     for one in rules_between(seen, dependent, conditional):
         yield Suggestion("rows", one.code, one.evidence, one.strong)
+
+
+def _named_apart(suggestions: Iterable[Suggestion]) -> Iterator[Suggestion]:
+    """The same, with an id where two rules would have the same: `a_b` on `c` and `a` on `b_c`."""
+    times = Counter[str]()
+    for one in suggestions:
+        if one.code:
+            name = eval(one.code, vars(rules)).id  # noqa: S307 - written a line before
+            times[name] += 1
+            if times[name] > 1:
+                one = replace(one, code=f"{one.code[:-1]}, id={written(f'{name}_{times[name]}')})")
+        yield one
 
 
 def as_python(seen: Seen, suggestions: Sequence[Suggestion]) -> str:
