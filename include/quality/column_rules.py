@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from include.personal import find_values
 from include.quality.conflicts import misspellings
 from include.quality.forms import Form, escaped, find_characters, find_form
-from include.quality.seen import Column, Seen, Suggestion, written
+from include.quality.seen import MOST_COLUMNS, Column, Seen, Suggestion, written
 from include.sources.values import ABSENT
 
 ENOUGH = 30
@@ -24,7 +25,7 @@ _MOST_VALUES, _ROWS_PER_VALUE = 100, 15
 _SLACK = 1.0
 _RARE, _TIMES = 3, 8
 _MOST_BEYOND = 0.025
-_LONGEST_LIST = 100
+_EXPLAINED = 0.7
 
 
 def rules_of(column: Column, seen: Seen, explained: np.ndarray | None = None) -> Iterator[Suggestion]:
@@ -93,7 +94,11 @@ def settled(column: Column) -> list[Any] | None:
 
     What is rare is left out where nothing lies between it and what is frequent, or it is spelt nearly as a common one.
     """
-    counts = {value: count for value, count in column.counts.items() if not isinstance(value, float)}
+    counts = {
+        value: count
+        for value, count in column.counts.items()
+        if not isinstance(value, float) and value not in column.rewritten
+    }
     total = sum(counts.values())
     if not counts or len(counts) > 2_000:
         return None
@@ -172,11 +177,14 @@ def _foreign(column: Column, known: list[Any], seen: Seen) -> set[Any]:
 def _form(column: Column, seen: Seen) -> Iterator[Suggestion]:
     counts = {str(value): count for value, count in column.counts.items()}
     personal = any(find_values(value, column.name) for value in itertools.islice(counts, 200))
-    form = find_form(counts, literal=not personal) or find_characters(counts)
+    other = frozenset() if _is_told(column, seen) else column.rewritten
+    usual = {value: count for value, count in counts.items() if value not in other}
+    form = find_form(usual, literal=not personal) or find_characters(usual)
     if form is None:
         return
-    form = _with_usual(form, counts, column.name)
+    form = _with_usual(form, usual, column.name)
     wrong = _without(column, form)
+    form = replace(form, share=1 - float(wrong.sum()) / column.filled)
     what = f"{form.share:.1%} of {column.filled:,} values " + (
         form.shown if form.shown.startswith("has no") else f"have this form, {form.shown}"
     )
@@ -188,6 +196,22 @@ def _form(column: Column, seen: Seen) -> Iterator[Suggestion]:
         told,
         column.filled >= ENOUGH and form.share < 2,
     )
+
+
+def _is_told(column: Column, seen: Seen) -> bool:
+    """Whether another column tells where values are written in another way, as a country does of phone numbers."""
+    rows = column.holding(column.rewritten) if column.rewritten else np.zeros(0, bool)
+    if rows.sum() < _RARE:
+        return False
+    for other in seen.columns[:MOST_COLUMNS]:
+        if other is column or len(other.counts) > _MOST_VALUES:
+            continue
+        filled, codes = column.codes >= 0, other.codes + 1
+        of_all, of_these = np.bincount(codes[filled]), np.bincount(codes[rows], minlength=int(codes.max()) + 1)
+        mostly = of_these[: len(of_all)] >= _EXPLAINED * np.maximum(of_all, 1)
+        if of_these[: len(of_all)][mostly].sum() >= _EXPLAINED * rows.sum() and not mostly.all():
+            return True
+    return False
 
 
 def _with_usual(form: Form, counts: Mapping[str, int], name: str) -> Form:

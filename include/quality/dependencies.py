@@ -1,4 +1,4 @@
-"""Which columns depend on others, by how far rows agree that share a value: one column, what sources tell, two columns."""
+"""Which columns depend on one or two others, by how far rows that share a value agree; what most sources tell."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def dependencies(seen: Seen) -> dict[str, list[Dependency]]:
         tried = [one for on in columns if on is not of and (one := _dependency(on, of)) is not None]
         if not any(one.strong for one in tried):
             several = (_as_told(on, of, source) for on, source in sources if of is not on and of is not source)
-            tried = [one for one in several if one is not None] or tried
+            tried = list({id(one.on[0]): one for one in several if one is not None}.values()) or tried
         tried.sort(key=lambda one: (-one.wide // 0.1, one.share))
         found[of.name] = tried[:_DETERMINANTS]
     for of, one in _on_pairs([one for one in columns if not found[one.name]], columns):
@@ -186,10 +186,20 @@ def _as_told(on: Column, of: Column, source: Column) -> Dependency | None:
     if count < ENOUGH or count < _LEAST_SHARED * of.rows:
         return None
     unlike = float((conflicting(on.codes, codes) & judged).sum() / count)
-    if unlike > _TOLD_CONFLICT * _by_chance(codes[judged]):
+    if unlike > _TOLD_CONFLICT * _by_chance(codes[judged]) or not _ahead(on.codes[judged], codes[judged]):
         return None
     wrong = conflicting(on.codes, codes, _TOLD_MAJORITY) & judged
     return Dependency([on], of, float(count / of.rows), count, wrong, missing, told=source.name)
+
+
+def _ahead(on: np.ndarray, of: np.ndarray) -> bool:
+    """Whether the value that most of a group have is in all twice as frequent as the next one: else both are right."""
+    pairs, counts = np.unique(on * (int(of.max()) + 1) + of, return_counts=True)
+    groups = pairs // (int(of.max()) + 1)
+    order = np.lexsort((-counts, groups))
+    first = np.r_[True, np.diff(groups[order]) != 0]
+    second = np.r_[False, first[:-1]] & ~first
+    return bool(counts[order][first].sum() >= 2 * counts[order][second].sum())
 
 
 def _on_pairs(several: Sequence[Column], columns: Sequence[Column]) -> Iterator[tuple[Column, Dependency]]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 MOST_FORMS = 3
 COVERED = 0.96
 """The share of a column's values that its forms must have to be called that."""
+_CODED, _SPREAD = 0.88, 0.015
+"""The same for forms with digits, where each of the others has a smaller share than the second."""
 _GAIN, _NEARLY_ALL = 0.003, 0.993
+_QUANTITY = re.compile(r"9+(?:\.9+| ?%| a+\.?|\.9+ ?[a%]+\.?)(?: or 9+(?:\.9+)?(?: ?[a%]+\.?)?)*")
 _ODD = 0.004
 """A form or length of a smaller share of the values is an exception, not one more form."""
 _RUN = re.compile(r"A+|a+|9+|X+|W+|[\s\S]")
@@ -59,9 +62,13 @@ def find_form(counts: Mapping[str, int], *, literal: bool = True) -> Form | None
     """
     total = sum(counts.values())
     best: Form | None = None
-    for shape in (form_of, _runs, _alike):
+    for shape in (form_of, runs_of, _alike):
+        if shape is _alike and best is not None and best.share < COVERED:
+            break
         found = _few(counts, shape, total, literal)
-        if found is not None and (best is None or best.share + _GAIN < found.share >= _NEARLY_ALL):
+        if found is None or (best is not None and found.share <= best.share + _GAIN):
+            continue
+        if best is None or found.share >= _NEARLY_ALL or (_QUANTITY.fullmatch(best.shown) and shape is runs_of):
             best = found
     return best
 
@@ -87,7 +94,8 @@ def escaped(text: str) -> str:
     return re.sub(r"[.^$*+?{}\[\]\\|()#&~]", r"\\\g<0>", text)
 
 
-def _runs(text: str) -> str:
+def runs_of(text: str) -> str:
+    """The form with runs of any length: `AB-1234` as `A-9`."""
     return re.sub(r"A+|a+|9+", lambda run: run[0][0], form_of(text))
 
 
@@ -103,14 +111,33 @@ def _few(counts: Mapping[str, int], shape: Callable[[str], str], total: int, lit
     ordered = sorted(by_shape.items(), key=lambda item: -item[1].total())[:MOST_FORMS]
     kept = [(form, values) for form, values in ordered if values.total() >= _ODD * 5 * total]
     share = sum(values.total() for _, values in kept) / total
-    if not kept or share < COVERED or any(len(form) > 60 for form, _ in kept):
+    coded = bool(kept) and all("9" in form for form, _ in kept) and _is_spread(counts, by_shape, kept, total)
+    least = _CODED if coded else COVERED
+    if not kept or share < least or any(len(form) > 60 for form, _ in kept):
         return None
     patterns = [_pattern(form, values, shape is form_of, literal) for form, values in kept]
     whole = re.compile("|".join(patterns))
     having = sum(count for value, count in counts.items() if whole.fullmatch(value)) / total
-    if having < COVERED or not any(one in "".join(form for form, _ in kept) for one in "A9Xa"):
+    if having < least or not any(one in "".join(form for form, _ in kept) for one in "A9Xa"):
         return None
     return Form("|".join(patterns), " or ".join(form for form, _ in kept), having)
+
+
+def _is_spread(
+    counts: Mapping[str, int],
+    by_shape: Mapping[str, Counter[str]],
+    kept: Sequence[tuple[str, Counter[str]]],
+    total: int,
+) -> bool:
+    """Whether values without these forms have many of their own, as slips have, and none that is usual."""
+    forms = {form for form, _ in kept}
+    usual = {runs_of(next(iter(values))) for _, values in kept}
+    others = Counter[str]()
+    for form, values in by_shape.items():
+        if form not in forms:
+            for value in values:
+                others[runs_of(value)] += counts[value]
+    return all(count <= _SPREAD * total and form not in usual for form, count in others.items())
 
 
 def _pattern(form: str, values: Counter[str], exact: bool, literal: bool) -> str:

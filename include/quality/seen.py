@@ -19,6 +19,7 @@ from include.errors import ConfigurationError
 from include.files.reading import Reading
 from include.files.stage import stage_file
 from include.quality.forms import form_of
+from include.quality.writings import rewritten
 from include.sources.values import read_value
 from include.staging import read_chunks, read_schema
 from include.use_case import Kind
@@ -82,6 +83,11 @@ class Column:
         found = pc.value_counts(self.values.drop_null())
         pairs = zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True)
         return dict(sorted(pairs, key=lambda pair: -pair[1]))
+
+    @cached_property
+    def rewritten(self) -> frozenset[str]:
+        """Texts that say what others say and are written in another way than is usual."""
+        return rewritten(self.counts) if self.is_text else frozenset()
 
     def holding(self, values: Collection[Any]) -> np.ndarray:
         """The rows that have one of these values."""

@@ -24,7 +24,7 @@ def mistyped(text: str, chance: random.Random) -> str:
 def taxes(seed: int) -> Dirty:
     """6,000 people in 300 zips: stars after cities, zips without their first digit, states and codes in conflict."""
     chance = random.Random(seed)
-    states = "AL CA CO FL GA HI IL MA MN NV OH TX UT VT".split()
+    states = ["AL", "CA", "CO", "FL", "GA", "HI", "IL", "MA", "MN", "NV", "OH", "TX", "UT", "VT"]
     areas = {state: [str(chance.randint(201, 989)) for _ in range(4)] for state in states}
     zips = {str(chance.randint(10_000, 99_999)): (word(chance).upper(), chance.choice(states)) for _ in range(300)}
     rates = {state: [f"{chance.choice([0, 2, 4, 5.5, 6, 8.6])}" for _ in range(3)] for state in states}
@@ -73,7 +73,20 @@ def movies(seed: int) -> Dirty:
     chance = random.Random(seed)
     genres = ["Action", "Comedy", "Crime", "Drama", "Horror", "Romance", "Thriller", "Western"]
     directors = [f"{one.title()} {word(chance).title()}" for one in words(chance, 600)]
-    months = "January February March April May June July August September October November December".split()
+    months = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ]
     rows: Rows = []
     for at in range(3_000):
         year = chance.randint(1950, 2014)

@@ -5,6 +5,7 @@ Rules were tuned on these; the ones in `dirty_held_out` were only measured.
 
 from __future__ import annotations
 
+import calendar
 import random
 from collections.abc import Sequence
 
@@ -148,7 +149,10 @@ def beers(seed: int) -> Dirty:
     """2,000 beers of 400 breweries: units beside half of the ounces, per cent signs, states in the city's column."""
     chance = random.Random(seed)
     styles = [f"{word(chance)} {kind}" for kind in ("ipa", "lager", "stout", "ale", "porter") for _ in range(12)]
-    cities = [(word(chance).title(), chance.choice("CA OR CO TX NY MI WA IN PA WI".split())) for _ in range(160)]
+    cities = [
+        (word(chance).title(), chance.choice(["CA", "OR", "CO", "TX", "NY", "MI", "WA", "IN", "PA", "WI"]))
+        for _ in range(160)
+    ]
     breweries = [
         (f"{word(chance).title()} Brewing {word(chance, 1, 2).title()}", *chance.choice(cities)) for _ in range(400)
     ]
@@ -216,7 +220,7 @@ def articles(seed: int) -> Dirty:
             }
         )
     dirt = Dirt(rows, chance)
-    months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+    months = list(calendar.month_abbr)[1:]
     for at in dirt.rows_of(0.1):
         month, day, year = rows[at]["created"].split("/")
         dirt.put(at, "created", f"19{year}-{int(month):02}-{int(day):02}", "format")
