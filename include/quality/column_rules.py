@@ -26,6 +26,10 @@ _SLACK = 1.0
 _RARE, _TIMES = 3, 8
 _MOST_BEYOND = 0.025
 _EXPLAINED = 0.7
+_NEARLY = 0.95
+_NAMES_THINGS = re.compile(
+    r"(?i)(^|[_ ])(zip|plz|postal|post|phone|fax|ean|gtin|npi|licen[cs]e|code|id|no|nr|number)([_ ]|$)"
+)
 
 
 def rules_of(column: Column, seen: Seen, explained: np.ndarray | None = None) -> Iterator[Suggestion]:
@@ -251,6 +255,15 @@ def _range(column: Column, seen: Seen) -> Iterator[Suggestion]:
     least, most = bounds_of(values)
     beyond = (column.numbers < least) | (column.numbers > most)
     whole = column.kind.startswith("int") or bool((values % 1 == 0).all())
+    digits = _digits(column, values) if whole else None
+    if digits is not None:
+        wrong = ~((column.numbers >= 10 ** (digits - 1)) & (column.numbers < 10**digits)) & ~np.isnan(column.numbers)
+        told = f"{1 - wrong.sum() / len(values):.1%} of {len(values):,} numbers have {digits} digits"
+        told += f"; others e.g. {seen.lines(wrong)}" if wrong.any() else ""
+        yield Suggestion(
+            column.name, f'matches({written(column.name)}, r"[0-9]{{{digits}}}")', told, len(values) >= ENOUGH
+        )
+        return
     inside = values[(values >= least) & (values <= most)]
     low, high = _rounded(float(inside.min()), least, down=True), _rounded(float(inside.max()), most, down=False)
     if whole and len(column.counts) > 0.9 * column.filled and inside.min() >= 0:  # numbers that are given out grow
@@ -260,6 +273,28 @@ def _range(column: Column, seen: Seen) -> Iterator[Suggestion]:
     told = f"{len(inside) / len(values):.1%} of {len(values):,} values are from {inside.min():,g} to {inside.max():,g}"
     told += f"; others e.g. {seen.lines(beyond)}" if beyond.any() else ""
     yield Suggestion(column.name, f"between({written(column.name)}, {ends})", told, len(values) >= ENOUGH)
+
+
+def _digits(column: Column, values: np.ndarray) -> int | None:
+    """How many digits numbers have that are names of things, as zips and licences are; None where they are amounts.
+
+    Names have the same number of digits, are seldom round, and are not fewer just where they grow by a digit.
+    """
+    known = values[values > 0]
+    lengths = np.floor(np.log10(known)).astype("int64") + 1 if len(known) else np.zeros(0, "int64")
+    counts = np.bincount(lengths) if len(lengths) else np.zeros(1, "int64")
+    digits = int(counts.argmax())
+    edge = 10.0 ** (digits - 1)
+    if digits < 4 or counts[digits] < _NEARLY * len(values) or len(column.counts) < ENOUGH:
+        return None
+    named, shorter = bool(_NAMES_THINGS.search(column.name)), known[known < edge]
+    again = len(column.counts) <= 0.5 * len(values) or len(column.counts) > 0.9 * len(values)
+    wide = float(np.quantile(known, 0.95)) >= 2 * float(np.quantile(known, 0.05))
+    if not named and not (again and wide):
+        return None
+    if (known % 10 == 0).mean() > 0.25 or (len(shorter) and float(np.median(shorter)) >= 0.9 * edge):
+        return None
+    return digits
 
 
 def bounds_of(values: np.ndarray) -> tuple[float, float]:

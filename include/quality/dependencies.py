@@ -118,9 +118,8 @@ def _measured(on: Sequence[Column], keys: np.ndarray, of: Column, *, missing: bo
     if count < ENOUGH or count < _LEAST_SHARED * present.sum():
         return None
     wrong = conflicting(keys, codes, _MAJORITY) & judged
-    differing = conflicting(keys, codes) & judged
-    unlike = float(differing.sum() / count)
-    if unlike > _SLIPS or unlike > _OF_CHANCE * _by_chance(codes[judged]) or _in_few_groups(keys, differing, sizes):
+    unlike = float((conflicting(keys, codes) & judged).sum() / count)
+    if unlike > _SLIPS or unlike > _OF_CHANCE * _by_chance(codes[judged]) or _in_few_groups(keys, wrong, sizes):
         return None
     held = wrong & (of.codes >= 0)
     usual, single = _repeated(keys[held], codes[held], sizes)
@@ -154,10 +153,10 @@ def _repeated(on: np.ndarray, of: np.ndarray, sizes: np.ndarray) -> tuple[bool, 
     return usual, float((counts[at] == 1).mean())
 
 
-def _in_few_groups(keys: np.ndarray, differing: np.ndarray, sizes: np.ndarray) -> bool:
+def _in_few_groups(keys: np.ndarray, wrong: np.ndarray, sizes: np.ndarray) -> bool:
     """Whether conflicts are mostly in large groups a quarter of which is in conflict: slips would be everywhere."""
-    shares = np.bincount(keys[differing], minlength=len(sizes)) / np.maximum(sizes, 1)
-    within = keys[differing]
+    shares = np.bincount(keys[wrong], minlength=len(sizes)) / np.maximum(sizes, 1)
+    within = keys[wrong]
     found = (sizes[within] >= _LARGE) & (shares[within] >= _SPLIT)
     return len(within) >= 6 and bool(found.mean() > _SPLIT)
 

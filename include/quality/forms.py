@@ -13,6 +13,7 @@ COVERED = 0.96
 _CODED, _SPREAD = 0.88, 0.015
 """The same for forms with digits, where each of the others has a smaller share than the second."""
 _GAIN, _NEARLY_ALL = 0.003, 0.993
+_WORDS = re.compile(r"[Aa]{4}")
 _QUANTITY = re.compile(r"9+(?:\.9+| ?%| a+\.?|\.9+ ?[a%]+\.?)(?: or 9+(?:\.9+)?(?: ?[a%]+\.?)?)*")
 _ODD = 0.004
 """A form or length of a smaller share of the values is an exception, not one more form."""
@@ -66,6 +67,8 @@ def find_form(counts: Mapping[str, int], *, literal: bool = True) -> Form | None
         if shape is _alike and best is not None and best.share < COVERED:
             break
         found = _few(counts, shape, total, literal)
+        if found is not None and shape is form_of and _WORDS.search(found.shown) and " or " in found.shown:
+            continue  # words are of any length
         if found is None or (best is not None and found.share <= best.share + _GAIN):
             continue
         if best is None or found.share >= _NEARLY_ALL or (_QUANTITY.fullmatch(best.shown) and shape is runs_of):

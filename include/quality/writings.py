@@ -13,6 +13,7 @@ _USUAL, _MOSTLY, _SOME = 0.6, 0.8, 0.2
 _COVERED = 0.95
 _LEAST = 0.004
 _FEW_UNITS = 12
+_LONGEST_CODE, _CODED, _MOST_CODES = 3, 0.9, 500
 _NUMBER = r"-?[0-9](?:[0-9.,]*[0-9])?"
 _DECORATED = re.compile(rf"([€$£~]?\s?)({_NUMBER})(\s?[%€$£°]|\s[A-Za-z°][\w .%°®-]*|[a-z]{{2,}}\.?|)")
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
@@ -33,7 +34,7 @@ def rewritten(counts: Mapping[str, int]) -> frozenset[str]:
         return frozenset()
     found = _decorated(counts, total) or _dated(counts, total)
     if not found:
-        found = _turned(counts, total) | _separated(counts) | _alike(counts, total)
+        found = _turned(counts, total) | _separated(counts) | _alike(counts, total) | _spelt_out(counts, total)
     return frozenset(found | _cased(counts))
 
 
@@ -130,6 +131,17 @@ def _within(form: str, usual: str) -> bool:
         return False
     after, before = long[len(short) :], long[: -len(short)]
     return (long.startswith(short) and not after[0].isalnum()) or (long.endswith(short) and not before[-1].isalnum())
+
+
+def _spelt_out(counts: Mapping[str, int], total: int) -> set[str]:
+    """Words where next to all values are codes of the same few letters: `male` beside `M` and `F`."""
+    lengths = Counter[int]()
+    for value, count in counts.items():
+        lengths[len(value) if value.isalpha() else 0] += count
+    length, count = lengths.most_common(1)[0]
+    if not 1 <= length <= _LONGEST_CODE or count < _CODED * total or len(counts) > _MOST_CODES:
+        return set()
+    return {value for value in counts if value.isalpha() and len(value) > _LONGEST_CODE}
 
 
 def _cased(counts: Mapping[str, int]) -> set[str]:
