@@ -68,7 +68,7 @@ def _type(column: Column, seen: Seen) -> Iterator[Suggestion]:
 def presence(column: Column, seen: Seen, explained: np.ndarray | None = None) -> Iterator[Suggestion]:
     """Whether every row has a value."""
     unread = len(seen.unread.get(column.name, ()))
-    missing = column.rows - column.filled - min(unread, column.rows - column.filled)
+    missing = max(column.rows - column.filled - round(unread * column.rows / seen.rows), 0)
     share = missing / column.rows
     code = f"not_null({written(column.name)})"
     if not missing:
@@ -98,13 +98,15 @@ def settled(column: Column) -> list[Any] | None:
 
     What is rare is left out where nothing lies between it and what is frequent, or it is spelt nearly as a common one.
     """
+    if len(column.counts) > 2_000:
+        return None
     counts = {
         value: count
         for value, count in column.counts.items()
         if not isinstance(value, float) and value not in column.rewritten
     }
     total = sum(counts.values())
-    if not counts or len(counts) > 2_000:
+    if not counts:
         return None
     kept = _above_gap(counts, total)
     if column.is_text:
@@ -179,7 +181,7 @@ def _foreign(column: Column, known: list[Any], seen: Seen) -> set[Any]:
 
 
 def _form(column: Column, seen: Seen) -> Iterator[Suggestion]:
-    counts = {str(value): count for value, count in column.counts.items()}
+    counts = column.some
     personal = any(find_values(value, column.name) for value in itertools.islice(counts, 200))
     other = frozenset() if _is_told(column, seen) else column.rewritten
     usual = {value: count for value, count in counts.items() if value not in other}

@@ -70,11 +70,14 @@ def misspellings(counts: Mapping[str, int], times: int = COMMON) -> dict[str, st
     for value in common:
         for key in {*_shortened(value), _plain(value)}:
             index.setdefault(key, []).append(value)
-    found = dict[str, str]()
+    found, most = dict[str, str](), max(common.values(), default=0)
     for value, count in known.items():
-        near = (one for key in {*_shortened(value), _plain(value)} for one in index.get(key, ()))
-        best = max((one for one in near if _is_slip(value, one)), key=lambda one: common[one], default=None)
-        if best is not None and common[best] >= times * count:
+        if most < times * count:
+            continue
+        near = {one for key in {*_shortened(value), _plain(value)} for one in index.get(key, ())}
+        able = (one for one in near if common[one] >= times * count and _is_slip(value, one))
+        best = max(able, key=lambda one: (common[one], one), default=None)
+        if best is not None:
             found[value] = best
     return found
 

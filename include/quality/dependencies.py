@@ -37,6 +37,7 @@ class Dependency:
     judged: int
     wrong: np.ndarray = field(repr=False)
     missing: bool = False
+    large: bool = False
     slips: bool = False
     told: str = ""
 
@@ -123,10 +124,11 @@ def _measured(on: Sequence[Column], keys: np.ndarray, of: Column, *, missing: bo
         return None
     held = wrong & (of.codes >= 0)
     usual, single = _repeated(keys[held], codes[held], sizes)
-    slips = single >= 0.8 and float(sizes[keys[judged]].mean()) >= _LARGE
+    large = float(sizes[keys[judged]].mean()) >= _LARGE
+    slips = single >= 0.8 and large
     if usual or (unlike > _MAYBE_IN_CONFLICT and not slips):
         return None
-    return Dependency(on, of, float(count / present.sum()), count, wrong, missing, slips)
+    return Dependency(on, of, float(count / present.sum()), count, wrong, missing, large, slips)
 
 
 def _in_groups(keys: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -218,6 +220,6 @@ def _on_pairs(several: Sequence[Column], columns: Sequence[Column]) -> Iterator[
             if of is one or of is two or conflicting(keys[first], of.codes[first]).mean() > 1.5 * _SLIPS:
                 continue
             found = _either([one, two], keys, of)
-            if found is not None and (of.name not in best or found.share < best[of.name].share):
+            if found is not None and found.large and (of.name not in best or found.share < best[of.name].share):
                 best[of.name] = found
     yield from ((known[name], one) for name, one in best.items())

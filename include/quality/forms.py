@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ _QUANTITY = re.compile(r"9+(?:\.9+| ?%| a+\.?|\.9+ ?[a%]+\.?)(?: or 9+(?:\.9+)?(
 _ODD = 0.004
 """A form or length of a smaller share of the values is an exception, not one more form."""
 _RUN = re.compile(r"A+|a+|9+|X+|W+|[\s\S]")
+_ASCII = str.maketrans(
+    string.ascii_uppercase + string.ascii_lowercase + string.digits, "A" * 26 + "a" * 26 + "9" * 10
+)
 _CLASSES = {
     "A": r"[A-Z]",
     "a": r"[a-z]",
@@ -50,6 +54,8 @@ class Form:
 
 def form_of(text: str) -> str:
     """Capitals as A, small letters as a, digits as 9, other signs as they are."""
+    if text.isascii():
+        return text.translate(_ASCII)
     return "".join(
         "9" if "0" <= one <= "9" else ("A" if one.isupper() else "a") if one.isalpha() else one for one in text
     )

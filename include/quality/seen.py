@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 import tempfile
 from collections import Counter
@@ -27,11 +29,12 @@ from include.use_case import Kind
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_ROWS = 1_000_000
-"""Rows that are looked at; those after them are not, and the written file says so."""
+MOST_ROWS = 200_000
+"""Rows that are looked at, from every part of the file; the written file says so."""
 MOST_COLUMNS = 40
 """Columns that are compared with one another, the first ones; the written file says so."""
-_CHUNK = 65_536
+MOST_TEXTS = 20_000
+_CHUNK = 8_192
 _MOSTLY, _NEARLY = 0.9, 0.985
 _TRIED: tuple[Kind, ...] = ("integer", "number", "date", "datetime")
 _LETTERED = re.compile("A+-?999+|999+-?A+")
@@ -85,9 +88,15 @@ class Column:
         return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
     @cached_property
+    def some(self) -> Mapping[str, int]:
+        """Texts and how often each occurs, of very many some; the most frequent and the rarest are among them."""
+        step = len(self.counts) // MOST_TEXTS + 1
+        return {str(value): count for value, count in itertools.islice(self.counts.items(), None, None, step)}
+
+    @cached_property
     def rewritten(self) -> frozenset[str]:
-        """Texts that say what others say and are written in another way than is usual."""
-        return rewritten(self.counts) if self.is_text else frozenset()
+        """Of `some`, those that say what others say and are written in another way than is usual."""
+        return rewritten(self.some) if self.is_text else frozenset()
 
     def holding(self, values: Collection[Any]) -> np.ndarray:
         """The rows that have one of these values."""
@@ -160,23 +169,26 @@ def look(source: Path, reading: Reading | None = None) -> Seen:
     without rows.
     """
     given = replace(reading or Reading(), measured=())
+    told: dict[str, list[str]] = {}
+    records = list[str]()
+
+    def tell(place: str, column: str, problem: str) -> None:
+        (told.setdefault(column, []) if column else records).append(place.rpartition(":")[2])
+
     with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
-        first = stage_file(source, _made(folder, "first"), reading=given, tell=lambda *_: None)
-        if not first.rows.rows:
+        staged = stage_file(source, _made(folder, "first"), reading=given, tell=tell)
+        if not staged.rows.rows:
             raise ConfigurationError("has no rows to learn rules from", about=str(source))
-        names = read_schema(first.rows).names
-        table = _read(first.rows, names)
-        texts = [name for name in names if first.types[name] == "text"]
+        names = read_schema(staged.rows).names
+        table = _spread(staged.rows, names)
+        texts = [name for name in names if staged.types[name] == "text"]
         declared = {name: kind for name in texts if (kind := _mostly(table[name].combine_chunks()))}
-        told: dict[str, list[str]] = {name: [] for name in names}
-        records = list[str]()
-
-        def tell(place: str, column: str, problem: str) -> None:
-            (told.setdefault(column, []) if column else records).append(place.rpartition(":")[2])
-
-        again = replace(given, kinds=declared)
-        staged = stage_file(source, _made(folder, "again"), reading=again, tell=tell)
-        table, places = _read(staged.rows, names), _read(staged.places, ["line"])
+        if declared:
+            told.clear()
+            records.clear()
+            staged = stage_file(source, _made(folder, "again"), reading=replace(given, kinds=declared), tell=tell)
+            table = _spread(staged.rows, names)
+        places = _spread(staged.places, ["line"])
     columns = [
         Column(name, str(staged.types[name]), table[name].combine_chunks(), declared=name in declared) for name in names
     ]
@@ -190,13 +202,13 @@ def _made(folder: str, name: str) -> UPath:
     return place
 
 
-def _read(rows: Any, names: Sequence[str]) -> pa.Table:
-    batches, count = [], 0
-    for batch in read_chunks(rows, rows=_CHUNK, columns=names):
-        batches.append(batch.slice(0, MOST_ROWS - count))
-        count += batches[-1].num_rows
-        if count >= MOST_ROWS:
-            break
+def _spread(rows: Any, names: Sequence[str]) -> pa.Table:
+    """All rows, or of every chunk the first ones, so that they are `MOST_ROWS` in all."""
+    share = min(1.0, MOST_ROWS / rows.rows)
+    batches = [
+        batch.take(pa.array(range(math.ceil(batch.num_rows * share)))) if share < 1 else batch
+        for batch in read_chunks(rows, rows=_CHUNK, columns=names)
+    ]
     return pa.Table.from_batches(batches).select(names)
 
 

@@ -96,8 +96,8 @@ def as_python(seen: Seen, suggestions: Sequence[Suggestion]) -> str:
 
 def _head(seen: Seen) -> Iterator[str]:
     looked = len(seen.places)
-    first = f" first {looked:,} of" if looked < seen.rows else ""
-    yield f'"""First rules for {_said(seen.source)}, suggested by its{first} {seen.rows:,} rows, right and wrong ones.'
+    some = f" {looked:,} of" if looked < seen.rows else ""
+    yield f'"""First rules for {_said(seen.source)}, suggested by{some} its {seen.rows:,} rows, right and wrong ones.'
     yield ""
     yield "Read each with its evidence, change what is not meant, and delete what is true by chance. A rule with weak"
     yield "evidence is commented out. Values that must be in another file:"
