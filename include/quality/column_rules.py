@@ -167,7 +167,7 @@ def _foreign(column: Column, known: list[Any], seen: Seen) -> set[Any]:
     found = set[Any]()
     if not column.is_text:
         return found
-    for other in seen.columns:
+    for other in seen.columns[:MOST_COLUMNS]:
         if other is column or not other.is_text or len(other.counts) > 5_000:
             continue
         found |= {

@@ -19,9 +19,7 @@ _QUANTITY = re.compile(r"9+(?:\.9+| ?%| a+\.?|\.9+ ?[a%]+\.?)(?: or 9+(?:\.9+)?(
 _ODD = 0.004
 """A form or length of a smaller share of the values is an exception, not one more form."""
 _RUN = re.compile(r"A+|a+|9+|X+|W+|[\s\S]")
-_ASCII = str.maketrans(
-    string.ascii_uppercase + string.ascii_lowercase + string.digits, "A" * 26 + "a" * 26 + "9" * 10
-)
+_ASCII = str.maketrans(string.ascii_uppercase + string.ascii_lowercase + string.digits, "A" * 26 + "a" * 26 + "9" * 10)
 _CLASSES = {
     "A": r"[A-Z]",
     "a": r"[a-z]",

@@ -103,15 +103,16 @@ def conditions(seen: Seen) -> dict[str, Condition]:
     """Of columns with missing values: what says where they are missing, another column's values or its own presence."""
     if seen.rows < ENOUGH * 3:
         return {}
-    deciding = [(column, known) for column in seen.columns if (known := settled(column)) and 2 <= len(known) <= 12]
+    others = seen.columns[:MOST_COLUMNS]
+    deciding = [_Deciding(column, known) for column in others if (known := settled(column)) and 2 <= len(known) <= 12]
     found = dict[str, Condition]()
     for column in seen.columns:
         none = column.codes < 0
         if none.sum() < 3 or none.mean() > 0.95:
             continue
-        tried = (_where(column, other, known, seen) for other, known in deciding if other is not column)
+        tried = (_where(column, none, other, seen) for other in deciding if other.column is not column)
         best = max((one for one in tried if one), key=lambda one: int(one.explained.sum()), default=None)
-        together = _together(column, seen)
+        together = _together(column, none, others, seen)
         if together and (best is None or together.explained.sum() > best.explained.sum() * 1.05):
             best = together
         if best is not None and best.explained.sum() >= 0.5 * none.sum():
@@ -119,26 +120,38 @@ def conditions(seen: Seen) -> dict[str, Condition]:
     return found
 
 
-def _where(column: Column, other: Column, known: Sequence[Any], seen: Seen) -> Condition | None:
+class _Deciding:
+    """A column of few values, and which of them each row has: its place among them, the number of them for others."""
+
+    def __init__(self, column: Column, known: Sequence[Any]) -> None:
+        self.column, self.known = column, known
+        self.at = np.full(column.rows, len(known), "int16")
+        for place, value in enumerate(known):
+            self.at[column.holding([value])] = place
+        self.sizes = np.bincount(self.at, minlength=len(known) + 1)
+
+
+def _where(column: Column, none: np.ndarray, other: _Deciding, seen: Seen) -> Condition | None:
     """That a column has values where another one is Won or Lost, and lacks them elsewhere."""
-    shares = {value: _missing_where(column, other, value) for value in known}
-    needing = [value for value in known if shares[value] <= 0.03 and not find_values(str(value), other.name)]
-    lacking = [value for value in known if shares[value] >= 0.3]
-    if not needing or not lacking or sum(other.counts[value] for value in needing) < ENOUGH:
+    shares = np.bincount(other.at[none], minlength=len(other.sizes)) / np.maximum(other.sizes, 1)
+    named = other.column.name
+    needing = [at for at, one in enumerate(other.known) if shares[at] <= 0.03 and not find_values(str(one), named)]
+    lacking = np.flatnonzero(shares[:-1] >= 0.3)
+    if not needing or not len(lacking) or other.sizes[needing].sum() < ENOUGH:
         return None
-    rows, none = other.holding(needing), column.codes < 0
-    wanted = written(sorted(needing, key=str) if len(needing) > 1 else needing[0])
-    rule = _present(column, f"{written(other.name)}: {wanted}", rows, seen)
-    return Condition(rule, none & other.holding(lacking))
+    wanted = sorted((other.known[at] for at in needing), key=str)
+    where = f"{written(named)}: {written(wanted if len(wanted) > 1 else wanted[0])}"
+    return Condition(_present(column, where, np.isin(other.at, needing), seen), none & np.isin(other.at, lacking))
 
 
-def _together(column: Column, seen: Seen) -> Condition | None:
+def _together(column: Column, none: np.ndarray, others: Sequence[Column], seen: Seen) -> Condition | None:
     """That a column has values where another one has."""
-    none = column.codes < 0
-    for other in seen.columns:
+    for other in others:
+        if other is column or other.filled == other.rows:
+            continue
         rows = other.codes >= 0
         both = none & ~rows
-        if other is column or both.sum() < max(0.5 * none.sum(), 3, 0.3 * (~rows).sum()):
+        if both.sum() < max(0.5 * none.sum(), 3, 0.3 * (~rows).sum()):
             continue
         if rows.sum() < ENOUGH or (none & rows).sum() > 0.03 * rows.sum():
             continue
@@ -151,11 +164,6 @@ def _present(column: Column, where: str, rows: np.ndarray, seen: Seen) -> Sugges
     told = f"{1 - wrong.sum() / rows.sum():.1%} of these {int(rows.sum()):,} rows have one, of the others few"
     told += f"; not e.g. {seen.lines(wrong)}" if wrong.any() else ""
     return Suggestion(column.name, f"not_null({written(column.name)}, where={{{where}}})", told)
-
-
-def _missing_where(column: Column, other: Column, value: Any) -> float:
-    rows = other.holding([value])
-    return float((column.codes[rows] < 0).mean()) if rows.any() else 0.0
 
 
 def _orders(seen: Seen) -> Iterator[Suggestion]:

@@ -12,7 +12,7 @@ import numpy as np
 from include.errors import ConfigurationError
 from include.files.reading import Reading
 from include.quality import rules
-from include.quality.seen import Seen, Suggestion, look, written
+from include.quality.seen import MOST_COLUMNS, Seen, Suggestion, look, written
 
 _KINDS = {"int64": "integer", "double": "number", "date32[day]": "date", "bool": "boolean"}
 _DECLARED = ("integer", "number", "date", "datetime", "boolean")
@@ -102,6 +102,8 @@ def _head(seen: Seen) -> Iterator[str]:
     yield "Read each with its evidence, change what is not meant, and delete what is true by chance. A rule with weak"
     yield "evidence is commented out. Values that must be in another file:"
     yield '`reference("customer_id", to="customers.csv:id")`.'
+    if len(seen.columns) > MOST_COLUMNS:
+        yield f"Only the first {MOST_COLUMNS} of {len(seen.columns):,} columns were compared with others."
     if seen.unreadable:
         yield f"{seen.unreadable:,} records cannot be read and suggest nothing."
     yield '"""'
