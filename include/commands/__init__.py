@@ -14,6 +14,7 @@ COMMANDS = {
     ),
     "budget": ("budget", "ceilings in US dollars: show what is spent and set aside; correct them, on record"),
     "check": ("check_file", "hold a file against expectations; exit code 1 if a critical or warning one is not met"),
+    "suggest": ("suggest", "write first expectations for a use case, from the rows that its last night staged"),
     "enrich": ("enrich_file", "ask a model about every line of a JSONL file; finishes what a killed call left"),
     "dead-letters": ("dead_letters", "rows that ran out of tries: list, show, replay, dismiss"),
     "quarantine": ("quarantine", "rows that were set aside: list, show, replay, mark as fixed, dismiss, export"),

@@ -13,7 +13,7 @@ from include.quality.conflicts import conflicting
 from include.quality.seen import MOST_COLUMNS, Column, Seen, Suggestion, written
 
 _FIRST_LOOK = 5_000
-_IN_CONFLICT, _MAYBE_IN_CONFLICT, _SLIPS = 0.04, 0.08, 0.20
+_IN_CONFLICT, _MAYBE_IN_CONFLICT, _SLIPS = 0.05, 0.08, 0.20
 """Shares of rows in conflict: few enough; to be looked at; few enough where each is another slip in a large group."""
 _LARGE, _SPLIT = 8, 0.25
 _MAJORITY, _TOLD_MAJORITY = 0.6, 0.3
@@ -119,8 +119,10 @@ def _measured(on: Sequence[Column], keys: np.ndarray, of: Column, *, missing: bo
     if count < ENOUGH or count < _LEAST_SHARED * present.sum():
         return None
     wrong = conflicting(keys, codes, _MAJORITY) & judged
-    unlike = float((conflicting(keys, codes) & judged).sum() / count)
-    if unlike > _SLIPS or unlike > _OF_CHANCE * _by_chance(codes[judged]) or _in_few_groups(keys, wrong, sizes):
+    differing = conflicting(keys, codes) & judged
+    unlike = float(differing.sum() / count)
+    gathered = _in_few_groups(keys, wrong if len(on) == 1 else differing, sizes)
+    if unlike > _SLIPS or unlike > _OF_CHANCE * _by_chance(codes[judged]) or gathered:
         return None
     held = wrong & (of.codes >= 0)
     usual, single = _repeated(keys[held], codes[held], sizes)

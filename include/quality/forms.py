@@ -162,7 +162,7 @@ def _pattern(form: str, values: Counter[str], exact: bool, literal: bool) -> str
 def _group(run: str, exact: bool) -> str:
     if run[0] not in "Aa9X":
         return escaped(run)
-    kind = {"A": r"[^\W\d_]", "a": r"[^\W\d_]", "9": "[0-9]", "X": r"[^\W_]"}[run[0]]
+    kind = {"A": r"(?:(?![a-z])[^\W\d_])", "a": r"(?:(?![A-Z])[^\W\d_])", "9": "[0-9]", "X": r"[^\W_]"}[run[0]]
     return f"{kind}{{{len(run)}}}" if exact else f"{kind}+"
 
 

@@ -20,10 +20,11 @@ from upath import UPath
 from include.errors import ConfigurationError
 from include.files.reading import Reading
 from include.files.stage import stage_file
+from include.models import Manifest
 from include.quality.forms import form_of
 from include.quality.writings import rewritten
 from include.sources.values import read_value
-from include.staging import read_chunks, read_schema
+from include.staging import IDENTITY, read_chunks, read_schema
 from include.use_case import Kind
 
 if TYPE_CHECKING:
@@ -133,21 +134,25 @@ class Column:
 
 @dataclass(frozen=True)
 class Seen:
-    """A file's columns, where each row stands in it, and what could not be read as what most of its column is."""
+    """A file's columns, where each row stands in it, and what could not be read as what most of its column is.
+
+    Rows of a file stand in a `line`, those of a night have a `row_id`; then types are the use case's own.
+    """
 
     source: str
     columns: Sequence[Column]
-    places: pa.Int64Array = field(repr=False)
+    places: pa.Array = field(repr=False)
     rows: int
-    unread: Mapping[str, Sequence[str]]
-    unreadable: int
+    unread: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unreadable: int = 0
+    place: Literal["line", "row_id"] = "line"
 
     def lines(self, which: np.ndarray) -> str:
         """The first few rows that are marked: `line 17, 230`."""
         import numpy as np
 
         at = np.flatnonzero(which)[:_SHOWN]
-        return "line " + ", ".join(str(self.places[int(one)].as_py()) for one in at)
+        return f"{self.place} " + ", ".join(str(self.places[int(one)].as_py()) for one in at)
 
 
 def written(value: Any) -> str:
@@ -196,13 +201,25 @@ def look(source: Path, reading: Reading | None = None) -> Seen:
     return Seen(source.name, columns, lines, staged.rows.rows, told, max(staged.unreadable, len(records)))
 
 
+def look_at_staged(raw: Manifest, source: str) -> Seen:
+    """A night's rows for first rules. Raises ContractBroken where they are gone or were changed, ConfigurationError
+    where there are none.
+    """
+    if not raw.rows:
+        raise ConfigurationError("has no rows to learn rules from", about=source)
+    names = [name for name in read_schema(raw).names if name not in IDENTITY]
+    table, places = _spread(raw, names), _spread(raw, ["row_id"])
+    columns = [Column(name, str(table[name].type), table[name].combine_chunks()) for name in names]
+    return Seen(source, columns, places["row_id"].combine_chunks(), raw.rows, place="row_id")
+
+
 def _made(folder: str, name: str) -> UPath:
     place = UPath(folder) / name
     place.mkdir()
     return place
 
 
-def _spread(rows: Any, names: Sequence[str]) -> pa.Table:
+def _spread(rows: Manifest, names: Sequence[str]) -> pa.Table:
     """All rows, or of every chunk the first ones, so that they are `MOST_ROWS` in all."""
     share = min(1.0, MOST_ROWS / rows.rows)
     batches = [

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from include.errors import ConfigurationError
 from include.files.reading import Reading
+from include.models import Manifest
 from include.quality import rules
-from include.quality.seen import MOST_COLUMNS, Seen, Suggestion, look, written
+from include.quality.seen import MOST_COLUMNS, Seen, Suggestion, look, look_at_staged, written
 
 _KINDS = {"int64": "integer", "double": "number", "date32[day]": "date", "bool": "boolean"}
 _DECLARED = ("integer", "number", "date", "datetime", "boolean")
@@ -37,14 +39,22 @@ def write_suggestions(source: Path, into: Path, reading: Reading | None = None) 
 
     Raises ConfigurationError where `into` exists or cannot be written, or is no .py file, and what `look` raises.
     """
+    return _write(partial(look, source, reading), into)
+
+
+def write_suggestions_for(raw: Manifest, source: str, into: Path) -> Suggested:
+    """The same for the rows that a night staged, for the `expectations.py` of its use case."""
+    return _write(partial(look_at_staged, raw, source), into)
+
+
+def _write(see: Callable[[], Seen], into: Path) -> Suggested:
     if into.suffix != ".py":
-        raise ConfigurationError("must end in .py, so that it can be given as --expectations", about=str(into))
+        raise ConfigurationError("must end in .py, since it will be Python", about=str(into))
     if into.exists():
         raise ConfigurationError("exists and is not overwritten; name another file", about=str(into))
-    seen = look(source, reading)
+    seen = see()
     suggestions = list(_named_apart(suggest(seen)))
     text = as_python(seen, suggestions)
-    compile(text, str(into), "exec")
     try:
         with into.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -114,6 +124,8 @@ def _head(seen: Seen) -> Iterator[str]:
     yield from (f"    {name}," for name in _IMPORTED)
     yield ")"
     yield ""
+    if seen.place != "line":
+        return
     yield "COLUMNS = {"
     for column in seen.columns:
         kind = _KINDS.get(column.kind, column.kind)

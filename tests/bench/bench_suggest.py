@@ -1,4 +1,4 @@
-"""How many wrong cells suggested rules find in public tables, and how many of their findings are wrong cells.
+"""How many wrong cells suggested rules find in public and made-up tables, and how many of their findings are right.
 
 Rules are suggested from the spoilt file, as people have it, and run as they are. A finding is a row and a rule; it is
 right when one of the rule's columns is wrong in that row. Of equal keys both rows are findings, and right when one of
@@ -11,8 +11,9 @@ import csv
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,10 +22,12 @@ from include.quality.check_file import check_file
 from include.quality.suggest import write_suggestions
 from include.quality.suite_file import load_suite
 from include.settings import ROOT
-from tests.core.quality.wrong_cells import KINDS, Wrong, spoil, write
+from tests.bench.dirty_held_out import HELD_OUT
+from tests.bench.dirty_tables import TUNED, Dirty
+from tests.core.quality.wrong_cells import Wrong, spoil, write
 
 PUBLIC = ROOT.parent / "shared" / "data"
-SEED = 11
+SEED, MADE_SEED = 11, 7
 _END = datetime(2026, 1, 1, tzinfo=UTC)
 TABLES: Mapping[str, Mapping[str, Any]] = {
     "erp_northwind/orders.csv": {
@@ -112,40 +115,54 @@ def _equal(rows: list[dict[str, str]], columns: Sequence[str]) -> dict[tuple[str
 
 
 def main() -> None:
-    """A line per table, then the sums by kind of error."""
+    """A line per table, then the sums by kind of error; for one table, given by a part of its name, every rule."""
     only = sys.argv[1] if len(sys.argv) > 1 else ""
+    public = {name: partial(_spoilt, name) for name in TABLES if only in name}
+    for title, several in (
+        ("public tables, spoilt", public),
+        ("made-up tables, tuned", {one.__name__: partial(one, MADE_SEED) for one in TUNED if only in one.__name__}),
+        (
+            "made-up tables, held out",
+            {one.__name__: partial(one, MADE_SEED) for one in HELD_OUT if only in one.__name__},
+        ),
+    ):
+        if several:
+            print(title)
+            _measure(several, details=bool(only))
+
+
+def _spoilt(name: str) -> Dirty:
+    rows = read(PUBLIC / name)
+    return rows, spoil(rows, SEED, **TABLES[name])
+
+
+def _measure(several: Mapping[str, Callable[[], Dirty]], *, details: bool) -> None:
     cells, found = Counter[str](), Counter[str]()
     findings = right = 0
-    for name, known in TABLES.items():
-        if only not in name:
-            continue
-        rows = read(PUBLIC / name)
-        wrong = spoil(rows, SEED, **known)
+    for name, make in several.items():
+        rows, wrong = make()
         with tempfile.TemporaryDirectory() as folder:
             one = score(rows, wrong, Path(folder))
         cells, found = cells + one.cells, found + one.found
         findings, right = findings + one.findings.total(), right + one.right.total()
-        by_kind = "  ".join(f"{kind} {one.found[kind]}/{one.cells[kind]}" for kind in KINDS if one.cells[kind])
+        by_kind = "  ".join(f"{kind} {one.found[kind]}/{count}" for kind, count in one.cells.items())
         recall = one.found.total() / one.cells.total()
         precision = one.right.total() / max(one.findings.total(), 1)
-        print(f"{name:58} recall {recall:.2f}  precision {precision:.2f}  {by_kind}")
-        if only:
+        print(f"{name[-40:]:40} recall {recall:.2f}  precision {precision:.2f}  {by_kind}")
+        if details:
             for rule, count in one.findings.most_common():
                 print(f"    {rule:60} {one.right[rule]:5} right of {count}")
             for kind, columns in _by_column(one.missed).items():
                 print(f"    missed {kind}: {columns}")
-    for kind in KINDS:
-        if cells[kind]:
-            print(f"{kind:12} {found[kind]:6} of {cells[kind]:6}  {found[kind] / cells[kind]:.2f}")
+    for kind, count in cells.items():
+        print(f"{kind:12} {found[kind]:6} of {count:6}  {found[kind] / count:.2f}")
     print(f"all: recall {found.total() / cells.total():.3f}, precision {right / findings:.3f}")
 
 
 def _by_column(missed: list[Wrong]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
-    for kind in KINDS:
-        counts = Counter(one.column for one in missed if one.kind == kind)
-        if counts:
-            found[kind] = dict(counts.most_common())
+    for kind in dict.fromkeys(one.kind for one in missed):
+        found[kind] = dict(Counter(one.column for one in missed if one.kind == kind).most_common())
     return found
 
 

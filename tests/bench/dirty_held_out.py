@@ -3,69 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from tests.bench.dirty_tables import Dirt, Dirty, word, words
+from tests.bench.dirty_tables import Dirt, Dirty, mistyped, word, words
 from tests.core.quality.wrong_cells import Rows
-
-
-def mistyped(text: str, chance: random.Random) -> str:
-    """A text with a letter too many, too few, or two exchanged."""
-    at = chance.randrange(len(text))
-    return chance.choice(
-        [
-            text[:at] + text[at] + text[at:],
-            text[:at] + text[at + 1 :],
-            text[:at] + text[at : at + 2][::-1] + text[at + 2 :],
-        ]
-    )
-
-
-def taxes(seed: int) -> Dirty:
-    """6,000 people in 300 zips: stars after cities, zips without their first digit, states and codes in conflict."""
-    chance = random.Random(seed)
-    states = ["AL", "CA", "CO", "FL", "GA", "HI", "IL", "MA", "MN", "NV", "OH", "TX", "UT", "VT"]
-    areas = {state: [str(chance.randint(201, 989)) for _ in range(4)] for state in states}
-    zips = {str(chance.randint(10_000, 99_999)): (word(chance).upper(), chance.choice(states)) for _ in range(300)}
-    rates = {state: [f"{chance.choice([0, 2, 4, 5.5, 6, 8.6])}" for _ in range(3)] for state in states}
-    firsts, lasts = words(chance, 400), words(chance, 2_000, 3, 5)
-    rows: Rows = []
-    for _ in range(6_000):
-        zipped = chance.choice(list(zips))
-        city, state = zips[zipped]
-        salary, married = chance.randrange(5, 100) * 1000, chance.choice("SM")
-        child = chance.choice("YN")
-        rows.append(
-            {
-                "first_name": chance.choice(firsts).title(),
-                "last_name": chance.choice(lasts).title(),
-                "gender": chance.choice("FM"),
-                "area": chance.choice(areas[state]),
-                "phone": f"{chance.randint(100, 999)}-{chance.randint(1000, 9999)}",
-                "city": city,
-                "state": state,
-                "zip": zipped,
-                "marital": married,
-                "has_child": child,
-                "salary": str(salary),
-                "rate": rates[state][min(salary // 35_000, 2)],
-                "child_exempt": "1000" if child == "Y" else "0",
-            }
-        )
-    dirt = Dirt(rows, chance)
-    for at in dirt.rows_of(0.03):
-        dirt.put(at, "city", chance.choice([rows[at]["city"] + "-*", mistyped(rows[at]["city"], chance)]), "typo")
-    for at in dirt.rows_of(0.03):
-        dirt.put(at, "zip", rows[at]["zip"][1:], "format")
-    for at in dirt.rows_of(0.02):
-        dirt.put(at, "state", chance.choice(states), "conflict")
-    for at in dirt.rows_of(0.02):
-        dirt.put(at, "child_exempt", "0" if rows[at]["child_exempt"] != "0" else "1000", "conflict")
-    for at in dirt.rows_of(0.02):
-        dirt.put(at, "phone", rows[at]["phone"].replace("-", chance.choice(["", " ", "/"])), "format")
-    for at in dirt.rows_of(0.02):
-        dirt.put(at, "gender", chance.choice(["male", "female", "f"]), "format")
-    return dirt.done()
 
 
 def movies(seed: int) -> Dirty:
@@ -262,4 +203,96 @@ def courses(seed: int) -> Dirty:
     return dirt.done()
 
 
-HELD_OUT: Sequence = (taxes, movies, inspections, shops, courses)
+def samples(seed: int) -> Dirty:
+    """3,500 laboratory results of 25 tests: unit and range are the test's, units mixed up, months in words, ids cut."""
+    chance = random.Random(seed)
+    units, wards = ["mg/dL", "mmol/L", "g/L", "U/L"], [f"{one.title()} Ward" for one in words(chance, 14)]
+    tests = {f"{word(chance, 1, 2).upper()}{at}": (chance.choice(units), chance.randint(1, 90)) for at in range(25)}
+    doctors = {f"D{chance.randint(1000, 9999)}": f"Dr. {word(chance).title()}" for _ in range(60)}
+    rows: Rows = []
+    for at in range(3_500):
+        test, doctor = chance.choice(list(tests)), chance.choice(list(doctors))
+        unit, low = tests[test]
+        rows.append(
+            {
+                "sample": f"S-{2020 + at % 4}-{at:06}",
+                "patient": f"{chance.randint(10**8, 10**9 - 1)}",
+                "test": test,
+                "unit": unit,
+                "low": str(low),
+                "high": str(low * 3),
+                "result": f"{chance.gauss(low * 2, low * 0.4):.1f}",
+                "taken": f"2023-{chance.randint(1, 12):02}-{chance.randint(1, 28):02} {chance.randint(10, 19)}:30",
+                "doctor": doctor,
+                "doctor_name": doctors[doctor],
+                "ward": chance.choice(wards),
+                "fasting": chance.choice(["yes", "no", "no"]),
+            }
+        )
+    dirt = Dirt(rows, chance)
+    for name in ("unit", "low", "doctor_name"):
+        for at in dirt.rows_of(0.025):
+            dirt.put(at, name, chance.choice(rows)[name], "conflict")
+    for at in dirt.rows_of(0.03):
+        dirt.put(at, "taken", rows[at]["taken"][:10].replace("-", chance.choice([".", "/"])), "format")
+    for at in dirt.rows_of(0.02):
+        dirt.put(at, "patient", rows[at]["patient"][:-2], "format")
+    for at in dirt.rows_of(0.02):
+        dirt.put(at, "result", chance.choice(["<1", "neg", rows[at]["result"] + " " + rows[at]["unit"]]), "format")
+    for at in dirt.rows_of(0.02):
+        dirt.put(at, "ward", mistyped(rows[at]["ward"], chance), "typo")
+    for at in dirt.rows_of(0.02):
+        dirt.put(at, "fasting", chance.choice(["Y", "true", "No"]), "format")
+    return dirt.done()
+
+
+def sightings(seed: int) -> Dirty:
+    """2,200 birds that people saw: species in Latin and English, grids, heights in feet, names exchanged."""
+    chance = random.Random(seed)
+    species = [
+        (f"{word(chance).title()} {word(chance)}", f"{word(chance).title()} {chance.choice(['tit', 'owl', 'gull'])}")
+        for _ in range(70)
+    ]
+    families = {latin: word(chance, 2, 3).title() + "idae" for latin, _ in species}
+    people = [f"{word(chance).title()} {word(chance).title()}" for _ in range(120)]
+    rows: Rows = []
+    for at in range(2_200):
+        latin, english = species[min(int(chance.expovariate(1 / 18)), 69)]
+        rows.append(
+            {
+                "record": f"{at + 500}",
+                "latin": latin,
+                "english": english,
+                "family": families[latin],
+                "seen_by": chance.choice(people),
+                "grid": f"{chance.choice(['SU', 'TQ', 'NT', 'SD'])}{chance.randint(1000, 9999)}",
+                "height": f"{chance.randint(2, 900)} m",
+                "count": str(min(int(chance.lognormvariate(1, 1)) + 1, 90)),
+                "on": f"{chance.randint(1, 28):02}.{chance.randint(1, 12):02}.{chance.randint(2015, 2022)}",
+            }
+        )
+    dirt = Dirt(rows, chance)
+    for name in ("latin", "english"):
+        for at in dirt.rows_of(0.025):
+            dirt.put(at, name, mistyped(rows[at][name], chance), "typo")
+    for at in dirt.rows_of(0.02):
+        dirt.put(
+            at, "family", chance.choice(["", rows[at]["family"].lower(), chance.choice(rows)["family"]]), "conflict"
+        )
+    for at in dirt.rows_of(0.04):
+        dirt.put(at, "height", f"{int(rows[at]['height'][:-2]) * 3} {chance.choice(['ft', 'feet'])}", "unit")
+    for at in dirt.rows_of(0.03):
+        dirt.put(at, "grid", f"{rows[at]['grid'][:2]} {rows[at]['grid'][2:4]} {rows[at]['grid'][4:]}", "format")
+    for at in dirt.rows_of(0.03):
+        day, month, year = rows[at]["on"].split(".")
+        dirt.put(at, "on", f"{year}-{month}-{day}", "format")
+    for at in dirt.rows_of(0.01):
+        dirt.put(at, "count", chance.choice(["several", "-1", "5000"]), "range")
+    for at in dirt.rows_of(0.01):
+        latin, english = rows[at]["latin"], rows[at]["english"]
+        dirt.put(at, "latin", english, "swapped")
+        dirt.put(at, "english", latin, "swapped")
+    return dirt.done()
+
+
+HELD_OUT: Sequence[Callable[[int], Dirty]] = (movies, inspections, shops, courses, samples, sightings)

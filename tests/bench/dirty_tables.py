@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import calendar
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tests.core.quality.wrong_cells import Rows, Wrong
 
@@ -58,6 +58,18 @@ def crossed(text: str, chance: random.Random) -> str:
     for place in chance.sample(range(len(text)), min(len(text), chance.choice((1, 1, 1, 1, 2, 3)))):
         found[place] = "x"
     return "".join(found)
+
+
+def mistyped(text: str, chance: random.Random) -> str:
+    """A text with a letter too many, too few, or two exchanged."""
+    at = chance.randrange(len(text))
+    return chance.choice(
+        [
+            text[:at] + text[at] + text[at:],
+            text[:at] + text[at + 1 :],
+            text[:at] + text[at : at + 2][::-1] + text[at + 2 :],
+        ]
+    )
 
 
 def hospitals(seed: int) -> Dirty:
@@ -279,4 +291,51 @@ def tariffs(seed: int) -> Dirty:
     return dirt.done()
 
 
-TUNED: Sequence = (hospitals, flights, beers, articles, tariffs)
+def taxes(seed: int) -> Dirty:
+    """6,000 people in 300 zips: stars after cities, zips without their first digit, states and codes in conflict."""
+    chance = random.Random(seed)
+    states = ["AL", "CA", "CO", "FL", "GA", "HI", "IL", "MA", "MN", "NV", "OH", "TX", "UT", "VT"]
+    areas = {state: [str(chance.randint(201, 989)) for _ in range(4)] for state in states}
+    zips = {str(chance.randint(10_000, 99_999)): (word(chance).upper(), chance.choice(states)) for _ in range(300)}
+    rates = {state: [f"{chance.choice([0, 2, 4, 5.5, 6, 8.6])}" for _ in range(3)] for state in states}
+    firsts, lasts = words(chance, 400), words(chance, 2_000, 3, 5)
+    rows: Rows = []
+    for _ in range(6_000):
+        zipped = chance.choice(list(zips))
+        city, state = zips[zipped]
+        salary, married = chance.randrange(5, 100) * 1000, chance.choice("SM")
+        child = chance.choice("YN")
+        rows.append(
+            {
+                "first_name": chance.choice(firsts).title(),
+                "last_name": chance.choice(lasts).title(),
+                "gender": chance.choice("FM"),
+                "area": chance.choice(areas[state]),
+                "phone": f"{chance.randint(100, 999)}-{chance.randint(1000, 9999)}",
+                "city": city,
+                "state": state,
+                "zip": zipped,
+                "marital": married,
+                "has_child": child,
+                "salary": str(salary),
+                "rate": rates[state][min(salary // 35_000, 2)],
+                "child_exempt": "1000" if child == "Y" else "0",
+            }
+        )
+    dirt = Dirt(rows, chance)
+    for at in dirt.rows_of(0.03):
+        dirt.put(at, "city", chance.choice([rows[at]["city"] + "-*", mistyped(rows[at]["city"], chance)]), "typo")
+    for at in dirt.rows_of(0.03):
+        dirt.put(at, "zip", rows[at]["zip"][1:], "format")
+    for at in dirt.rows_of(0.02):
+        dirt.put(at, "state", chance.choice(states), "conflict")
+    for at in dirt.rows_of(0.02):
+        dirt.put(at, "child_exempt", "0" if rows[at]["child_exempt"] != "0" else "1000", "conflict")
+    for at in dirt.rows_of(0.02):
+        dirt.put(at, "phone", rows[at]["phone"].replace("-", chance.choice(["", " ", "/"])), "format")
+    for at in dirt.rows_of(0.02):
+        dirt.put(at, "gender", chance.choice(["male", "female", "f"]), "format")
+    return dirt.done()
+
+
+TUNED: Sequence[Callable[[int], Dirty]] = (hospitals, flights, beers, articles, tariffs, taxes)

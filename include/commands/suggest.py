@@ -1,0 +1,35 @@
+"""`suggest`: first expectations of a use case, from the rows that a night of it staged."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TextIO
+
+from include.connections import EnvironmentConnections
+from include.errors import ConfigurationError
+from include.ledger import door
+from include.ledger.record import find_manifest
+from include.quality.suggest import write_suggestions_for
+from include.use_case import names
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("use_case", choices=names())
+    parser.add_argument("into", type=Path, metavar="FILE", help="a new .py file")
+    parser.add_argument("--run", metavar="RUN_ID", help="default: the latest run")
+    parser.set_defaults(command=run)
+
+
+def run(given: argparse.Namespace, out: TextIO) -> int:
+    """Exit code 0; raises ConfigurationError if the use case has not run, or what it staged is not on record."""
+    engine = door.open_ledger(EnvironmentConnections())
+    run_id = given.run or door.latest_run(engine, given.use_case)
+    raw = find_manifest(engine, run_id, "raw") if run_id else None
+    if raw is None:
+        raise ConfigurationError("has not staged rows yet", about=given.use_case, action="Run stage `extract` first")
+    made = write_suggestions_for(raw, f"{given.use_case}, run {raw.run_id}", given.into)
+    out.write(f"{given.into}: {made.rules} rules from {made.rows:,} rows; {made.weak} commented out\n")
+    out.write(f"Edit it, then move what is meant into include/use_cases/{given.use_case}/expectations.py\n")
+    return 0

@@ -1,0 +1,90 @@
+"""Which dependencies rows suggest: on one column, on two, by sources; slips are told from what is right twice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from include.quality.dependencies import Dependency, dependencies
+from include.quality.seen import Column, Seen
+
+
+def seen(**columns: Sequence[str | None]) -> Seen:
+    made = [Column(name, "text", pa.array(values, pa.string())) for name, values in columns.items()]
+    rows = len(made[0].values)
+    return Seen("t.csv", made, pa.array(range(2, rows + 2)), rows)
+
+
+def found(given: Seen, of: str) -> list[tuple[list[str], bool]]:
+    return [([column.name for column in one.on], one.strong) for one in dependencies(given)[of]]
+
+
+def only(given: Seen, of: str) -> Dependency:
+    [one] = dependencies(given)[of]
+    return one
+
+
+def test_slips_in_large_groups_are_conflicts_even_where_they_are_many() -> None:
+    on = [f"z{at % 20}" for at in range(400)]
+    of = [f"c{at % 20}" if at % 8 else f"slip {at}" for at in range(400)]
+    assert found(seen(zip=on, city=of), "city") == [(["zip"], True)]
+    twice = [f"c{at % 20}" if at % 8 else f"other {at % 20}" for at in range(400)]
+    assert found(seen(zip=on, city=twice), "city") == []
+
+
+def test_conflicts_in_few_groups_are_no_slips() -> None:
+    chance = random.Random(1)
+    on = [f"z{at % 20}" for at in range(2000)]
+    of = [f"c{at % 20}" if at % 20 or chance.random() < 0.65 else f"d{chance.randrange(40)}" for at in range(2000)]
+    assert found(seen(zip=on, city=of), "city") == []
+
+
+def test_two_columns_together_are_found_where_neither_alone_says_it() -> None:
+    chance = random.Random(2)
+    known = {(a, b): f"t{chance.randrange(1000)}" for a in range(8) for b in range(12)}
+    pairs = [(chance.randrange(8), chance.randrange(12)) for _ in range(2000)]
+    tariff = [known[pair] if chance.random() < 0.97 else f"t{chance.randrange(1000)}" for pair in pairs]
+    given = seen(carrier=[f"c{a}" for a, _ in pairs], zone=[f"z{b}" for _, b in pairs], tariff=tariff)
+    assert found(given, "tariff") == [(["carrier", "zone"], True)]
+    assert only(given, "tariff").wrong.sum() == sum(
+        told != known[pair] for told, pair in zip(tariff, pairs, strict=True)
+    )
+    few = [chance.sample(range(300), 2) for _ in range(400)]
+    small = seen(a=[f"a{at // 30}" for at, _ in few], b=[f"b{at // 30}" for _, at in few], c=[f"c{a}" for a, _ in few])
+    assert found(small, "c") == []
+
+
+def told_by_sources(right: float, prices: bool = False, second: bool = False) -> Seen:
+    chance = random.Random(3)
+    source, flight, time = list[str](), list[str](), list[str | None]()
+    for thing in range(40):
+        for one in range(20):
+            source.append(f"www{one}")
+            flight.append(f"F{thing}")
+            other = f"{thing}:{chance.randrange(60)}" if not second else f"{thing}:99"
+            truth = chance.random() < right and not prices
+            time.append(f"{thing}:00" if truth else None if chance.random() < 0.2 and not second else other)
+    return seen(source=source, flight=flight, time=time)
+
+
+def test_what_most_sources_tell_counts_though_many_differ() -> None:
+    given = told_by_sources(0.5)
+    one = only(given, "time")
+    assert ([column.name for column in one.on], one.told, one.missing, one.strong) == (["flight"], "source", True, True)
+    assert not any(
+        one.wrong[at] for at, time in enumerate(given.columns[2].values.to_pylist()) if time and ":00" in time
+    )
+    assert one.wrong.mean() > 0.4
+
+
+def test_what_each_source_has_for_itself_or_two_halves_say_is_no_dependency() -> None:
+    assert found(told_by_sources(0.5, prices=True), "time") == []
+    assert found(told_by_sources(0.6, second=True), "time") == []
+
+
+def test_columns_in_which_a_source_tells_twice_are_no_sources() -> None:
+    once = told_by_sources(0.5)
+    twice = seen(**{one.name: one.values.to_pylist() * 2 for one in once.columns})
+    assert found(twice, "time") == []
