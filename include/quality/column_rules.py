@@ -68,7 +68,7 @@ def _type(column: Column, seen: Seen) -> Iterator[Suggestion]:
 def presence(column: Column, seen: Seen, explained: np.ndarray | None = None) -> Iterator[Suggestion]:
     """Whether every row has a value."""
     unread = len(seen.unread.get(column.name, ()))
-    missing = max(column.rows - column.filled - round(unread * column.rows / seen.rows), 0)
+    missing = column.rows - column.filled - seen.looked_at(seen.unread.get(column.name, ()))
     share = missing / column.rows
     code = f"not_null({written(column.name)})"
     if not missing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from include.quality.conflicts import conflicting
 from include.quality.seen import MOST_COLUMNS, Column, Seen, Suggestion, written
 
 _FIRST_LOOK = 5_000
-_IN_CONFLICT, _MAYBE_IN_CONFLICT, _SLIPS = 0.05, 0.08, 0.20
+_IN_CONFLICT, _MAYBE_IN_CONFLICT, _SLIPS = 0.04, 0.08, 0.20
 """Shares of rows in conflict: few enough; to be looked at; few enough where each is another slip in a large group."""
 _LARGE, _SPLIT = 8, 0.25
 _MAJORITY, _TOLD_MAJORITY = 0.6, 0.3
@@ -22,6 +22,7 @@ _DETERMINANTS = 2
 _OF_CHANCE = 0.2
 _LEAST_SHARED = 0.35
 _MOST_IN_PAIRS = 10
+_MOSTLY_FILLED = 0.7
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,15 @@ def _can_decide(on: Column) -> bool:
 
 
 def _either(on: Sequence[Column], keys: np.ndarray, of: Column) -> Dependency | None:
-    """With missing values as values, if that holds, else without."""
+    """With missing values as values if that holds, or where next to all that is there agrees; else without."""
     if of.filled < of.rows and (found := _measured(on, keys, of, missing=True)) is not None:
         return found
-    return _measured(on, keys, of, missing=False)
+    found = _measured(on, keys, of, missing=False)
+    if found is None or not found.strong or not _MOSTLY_FILLED * of.rows <= of.filled < of.rows:
+        return found
+    judged, _ = _in_groups(keys, keys >= 0)
+    wrong = conflicting(keys, of.codes + 1, _MAJORITY) & judged
+    return replace(found, judged=int(judged.sum()), wrong=wrong, missing=True, slips=True)
 
 
 def _measured(on: Sequence[Column], keys: np.ndarray, of: Column, *, missing: bool) -> Dependency | None:
@@ -181,7 +187,7 @@ def _sources(columns: Sequence[Column]) -> Iterator[tuple[Column, Column]]:
 
 def _as_told(on: Column, of: Column, source: Column) -> Dependency | None:
     """What most sources say, though many differ: none has what is right for itself, as each shop has its price."""
-    missing = of.filled < of.rows and of.filled >= 0.7 * of.rows
+    missing = of.filled < of.rows and of.filled >= _MOSTLY_FILLED * of.rows
     codes = of.codes + missing
     present = codes >= 0
     judged, _ = _in_groups(on.codes, present)

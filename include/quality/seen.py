@@ -154,6 +154,11 @@ class Seen:
         at = np.flatnonzero(which)[:_SHOWN]
         return f"{self.place} " + ", ".join(str(self.places[int(one)].as_py()) for one in at)
 
+    def looked_at(self, lines: Sequence[str]) -> int:
+        """How many of these lines are among the rows that were looked at."""
+        known = pa.array([int(line) for line in lines if line.isdigit()], pa.int64())
+        return int(pc.sum(pc.is_in(known, value_set=self.places)).as_py() or 0) if len(known) else 0
+
 
 def written(value: Any) -> str:
     """A text, number, flag or list of them as it stands in Python, texts in double quotes where they can."""

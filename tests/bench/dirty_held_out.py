@@ -121,44 +121,6 @@ def inspections(seed: int) -> Dirty:
     return dirt.done()
 
 
-def shops(seed: int) -> Dirty:
-    """90 products as 25 shops offer them: brand, size and number are the product's, the price is each shop's own."""
-    chance = random.Random(seed)
-    brands, colours = words(chance, 20), ["black", "white", "silver", "red", "blue"]
-    products = [
-        {
-            "product": f"{chance.choice(brands).title()} {word(chance).upper()}-{chance.randint(10, 999)}",
-            "ean": str(chance.randint(4 * 10**12, 5 * 10**12)),
-            "brand": chance.choice(brands).title(),
-            "colour": chance.choice(colours),
-            "size": f"{chance.randint(5, 65)} cm",
-        }
-        for _ in range(90)
-    ]
-    rows: Rows = []
-    for product in products:
-        price = chance.lognormvariate(4, 0.8)
-        rows += [
-            {"shop": shop}
-            | product
-            | {"price": f"{price * chance.uniform(0.8, 1.3):.2f}", "stock": str(chance.randint(0, 50))}
-            for shop in (f"www.{one}.com" for one in words(random.Random(seed + 1), 25))
-            if chance.random() < 0.7
-        ]
-    dirt = Dirt(rows, chance)
-    careless = set(chance.sample(sorted({row["shop"] for row in rows}), 8))
-    for at, row in enumerate(rows):
-        for name in ("ean", "brand", "colour", "size"):
-            if chance.random() < (0.4 if row["shop"] in careless else 0.03):
-                wrong = chance.choice(rows)[name] if chance.random() < 0.6 else ""
-                dirt.put(at, name, wrong, "conflict" if wrong else "missing")
-    for at in dirt.rows_of(0.05):
-        size = rows[at]["size"]
-        if size.endswith("cm"):
-            dirt.put(at, "size", f"{int(size.split()[0]) * 10} mm", "unit")
-    return dirt.done()
-
-
 def courses(seed: int) -> Dirty:
     """2,500 marks: course and term together say who taught it and where; names are written in several ways."""
     chance = random.Random(seed)
@@ -295,4 +257,4 @@ def sightings(seed: int) -> Dirty:
     return dirt.done()
 
 
-HELD_OUT: Sequence[Callable[[int], Dirty]] = (movies, inspections, shops, courses, samples, sightings)
+HELD_OUT: Sequence[Callable[[int], Dirty]] = (movies, inspections, courses, samples, sightings)

@@ -52,9 +52,7 @@ def test_what_is_usual_in_two_ways_is_left_alone(counts: dict[str, int]) -> None
 
 def test_slips_of_many_kinds_do_not_loosen_a_form() -> None:
     slips = {
-        slip: 2
-        for at in range(10)
-        for slip in (f"1{'x' * at}{at} patients", f"{at}{'y' * at} {at} pax", f"{'z' * at}-{at}")
+        slip: 1 for at in range(10, 20) for slip in (f"x{at} patients", f"1x{at - 10} pat", f"{at}x_patients", f"{at}")
     }
     form = find_form({f"{at} patients": 4 for at in range(100, 300)} | slips)
     assert form is not None
@@ -67,7 +65,7 @@ def test_slips_of_many_kinds_do_not_loosen_a_form() -> None:
 
 def test_an_amount_has_any_number_of_digits_before_its_unit() -> None:
     counts = {f"{at / 100:.2f} kg": 5 for at in range(100, 1000)} | {
-        f"{at / 100:.2f} kg": 4 for at in range(1000, 1040)
+        f"{at / 100:.2f} kg": 4 for at in range(1000, 1008)
     }
     form = find_form(counts)
     assert form is not None
