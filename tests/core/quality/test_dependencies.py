@@ -88,3 +88,42 @@ def test_columns_in_which_a_source_tells_twice_are_no_sources() -> None:
     once = told_by_sources(0.5)
     twice = seen(**{one.name: one.values.to_pylist() * 2 for one in once.columns})
     assert found(twice, "time") == []
+
+
+def test_a_few_groups_say_nothing_of_rows_that_share_nothing() -> None:
+    pairs, groups = [f"p{at // 2}" for at in range(300)], [f"g{at % 10}" for at in range(100)]
+    given = seen(on=[*pairs, *groups], of=[*(f"v{at}" for at in range(300)), *(f"w{at % 10}" for at in range(100))])
+    assert found(given, "of") == []
+
+
+def test_what_is_next_to_always_the_same_depends_on_nothing() -> None:
+    on = [f"z{at % 20}" for at in range(800)]
+    assert found(seen(zip=on, city=["same" if at % 20 else f"slip {at}" for at in range(800)]), "city") == []
+
+
+def test_where_a_quarter_differs_or_groups_are_small_it_is_no_slip() -> None:
+    on = [f"z{at % 20}" for at in range(800)]
+    assert found(seen(zip=on, city=[f"c{at % 20}" if at % 4 else f"slip {at}" for at in range(800)]), "city") == []
+    on = [f"z{at // 4}" for at in range(800)]
+    assert found(seen(zip=on, city=[f"c{at // 4}" if at % 7 else f"slip {at}" for at in range(800)]), "city") == []
+
+
+def test_the_same_other_value_in_a_tenth_of_a_group_is_right_too() -> None:
+    on = [f"z{at % 20}" for at in range(800)]
+    of = [f"d{at % 20}" if at % 20 < 10 and at // 20 % 8 == 0 else f"c{at % 20}" for at in range(800)]
+    assert found(seen(zip=on, city=of), "city") == []
+
+
+def test_a_measure_decides_nothing() -> None:
+    given = Column("price", "number", pa.array([(at % 40) / 8 for at in range(400)], pa.float64()))
+    other = Column("shop", "text", pa.array([f"s{at % 40}" for at in range(400)]))
+    assert found(Seen("t.csv", [given, other], pa.array(range(400)), 400), "shop") == []
+
+
+def test_missing_values_are_in_conflict_where_all_that_is_there_agrees() -> None:
+    on = [f"z{at % 20}" for at in range(800)]
+    some = [f"c{at % 20}" if at // 20 % 4 else None for at in range(800)]
+    one = only(seen(zip=on, city=some), "city")
+    assert (one.missing, one.strong, int(one.wrong.sum())) == (True, True, 200)
+    few = only(seen(zip=on, city=[f"c{at % 20}" if at // 20 % 5 > 1 else None for at in range(800)]), "city")
+    assert (few.missing, int(few.wrong.sum())) == (False, 0)
