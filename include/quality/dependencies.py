@@ -13,8 +13,8 @@ from include.quality.conflicts import conflicting
 from include.quality.seen import MOST_COLUMNS, Column, Seen, Suggestion, written
 
 _FIRST_LOOK = 5_000
-_IN_CONFLICT, _MAYBE_IN_CONFLICT, _SLIPS = 0.04, 0.08, 0.20
-"""Shares of rows in conflict: few enough; to be looked at; few enough where each is another slip in a large group."""
+_IN_CONFLICT, _MAYBE_IN_CONFLICT, _AT_FIRST = 0.04, 0.08, 0.3
+"""Shares of rows in conflict: few enough; few enough to be said; of the first rows, too many to look further."""
 _LARGE, _SPLIT = 8, 0.25
 _MAJORITY, _TOLD_MAJORITY = 0.6, 0.3
 _TOLD_CONFLICT = 0.6
@@ -92,10 +92,8 @@ def _dependency(on: Column, of: Column) -> Dependency | None:
     """None where it is none, or says nothing."""
     if not _can_decide(on):
         return None
-    if sum(count >= 3 for count in of.counts.values()) > len(on.counts) * 1.2 + 5:
-        return None
     first = slice(0, _FIRST_LOOK)
-    if conflicting(on.codes[first], of.codes[first], _MAJORITY).mean() > 1.5 * _SLIPS:
+    if conflicting(on.codes[first], of.codes[first], _MAJORITY).mean() > _AT_FIRST:
         return None
     return _either([on], on.codes, of)
 
@@ -128,7 +126,7 @@ def _measured(on: Sequence[Column], keys: np.ndarray, of: Column, *, missing: bo
     differing = conflicting(keys, codes) & judged
     unlike = float(differing.sum() / count)
     gathered = _in_few_groups(keys, wrong if len(on) == 1 else differing, sizes)
-    if unlike > _SLIPS or unlike > _OF_CHANCE * _by_chance(codes[judged]) or gathered:
+    if unlike > _OF_CHANCE * _by_chance(codes[judged]) or gathered:
         return None
     held = wrong & (of.codes >= 0)
     usual, single = _repeated(keys[held], codes[held], sizes)
@@ -175,13 +173,10 @@ def _sources(columns: Sequence[Column]) -> Iterator[tuple[Column, Column]]:
     """Columns of things that several sources tell of, with the one that names the source: each tells of each once."""
     able = [one for one in columns if _can_decide(one) and not one.is_time and not (one.values.null_count)]
     for thing, source in itertools.permutations(able, 2):
-        several, rows = len(source.counts), thing.rows
-        if not source.is_text or not 3 <= several <= 500 or rows < 4 * len(thing.counts):
+        if not source.is_text:
             continue
-        if rows < 0.2 * several * len(thing.counts):
-            continue
-        both = thing.codes * several + source.codes
-        if len(np.unique(both)) >= 0.98 * rows:
+        both = thing.codes * len(source.counts) + source.codes
+        if all(len(np.unique(some)) >= 0.98 * len(some) for some in (both[:_FIRST_LOOK], both)):
             yield thing, source
 
 
@@ -218,14 +213,11 @@ def _on_pairs(several: Sequence[Column], columns: Sequence[Column]) -> Iterator[
     known: Mapping[str, Column] = {one.name: one for one in several}
     first = slice(0, _FIRST_LOOK)
     for one, two in itertools.combinations(able, 2):
-        keys = np.where((one.codes < 0) | (two.codes < 0), -1, one.codes * (int(two.codes.max()) + 1) + two.codes)
-        if int(keys.max()) > 50 * len(keys):
-            continue
-        present = keys >= 0
-        if not present.any() or _in_groups(keys, present)[0].sum() < 2 * _LEAST_SHARED * present.sum():
-            continue
+        both = np.where((one.codes < 0) | (two.codes < 0), -1, one.codes * (int(two.codes.max()) + 1) + two.codes)
+        values, keys = np.unique(both, return_inverse=True)
+        keys -= int(values[0] < 0)
         for of in several:
-            if of is one or of is two or conflicting(keys[first], of.codes[first]).mean() > 1.5 * _SLIPS:
+            if of is one or of is two or conflicting(keys[first], of.codes[first]).mean() > _AT_FIRST:
                 continue
             found = _either([one, two], keys, of)
             if found is not None and found.large and (of.name not in best or found.share < best[of.name].share):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 MOST_FORMS = 3
 COVERED = 0.96
 """The share of a column's values that its forms must have to be called that."""
-_CODED, _SPREAD = 0.88, 0.015
-"""The same for forms with digits, where each of the others has a smaller share than the second."""
+_CODED = 0.88
+"""The same for forms with digits, where the others are not these with another number of them."""
 _GAIN, _NEARLY_ALL = 0.003, 0.993
 _WORDS = re.compile(r"[Aa]{4}")
 _QUANTITY = re.compile(r"9+(?:\.9+| ?%| a+\.?|\.9+ ?[a%]+\.?)(?: or 9+(?:\.9+)?(?: ?[a%]+\.?)?)*")
@@ -118,7 +118,7 @@ def _few(counts: Mapping[str, int], shape: Callable[[str], str], total: int, lit
     ordered = sorted(by_shape.items(), key=lambda item: -item[1].total())[:MOST_FORMS]
     kept = [(form, values) for form, values in ordered if values.total() >= _ODD * 5 * total]
     share = sum(values.total() for _, values in kept) / total
-    coded = bool(kept) and all("9" in form for form, _ in kept) and _is_spread(counts, by_shape, kept, total)
+    coded = bool(kept) and all("9" in form for form, _ in kept) and _is_spread(by_shape, kept)
     least = _CODED if coded else COVERED
     if not kept or share < least or any(len(form) > 60 for form, _ in kept):
         return None
@@ -130,21 +130,13 @@ def _few(counts: Mapping[str, int], shape: Callable[[str], str], total: int, lit
     return Form("|".join(patterns), " or ".join(form for form, _ in kept), having)
 
 
-def _is_spread(
-    counts: Mapping[str, int],
-    by_shape: Mapping[str, Counter[str]],
-    kept: Sequence[tuple[str, Counter[str]]],
-    total: int,
-) -> bool:
-    """Whether values without these forms have many of their own, as slips have, and none that is usual."""
+def _is_spread(by_shape: Mapping[str, Counter[str]], kept: Sequence[tuple[str, Counter[str]]]) -> bool:
+    """Whether values without these forms have forms of their own, as slips have, and not the same but for lengths."""
     forms = {form for form, _ in kept}
     usual = {runs_of(next(iter(values))) for _, values in kept}
-    others = Counter[str]()
-    for form, values in by_shape.items():
-        if form not in forms:
-            for value in values:
-                others[runs_of(value)] += counts[value]
-    return all(count <= _SPREAD * total and form not in usual for form, count in others.items())
+    return not any(
+        runs_of(value) in usual for form, values in by_shape.items() if form not in forms for value in values
+    )
 
 
 def _pattern(form: str, values: Counter[str], exact: bool, literal: bool) -> str:

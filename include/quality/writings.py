@@ -70,7 +70,7 @@ def _dated(counts: Mapping[str, int], total: int) -> set[str]:
         if _DATE.fullmatch(value) or _TIME.fullmatch(value):
             by_order[_order_of(value)][value] = count
     shares = {order: sum(values.values()) / total for order, values in by_order.items()}
-    if len(shares) < 2 or sum(shares.values()) < _COVERED - 0.1:
+    if len(shares) < 2:
         return set()
     usual = max(shares, key=lambda order: shares[order])
     if shares[usual] < _USUAL:
@@ -102,8 +102,6 @@ def _separated(counts: Mapping[str, int]) -> set[str]:
     listed = {value: count for value, count in counts.items() if _LISTED.fullmatch(value)}
     blank = {value for value in listed if re.search(r"[,;|] ", value)}
     total, with_blank = sum(listed.values()), sum(listed[value] for value in blank)
-    if total < 0.2 * sum(counts.values()):
-        return set()
     if with_blank >= _MOSTLY * total:
         return {value for value in listed if re.search(r"[,;|][^\s0-9]", value)}
     return blank if with_blank <= (1 - _MOSTLY) * total else set()

@@ -51,8 +51,8 @@ def test_two_columns_together_are_found_where_neither_alone_says_it() -> None:
     assert only(given, "tariff").wrong.sum() == sum(
         told != known[pair] for told, pair in zip(tariff, pairs, strict=True)
     )
-    few = [chance.sample(range(300), 2) for _ in range(400)]
-    small = seen(a=[f"a{at // 30}" for at, _ in few], b=[f"b{at // 30}" for _, at in few], c=[f"c{a}" for a, _ in few])
+    at_once = [(at % 20, at // 20 % 20) for at in range(1600)]
+    small = seen(a=[f"a{a}" for a, _ in at_once], b=[f"b{b}" for _, b in at_once], c=[f"c{a * b}" for a, b in at_once])
     assert found(small, "c") == []
 
 
@@ -127,3 +127,14 @@ def test_missing_values_are_in_conflict_where_all_that_is_there_agrees() -> None
     assert (one.missing, one.strong, int(one.wrong.sum())) == (True, True, 200)
     few = only(seen(zip=on, city=[f"c{at % 20}" if at // 20 % 5 > 1 else None for at in range(800)]), "city")
     assert (few.missing, int(few.wrong.sum())) == (False, 0)
+
+
+def test_slips_are_there_once_in_a_group() -> None:
+    of = [f"d{at % 20}" if at // 20 < 2 else f"c{at % 20}" for at in range(400)]
+    assert found(seen(zip=[f"z{at % 20}" for at in range(400)], city=of), "city") == []
+
+
+def test_missing_values_are_in_no_conflict_where_little_agrees() -> None:
+    of = [None if at % 9 == 0 else f"c{at // 4}" if at % 16 else f"slip {at}" for at in range(800)]
+    one = only(seen(zip=[f"z{at // 4}" for at in range(800)], city=of), "city")
+    assert (one.missing, one.strong) == (False, False)
