@@ -207,7 +207,7 @@ def _form(column: Column, seen: Seen) -> Iterator[Suggestion]:
 def _is_told(column: Column, seen: Seen) -> bool:
     """Whether another column tells where values are written in another way, as a country does of phone numbers."""
     rows = column.holding(column.rewritten) if column.rewritten else np.zeros(0, bool)
-    if rows.sum() < _RARE:
+    if not rows.any():
         return False
     for other in seen.columns[:MOST_COLUMNS]:
         if other is column or len(other.counts) > _MOST_VALUES:
@@ -215,7 +215,7 @@ def _is_told(column: Column, seen: Seen) -> bool:
         filled, codes = column.codes >= 0, other.codes + 1
         of_all, of_these = np.bincount(codes[filled]), np.bincount(codes[rows], minlength=int(codes.max()) + 1)
         mostly = of_these[: len(of_all)] >= _EXPLAINED * np.maximum(of_all, 1)
-        if of_these[: len(of_all)][mostly].sum() >= _EXPLAINED * rows.sum() and not mostly.all():
+        if of_these[: len(of_all)][mostly].sum() >= _EXPLAINED * rows.sum():
             return True
     return False
 

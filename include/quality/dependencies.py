@@ -18,6 +18,8 @@ _IN_CONFLICT, _MAYBE_IN_CONFLICT, _AT_FIRST = 0.04, 0.08, 0.3
 _LARGE, _SPLIT = 8, 0.25
 _MAJORITY, _TOLD_MAJORITY = 0.6, 0.3
 _TOLD_CONFLICT = 0.6
+_TOLD_OF = 0.2
+"""A source tells of this share of the things and more."""
 _DETERMINANTS = 2
 _OF_CHANCE = 0.2
 _LEAST_SHARED = 0.35
@@ -173,7 +175,7 @@ def _sources(columns: Sequence[Column]) -> Iterator[tuple[Column, Column]]:
     """Columns of things that several sources tell of, with the one that names the source: each tells of each once."""
     able = [one for one in columns if _can_decide(one) and not one.is_time and not (one.values.null_count)]
     for thing, source in itertools.permutations(able, 2):
-        if not source.is_text:
+        if not source.is_text or thing.rows < _TOLD_OF * len(source.counts) * len(thing.counts):
             continue
         both = thing.codes * len(source.counts) + source.codes
         if all(len(np.unique(some)) >= 0.98 * len(some) for some in (both[:_FIRST_LOOK], both)):
