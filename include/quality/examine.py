@@ -11,20 +11,26 @@ from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from include.errors import ConfigurationError
 from include.models import Manifest
+from include.quality.by_value import judge_of
+from include.quality.equal import hashes, repeated
 from include.quality.expectation import Expectation
-from include.quality.gx import Evaluated, Prepared, hashes, judge, not_run, prepare
+from include.quality.gx import Evaluated, Prepared, judge, not_run, prepare, to_frame
 from include.quality.usual import History
 from include.staging import IDENTITY, read_chunks, read_schema
 
-CHUNK_ROWS = 196_608
-"""Rows judged at once: each chunk costs every expectation about 7 ms, and memory by its size."""
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+CHUNK_ROWS, NARROW_ROWS = 196_608, 1_048_576
+"""Rows judged at once: each chunk costs every expectation about 7 ms, and memory by its size; the latter of numbers."""
 KEY_ROWS = 65_536
 """Rows of which keys or values are held as Python objects at once."""
 
@@ -44,9 +50,11 @@ class Finding:
 
     def add(self, found: Evaluated, start: int = 0) -> None:
         """Take in what was found in the chunk that begins at row `start`."""
+        import numpy as np
+
         self.could_not_run = self.could_not_run or found.could_not_run
         self.missing += found.missing
-        self.failing.extend(start + at for at in found.positions)
+        self.failing.frombytes((np.asarray(found.positions, np.uint32) + np.uint32(start)).tobytes())
         if not found.about_rows:
             self._about_table, self._table_holds = True, self._table_holds and found.success
             self.observed = found.observed or self.observed
@@ -114,28 +122,29 @@ def examine(
         raise ConfigurationError(f"two expectations are called {', '.join(twice)}", about="expectations")
     findings = [Finding(expectation, data.rows) for expectation in suite]
     ready = [(finding, built) for finding in findings if (built := _ready(finding, data, suite, history)) is not None]
-    row_wise = [(finding, built) for finding, built in ready if not _judge_whole(data, finding, built, history, ours)]
-    _judge_rows(data, row_wise, history)
+    schema = read_schema(data)
+    own = [name for name in schema.names if name not in ours]
+    by_row = [one for one in ready if not _judge_whole(data, schema.empty_table(), own, *one, history)]
+    _judge_rows(data, schema, by_row, history)
     return findings
 
 
-def _judge_whole(data: Manifest, finding: Finding, built: Prepared, history: History, ours: Collection[str]) -> bool:
-    """Judge what must be seen in one piece; False where each row is to be judged by itself."""
-    names, empty = _columns(built.expectation), read_schema(data).empty_table()
-    if built.reach == "row":
+def _judge_whole(
+    data: Manifest, empty: pa.Table, own: Sequence[str], finding: Finding, built: Prepared, history: History
+) -> bool:
+    """Judge what must be seen in one piece; False where rows are judged chunk by chunk."""
+    names = _columns(built.expectation)
+    if built.reach in ("row", "equals"):
         return False
-    if built.reach == "equals":
-        _judge_equals(data, finding, built, history)
-        return True
     if built.reach == "count":
         seen = pa.table({"row": pa.nulls(data.rows, pa.bool_())})
     elif built.reach == "types":
         seen = empty.select(names)
     elif built.reach == "columns":
-        seen = empty.select([name for name in empty.column_names if name not in ours])
+        seen = empty.select(own)
     else:
         seen = _read(data, names) if names else empty
-    found = judge(built, seen, history)
+    found = judge(built, to_frame(seen), history)
     if built.reach == "types" and found.about_rows:
         return False  # a column of objects: each value has a type of its own
     finding.add(found)
@@ -174,45 +183,86 @@ def _columns(expectation: Expectation) -> list[str]:
     return list(dict.fromkeys(expectation.columns))
 
 
-def _read(data: Manifest, names: Sequence[str], rows: pa.ChunkedArray | None = None) -> pa.Table:
+def _read(data: Manifest, names: Sequence[str], rows: np.ndarray | None = None) -> pa.Table:
     """Some columns of all rows, or of those that `rows` marks."""
     parts = [read_schema(data).empty_table().select(names)]
-    for start, batch in numbered(read_chunks(data, rows=KEY_ROWS, columns=names)):
-        part = pa.Table.from_batches([batch]).select(names)
-        parts.append(part if rows is None else part.filter(rows.slice(start, batch.num_rows)))
+    if rows is None or rows.any():
+        for start, batch in numbered(read_chunks(data, rows=KEY_ROWS, columns=names)):
+            part = pa.Table.from_batches([batch]).select(names)
+            parts.append(part if rows is None else part.filter(pa.array(rows[start : start + batch.num_rows])))
     return pa.concat_tables(parts)
 
 
-def _judge_equals(data: Manifest, finding: Finding, built: Prepared, history: History) -> None:
-    """Judge uniqueness on only those rows whose value's hash another row has: all equal rows are among them."""
-    names = _columns(built.expectation)
-    try:
-        chunks = (pa.Table.from_batches([batch]) for batch in read_chunks(data, rows=KEY_ROWS, columns=names))
-        hashed = pa.chunked_array([hashes(built, chunk, history) for chunk in chunks], pa.int64())
-    except TypeError:
-        finding.add(judge(built, _read(data, names), history))
-        return
-    except Exception as error:
-        finding.add(not_run(built, error))
-        return
-    ordered = hashed.combine_chunks().drop_null().sort()
-    repeated = ordered.slice(1).filter(pc.equal(ordered.slice(1), ordered.slice(0, max(len(ordered) - 1, 0))))
-    maybe = pc.is_in(hashed, value_set=repeated)
-    found = judge(built, _read(data, names, maybe), history)
-    places = pc.indices_nonzero(maybe)
-    finding.add(replace(found, positions=[places[at].as_py() for at in found.positions]))
+@dataclass
+class _ByRow:
+    """Judges each row by itself."""
+
+    finding: Finding
+    built: Prepared
+    history: History
+
+    def __post_init__(self) -> None:
+        self._run = judge_of(self.built)
+
+    def take(self, table: pa.Table, frame: pd.DataFrame, start: int) -> None:
+        self.finding.add(judge(self.built, frame, self.history, self._run), start)
+
+    def finish(self, data: Manifest) -> None:
+        """Nothing is left to judge."""
 
 
-def _judge_rows(data: Manifest, ready: Sequence[tuple[Finding, Prepared]], history: History) -> None:
-    """Judge row by row, in chunks of only the columns that some expectations share."""
-    sharing: dict[tuple[str, ...], list[tuple[Finding, Prepared]]] = defaultdict(list)
+@dataclass
+class _ByEquals:
+    """Judges uniqueness on only those rows whose value's hash another row has: all equal rows are among them."""
+
+    finding: Finding
+    built: Prepared
+    history: History
+    _hashed: list[np.ndarray] | None = field(default_factory=list)
+
+    def take(self, table: pa.Table, frame: pd.DataFrame, start: int) -> None:
+        if self._hashed is None or self.finding.could_not_run:
+            return
+        try:
+            self._hashed.append(hashes(self.built, table, self.history))
+        except TypeError:  # values without a hash, such as lists
+            self._hashed = None
+        except Exception as error:
+            self.finding.add(not_run(self.built, error))
+
+    def finish(self, data: Manifest) -> None:
+        names = _columns(self.built.expectation)
+        if self.finding.could_not_run:
+            return
+        if self._hashed is None:
+            self.finding.add(judge(self.built, to_frame(_read(data, names)), self.history))
+            return
+        maybe = repeated(self._hashed)
+        found = judge(self.built, to_frame(_read(data, names, maybe)), self.history)
+        self.finding.add(found.moved(maybe))
+
+
+def _judge_rows(data: Manifest, schema: pa.Schema, ready: Sequence[tuple[Finding, Prepared]], history: History) -> None:
+    """Judge in chunks of only the columns that some expectations share."""
+    sharing: dict[tuple[str, ...], list[_ByRow | _ByEquals]] = defaultdict(list)
     for finding, built in ready:
-        sharing[tuple(_columns(built.expectation))].append((finding, built))
+        kind = _ByEquals if built.reach == "equals" else _ByRow
+        sharing[tuple(_columns(built.expectation))].append(kind(finding, built, history))
     for names, together in sharing.items():
-        for start, batch in numbered(read_chunks(data, rows=CHUNK_ROWS, columns=names)):
-            chunk = pa.Table.from_batches([batch]).select(names)
-            for finding, built in together:
-                finding.add(judge(built, chunk, history), start)
+        narrow = all(_is_narrow(schema.field(name).type) for name in names)
+        rows = NARROW_ROWS if narrow else CHUNK_ROWS
+        for start, batch in numbered(read_chunks(data, rows=rows, columns=names)):
+            table = pa.Table.from_batches([batch]).select(names)
+            frame = to_frame(table)
+            for one in together:
+                one.take(table, frame, start)
+        for one in together:
+            one.finish(data)
+
+
+def _is_narrow(kind: pa.DataType) -> bool:
+    """Whether a value takes eight bytes at most."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_timestamp(kind))
 
 
 def numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:

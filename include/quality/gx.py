@@ -19,14 +19,16 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from include.quality.expectation import DERIVED, Expectation
+from include.quality.patterns import spell_out
 from include.quality.usual import History
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
@@ -38,7 +40,8 @@ _POSITIONS = {
 }
 _UNIQUE = {"ExpectColumnValuesToBeUnique", "ExpectCompoundColumnsToBeUnique"}
 _OTHER_ROWS_MATTER = {
-    *("ExpectColumnValueZScoresToBeLessThan", "ExpectColumnValuesToBeIncreasing", "ExpectColumnValuesToBeDecreasing"),
+    *("ExpectColumnValueZScoresToBeLessThan", "ExpectColumnValuesToNotBeOutliers"),
+    *("ExpectColumnValuesToBeIncreasing", "ExpectColumnValuesToBeDecreasing"),
 }
 _ROW_WISE = {"ColumnMapExpectation", "ColumnPairMapExpectation", "MulticolumnMapExpectation"}
 _TYPES_OF_COLUMNS = {"ExpectColumnValuesToBeOfType", "ExpectColumnValuesToBeInTypeList"}
@@ -64,6 +67,12 @@ class Evaluated:
     missing: int = 0
     about_rows: bool = False
     could_not_run: str | None = None
+
+    def moved(self, among: np.ndarray) -> Evaluated:
+        """The same of all rows, where those that were judged are the ones that `among` marks."""
+        import numpy as np
+
+        return replace(self, positions=among.nonzero()[0][np.asarray(self.positions, np.intp)].tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +143,22 @@ def prepare(expectation: Expectation, history: History) -> Prepared:
         arguments = {**expectation.arguments, **bounds}
         if "mostly" in arguments:
             return Prepared(expectation, could_not_run="`mostly` is a share of values; say `at_least`, one of all rows")
-        configuration = kind(**arguments, meta={"id": expectation.id}).configuration
+        configuration = kind(**_spelt_out(arguments), meta={"id": expectation.id}).configuration
     except Exception as error:
         return Prepared(expectation, could_not_run=_in_words(error, expectation))
     allowed = _allowed(arguments)
     row_wise = bool(_ROW_WISE & {ancestor.__name__ for ancestor in kind.__mro__})
     return Prepared(expectation, configuration, _reach(expectation, row_wise), allowed, about_rows=row_wise)
+
+
+def _spelt_out(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with patterns that are quick to look for."""
+    given = dict(arguments)
+    if isinstance(given.get("regex"), str):
+        given["regex"] = spell_out(given["regex"])
+    if isinstance(given.get("regex_list"), list):
+        given["regex_list"] = [spell_out(one) if isinstance(one, str) else one for one in given["regex_list"]]
+    return given
 
 
 def _allowed(arguments: Mapping[str, Any]) -> str:
@@ -167,14 +186,30 @@ def _reach(expectation: Expectation, row_wise: bool) -> Reach:
     return "table" if whole else "row"
 
 
-def judge(prepared: Prepared, table: pa.Table, history: History) -> Evaluated:
-    """Run one expectation on a table that holds its columns; one that raises is reported as not run."""
+def judge(
+    prepared: Prepared,
+    frame: pd.DataFrame,
+    history: History,
+    run: Callable[[pd.DataFrame], Evaluated] | None = None,
+) -> Evaluated:
+    """Derive what is to be derived, and judge the frame by `run`, else by the library; what raises is not run.
+
+    The frame stays as it is: pandas copies what is written to.
+    """
     expectation = prepared.expectation
+    try:
+        if expectation.derive is not None:
+            frame = frame.copy(deep=False)
+            frame[DERIVED] = derived(expectation, frame, history)
+        return run(frame) if run else judge_frame(prepared, frame)
+    except Exception as error:
+        return not_run(prepared, error)
+
+
+def judge_frame(prepared: Prepared, frame: pd.DataFrame) -> Evaluated:
+    """Run one expectation on a frame that holds all its columns; one that raises is reported as not run."""
     _, validator = load_library()
     try:
-        frame = _to_frame(table)
-        if expectation.derive is not None:
-            frame[DERIVED] = _derived(expectation, frame, history)
         (found,) = validator(frame).graph_validate(
             configurations=[prepared.configuration], runtime_configuration={"result_format": dict(_POSITIONS)}
         )
@@ -188,37 +223,7 @@ def not_run(prepared: Prepared, error: Exception) -> Evaluated:
     return Evaluated(False, could_not_run=_in_words(error, prepared.expectation))
 
 
-def hashes(prepared: Prepared, table: pa.Table, history: History) -> pa.Array:
-    """Of what a uniqueness expectation is about, a hash per row: equal where values are, null where there is none.
-
-    Raises TypeError for values that have none, such as lists, and whatever `derive` raises.
-    """
-    import pyarrow as pa
-
-    given = prepared.configuration.kwargs
-    names = given["column_list"] if "column_list" in given else [given["column"]]
-    columns = {name: _plain(table[name]) for name in names if name != DERIVED}
-    if DERIVED in names:
-        frame = _to_frame(table)
-        derived = _derived(prepared.expectation, frame, history)
-        columns[DERIVED] = derived.astype(object).where(derived.notna(), None).tolist()
-    values = columns[names[0]] if len(names) == 1 else zip(*(columns[name] for name in names), strict=True)
-    return pa.array([None if value is None else hash(value) for value in values], pa.int64())
-
-
-def _plain(column: pa.ChunkedArray) -> list[Any]:
-    """A column's values as cheap plain ones that are equal where the library's are: no NaN, times as numbers."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.int64())
-    elif pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    return list(column.to_pylist())
-
-
-def _to_frame(table: pa.Table) -> pd.DataFrame:
+def to_frame(table: pa.Table) -> pd.DataFrame:
     """The table as pandas; whole numbers that a float would round keep a type that does not."""
     import pandas as pd
     import pyarrow as pa
@@ -233,7 +238,7 @@ def _to_frame(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def _derived(expectation: Expectation, frame: pd.DataFrame, history: History) -> Any:
+def derived(expectation: Expectation, frame: pd.DataFrame, history: History) -> Any:
     """The derived column, one value a row; where it is a flag, unknown is not true."""
     import pandas as pd
 

@@ -14,6 +14,7 @@ import pytest
 
 from include.models import Record
 from include.quality import examine as engine
+from include.quality.by_value import OF_PRESENCE, OF_SIZE, OF_TEXT
 from include.quality.examine import Finding
 from include.quality.gx import load_library
 from tests.core.quality.suites import HISTORY, expect, judged, stage
@@ -201,6 +202,20 @@ def test_a_type_that_is_not_met(case: Case, tmp_path: Path) -> None:
     assert finding.success is False
     assert failing == list(case.rows or [])
     assert case.rows is not None or finding.in_words()
+
+
+@pytest.mark.parametrize(
+    "case", [one for one in CASES if one.type in OF_PRESENCE | OF_SIZE | OF_TEXT], ids=lambda one: one.type
+)
+def test_a_type_that_looks_at_one_value_over_many_rows_of_few_values(case: Case, tmp_path: Path) -> None:
+    many = 40
+    finding, failing, library = _judge(tmp_path, case, list(case.met) * many, case.kind)
+    assert (finding.success, failing, library) == (True, [], True)
+    finding, failing, library = _judge(tmp_path, case, list(case.unmet) * many, case.kind)
+    assert case.rows is not None
+    width = len(case.unmet)
+    assert (finding.success, library) == (False, False)
+    assert failing == [at * width + row for at in range(many) for row in case.rows]
 
 
 def _other_table(case: Case) -> tuple[Case, Sequence[Any], pa.DataType]:

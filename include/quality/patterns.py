@@ -1,0 +1,48 @@
+r"""Regular expressions that mean the same, written so that pandas can leave the looking to Arrow.
+
+pandas asks Python for every value of a column once a pattern has `\s`, since Arrow's means fewer characters. Written
+out as the characters that Python means, both mean the same ones.
+"""
+
+from __future__ import annotations
+
+import re
+
+BLANKS = "".join(
+    ["\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680", *map(chr, range(0x2000, 0x200B)), "\u2028\u2029\u202f\u205f\u3000"]
+)
+r"""What `\s` is to Python."""
+_OTHER_RULES = re.compile(r"\(\?[^:=!<P]|\(\?P>")
+r"""Flags change what a blank or `\s` is, and a comment may hold anything."""
+
+
+def spell_out(pattern: str) -> str:
+    r"""The pattern with `\s`, and `\S` outside of brackets, as characters.
+
+    One that has flags or comments, or is no pattern, is returned as it is.
+    """
+    if _OTHER_RULES.search(pattern) or not re.search(r"\\[sS]", pattern) or not _compiles(pattern):
+        return pattern
+    parts, at, opened = list[str](), 0, -1
+    while at < len(pattern):
+        one = pattern[at : at + 2] if pattern[at] == "\\" else pattern[at]
+        if one == "\\s":
+            parts.append(BLANKS if opened >= 0 else f"[{BLANKS}]")
+        elif one == "\\S" and opened < 0:
+            parts.append(f"[^{BLANKS}]")
+        else:
+            parts.append(one)
+        if one == "[" and opened < 0:
+            opened = at + 1 + (pattern[at + 1 : at + 2] == "^")
+        elif one == "]" and opened >= 0 and at > opened:  # the first one in brackets is a bracket
+            opened = -1
+        at += len(one)
+    return "".join(parts)
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError):
+        return False
+    return True
