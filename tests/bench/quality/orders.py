@@ -16,7 +16,12 @@ ROW_WISE = (
     "order_present", "order_unique", "customer_present", "customer_known", "email_form", "country_known",
     "status_known", "quantity_range", "amount_range", "shipped_after_order", "note_length",
 )  # fmt: skip
-TABLE = ("row_count", "fresh")
+TABLE = ("row_count", "fresh", "columns")
+COLUMNS = (
+    *("row_id", "row_key", "order_id", "customer_id", "email", "country", "status", "quantity", "amount"),
+    *("ordered_at", "shipped_at", "note"),
+)
+MOST_ROWS = 5_000_000
 
 
 def write_orders(path: Path, rows: int) -> None:

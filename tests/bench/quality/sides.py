@@ -8,12 +8,13 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.bench.quality.orders import COUNTRIES, DAY, EMAIL, STATUSES, TABLE, write_orders
+from tests.bench.quality import others
+from tests.bench.quality.orders import COLUMNS, COUNTRIES, DAY, EMAIL, MOST_ROWS, STATUSES, TABLE, write_orders
 
 Failing = dict[str, Any]
 """Failing row keys of a row-wise rule, success of a rule about the table."""
@@ -43,13 +44,17 @@ def polars() -> Callable[[Path], Failing]:
         flags = rows.select(**{name: rule.fill_null(False) for name, rule in bad.items()})
         found: Failing = {name: rows["row_key"].filter(flags[name]) for name in bad}
         newest: Any = rows["ordered_at"].max()
-        return {**found, "row_count": 1 <= rows.height <= 5_000_000, "fresh": newest >= DAY - timedelta(hours=6)}
+        fresh, columns = newest >= DAY - timedelta(hours=6), set(rows.columns) == set(COLUMNS)
+        return {**found, "row_count": 1 <= rows.height <= MOST_ROWS, "fresh": fresh, "columns": columns}
 
     return run
 
 
-def _gx(result_format: Any, keys_of: Callable[[Any, Any], Iterable[str]]) -> Callable[[Path], Failing]:
-    """Great Expectations as its documentation shows it; progress bars off, referential rule as a flag column."""
+def documented() -> Callable[[Path], Failing]:
+    """Great Expectations as its documentation shows it: complete results with a key column; progress bars off.
+
+    The rule about another table, and the one about two columns, are flag columns.
+    """
     import great_expectations as gx
     import pandas as pd
 
@@ -75,37 +80,26 @@ def _gx(result_format: Any, keys_of: Callable[[Any, Any], Iterable[str]]) -> Cal
             "amount_range": of.ExpectColumnValuesToBeBetween(column="amount", min_value=0, max_value=100_000),
             "shipped_after_order": of.ExpectColumnValuesToBeInSet(column="shipped_flag", value_set=[True]),
             "note_length": of.ExpectColumnValueLengthsToBeBetween(column="note", max_value=200),
-            "row_count": of.ExpectTableRowCountToBeBetween(min_value=1, max_value=5_000_000),
+            "row_count": of.ExpectTableRowCountToBeBetween(min_value=1, max_value=MOST_ROWS),
             "fresh": of.ExpectColumnMaxToBeBetween(column="ordered_at", min_value=DAY - timedelta(hours=6)),
+            "columns": of.ExpectTableColumnsToMatchSet(
+                column_set=[*COLUMNS, "customer_flag", "shipped_flag"], exact_match=True
+            ),
         }
         for name, rule in rules.items():
             rule.meta = {"id": name}
         suite = gx.ExpectationSuite(name="s", expectations=list(rules.values()))
         batch = definition.get_batch(batch_parameters={"dataframe": rows})
-        results = batch.validate(suite, result_format=result_format).results
+        wanted: Any = {"result_format": "COMPLETE", "unexpected_index_column_names": ["row_key"]}
+        results = batch.validate(suite, result_format=wanted).results
         named = {result.expectation_config.meta["id"]: result for result in results}
+        found = {name: result.result.get("unexpected_index_list") or [] for name, result in named.items()}
         return {
-            name: result.success if name in TABLE else keys_of(rows, result.result["unexpected_index_list"])
+            name: result.success if name in TABLE else [one["row_key"] for one in found[name]]
             for name, result in named.items()
         }
 
     return run
-
-
-def documented() -> Callable[[Path], Failing]:
-    """All failing keys in the documented way: complete results with a key column."""
-    wanted = {"result_format": "COMPLETE", "unexpected_index_column_names": ["row_key"]}
-    return _gx(wanted, lambda rows, found: [one["row_key"] for one in found])
-
-
-def positions() -> Callable[[Path], Failing]:
-    """The same with positions instead of keys."""
-    wanted = {
-        "result_format": "COMPLETE",
-        "return_unexpected_index_query": False,
-        "exclude_unexpected_values": True,
-    }
-    return _gx(wanted, lambda rows, found: rows["row_key"].take(found))
 
 
 def ours() -> Callable[[Path], Failing]:
@@ -151,7 +145,8 @@ def ours() -> Callable[[Path], Failing]:
             rule("amount_range", between, "amount", column="amount", min_value=0, max_value=100_000),
             rule("shipped_after_order", in_set, "shipped_at", "ordered_at", derive=shipped_after_order, **flag),
             rule("note_length", "ExpectColumnValueLengthsToBeBetween", "note", column="note", max_value=200),
-            rule("row_count", "ExpectTableRowCountToBeBetween", "row_id", min_value=1, max_value=5_000_000),
+            rule("row_count", "ExpectTableRowCountToBeBetween", "row_id", min_value=1, max_value=MOST_ROWS),
+            rule("columns", "ExpectTableColumnsToMatchSet", column_set=list(COLUMNS), exact_match=True),
             rule(
                 "fresh",
                 "ExpectColumnMaxToBeBetween",
@@ -170,7 +165,7 @@ def ours() -> Callable[[Path], Failing]:
             hashlib.sha256(path.read_bytes()).hexdigest(),
             {field.name: str(field.type) for field in schema},
         )
-        findings = examine(data, suite, History(Interval(DAY - timedelta(days=1), DAY)))
+        findings = examine(data, suite, History(Interval(DAY - timedelta(days=1), DAY)), ours=())
         with tempfile.TemporaryDirectory() as folder:
             write_failures(UPath(folder) / "failures.parquet", "bench", data, findings, "failures")
             kept = pq.read_table(UPath(folder) / "failures.parquet", columns=["expectation", "row_key"])
@@ -185,8 +180,9 @@ def ours() -> Callable[[Path], Failing]:
 
 SIDES: dict[str, Callable[[], Callable[[Path], Failing]]] = {
     "polars, by hand": polars,
+    "DuckDB, by hand": others.duckdb,
+    "pandera": others.pandera,
     "GX as documented": documented,
-    "GX positions": positions,
     "nightledger": ours,
 }
 
