@@ -20,8 +20,9 @@ from include.errors import ConfigurationError
 from include.models import Manifest
 from include.quality.by_value import judge_of
 from include.quality.equal import hashes, repeated
-from include.quality.expectation import Expectation
+from include.quality.expectation import SQL, Expectation
 from include.quality.gx import Evaluated, Prepared, judge, not_run, prepare, to_frame
+from include.quality.sql_rules import judge_query
 from include.quality.usual import History
 from include.staging import IDENTITY, read_chunks, read_schema
 
@@ -136,6 +137,9 @@ def _judge_whole(
     names = _columns(built.expectation)
     if built.reach in ("row", "equals"):
         return False
+    if built.reach == "sql":
+        finding.add(judge_query(built.expectation, data))
+        return True
     if built.reach == "count":
         seen = pa.table({"row": pa.nulls(data.rows, pa.bool_())})
     elif built.reach == "types":
@@ -159,7 +163,12 @@ def _ready(finding: Finding, data: Manifest, suite: Sequence[Expectation], histo
         return None
     built = prepare(expectation, history)
     finding.could_not_run = built.could_not_run
-    if not finding.could_not_run and built.reach in ("row", "equals") and not data.rows and not _counts_rows(suite):
+    if (
+        not finding.could_not_run
+        and built.reach in ("row", "equals", "sql")
+        and not data.rows
+        and not _counts_rows(suite)
+    ):
         finding.could_not_run = "there are no rows, and no expectation says how many there must be"
     return None if finding.could_not_run else built
 
@@ -171,8 +180,8 @@ def _column_problem(expectation: Expectation, existing: Iterable[str]) -> str | 
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
             return f"column {name!r} is missing" + (f"; renamed to {near[0]!r}?" if near else "")
-    about_table = expectation.columns or expectation.type.startswith("ExpectTable")
-    return None if about_table else "`columns` names none, so nothing would be judged"
+    about_more = expectation.type == SQL or expectation.type.startswith("ExpectTable")
+    return None if expectation.columns or about_more else "`columns` names none, so nothing would be judged"
 
 
 def _counts_rows(suite: Sequence[Expectation]) -> bool:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Derive = Callable[["pd.DataFrame", Interval], "pd.Series[Any]"]
 Bounds = Callable[[History], Mapping[str, Any]]
 DERIVED = "derived"
+SQL = "SqlRule"
+"""The type of a rule that is a query; its arguments are `query` and the `folder` of the files that it names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from include.quality.expectation import DERIVED, Expectation
+from include.quality.expectation import DERIVED, SQL, Expectation
 from include.quality.patterns import spell_out
 from include.quality.usual import History
 
@@ -47,8 +47,11 @@ _ROW_WISE = {"ColumnMapExpectation", "ColumnPairMapExpectation", "MulticolumnMap
 _TYPES_OF_COLUMNS = {"ExpectColumnValuesToBeOfType", "ExpectColumnValuesToBeInTypeList"}
 _SETS = {"ExpectColumnDistinctValuesToBeInSet", "ExpectColumnDistinctValuesToEqualSet"}
 _SHOWN_VALUES = 10
-Reach = Literal["types", "columns", "count", "row", "equals", "table"]
-"""What must be seen in one piece: columns' types, columns' names, how many rows, a row, equal rows, or all rows."""
+Reach = Literal["types", "columns", "count", "row", "equals", "table", "sql"]
+"""What must be seen in one piece: columns' types, columns' names, how many rows, a row, equal rows, or all rows.
+
+`sql` is what a query makes of it.
+"""
 _EXACT_AS_FLOAT = 2**53
 _TEXT = 300
 
@@ -133,6 +136,8 @@ def load_library() -> tuple[Any, Callable[[pd.DataFrame], Any]]:
 
 def prepare(expectation: Expectation, history: History) -> Prepared:
     """Build an expectation; one that cannot be built says why, and never passes."""
+    if expectation.type == SQL:
+        return Prepared(expectation, reach="sql", about_rows=True)
     types, _ = load_library()
     kind = getattr(types, expectation.type, None)
     if kind is None:

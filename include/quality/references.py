@@ -20,6 +20,8 @@ from include.staging import read_chunks, read_schema
 if TYPE_CHECKING:
     import pandas as pd
 
+    from include.files.staged import FileRows
+
 log = logging.getLogger(__name__)
 _BETWEEN = "\x1f"
 
@@ -61,24 +63,37 @@ class Reference:
         return self._known
 
 
-def _load(place: Path, columns: Sequence[str]) -> list[pa.Array]:
+def stage_reference(place: Path, folder: Path, columns: Sequence[str] = ()) -> FileRows:
+    """Stage a file as `check` reads it; what cannot be read of it is told in the log and counts as absent.
+
+    Raises ConfigurationError for a file that cannot be read, ContractBroken for one that is not what its name says.
+    """
     from include.files.reading import Reading
     from include.files.stage import stage_file
 
     unread = list[str]()
+    try:
+        place.stat()
+    except OSError as error:
+        raise ConfigurationError(f"cannot be read ({error.strerror})", about=str(place)) from error
+    reading = Reading(expected=columns)
+    staged = stage_file(place, UPath(folder), reading=reading, tell=lambda where, *_: unread.append(where))
+    if unread:
+        log.warning(
+            "%s: %d records or values cannot be read and count as absent, first %s", place, len(unread), unread[0]
+        )
+    return staged
+
+
+def _load(place: Path, columns: Sequence[str]) -> list[pa.Array]:
     with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
-        reading = Reading(expected=columns)
-        staged = stage_file(place, UPath(folder), reading=reading, tell=lambda where, *_: unread.append(where))
+        staged = stage_reference(place, Path(folder), columns)
         names = list(columns)
         for name in names:
             if name not in staged.rows.columns:
                 raise ContractBroken(explain_missing(name, staged.types), about=f"{place.name}:{name}")
         schema = pa.schema([read_schema(staged.rows).field(name) for name in names])
         table = pa.Table.from_batches(list(read_chunks(staged.rows, columns=names)), schema)
-    if unread:
-        log.warning(
-            "%s: %d records or values cannot be read and count as absent, first %s", place, len(unread), unread[0]
-        )
     if len(names) == 1:
         return [pc.unique(table[names[0]].combine_chunks()).drop_null()]
     table = table.group_by(names, use_threads=False).aggregate([])

@@ -19,7 +19,7 @@ from include.errors import ConfigurationError
 from include.files.dates import dates
 from include.files.notation import amounts, percents
 from include.models import Interval
-from include.quality.expectation import DERIVED, Bounds, Expectation
+from include.quality.expectation import DERIVED, SQL, Bounds, Expectation
 from include.quality.usual import newest_within
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ __all__ = [
     "dates",
     "percents",
     *("accepted_values", "between", "depends", "fresh", "matches", "not_after", "not_null", "present", "reference"),
-    *("row_count", "spelt", "unique"),
+    *("row_count", "spelt", "sql", "unique"),
 ]
 Where = Mapping[str, Any]
 """Column to what it must be: a value, a collection of values, None (no value), or a function of its values that
@@ -216,6 +216,31 @@ def reference(column: str | Sequence[str], to: str, **terms: Unpack[Terms]) -> E
     known = Reference((Path(caller).parent if caller else Path()) / place, targets)
     made = _Rule("reference", names, f"{' and '.join(names)} is in {to}", terms)
     return made.expect_flag(lambda rows: known.holds([rows[name] for name in names]))
+
+
+def sql(
+    query: str,
+    *,
+    id: str,  # noqa: A002 - as the others call it
+    meaning: str,
+    columns: Sequence[str] = (),
+    severity: Literal["critical", "warning", "info"] = "warning",
+    at_least: float = 1.0,
+    rows: Literal["quarantine", "keep"] = "keep",
+    where: Where | None = None,
+) -> Expectation:
+    """No row is among those whose number the query returns: `select row from rows where shipped < ordered`.
+
+    The query is one SELECT of DuckDB. `rows` is the data, with the number of each row in column `row`; another file is
+    named in quotes, relative to the folder of the file in which the rule stands: `join 'customers.csv' as c on ...`.
+    `columns` are those that a report is to show. Raises ConfigurationError for a `where`: a query says it itself.
+    """
+    if where is not None:
+        raise ConfigurationError("takes no `where`: say it in the query", about=f"sql rule {id!r}")
+    caller = inspect.stack()[1].frame.f_globals.get("__file__")
+    terms: Terms = {"severity": severity, "at_least": at_least, "rows": rows, "id": id, "meaning": meaning}
+    folder = Path(caller).parent if caller else Path()
+    return _Rule("sql", tuple(columns), meaning, terms).expect(SQL, {"query": query, "folder": str(folder)})
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from include.errors import ConfigurationError
 from include.files.dates import Dates
 from include.files.notation import Amounts, Notation
 from include.files.reading import ABSENT, hold_widths
-from include.quality.expectation import Expectation
+from include.quality.expectation import SQL, Expectation
 from include.use_case import Kind
 
 _KINDS: tuple[str, ...] = get_args(Kind)
@@ -63,7 +63,7 @@ class FileSuite:
 
 def _need(one: Expectation) -> str:
     """What an expectation takes the values of its columns for."""
-    if one.derive is not None:
+    if one.derive is not None or one.type == SQL:
         return "derived"
     if any(word in one.type for word in _OF_TEXTS):
         return "text"

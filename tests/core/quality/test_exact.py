@@ -24,6 +24,7 @@ from include.night import Night
 from include.quality.check import check
 from include.quality.expectation import DERIVED, Expectation
 from include.quality.failures import read_failures
+from include.quality.rules import row_count, sql
 from include.sources.extract import raw_schema
 from include.staging import StagedWriter
 from include.use_case import load
@@ -273,3 +274,28 @@ def test_a_critical_expectation_that_cannot_run_stops_the_night_and_says_why(
     assert success is False
     assert "example.com" not in reason
     assert ask(ledger, "SELECT outcome, count(*) FROM outcome GROUP BY 1") == [("deferred", 1)]
+
+
+def test_a_rule_in_sql_sets_the_rows_of_a_night_aside(
+    make_night: MakeNight, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = (
+        row_count(1),
+        sql(
+            "select row from rows join (from rows select company_id, max(employees) as most group by company_id) "
+            "using (company_id) where employees < most",
+            id="one_size_each",
+            meaning="A company has one size",
+            columns=("company_id", "employees"),
+            rows="quarantine",
+        ),
+    )
+    module = SimpleNamespace(EXPECTATIONS=suite)
+    monkeypatch.setitem(sys.modules, "include.use_cases.crm_lead_scoring.expectations", module)
+    night = make_night()
+    rows = [good_row(number, night) | {"company_id": str(number // 2), "employees": 10} for number in range(40)]
+    rows[7]["employees"] = 4
+    assert check(night, stage(night, rows)).rows == 39
+    assert quarantined(ledger) == {"crm/contacts/7": {"one_size_each"}}
+    kept = ask(ledger, "SELECT type, columns, unexpected_count FROM quality_result WHERE expectation = 'one_size_each'")
+    assert kept == [("SqlRule", ["company_id", "employees"], 1)]
