@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from include.quality.gx import Evaluated, Prepared, judge_frame
+from include.quality.patterns import OF_LIKE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,7 @@ OF_TEXT = frozenset(
         *("ExpectColumnValuesToMatchJsonSchema", "ExpectColumnValuesToMatchStrftimeFormat"),
         *("ExpectColumnValuesToMatchRegex", "ExpectColumnValuesToMatchRegexList"),
         *("ExpectColumnValuesToNotMatchRegex", "ExpectColumnValuesToNotMatchRegexList"),
+        *OF_LIKE,
     }
 )
 SAMPLE = 4_096

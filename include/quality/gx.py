@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from include.quality.expectation import DERIVED, SQL, Expectation
-from include.quality.patterns import spell_out
+from include.quality.patterns import spell_out, without_like
 from include.quality.usual import History
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ def prepare(expectation: Expectation, history: History) -> Prepared:
         arguments = {**expectation.arguments, **bounds}
         if "mostly" in arguments:
             return Prepared(expectation, could_not_run="`mostly` is a share of values; say `at_least`, one of all rows")
-        configuration = kind(**_spelt_out(arguments), meta={"id": expectation.id}).configuration
+        judging, given = without_like(expectation.type, arguments)
+        kind = getattr(types, judging)
+        configuration = kind(**_spelt_out(given), meta={"id": expectation.id}).configuration
     except Exception as error:
         return Prepared(expectation, could_not_run=_in_words(error, expectation))
     allowed = _allowed(arguments)

@@ -20,17 +20,15 @@ from include.files.dates import dates
 from include.files.notation import amounts, percents
 from include.models import Interval
 from include.quality.expectation import DERIVED, SQL, Bounds, Expectation
+from include.quality.patterns import regex_of_like
 from include.quality.usual import newest_within
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "amounts",
-    "dates",
-    "percents",
-    *("accepted_values", "between", "depends", "fresh", "matches", "not_after", "not_null", "present", "reference"),
-    *("row_count", "spelt", "sql", "unique"),
+    *("accepted_values", "amounts", "between", "dates", "depends", "fresh", "like", "matches", "not_after", "not_null"),
+    *("percents", "present", "reference", "row_count", "spelt", "sql", "unique"),
 ]
 Where = Mapping[str, Any]
 """Column to what it must be: a value, a collection of values, None (no value), or a function of its values that
@@ -129,6 +127,20 @@ def matches(column: str, pattern: str, **terms: Unpack[Terms]) -> Expectation:
     """Every value as a whole has the form of a regular expression; a whole number is read without `.0`."""
     made = _Rule("matches", (column,), f"{column} has the form {pattern}", terms)
     whole = {"regex": rf"\A(?:{pattern})\Z"}
+    return made.expect_derived("ExpectColumnValuesToMatchRegex", lambda rows: _texts(rows[column]), whole)
+
+
+def like(column: str, pattern: str, *, escape: str = "", **terms: Unpack[Terms]) -> Expectation:
+    """Every value as a whole is like a pattern of SQL: `%` stands for any text, `_` for one character, case counts.
+
+    A character after `escape` stands for itself. Raises ConfigurationError for an `escape` that is not one character,
+    or that ends the pattern.
+    """
+    made = _Rule("like", (column,), f"{column} is like {pattern}", terms)
+    try:
+        whole = {"regex": regex_of_like(pattern, escape)}
+    except ValueError as error:
+        raise ConfigurationError(str(error), about=f"like {column!r}") from error
     return made.expect_derived("ExpectColumnValuesToMatchRegex", lambda rows: _texts(rows[column]), whole)
 
 

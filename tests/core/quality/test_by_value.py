@@ -72,6 +72,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "ExpectColumnValuesToMatchRegexList": {"regex_list": [r"^\s", r"^-?[0-9]"], "match_on": "any"},
     "ExpectColumnValuesToNotMatchRegex": {"regex": r"[^\s\d]$"},
     "ExpectColumnValuesToNotMatchRegexList": {"regex_list": [r"^\S+$", "-"]},
+    "ExpectColumnValuesToMatchLikePattern": {"like_pattern": "a%"},
+    "ExpectColumnValuesToMatchLikePatternList": {"like_pattern_list": ["a%", "_"], "match_on": "any"},
+    "ExpectColumnValuesToNotMatchLikePattern": {"like_pattern": "%b%"},
+    "ExpectColumnValuesToNotMatchLikePatternList": {"like_pattern_list": ["a_", "1"]},
 }
 
 
