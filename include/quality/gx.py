@@ -18,7 +18,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -111,8 +111,8 @@ def _postponed(*names: str) -> Iterator[None]:
 
 
 @functools.cache
-def load_library() -> tuple[Any, Callable[[pd.DataFrame], Any]]:
-    """The library's expectations, and what makes its validator for a frame; imported once per process.
+def load_library() -> tuple[Any, Callable[[pd.DataFrame], AbstractContextManager[Any]]]:
+    """The library's expectations, and what opens its validator for a frame; imported once per process.
 
     Two libraries that only its divergence of distributions works with are a third of its cost, and wait until then.
     """
@@ -128,8 +128,16 @@ def load_library() -> tuple[Any, Callable[[pd.DataFrame], Any]]:
     context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
 
-    def validator(frame: pd.DataFrame) -> Any:
-        return Validator(execution_engine=PandasExecutionEngine(batch_data_dict={"rows": frame}), data_context=context)
+    @contextmanager
+    def validator(frame: pd.DataFrame) -> Iterator[Any]:
+        """What holds the frame holds itself, too: let go here, or memory would grow until all garbage is collected."""
+        given = {"rows": frame}
+        engine = PandasExecutionEngine(batch_data_dict=given)
+        try:
+            yield Validator(execution_engine=engine, data_context=context)
+        finally:
+            given.clear()
+            engine.batch_manager.batch_data_cache.clear()
 
     return types, validator
 
@@ -217,9 +225,10 @@ def judge_frame(prepared: Prepared, frame: pd.DataFrame) -> Evaluated:
     """Run one expectation on a frame that holds all its columns; one that raises is reported as not run."""
     _, validator = load_library()
     try:
-        (found,) = validator(frame).graph_validate(
-            configurations=[prepared.configuration], runtime_configuration={"result_format": dict(_POSITIONS)}
-        )
+        with validator(frame) as library:
+            (found,) = library.graph_validate(
+                configurations=[prepared.configuration], runtime_configuration={"result_format": dict(_POSITIONS)}
+            )
     except Exception as error:
         return not_run(prepared, error)
     return _read(prepared, found, frame)
