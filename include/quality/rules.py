@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    *("accepted_values", "amounts", "between", "dates", "depends", "fresh", "like", "matches", "not_after", "not_null"),
-    *("percents", "present", "reference", "row_count", "spelt", "sql", "unique"),
+    "amounts",
+    "dates",
+    "percents",
+    *("accepted_values", "between", "depends", "fresh", "like", "matches", "not_after", "not_null", "present"),
+    *("reference", "row_count", "spelt", "sql", "unique"),
 ]
 Where = Mapping[str, Any]
 """Column to what it must be: a value, a collection of values, None (no value), or a function of its values that
