@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
+import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
+from upath import UPath
 
 from include.models import Manifest
-from include.quality.failing_values import Hidden, texts_of
+from include.quality.failing_values import Hidden
+from include.quality.sql_rules import closed
 from include.staging import opened
-
-if TYPE_CHECKING:
-    import numpy as np
 
 BINS = 20
 MOST_FREQUENT = 5
 QUARTILES = (0.25, 0.5, 0.75)
+_MEMORY_MB = 128
+"""What DuckDB may take; what does not fit goes to a temporary folder."""
 _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
 """Seconds since 1970 between which Python's calendar lies."""
 _REACH = 3
@@ -71,114 +75,107 @@ class FileColumn:
 def profile_file(
     rows: Manifest, *, personal: Collection[str] = (), shown: Hidden | None = None
 ) -> Iterator[FileColumn]:
-    """The columns of a staged file in its order; memory is that of the largest column.
+    """The columns of a staged file in its order; memory does not grow with the rows.
 
     Of `personal` columns only rows and lengths are told. Frequent values are there where `shown` says how to show them.
     Raises ContractBroken when the dataset is gone or damaged.
     """
-    with opened(rows) as file:
-        names, kinds = file.schema_arrow.names, file.schema_arrow.types
-    for name, kind in zip(names, kinds, strict=True):
-        with opened(rows) as file:
-            values = file.read(columns=[name]).column(0)
-        yield _profile(name, kind, values, name in personal, shown)
+    with opened(rows) as file, tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
+        schema = file.schema_arrow
+        pa.default_memory_pool().release_unused()
+        limits = {"memory_limit": f"{_MEMORY_MB}MB", "temp_directory": str(Path(folder) / "spill")}
+        with duckdb.connect(config={**closed(), **limits}) as database:
+            database.execute("SET TimeZone = 'UTC'")
+            place, names = UPath(rows.uri).path, ", ".join(f"c{at}" for at in range(len(schema)))
+            staged = f"read_parquet('{place.replace(chr(39), chr(39) * 2)}') AS staged({names})"
+            for at, field in enumerate(schema):
+                held = f"(SELECT c{at} AS v FROM {staged}) WHERE v IS NOT NULL"
+                yield _Column(database, held, field.name, field.type).profile(
+                    rows.rows, shown, personal=field.name in personal
+                )
 
 
-def _profile(name: str, kind: pa.DataType, values: pa.ChunkedArray, personal: bool, shown: Hidden | None) -> FileColumn:
-    import numpy as np
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column while it is asked about; `held` are its values as `v` after FROM, the missing ones left out."""
 
-    known = values.drop_null()
-    if pa.types.is_nested(kind) or pa.types.is_dictionary(kind):
-        known = pa.chunked_array([texts_of(known.combine_chunks())])
-    counted = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    timed = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
-    numbers = _numbers(known, kind) if counted or timed else np.empty(0)
-    nan = int(np.isnan(numbers).sum())
-    column = FileColumn(name, str(kind), len(values), values.null_count + nan, _different(known, nan))
-    if personal or not (counted or timed):
-        shortest, longest = _lengths(known)
-        frequent = _frequent(name, known, shown) if shown is not None else ()
-        return replace(column, shortest=shortest, longest=longest, frequent=frequent)
-    finite = numbers[np.isfinite(numbers)]
-    if not len(finite):
-        return column
-    with np.errstate(over="ignore"):  # what a double cannot hold is left out
-        mean, quartiles = float(finite.mean()), np.quantile(finite, QUARTILES, method="inverted_cdf")
-        whole = pa.types.is_integer(kind) or pa.types.is_date(kind)
-        edges = _edges(finite, quartiles, column.different, whole)
-    return replace(
-        column,
-        least=_said(finite.min(), kind),
-        most=_said(finite.max(), kind),
-        mean=mean if counted and math.isfinite(mean) else None,
-        quartiles=tuple(_said(one, kind) for one in quartiles),
-        bins=_bins(finite, edges, kind) if np.isfinite(edges).all() else (),
-    )
+    database: duckdb.DuckDBPyConnection
+    held: str
+    name: str
+    type: pa.DataType
+
+    def profile(self, rows: int, shown: Hidden | None, *, personal: bool) -> FileColumn:
+        counted = pa.types.is_integer(self.type) or pa.types.is_floating(self.type) or pa.types.is_decimal(self.type)
+        timed = pa.types.is_timestamp(self.type) or pa.types.is_date(self.type)
+        known, different = self._ask("count(*), count(DISTINCT v)")
+        nan = self._ask("count(*) FILTER (isnan(v::DOUBLE))")[0] if counted else 0
+        column = FileColumn(self.name, str(self.type), rows, rows - known + nan, different - bool(nan))
+        if not personal and (counted or timed):
+            return self._with_numbers(column, mean=counted)
+        if pa.types.is_string(self.type) or pa.types.is_large_string(self.type):
+            shortest, longest = self._ask("min(length(v)), max(length(v))")
+            column = replace(column, shortest=shortest, longest=longest)
+        return replace(column, frequent=self._frequent(shown)) if shown is not None else column
+
+    def _ask(self, what: str) -> tuple[Any, ...]:
+        return self.database.execute(f"SELECT {what} FROM {self.held}").fetchall()[0]
+
+    def _frequent(self, shown: Hidden) -> tuple[tuple[str, int], ...]:
+        """The most frequent of the values that are there more than once."""
+        most = f"GROUP BY v HAVING count(*) > 1 ORDER BY 2 DESC, 1 LIMIT {MOST_FREQUENT}"
+        found = self.database.execute(f"SELECT v::VARCHAR, count(*) FROM {self.held} {most}").fetchall()
+        return tuple((shown.show(self.name, value), rows) for value, rows in found)
+
+    def _with_numbers(self, column: FileColumn, *, mean: bool) -> FileColumn:
+        """With ends, quartiles and bins of its finite values; times are seconds and dates days since 1970."""
+        number = "v::DOUBLE" if mean else "epoch(v) / 86400" if pa.types.is_date(self.type) else "epoch(v)"
+        finite = f"(SELECT {number} AS x FROM {self.held}) WHERE isfinite(x)"
+        what = f"min(x), max(x), avg(x), quantile_disc(x, [{', '.join(map(str, QUARTILES))}])"
+        low, high, average, quartiles = self.database.execute(f"SELECT {what} FROM {finite}").fetchall()[0]
+        if low is None:
+            return column
+        return replace(
+            column,
+            least=_said(low, self.type),
+            most=_said(high, self.type),
+            mean=average if mean and math.isfinite(average) else None,
+            quartiles=tuple(_said(one, self.type) for one in quartiles),
+            bins=self._bins(finite, low, high, quartiles),
+        )
+
+    def _bins(self, finite: str, low: float, high: float, quartiles: list[float]) -> tuple[Bin, ...]:
+        whole = pa.types.is_integer(self.type) or pa.types.is_date(self.type)
+        edges = _edges(low, high, quartiles, whole)
+        first, width, last = edges[0], edges[1] - edges[0], len(edges) - 2
+        if not math.isfinite(edges[-1] - first):
+            return ()
+        within = f"least(floor((x - {first!r}) / {width!r}), {last})::BIGINT"
+        at = f"CASE WHEN x < {first!r} THEN -1 WHEN x > {edges[-1]!r} THEN {last + 1} ELSE {within} END"
+        counts = dict(self.database.execute(f"SELECT {at}, count(*) FROM {finite} GROUP BY 1").fetchall())
+        said = [_said(edge, self.type) for edge in edges]
+        single = len(edges) == 2 or (whole and width == 1)
+        found = [
+            Bin(start, start if single else end, counts.get(at, 0)) for at, (start, end) in enumerate(pairwise(said))
+        ]
+        before = [Bin(None, said[0], counts[-1])] if -1 in counts else []
+        after = [Bin(said[-1], None, counts[last + 1])] if last + 1 in counts else []
+        return (*before, *found, *after)
 
 
-def _different(values: pa.ChunkedArray, nan: int) -> int:
-    """Different values but NaN."""
-    return int(pc.count_distinct(values).as_py()) - bool(nan) if len(values) else 0
-
-
-def _lengths(values: pa.ChunkedArray) -> tuple[int | None, int | None]:
-    if not len(values) or not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        return None, None
-    ends = pc.min_max(pc.utf8_length(values)).as_py()
-    return ends["min"], ends["max"]
-
-
-def _frequent(name: str, values: pa.ChunkedArray, shown: Hidden) -> tuple[tuple[str, int], ...]:
-    """The most frequent values, unless next to all are different."""
-    counts = pc.value_counts(values)
-    first = pc.select_k_unstable(counts.field("counts"), min(MOST_FREQUENT, len(counts)), [("", "descending")])
-    most = counts.take(first)
-    found = zip(texts_of(most.field("values")).to_pylist(), most.field("counts").to_pylist(), strict=True)
-    return tuple((shown.show(name, value), rows) for value, rows in found if rows > 1)
-
-
-def _numbers(values: pa.ChunkedArray, kind: pa.DataType) -> np.ndarray:
-    """The values as floats; times in seconds and dates in days since 1970."""
-    if pa.types.is_date(kind):
-        values = values.cast(pa.date32()).cast(pa.int32())
-    elif pa.types.is_timestamp(kind):
-        micros = values.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())
-        values = pc.divide(pc.cast(micros, pa.float64(), safe=False), 1e6)
-    numbers: np.ndarray = pc.cast(values, pa.float64(), safe=False).to_numpy()
-    return numbers
-
-
-def _edges(numbers: np.ndarray, quartiles: np.ndarray, different: int, whole: bool) -> np.ndarray:
-    """Ends of the bins: as wide as each other, over what lies within reach of the quartiles; whole where values are."""
-    import numpy as np
-
-    reach = float(_REACH * (quartiles[2] - quartiles[0]))
-    low, high = float(numbers.min()), float(numbers.max())
+def _edges(low: float, high: float, quartiles: list[float], whole: bool) -> list[float]:
+    """Ends of bins of one width, over what lies within reach of the quartiles; whole numbers where the values are."""
+    reach = _REACH * (quartiles[2] - quartiles[0])
     if reach:
-        low, high = max(low, float(quartiles[0]) - reach), min(high, float(quartiles[2]) + reach)
-    if different == 1 or low == high:
-        return np.array([low, high])
+        low, high = max(low, quartiles[0] - reach), min(high, quartiles[2] + reach)
     if not math.isfinite(high - low):
-        return np.array([math.inf])
-    if whole and high - low < BINS:
-        return np.arange(np.floor(low), np.floor(high) + 2)
+        return [low, math.inf]
     if not whole:
-        return np.linspace(low, high, BINS + 1)
-    width = np.ceil((high - low) / BINS)
-    edges: np.ndarray = np.floor(low) + width * np.arange(np.ceil((high - np.floor(low)) / width) + 1)
-    return edges
-
-
-def _bins(numbers: np.ndarray, edges: np.ndarray, kind: pa.DataType) -> tuple[Bin, ...]:
-    import numpy as np
-
-    counts = np.histogram(numbers, edges)[0] if edges[0] < edges[-1] else np.array([(numbers == edges[0]).sum()])
-    said = [_said(edge, kind) for edge in edges]
-    single = (pa.types.is_integer(kind) or pa.types.is_date(kind)) and edges[-1] - edges[0] == len(counts)
-    found = [Bin(said[at], said[at if single else at + 1], int(rows)) for at, rows in enumerate(counts)]
-    below, above = int((numbers < edges[0]).sum()), int((numbers > edges[-1]).sum())
-    first = [Bin(None, said[0], below)] if below else []
-    return (*first, *found, *([Bin(said[-1], None, above)] if above else []))
+        width = (high - low) / BINS
+        if low + width == low:
+            return [low, math.nextafter(high, math.inf)]
+        return [low + at * width for at in range(BINS)] + [high]
+    width, low = math.ceil((math.floor(high) - math.floor(low) + 1) / BINS), math.floor(low)
+    return [float(low + at * width) for at in range((math.floor(high) - low) // width + 2)]
 
 
 def _said(value: float, kind: pa.DataType) -> str:

@@ -77,7 +77,7 @@ def _one_select(query: str) -> str:
     """The query, proven to be one SELECT, without its semicolon."""
     import duckdb
 
-    with duckdb.connect(config=_closed()) as blank:
+    with duckdb.connect(config=closed()) as blank:
         statements = blank.extract_statements(query)
     if len(statements) != 1:
         raise _RefusedError(f"a rule is one SELECT, and these are {len(statements)} statements")
@@ -93,7 +93,7 @@ def _tables(query: str) -> set[str]:
     """What the query selects from, by name, but for what it names itself by WITH."""
     import duckdb
 
-    with duckdb.connect(config=_closed()) as blank:
+    with duckdb.connect(config=closed()) as blank:
         ((parsed,),) = blank.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()
     nodes = list(_nodes(json.loads(parsed)))
     own = {entry["key"] for node in nodes for entry in (node.get("cte_map") or {}).get("map", ())}
@@ -107,7 +107,7 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
         yield from _nodes(below)
 
 
-def _closed() -> dict[str, Any]:
+def closed() -> dict[str, Any]:
     """Settings of a database that loads nothing and takes nothing from this process."""
     return {
         "threads": THREADS,
@@ -125,7 +125,7 @@ def _database(folder: Path, places: list[Path]) -> Iterator[duckdb.DuckDBPyConne
     """A database that may read these files and spill to a folder; whoever takes too long is interrupted."""
     import duckdb
 
-    with duckdb.connect(config={**_closed(), "temp_directory": str(folder / "spill")}) as database:
+    with duckdb.connect(config={**closed(), "temp_directory": str(folder / "spill")}) as database:
         listed = ", ".join(_text(str(place)) for place in places)
         database.execute(f"SET allowed_paths = [{listed}]")
         database.execute("SET TimeZone = 'UTC'")

@@ -345,6 +345,7 @@ def test_a_profile_of_the_ends_of_every_type_is_one(tmp_path: Path) -> None:
     table = pa.table(
         {
             "real": pa.array([1.7e308, -1.7e308, 1.7e308, 1.7e308, float("nan"), None]),
+            "huge": pa.array([1e300] * 6),
             "tiny": pa.array([5e-324, 1e-320, 0.0, -0.0, 1e-300, 2.0]),
             "signed": pa.array([2**63 - 1, -(2**63), 0, 1, 2, 3]),
             "unsigned": pa.array([2**64 - 1, 0, 1, 2, 3, 4], pa.uint64()),
@@ -358,6 +359,7 @@ def test_a_profile_of_the_ends_of_every_type_is_one(tmp_path: Path) -> None:
     found = profiled(tmp_path, table, shown=Hidden(frozenset(), SECRET))
     real = found["real"]
     assert (real.nulls, real.different, real.mean, real.bins, real.most) == (2, 2, None, (), "1.7e+308")
+    assert found["huge"].bins == (Bin("1e+300", "1e+300", 6),)
     for name in ("tiny", "signed", "unsigned", "time"):
         assert sum(one.rows for one in found[name].bins) == 6 - found[name].nulls, name
     assert (found["time"].least, found["time"].most) == ("0001-01-01", "9999-12-31")
