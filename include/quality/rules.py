@@ -200,7 +200,7 @@ def spelt(column: str, **terms: Unpack[Terms]) -> Expectation:
 
 def fresh(column: str, within: timedelta, **terms: Unpack[Terms]) -> Expectation:
     """The newest time is at most `within` before the interval's end."""
-    made = _Rule("fresh", (column,), f"The newest {column} is at most {within} old", terms)
+    made = _Rule("fresh", (column,), f"The newest {column} is at most {_length(within)} old", terms)
     return made.expect_derived(
         "ExpectColumnMaxToBeBetween", lambda rows: _times(rows[column]), bounds=newest_within(DERIVED, within)
     )
@@ -208,7 +208,9 @@ def fresh(column: str, within: timedelta, **terms: Unpack[Terms]) -> Expectation
 
 def row_count(least: int, most: int | None = None, **terms: Unpack[Terms]) -> Expectation:
     """There are from `least` to `most` rows."""
-    words = f"There are at least {least:,} rows" if most is None else f"There are {least:,} to {most:,} rows"
+    words = f"There are {least:,} to {most:,} rows" if most is not None else f"There are at least {least:,} rows"
+    if (least, most) == (1, None):
+        words = "There are rows"
     made = _Rule("row_count", (), words, terms)
     return made.expect("ExpectTableRowCountToBeBetween", {"min_value": least, "max_value": most})
 
@@ -352,6 +354,14 @@ def _in_words(where: Where) -> str:
         return f"{name} is {' or '.join(map(str, wanted)) if several else wanted}"
 
     return ", where " + " and ".join(said(name, wanted) for name, wanted in where.items())
+
+
+def _length(time: timedelta) -> str:
+    """A length of time in the largest unit that it is a whole number of."""
+    for unit, name in ((timedelta(days=1), "day"), (timedelta(hours=1), "hour"), (timedelta(minutes=1), "minute")):
+        if time >= unit and not time % unit:
+            return f"{time // unit} {name}{'' if time == unit else 's'}"
+    return str(time)
 
 
 def _instant(end: date | None, otherwise: time) -> datetime | None:

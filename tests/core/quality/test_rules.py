@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from include.cli import main
 from include.errors import ConfigurationError
+from include.quality import rules
 from include.quality.rules import between, not_null, reference
 
 HEADER = "id,zip,city,status,qty,ordered,shipped\n"
@@ -214,3 +216,18 @@ def test_large_numbers_and_columns_that_run_together_stay_apart(broken: Broken, 
     assert broken('unique("id", where={"status": "open"})', large)[2] == []
     (tmp_path / "customers.csv").write_text("a,b\nx\x1fy,z\n")
     assert broken('reference(["city", "status"], to="customers.csv:a,b")', ["1,1,x,y\x1fz,1,2026-01-01,"])[2] == [2]
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        ("row_count(1)", "There are rows"),
+        ("row_count(2)", "There are at least 2 rows"),
+        ("row_count(1, 3)", "There are 1 to 3 rows"),
+        ('fresh("day", timedelta(days=1))', "The newest day is at most 1 day old"),
+        ('fresh("day", timedelta(hours=36))', "The newest day is at most 36 hours old"),
+        ('fresh("day", timedelta(seconds=90))', "The newest day is at most 0:01:30 old"),
+    ],
+)
+def test_rules_say_what_they_mean_as_people_do(made: str, says: str) -> None:
+    assert eval(made, {**vars(rules), "timedelta": timedelta}).meaning == says
