@@ -29,8 +29,8 @@ lint: .venv/.dev ## lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.dev ## benchmarks, each against a baseline in the same run
-	@for file in tests/bench/bench_*.py; do echo "== $$file"; PYTHONPATH=.:plugins $(BIN)/python -W ignore $$file || exit 1; done
+bench: .venv/.dev ## benchmarks, each against a baseline in the same run  [ONLY="files quality drift_found"]
+	@for file in $(or $(ONLY:%=tests/bench/bench_%.py),tests/bench/bench_*.py); do echo "== $$file"; PYTHONPATH=.:plugins $(BIN)/python -W ignore $$file || exit 1; done
 
 faults: .venv/.dev ## seeded histories of kills, outages and lies, each checked  [HISTORIES=200] [FIRST=1] [KIND=storm]
 	@$(BIN)/python -W ignore -m tests.faults --histories $(or $(HISTORIES),200) --first $(or $(FIRST),1) $(if $(KIND),--kind "$(KIND)")
