@@ -231,6 +231,7 @@ class Drift:
     level: float = 0.05
     age_days: float = 2.0
     repeated: float = 0.05
+    lost_numbers: float = 0.05
     freshness_hours: float = 12.0
     fresh: tuple[str, ...] = ()
     chance: float = 1e-5

@@ -18,6 +18,8 @@ FEWEST = 4
 """Nights below which a forecast has no errors to be judged by."""
 FEWEST_SEEN = 10
 """Distances below which they say too little of how far a night may lie."""
+MOSTLY = 0.9
+"""Share of the nights before that have to be of a kind for a column to be called so."""
 _MAD = 1.4826
 _NINE_TENTHS = 1.6449
 

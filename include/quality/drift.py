@@ -20,7 +20,7 @@ from include.ledger.database import merge_rows, transaction
 from include.models import Manifest
 from include.night import Night
 from include.personal import tokenise_all
-from include.quality.course import TooFewNightsError
+from include.quality.course import MOSTLY, TooFewNightsError
 from include.quality.figures import (
     MOST_PER_VALUE,
     against_course,
@@ -32,6 +32,8 @@ from include.quality.figures import (
     rows_and_repeats,
     values_stay,
 )
+from include.quality.named import values
+from include.quality.numbering import is_series, lost_numbers, numbered
 from include.quality.past_nights import PastNight, keep_profiles, read_past_nights, whole_rows
 from include.quality.profile import MOST_DISTINCT, ColumnProfile, profile_night
 from include.quality.signals import (
@@ -43,7 +45,6 @@ from include.quality.signals import (
     freshness,
     null_share,
     usual_nights,
-    values,
 )
 from include.use_case import Drift
 
@@ -207,7 +208,7 @@ def _column(
     if unread := column.profile.get("unread"):
         yield DriftFact("distribution", column.name, "", "could not run", detail=str(unread))
     signals: list[Signal] = ["null_share"]
-    if column.kind == "category" or _was_category(column, past):
+    if _stays_category(column, past) or _was_category(column, past):
         signals += ["category_share", "values"] if column.kind == "category" else ["category_share"]
     if column.kind in ("number", "time"):
         signals.append("distribution")
@@ -215,6 +216,8 @@ def _column(
         signals.append("freshness")
     if figures(column):
         signals.append("level")
+    if is_series(column, [night.columns[column.name] for night in past if column.name in night.columns]):
+        signals.append("volume")
     if _repeats_little(column, past):
         signals.append("repeated")
     for signal in signals:
@@ -287,6 +290,16 @@ def _compares(column: ColumnProfile, night: PastNight, comparable: _Comparable) 
     return was is not None and was.type == column.type and comparable(column, was)
 
 
+def _stays_category(column: ColumnProfile, past: Sequence[PastNight]) -> bool:
+    """Whether a column of few different values had few on the nights before, too.
+
+    Numbers of orders are few on a night of few rows, and are others every night.
+    """
+    before = [night.columns[column.name] for night in past if column.name in night.columns]
+    few = [was.kind == "category" for was in before if was.type == column.type and was.rows > was.nulls]
+    return column.kind == "category" and sum(few) >= MOSTLY * len(few)
+
+
 def _was_category(column: ColumnProfile, past: Sequence[PastNight]) -> bool:
     """Whether a text of many different values had clearly few of them on every night before."""
     before = [night.columns[column.name] for night in past if column.name in night.columns]
@@ -299,6 +312,10 @@ def _figured(now: ColumnProfile, was: ColumnProfile) -> bool:
     return was.rows > was.nulls and bool(figures(was).keys() & figures(now).keys())
 
 
+def _series(now: ColumnProfile, was: ColumnProfile) -> bool:
+    return numbered(was)
+
+
 def _counted(now: ColumnProfile, was: ColumnProfile) -> bool:
     return was.rows > was.nulls and bool(was.profile.get("per_value"))
 
@@ -306,6 +323,7 @@ def _counted(now: ColumnProfile, was: ColumnProfile) -> bool:
 _Comparable = Callable[[ColumnProfile, ColumnProfile], bool]
 _Compute = Callable[[ColumnProfile, Usual, Drift], Measured]
 _OF_COLUMNS: dict[Signal, tuple[str, _Compute, _Comparable]] = {
+    "volume": ("share of numbers", lost_numbers, _series),
     "null_share": ("share of rows", null_share, _any),
     "category_share": ("share of rows", category_share, _category),
     "values": ("new value", values, _category),

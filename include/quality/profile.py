@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.models import Manifest, Record
-from include.quality.repeats import Repeats, WholeRows, hashes
+from include.quality.repeats import Numbering, Repeats, WholeRows, hashes
 from include.staging import read_chunks, read_schema
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ VALUE_CHARS = 80
 RARE = 3
 SAMPLE = 50_000
 RARE_KINDS = 4096
+SIZES = 2048
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 AGE_DAYS = (0, 1, 7, 30, 90, 365, 730, 1825)
 _UNREADABLE = (pa.ArrowException, ArithmeticError, ValueError)
@@ -65,7 +66,7 @@ class ColumnProfile:
 
 
 class _Gathering(Protocol):
-    """What is known of one column so far; `add` takes values without nulls and returns how many were NaN."""
+    """What is known of one column so far; `add` takes values without nulls (texts: with) and says how many were NaN."""
 
     def add(self, values: Any) -> int: ...
 
@@ -106,7 +107,7 @@ class _Sample:
 
 
 class _Numbers:
-    """Counts per bin, moments and quantiles; NaN counts as missing, infinity apart."""
+    """Counts per bin and per size (power of two, whatever the sign), moments, quantiles; NaN is missing."""
 
     def __init__(self, edges: Sequence[float]) -> None:
         import numpy as np
@@ -116,6 +117,7 @@ class _Numbers:
         self._sample = _Sample()
         self._n, self._mean, self._squares, self._infinite = 0, 0.0, 0.0, 0
         self._low, self._high = math.inf, -math.inf
+        self._sizes = np.zeros(SIZES, dtype="int64")
 
     def add(self, values: Any) -> int:
         import numpy as np
@@ -127,6 +129,7 @@ class _Numbers:
         if len(finite):
             at = np.searchsorted(self._edges, finite, side="left")
             self._counts += np.bincount(at, minlength=len(self._counts))
+            self._sizes += np.bincount((finite.view("int64") >> 52) & (SIZES - 1), minlength=SIZES)
             self._sample.add(finite)
             self._moments(finite)
         return nan
@@ -150,63 +153,82 @@ class _Numbers:
             spread = math.sqrt(self._squares / self._n) if math.isfinite(self._squares) else None
             found |= {"min": self._low, "max": self._high, "mean": _finite(self._mean), "std": spread}
             found["quantiles"] = self._sample.quantiles(QUANTILES)
+            found["sizes"] = [[at, int(self._sizes[at])] for at in self._sizes.nonzero()[0].tolist()]
         return found
 
 
 class _Texts:
-    """Lengths in characters; counts of values as long as there are few different ones and they are not personal."""
+    """Lengths in characters; counts of values as long as there are few different ones and they are not personal.
+
+    Beside the rows of a value it counts the places of the file where rows of it begin.
+    """
 
     def __init__(self, *, personal: bool) -> None:
         self._counts: Counter[str] | None = None if personal else Counter()
+        self._places: Counter[str] = Counter()
+        self._numbering = None if personal else Numbering()
         self._personal = personal
         self._n, self._characters, self._shortest, self._longest = 0, 0, math.inf, 0
 
     def add(self, values: Any) -> int:
-        if not len(values):
+        if len(values) == values.null_count:
             return 0
         lengths = pc.utf8_length(values)
         ends = pc.min_max(lengths).as_py()
-        self._n += len(values)
+        self._n += len(values) - values.null_count
         self._characters += pc.sum(lengths).as_py()
         self._shortest, self._longest = min(self._shortest, ends["min"]), max(self._longest, ends["max"])
         if self._counts is not None:
             self._count(values)
+        if self._numbering is not None:
+            self._numbering.add(values, ends["min"], ends["max"])
         return 0
 
     def _count(self, values: Any) -> None:
-        found = pc.value_counts(values)
-        if len(found) > MOST_DISTINCT or self._counts is None:
+        import numpy as np
+
+        found = pc.dictionary_encode(values)
+        if len(found.dictionary) > MOST_DISTINCT or self._counts is None:
             self._counts = None
             return
-        self._counts.update(
-            dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
-        )
+        at, names = found.indices.fill_null(-1).to_numpy(zero_copy_only=False), found.dictionary.to_pylist()
+        begins = at[np.flatnonzero(np.diff(at, prepend=-1))]
+        for counts, of in ((self._counts, at), (self._places, begins)):
+            counts.update(dict(zip(names, np.bincount(of[of >= 0], minlength=len(names)).tolist(), strict=True)))
         self._counts = self._counts if len(self._counts) <= MOST_DISTINCT else None
 
     def result(self, rows: int) -> Record:
         found: Record = {"kind": "text", "personal": self._personal}
         if self._n:
             found |= {"shortest": self._shortest, "longest": self._longest, "mean_length": self._characters / self._n}
+        if self._numbering is not None and (span := self._numbering.span()):
+            found["span"] = span
         if self._counts is None:
             return found
         if len(self._counts) > max(FEW_DISTINCT, self._n // 10):
             return found | {"distinct": len(self._counts)}
-        return found | {"kind": "category"} | _frequent(self._counts)
+        return found | {"kind": "category"} | _frequent(self._counts, self._places)
 
 
 class _Flags:
-    """Counts of true and false."""
+    """Counts of true and false, and of the places where they begin."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._places: Counter[str] = Counter()
 
     def add(self, values: Any) -> int:
-        true = pc.sum(values).as_py() or 0
-        self._counts.update({"true": true, "false": len(values) - true})
+        import numpy as np
+
+        flags = values.to_numpy(zero_copy_only=False)
+        begins = flags[np.flatnonzero(np.diff(flags.astype("int8"), prepend=-1))]
+        for counts, of in ((self._counts, flags), (self._places, begins)):
+            true = int(of.sum())
+            counts.update({"true": true, "false": len(of) - true})
         return 0
 
     def result(self, rows: int) -> Record:
-        return {"kind": "category"} | _frequent(+self._counts)
+        return {"kind": "category"} | _frequent(+self._counts, self._places)
 
 
 class _Times:
@@ -280,7 +302,8 @@ class _Column:
         if self.unread:
             return
         try:
-            self.nulls += self.gathering.add(array.drop_null())
+            texts = isinstance(self.gathering, _Texts)
+            self.nulls += self.gathering.add(array if texts else array.drop_null())
         except _UNREADABLE as error:
             self.unread = f"{type(error).__name__}: the values cannot be read as {self.type}"
 
@@ -390,20 +413,26 @@ def rare_kind(value: str) -> int:
     return zlib.crc32(value.encode()) % RARE_KINDS
 
 
-def _frequent(counts: Counter[str]) -> Record:
-    """The most frequent values, cut to VALUE_CHARS characters, and how often all others occurred.
+def _frequent(counts: Counter[str], places: Counter[str]) -> Record:
+    """The most frequent values, cut to VALUE_CHARS characters, with their places, and how often all others occurred.
 
     A value of fewer than RARE rows counts among the others: what is rare may tell whose row it is. Of those only 12
     bits of a checksum are kept, which one in RARE_KINDS of all values has: enough to say that a value was never there.
     """
-    shown: Counter[str] = Counter()
-    for value, count in counts.items():
-        shown[value if len(value) <= VALUE_CHARS else value[: VALUE_CHARS - 1] + "…"] += count
+    shown, begun = _cut(counts), _cut(places)
     kept = {value: count for value, count in shown.most_common(MOST_VALUES) if count >= RARE}
     rare = {rare_kind(value) for value in shown if value not in kept}
     return {
         "values": [[value, count] for value, count in kept.items()],
+        "places": [begun[value] for value in kept],
         "rare": sorted(rare),
         "others": counts.total() - sum(kept.values()),
         "distinct": len(counts),
     }
+
+
+def _cut(counts: Counter[str]) -> Counter[str]:
+    shown: Counter[str] = Counter()
+    for value, count in counts.items():
+        shown[value if len(value) <= VALUE_CHARS else value[: VALUE_CHARS - 1] + "…"] += count
+    return shown

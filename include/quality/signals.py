@@ -16,16 +16,13 @@ from typing import Literal, NamedTuple
 from include.quality.chance import overdispersion, share_by_chance, stability_index
 from include.quality.course import FEWEST_SEEN, beyond, course
 from include.quality.past_nights import PastNight
-from include.quality.profile import MOST_VALUES, RARE, ColumnProfile, rare_kind
+from include.quality.profile import MOST_VALUES, ColumnProfile
 from include.use_case import Drift
 
 Signal = Literal[
     "schema", "volume", "repeated", "null_share", "category_share", "values", "distribution", "level", "freshness"
 ]
 OTHERS = "all others"
-
-NEW_ROWS = 20
-"""Rows of a value that was never there which tell however many rows the night has."""
 
 
 class Measured(NamedTuple):
@@ -206,62 +203,6 @@ def widest(one: Counter[str], all_nights: Counter[str]) -> float:
     """The largest difference of one value's share between a night and others."""
     rows, total = one.total(), all_nights.total()
     return max(abs(one[value] / rows - all_nights[value] / total) for value in {*all_nights, *one})
-
-
-def values(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
-    """Rows of values that no earlier night had, and a value of every earlier night that is not there tonight."""
-    before = [night.columns[column.name] for night in sorted(usual.past, key=lambda night: night.start)]
-    new, rows = _never_seen(column, before)
-    seen = [_never_seen(was, before[:at])[1] / was.rows for at, was in enumerate(before) if at > 2]
-    allowed = max(
-        min(declared.new_values * column.rows, NEW_ROWS), RARE - 1.0, beyond(seen, declared.chance) * column.rows
-    )
-    if rows > allowed:
-        return Measured(rows, 0.0, allowed, True, f"value {new!r} was never there", "new value")
-    return _gone(column, before, usual, declared) or Measured(rows, 0.0, allowed, False, "", "new value")
-
-
-def _never_seen(column: ColumnProfile, before: Sequence[ColumnProfile]) -> tuple[str, int]:
-    """The most frequent value that no earlier night may have had, and the rows of all such values."""
-    if any(len(was.profile["values"]) >= MOST_VALUES or "rare" not in was.profile for was in before):
-        return "", 0
-    named = {value for was in before for value, _ in was.profile["values"]}
-    rare = {kind for was in before for kind in was.profile["rare"]}
-    new = [
-        (value, rows) for value, rows in column.profile["values"] if value not in named and rare_kind(value) not in rare
-    ]
-    return (new[0][0], sum(rows for _, rows in new)) if new else ("", 0)
-
-
-def _gone(column: ColumnProfile, before: Sequence[ColumnProfile], usual: Usual, declared: Drift) -> Measured | None:
-    """A value that every earlier night named and that chance would not leave out."""
-    if len(before) < declared.min_nights or "rare" not in column.profile:
-        return None
-    if len(column.profile["values"]) >= MOST_VALUES or any("rare" not in was.profile for was in before):
-        return None
-    tonight, rare = {value for value, _ in column.profile["values"]}, set(column.profile["rare"])
-    named = Counter(value for was in before for value, _ in was.profile["values"])
-    often = {value for value, nights in named.items() if nights * 2 > len(before) and _always(value, before)}
-    rows = column.rows - column.nulls
-    for value in sorted(often - tonight):
-        shares = [dict(was.profile["values"]).get(value, 0) / max(was.rows - was.nulls, 1) for was in before]
-
-        def counts(night: PastNight, value: str = value) -> list[int]:
-            was = night.columns[column.name]
-            there = dict(was.profile["values"]).get(value, 0)
-            return [there, was.rows - was.nulls - there]
-
-        independent = rows / usual.spread(counts)
-        if rare_kind(value) not in rare and (1 - median(shares)) ** independent < declared.gone_chance:
-            usually = median(shares) * rows
-            return Measured(0.0, usually, usually / 2, True, f"value {value!r} is not there", "value gone")
-    return None
-
-
-def _always(value: str, before: Sequence[ColumnProfile]) -> bool:
-    """Whether a value may have been there on every one of the nights."""
-    kind = rare_kind(value)
-    return all(kind in was.profile["rare"] or any(value == name for name, _ in was.profile["values"]) for was in before)
 
 
 def distribution(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:

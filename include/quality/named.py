@@ -1,0 +1,103 @@
+"""Values of a column that no earlier night had, and values of every earlier night that are not there tonight.
+
+A value's places say more than its rows where rows come in clusters: a new country of one invoice begins in one place of
+the file, a spoiled one in many.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean, median, variance
+from typing import NamedTuple
+
+from include.quality.course import beyond
+from include.quality.profile import MOST_VALUES, RARE, ColumnProfile, rare_kind
+from include.quality.signals import Measured, Usual
+from include.use_case import Drift
+
+NEW_ROWS = 20
+"""Rows of a value that was never there which tell however many rows the night has."""
+FEWEST_PLACES = 3
+"""Places that a new value of a column must have where new values come by themselves."""
+_FIRST = 3
+"""Nights at the beginning that say nothing of what is new."""
+
+
+class _New(NamedTuple):
+    """The values of one night that no night before it had: the most frequent one, rows of all, most places of one."""
+
+    value: str = ""
+    rows: int = 0
+    places: int = 0
+
+
+def values(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
+    """Rows of values that no earlier night had, and a value of every earlier night that is not there tonight."""
+    before = [night.columns[column.name] for night in sorted(usual.past, key=lambda night: night.start)]
+    new = _never_seen(column, before)
+    own = [(was, _never_seen(was, before[:at])) for at, was in enumerate(before) if at >= _FIRST]
+    seen = beyond([one.rows / was.rows for was, one in own], declared.chance) * column.rows
+    allowed = max(min(declared.new_values * column.rows, NEW_ROWS), RARE - 1.0, seen)
+    often = sum(one.rows > 0 for _, one in own) > 1
+    most = max((one.places for _, one in own), default=0)
+    scattered = all("places" in was.profile for was in before) and new.places >= max(FEWEST_PLACES, 1 + most)
+    if (new.rows > allowed and not often) or (scattered and new.rows >= RARE):
+        words = f"value {new.value!r} was never there"
+        return Measured(new.rows, 0.0, min(allowed, new.rows - 1), True, words, "new value")
+    return _gone(column, before, declared) or Measured(new.rows, 0.0, allowed, False, "", "new value")
+
+
+def _never_seen(column: ColumnProfile, before: Sequence[ColumnProfile]) -> _New:
+    """What no earlier night may have had."""
+    if any(len(was.profile["values"]) >= MOST_VALUES or "rare" not in was.profile for was in before):
+        return _New()
+    named = {value for was in before for value, _ in was.profile["values"]}
+    rare = {kind for was in before for kind in was.profile["rare"]}
+    places = _places(column)
+    new = [
+        (value, rows) for value, rows in column.profile["values"] if value not in named and rare_kind(value) not in rare
+    ]
+    if not new:
+        return _New()
+    return _New(new[0][0], sum(rows for _, rows in new), max(places.get(value, 0) for value, _ in new))
+
+
+def _places(column: ColumnProfile) -> Mapping[str, int]:
+    """Places of the file where rows of a value begin, by value; none of a night that did not count them."""
+    names = [value for value, _ in column.profile["values"]]
+    return dict(zip(names, column.profile.get("places", []), strict=False))
+
+
+def _gone(column: ColumnProfile, before: Sequence[ColumnProfile], declared: Drift) -> Measured | None:
+    """A value that every earlier night had and that chance would not leave out."""
+    known = [was for was in before if "places" in was.profile]
+    if len(known) < declared.min_nights or len(column.profile["values"]) >= MOST_VALUES:
+        return None
+    tonight, rare = {value for value, _ in column.profile["values"]}, set(column.profile["rare"])
+    rows = column.rows - column.nulls
+    for value in sorted({value for was in known for value, _ in was.profile["values"]} - tonight):
+        if rare_kind(value) in rare or not _always(value, known):
+            continue
+        if _absent_by_chance(value, known, rows) < declared.gone_chance:
+            shares = [dict(was.profile["values"]).get(value, 0) / max(was.rows - was.nulls, 1) for was in known]
+            usual = median(shares) * rows
+            return Measured(0.0, usual, usual / 2, True, f"value {value!r} is not there", "value gone")
+    return None
+
+
+def _absent_by_chance(value: str, nights: Sequence[ColumnProfile], rows: int) -> float:
+    """How likely a night of `rows` rows has no place of a value, from its places on earlier nights.
+
+    Places are taken as negative binomial: what they vary by beyond chance makes nights without any likelier.
+    """
+    there = [_places(was).get(value, 1) * rows / max(was.rows - was.nulls, 1) for was in nights]
+    mean = fmean(there)
+    more = variance(there, mean) - mean
+    return math.exp(-mean) if more <= 0 else (mean / (mean + more)) ** (mean * mean / more)
+
+
+def _always(value: str, before: Sequence[ColumnProfile]) -> bool:
+    """Whether a value may have been there on every one of the nights."""
+    kind = rare_kind(value)
+    return all(kind in was.profile["rare"] or any(value == name for name, _ in was.profile["values"]) for was in before)
