@@ -24,13 +24,13 @@ from include.quality.course import MOSTLY, TooFewNightsError
 from include.quality.figures import (
     MOST_PER_VALUE,
     against_course,
+    comes_again,
     figures,
     level,
     missing_together,
     repeated,
     repeated_rows,
     rows_and_repeats,
-    values_stay,
 )
 from include.quality.named import values
 from include.quality.numbering import is_series, lost_numbers, numbered
@@ -242,7 +242,7 @@ def _repeats_little(column: ColumnProfile, past: Sequence[PastNight]) -> bool:
     known = [float(was.profile["per_value"]) for was in before if was.profile.get("per_value")]
     if column.kind not in ("text", "category") or not known or not column.profile.get("per_value"):
         return False
-    return median(known) <= MOST_PER_VALUE and not values_stay(before)
+    return median(known) <= MOST_PER_VALUE and not comes_again(column, before)
 
 
 def compared_nights(

@@ -67,6 +67,12 @@ def values_stay(before: Sequence[ColumnProfile]) -> bool:
     return len(named) == len(before) and bool(set.intersection(*named))
 
 
+def comes_again(column: ColumnProfile, before: Sequence[ColumnProfile]) -> bool:
+    """Whether a value of tonight was there on an earlier night, as a country is and the number of an order is not."""
+    named = {value for value, _ in column.profile.get("values", [])}
+    return any(value in named for was in before for value, _ in was.profile.get("values", []))
+
+
 def _age_against_course(
     name: str,
     value: float,

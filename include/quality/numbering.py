@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from include.quality.course import FEWEST_SEEN, MOSTLY, TooFewNightsError, course
-from include.quality.figures import against_course
+from include.quality.figures import against_course, comes_again
 from include.quality.profile import ColumnProfile
 from include.quality.signals import Measured, Usual, present_rows
 from include.use_case import Drift
@@ -24,10 +24,8 @@ def is_series(column: ColumnProfile, before: Sequence[ColumnProfile]) -> bool:
     """Whether a column has numbers of a series, on nearly every night and others every night."""
     if not numbered(column) or len(before) < FEWEST_SEEN:
         return False
-    named = {value for value, _ in column.profile.get("values", [])}
-    again = any(value in named for was in before for value, _ in was.profile.get("values", []))
     there = [numbered(was) for was in before if was.rows > was.nulls]
-    return not again and sum(there) >= MOSTLY * len(there)
+    return not comes_again(column, before) and sum(there) >= MOSTLY * len(there)
 
 
 def lost_numbers(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:

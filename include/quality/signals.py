@@ -6,10 +6,11 @@ from those before them: what a column does by itself is no drift.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import median
 from typing import Literal, NamedTuple
 
@@ -23,6 +24,8 @@ Signal = Literal[
     "schema", "volume", "repeated", "null_share", "category_share", "values", "distribution", "level", "freshness"
 ]
 OTHERS = "all others"
+HARDLY_EVER = 0.002
+"""Share of a number's rows on earlier nights above which its size is nothing unusual."""
 
 
 class Measured(NamedTuple):
@@ -82,12 +85,22 @@ def present_rows(column: ColumnProfile) -> int:
 
 
 def usual_nights(nights: Sequence[PastNight], start: datetime, declared: Drift) -> Usual | None:
-    """The nights of the same weekday once there are enough, else all once there are enough, else None."""
-    weekdays = [[night for night in nights if night.start.weekday() == day] for day in range(7)]
-    same = weekdays[start.weekday()]
-    if len(same) >= declared.same_weekday:
-        return Usual(same, False, [group for group in weekdays if len(group) > 1], nights, start)
+    """The nights of the same weekday once there are enough, else all once there are enough, else None.
+
+    Where nights come a week apart or rarer, as months do, the weekday that they begin on means nothing.
+    """
+    if _daily(nights):
+        weekdays = [[night for night in nights if night.start.weekday() == day] for day in range(7)]
+        same = weekdays[start.weekday()]
+        if len(same) >= declared.same_weekday:
+            return Usual(same, False, [group for group in weekdays if len(group) > 1], nights, start)
     return Usual(nights, True, [nights], nights, start) if len(nights) >= declared.min_nights else None
+
+
+def _daily(nights: Sequence[PastNight]) -> bool:
+    """Whether most nights (newest first) begin less than a week after the one before."""
+    gaps = [(newer.start - older.start) / timedelta(days=1) for newer, older in itertools.pairwise(nights)]
+    return not gaps or median(gaps) < 7
 
 
 def null_share(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
@@ -229,22 +242,54 @@ def distribution(column: ColumnProfile, usual: Usual, declared: Drift) -> Measur
 
 
 def _far_out(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured | None:
-    """More values beyond both ends of the histogram than its course has."""
+    """More values than their course has of a size that was hardly there, or beyond both ends of the first night."""
+    known = [night for night in usual.past if night.columns[column.name].profile.get("sizes")]
+    before = [dict(night.columns[column.name].profile["sizes"]) for night in known]
+    least = _hardly_ever(sum((Counter(one) for one in before), Counter[int]()))
 
-    def share(of: ColumnProfile) -> float:
+    def large(of: ColumnProfile) -> float:
+        sizes = dict(of.profile["sizes"])
+        return float(sum(count for size, count in sizes.items() if size >= least) / sum(sizes.values()))
+
+    def beyond_ends(of: ColumnProfile) -> float:
         counts = of.profile["counts"]
         return float((counts[0] + counts[-1]) / sum(counts)) if len(counts) > 1 else 0.0
 
-    rows, sizes = present_rows(column), [present_rows(n.columns[column.name]) for n in usual.past]
-    own = course([(n.start, share(n.columns[column.name])) for n in usual.past], usual.start, sizes, rows)
+    of_size = f"of a size that at most {HARDLY_EVER:.1%} of rows had before"
+    ends = "beyond the smallest or largest value of the first night"
+    found = _more_far_out(large, of_size, column, known, usual.start, declared) if column.profile.get("sizes") else None
+    return found or _more_far_out(beyond_ends, ends, column, usual.past, usual.start, declared)
+
+
+def _more_far_out(
+    share: Callable[[ColumnProfile], float],
+    words: str,
+    column: ColumnProfile,
+    past: Sequence[PastNight],
+    start: datetime,
+    declared: Drift,
+) -> Measured | None:
+    rows, sizes = present_rows(column), [present_rows(night.columns[column.name]) for night in past]
+    own = course([(night.start, share(night.columns[column.name])) for night in past], start, sizes, rows)
     if own is None:
         return None
     floor = math.sqrt(max(own.expected, 1 / rows) / rows)
     allowed = max(declared.far_out, own.limits(declared.course_chance, floor)[1])
-    value, words = share(column), "beyond the smallest or largest value of the first night"
+    value = share(column)
     if value - own.expected <= allowed:
         return None
     return Measured(value, own.expected, allowed, True, words, "share of rows far out")
+
+
+def _hardly_ever(sizes: Counter[int]) -> int:
+    """The smallest size (power of two) that, with all above it, at most HARDLY_EVER of the rows had."""
+    rows, above, least = sizes.total(), 0, max(sizes, default=0) + 1
+    for size in sorted(sizes, reverse=True):
+        above += sizes[size]
+        if above > HARDLY_EVER * rows:
+            break
+        least = size
+    return least
 
 
 def _summed(each: Sequence[Sequence[int]]) -> list[int]:

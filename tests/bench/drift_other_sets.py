@@ -44,7 +44,9 @@ def deliveries(data: Path) -> NightlySet:
     rows = pd.read_csv(data / "logistics_scms_delivery" / "SCMS_Delivery_History_before_2012.csv", encoding="latin-1")
     rows = rows.rename(columns={rows.columns[0]: "ID"}).astype({"ID": str})
     rows = _days(rows, "Scheduled Delivery Date", "Delivered to Client Date", "Delivery Recorded Date")
-    rows = rows[rows["Delivery Recorded Date"] >= "2008-01-07"].sort_values("Delivery Recorded Date", kind="stable")
+    rows = rows[rows["Delivery Recorded Date"].between("2008-01-07", "2012-01-01")].sort_values(
+        "Delivery Recorded Date", kind="stable"
+    )
     return _weekly("deliveries, by fortnight", rows, "Delivery Recorded Date", 2, 35)
 
 
@@ -59,6 +61,7 @@ def deals(data: Path) -> NightlySet:
 def calls(data: Path) -> NightlySet:
     """A bank's calls in the order of its file, in blocks of 40."""
     rows = pd.read_csv(data / "crm_uci_bank_marketing" / "bank-additional.part1.csv", sep=None, engine="python")
+    rows = rows.head(len(rows) // 40 * 40)
     nights = pd.Timestamp("2026-01-05", tz="UTC") + pd.to_timedelta(rows.index // 40, unit="D")
     return by_day("calls, blocks of 40", rows.assign(_night=nights), "_night", warm=20, drop=True)
 
