@@ -87,12 +87,17 @@ def course(
 
 
 def beyond(seen: Sequence[float], chance: float) -> float:
-    """What a distance (0 or more) does not exceed by itself, from such distances of nights before; 0 of too few."""
-    if len(seen) < FEWEST_SEEN:
+    """What a distance (0 or more) does not exceed by itself, from such distances of nights before; 0 of too few.
+
+    Distances lie further above their median than below it: their logarithms are held against their spread.
+    """
+    if len(seen) < FEWEST_SEEN or not any(seen):
         return 0.0
-    usually = median(seen)
-    _, high = Course(usually, [one - usually for one in seen]).limits(chance)
-    return usually + high
+    least = min(one for one in seen if one > 0)
+    logs = [math.log(max(one, least)) for one in seen]
+    usually = median(logs)
+    _, high = Course(usually, [one - usually for one in logs]).limits(chance)
+    return math.exp(usually + high)
 
 
 def _spread(sizes: Sequence[float]) -> float:
