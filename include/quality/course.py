@@ -89,15 +89,15 @@ def course(
 def beyond(seen: Sequence[float], chance: float) -> float:
     """What a distance (0 or more) does not exceed by itself, from such distances of nights before; 0 of too few.
 
-    Distances lie further above their median than below it: their logarithms are held against their spread.
+    Distances that are sums of squares lie further above their median than below it; their cube roots do not (E. Wilson
+    and M. Hilferty, The Distribution of Chi-Square, 1931).
     """
-    if len(seen) < FEWEST_SEEN or not any(seen):
+    if len(seen) < FEWEST_SEEN:
         return 0.0
-    least = min(one for one in seen if one > 0)
-    logs = [math.log(max(one, least)) for one in seen]
-    usually = median(logs)
-    _, high = Course(usually, [one - usually for one in logs]).limits(chance)
-    return math.exp(usually + high)
+    roots = [math.cbrt(one) for one in seen]
+    usually = median(roots)
+    _, high = Course(usually, [one - usually for one in roots]).limits(chance)
+    return float((usually + high) ** 3)
 
 
 def _spread(sizes: Sequence[float]) -> float:

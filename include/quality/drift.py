@@ -32,10 +32,11 @@ from include.quality.figures import (
     repeated_rows,
     rows_and_repeats,
 )
+from include.quality.gathering import MOST_DISTINCT
 from include.quality.named import values
 from include.quality.numbering import is_series, lost_numbers, numbered
 from include.quality.past_nights import PastNight, keep_profiles, read_past_nights, whole_rows
-from include.quality.profile import MOST_DISTINCT, ColumnProfile, profile_night
+from include.quality.profile import ColumnProfile, profile_night
 from include.quality.signals import (
     Measured,
     Signal,
@@ -57,10 +58,11 @@ log = logging.getLogger(__name__)
 class DriftFact:
     """One signal of one column (or of the whole night, column `""`), held against `nights` earlier nights.
 
-    Units: rows for volume and `values`, rows per different row or value for `repeated`, shares of 0 to 1 for
-    `null_share` and `category_share`, none for `distribution`, the column's own (characters of a text, days of age) for
-    `level`, hours for freshness. `statistic` says which of several figures of a signal it is. It drifted when `value`
-    lies further from `expected` than `threshold`.
+    Units: rows for volume of the night and `values`, of a column of numbered rows the share of numbers that no row has
+    or rows per number; rows per different row or value for `repeated`, shares of 0 to 1 for `null_share` and
+    `category_share`, none for `distribution`, the column's own (characters of a text, days of age) for `level`, hours
+    for freshness. `statistic` says which of several figures of a signal it is. It drifted when `value` lies further
+    from `expected` than `threshold`.
     """
 
     signal: Signal
@@ -135,7 +137,7 @@ def measure(
     findings = [*_schema(tonight, past), _volume(tonight, past, declared, limited)]
     findings += _whole(tonight, past, declared) if tonight.whole else []
     for column in tonight.columns.values():
-        findings += _column(column, tonight, past, declared, fresh=column.name in set(fresh))
+        findings += _column(column, tonight, past, declared, fresh=column.name in set(fresh), limited=limited)
     return findings
 
 
@@ -203,7 +205,7 @@ def _whole(tonight: PastNight, past: Sequence[PastNight], declared: Drift) -> It
 
 
 def _column(
-    column: ColumnProfile, tonight: PastNight, past: Sequence[PastNight], declared: Drift, *, fresh: bool
+    column: ColumnProfile, tonight: PastNight, past: Sequence[PastNight], declared: Drift, *, fresh: bool, limited: bool
 ) -> Iterator[DriftFact]:
     if unread := column.profile.get("unread"):
         yield DriftFact("distribution", column.name, "", "could not run", detail=str(unread))
@@ -216,7 +218,9 @@ def _column(
         signals.append("freshness")
     if figures(column):
         signals.append("level")
-    if is_series(column, [night.columns[column.name] for night in past if column.name in night.columns]):
+    if not limited and is_series(
+        column, [night.columns[column.name] for night in past if column.name in night.columns]
+    ):
         signals.append("volume")
     if _repeats_little(column, past):
         signals.append("repeated")

@@ -7,12 +7,13 @@ the file, a spoiled one in many.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from statistics import fmean, median, variance
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, median
 from typing import NamedTuple
 
 from include.quality.course import beyond
-from include.quality.profile import MOST_VALUES, RARE, ColumnProfile, rare_kind
+from include.quality.gathering import MOST_VALUES, RARE, rare_kind
+from include.quality.profile import ColumnProfile
 from include.quality.signals import Measured, Usual
 from include.use_case import Drift
 
@@ -75,26 +76,40 @@ def _gone(column: ColumnProfile, before: Sequence[ColumnProfile], declared: Drif
     if len(known) < declared.min_nights or len(column.profile["values"]) >= MOST_VALUES:
         return None
     tonight, rare = {value for value, _ in column.profile["values"]}, set(column.profile["rare"])
+    always = {value for was in known for value, _ in was.profile["values"] if _always(value, known)}
     rows = column.rows - column.nulls
-    for value in sorted({value for was in known for value, _ in was.profile["values"]} - tonight):
-        if rare_kind(value) in rare or not _always(value, known):
-            continue
-        if _absent_by_chance(value, known, rows) < declared.gone_chance:
+    for value in sorted(always - tonight):
+        if rare_kind(value) not in rare and _absent_by_chance(value, always, known, rows) < declared.gone_chance:
             shares = [dict(was.profile["values"]).get(value, 0) / max(was.rows - was.nulls, 1) for was in known]
             usual = median(shares) * rows
             return Measured(0.0, usual, usual / 2, True, f"value {value!r} is not there", "value gone")
     return None
 
 
-def _absent_by_chance(value: str, nights: Sequence[ColumnProfile], rows: int) -> float:
-    """How likely a night of `rows` rows has no place of a value, from its places on earlier nights.
+def _absent_by_chance(value: str, always: Iterable[str], nights: Sequence[ColumnProfile], rows: int) -> float:
+    """How likely a night of `rows` rows has no place of a value, from the places of all on earlier nights.
 
-    Places are taken as negative binomial: what they vary by beyond chance makes nights without any likelier.
+    Places are taken as negative binomial: by what they vary beyond chance, whole clusters of rows come or stay away.
     """
-    there = [_places(was).get(value, 1) * rows / max(was.rows - was.nulls, 1) for was in nights]
-    mean = fmean(there)
-    more = variance(there, mean) - mean
-    return math.exp(-mean) if more <= 0 else (mean / (mean + more)) ** (mean * mean / more)
+    each, own = _places_vary(value, nights)
+    all_values = fmean(_places_vary(one, nights)[1] for one in always)
+    mean, factor = each * rows, max(own, all_values) * _at_most(len(nights) - 1)
+    return math.exp(-mean) if factor <= 1 else math.exp(-mean * math.log(factor) / (factor - 1))
+
+
+def _places_vary(value: str, nights: Sequence[ColumnProfile]) -> tuple[float, float]:
+    """Places of a value per row, and by which factor their variance on the nights exceeds that of chance."""
+    sizes = [max(was.rows - was.nulls, 1) for was in nights]
+    there = [_places(was).get(value, 1) for was in nights]
+    each = sum(there) / sum(sizes)
+    return each, fmean((found - each * size) ** 2 / (each * size) for found, size in zip(there, sizes, strict=True))
+
+
+def _at_most(freedom: int) -> float:
+    """By how much a variance of so many degrees of freedom may be larger than it was seen to be (95 %)."""
+    from scipy.special import chdtri
+
+    return float(freedom / chdtri(freedom, 0.95))
 
 
 def _always(value: str, before: Sequence[ColumnProfile]) -> bool:

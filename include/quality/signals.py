@@ -16,8 +16,9 @@ from typing import Literal, NamedTuple
 
 from include.quality.chance import overdispersion, share_by_chance, stability_index
 from include.quality.course import FEWEST_SEEN, beyond, course
+from include.quality.gathering import MOST_VALUES
 from include.quality.past_nights import PastNight
-from include.quality.profile import MOST_VALUES, ColumnProfile
+from include.quality.profile import ColumnProfile
 from include.use_case import Drift
 
 Signal = Literal[
@@ -182,7 +183,7 @@ def category_share(column: ColumnProfile, usual: Usual, declared: Drift) -> Meas
     if abs(share - expected) > allowed:
         pairs = [(by_run[n.run_id], sum((by_run[b.run_id] for b in e), Counter[str]())) for n, e in usual.earlier()]
         seen = [(one.total(), widest(one, earlier) ** 2) for one, earlier in pairs]
-        allowed = max(allowed, math.sqrt(_by_themselves(seen, rows, declared.chance)))
+        allowed = max(allowed, math.sqrt(_by_themselves(seen, rows, declared.course_chance)))
     return Measured(share, expected, allowed, abs(share - expected) > allowed, f"value {value!r}")
 
 
@@ -234,7 +235,7 @@ def distribution(column: ColumnProfile, usual: Usual, declared: Drift) -> Measur
             for night, earlier in usual.earlier()
         )
         seen_before = [(sum(now), stability_index(now, _summed(was), declared.chance)[0]) for now, was in own_counts]
-        allowed = max(allowed, _by_themselves(seen_before, sum(column.profile["counts"]), declared.chance))
+        allowed = max(allowed, _by_themselves(seen_before, sum(column.profile["counts"]), declared.course_chance))
     detail = "infinite values came" if column.profile.get("infinite") else ""
     if value <= allowed and column.kind == "number" and (far := _far_out(column, usual, declared)):
         return far
