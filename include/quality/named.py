@@ -7,14 +7,14 @@ the file, a spoiled one in many.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean, median
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from include.quality.course import beyond
 from include.quality.gathering import MOST_VALUES, RARE, rare_kind
 from include.quality.profile import ColumnProfile
-from include.quality.signals import Measured, Usual
+from include.quality.signals import Measured, Usual, present_rows
 from include.use_case import Drift
 
 NEW_ROWS = 20
@@ -23,6 +23,9 @@ FEWEST_PLACES = 3
 """Places that a new value of a column must have where new values come by themselves."""
 _FIRST = 3
 """Nights at the beginning that say nothing of what is new."""
+
+
+_Counts = Callable[[ColumnProfile], Mapping[str, int]]
 
 
 class _New(NamedTuple):
@@ -42,7 +45,7 @@ def values(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
     allowed = max(min(declared.new_values * column.rows, NEW_ROWS), RARE - 1.0, seen)
     often = sum(one.rows > 0 for _, one in own) > 1
     most = max((one.places for _, one in own), default=0)
-    scattered = all("places" in was.profile for was in before) and new.places >= max(FEWEST_PLACES, 1 + most)
+    scattered = _counted(before) and new.places >= max(FEWEST_PLACES, 1 + most)
     if (new.rows > allowed and not often) or (scattered and new.rows >= RARE):
         words = f"value {new.value!r} was never there"
         return Measured(new.rows, 0.0, min(allowed, new.rows - 1), True, words, "new value")
@@ -64,6 +67,15 @@ def _never_seen(column: ColumnProfile, before: Sequence[ColumnProfile]) -> _New:
     return _New(new[0][0], sum(rows for _, rows in new), max(places.get(value, 0) for value, _ in new))
 
 
+def _rows(column: ColumnProfile) -> Mapping[str, int]:
+    return dict(column.profile["values"])
+
+
+def _counted(nights: Sequence[ColumnProfile]) -> bool:
+    """Whether the places of values were counted on each of the nights."""
+    return all("places" in was.profile for was in nights)
+
+
 def _places(column: ColumnProfile) -> Mapping[str, int]:
     """Places of the file where rows of a value begin, by value; none of a night that did not count them."""
     names = [value for value, _ in column.profile["values"]]
@@ -72,35 +84,36 @@ def _places(column: ColumnProfile) -> Mapping[str, int]:
 
 def _gone(column: ColumnProfile, before: Sequence[ColumnProfile], declared: Drift) -> Measured | None:
     """A value that every earlier night had and that chance would not leave out."""
-    known = [was for was in before if "places" in was.profile]
-    if len(known) < declared.min_nights or len(column.profile["values"]) >= MOST_VALUES:
+    if len(before) < declared.min_nights or len(column.profile["values"]) >= MOST_VALUES:
         return None
     tonight, rare = {value for value, _ in column.profile["values"]}, set(column.profile["rare"])
-    always = {value for was in known for value, _ in was.profile["values"] if _always(value, known)}
-    rows = column.rows - column.nulls
+    always = {value for was in before for value, _ in was.profile["values"] if _always(value, before)}
+    rows = present_rows(column)
     for value in sorted(always - tonight):
-        if rare_kind(value) not in rare and _absent_by_chance(value, always, known, rows) < declared.gone_chance:
-            shares = [dict(was.profile["values"]).get(value, 0) / max(was.rows - was.nulls, 1) for was in known]
-            usual = median(shares) * rows
+        if rare_kind(value) not in rare and _absent_by_chance(value, always, before, rows) < declared.gone_chance:
+            usual = rows * _varies(value, before, _rows)[0]
             return Measured(0.0, usual, usual / 2, True, f"value {value!r} is not there", "value gone")
     return None
 
 
 def _absent_by_chance(value: str, always: Iterable[str], nights: Sequence[ColumnProfile], rows: int) -> float:
-    """How likely a night of `rows` rows has no place of a value, from the places of all on earlier nights.
+    """How likely a night of `rows` rows has none of a value, from rows and places of all values on earlier nights.
 
-    Places are taken as negative binomial: by what they vary beyond chance, whole clusters of rows come or stay away.
+    Both are taken as negative binomial: by what they vary beyond chance, whole clusters of rows come or stay away.
     """
-    each, own = _places_vary(value, nights)
-    all_values = fmean(_places_vary(one, nights)[1] for one in always)
-    mean, factor = each * rows, max(own, all_values) * _at_most(len(nights) - 1)
-    return math.exp(-mean) if factor <= 1 else math.exp(-mean * math.log(factor) / (factor - 1))
+    found = []
+    for counts in (_rows, _places) if _counted(nights) else (_rows,):
+        each, own = _varies(value, nights, counts)
+        of_all = fmean(_varies(one, nights, counts)[1] for one in always)
+        mean, factor = each * rows, max(own, of_all) * _at_most(len(nights) - 1)
+        found.append(math.exp(-mean if factor <= 1 else -mean * math.log(factor) / (factor - 1)))
+    return max(found)
 
 
-def _places_vary(value: str, nights: Sequence[ColumnProfile]) -> tuple[float, float]:
-    """Places of a value per row, and by which factor their variance on the nights exceeds that of chance."""
-    sizes = [max(was.rows - was.nulls, 1) for was in nights]
-    there = [_places(was).get(value, 1) for was in nights]
+def _varies(value: str, nights: Sequence[ColumnProfile], counts: _Counts) -> tuple[float, float]:
+    """How often a value is counted per row, and by which factor the variance of that exceeds that of chance."""
+    sizes = [max(present_rows(was), 1) for was in nights]
+    there = [counts(was).get(value, 1) for was in nights]
     each = sum(there) / sum(sizes)
     return each, fmean((found - each * size) ** 2 / (each * size) for found, size in zip(there, sizes, strict=True))
 
