@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from include.quality.course import beyond
-from include.quality.gathering import MOST_VALUES, RARE, rare_kind
+from include.quality.course import TooFewNightsError, beyond
+from include.quality.gathering import RARE, rare_kind
 from include.quality.profile import ColumnProfile
 from include.quality.signals import Measured, Usual, present_rows
 from include.use_case import Drift
@@ -38,7 +38,9 @@ class _New(NamedTuple):
 
 def values(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
     """Rows of values that no earlier night had, and a value of every earlier night that is not there tonight."""
-    before = [night.columns[column.name] for night in sorted(usual.past, key=lambda night: night.start)]
+    nights = [night.columns[column.name] for night in sorted(usual.past, key=lambda night: night.start)]
+    if len(before := [was for was in nights if "rare" in was.profile]) < declared.min_nights:
+        raise TooFewNightsError("rare values were not kept on enough nights")
     new = _never_seen(column, before)
     own = [(was, _never_seen(was, before[:at])) for at, was in enumerate(before) if at >= _FIRST]
     seen = beyond([one.rows / was.rows for was, one in own], declared.chance) * column.rows
@@ -54,8 +56,6 @@ def values(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
 
 def _never_seen(column: ColumnProfile, before: Sequence[ColumnProfile]) -> _New:
     """What no earlier night may have had."""
-    if any(len(was.profile["values"]) >= MOST_VALUES or "rare" not in was.profile for was in before):
-        return _New()
     named = {value for was in before for value, _ in was.profile["values"]}
     rare = {kind for was in before for kind in was.profile["rare"]}
     places = _places(column)
@@ -84,8 +84,6 @@ def _places(column: ColumnProfile) -> Mapping[str, int]:
 
 def _gone(column: ColumnProfile, before: Sequence[ColumnProfile], declared: Drift) -> Measured | None:
     """A value that every earlier night had and that chance would not leave out."""
-    if len(before) < declared.min_nights or len(column.profile["values"]) >= MOST_VALUES:
-        return None
     tonight, rare = {value for value, _ in column.profile["values"]}, set(column.profile["rare"])
     always = {value for was in before for value, _ in was.profile["values"] if _always(value, before)}
     rows = present_rows(column)

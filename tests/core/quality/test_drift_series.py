@@ -67,7 +67,9 @@ def test_a_region_that_is_lost_leaves_its_numbers_open(series: History) -> None:
 
 
 def test_one_number_that_nobody_has_is_no_drift(series: History) -> None:
-    assert series.drifted(lines(35, away=(4,))) == []
+    first = lines(35, away=(4,))
+    few = only(first, lambda at: first["order"][at] < f"SO{3515:07}")
+    assert [f for f in series.drifted(few) if f[1] == "order"] == []
 
 
 def test_a_series_that_always_lacks_some_may_lack_some_more(tmp_path: Path) -> None:
@@ -78,6 +80,23 @@ def test_a_series_that_always_lacks_some_may_lack_some_more(tmp_path: Path) -> N
     history = History(tmp_path, gaps)
     assert history.drifted(gaps(35, 0.25)) == []
     assert ("volume", "order", "share of numbers") in history.drifted(gaps(35, 0.6))
+
+
+def test_a_series_that_lacks_a_part_every_third_night_may_do_so(tmp_path: Path) -> None:
+    def parts(day: int) -> Rows:
+        return lines(day, away=tuple(range(3, 13)) if day % 3 == 0 else ())
+
+    assert History(tmp_path, parts, nights=36).drifted() == []
+
+
+def test_rows_without_a_number_are_none_of_the_series(tmp_path: Path) -> None:
+    def holes(day: int, away: tuple[int, ...] = ()) -> Rows:
+        rows = lines(day, away=away)
+        return {"order": [*only(rows, lambda at: rows["order"][at] < f"SO{day * 100 + 15:07}")["order"], None]}
+
+    history = History(tmp_path, holes)
+    (found,) = [f for f in history.findings(holes(35, away=(3, 8))) if (f.signal, f.column) == ("volume", "order")]
+    assert (found.verdict, found.detail) == ("drifted", "2 of 15 numbers are missing")
 
 
 def test_a_cut_night_says_nothing_about_its_series(series: History) -> None:
