@@ -90,7 +90,7 @@ def test_nights_before_rare_values_were_kept_are_left_out(tmp_path: Path) -> Non
 def test_a_value_of_two_orders_a_night_may_stay_away_however_steady_its_rows(tmp_path: Path) -> None:
     def two_orders(day: int) -> Rows:
         random = np.random.default_rng([26, day])
-        kinds = [*random.choice(["lead", "customer"], 28).tolist(), "other", "other"]
+        kinds = ["lead"] * 14 + ["customer"] * 14 + ["other"] * 2
         return {"stage": [kind for kind in random.permutation(kinds).tolist() for _ in range(10)]}
 
     history = History(tmp_path, two_orders)
