@@ -148,6 +148,23 @@ def test_lost_lines_of_orders_without_a_series_show_beside_the_rows(tmp_path: Pa
     assert (volume.verdict, volume.detail) == ("drifted", "fewer rows per value of order, too")
 
 
+def test_as_many_rows_of_more_orders_are_no_loss(tmp_path: Path) -> None:
+    def hashed(day: int, each: int = 3, rows: int = 0) -> Rows:
+        random = np.random.default_rng([9, day])
+        orders = np.repeat(random.integers(10**8, 10**9, rows or int(random.normal(60, 4))), each)
+        return {"order": [f"{number:x}" for number in orders.tolist()]}
+
+    found = History(tmp_path, hashed).findings(hashed(35, each=1, rows=190))
+    assert [f.verdict for f in found if f.signal == "volume"] == ["steady"]
+
+
+def test_a_night_without_rows_is_drift_where_no_night_was_empty_however_they_vary(tmp_path: Path) -> None:
+    def wild(day: int) -> Rows:
+        return {"order": ["x"] * int(np.random.default_rng([10, day]).choice([1, 2, 900, 30]))}
+
+    assert ("volume", "", "rows") in History(tmp_path, wild).drifted({"order": []})
+
+
 @pytest.mark.parametrize(
     ("chunks", "span"),
     [
