@@ -21,6 +21,8 @@ def test_distances_are_skewed_and_their_limit_is_kept_by_all_but_a_few() -> None
     random = np.random.default_rng(31)
     pairs = ((random.chisquare(2, 35).tolist(), random.chisquare(2)) for _ in range(3000))
     assert np.mean([one > beyond(seen, 1e-2) for seen, one in pairs]) < 6e-3
+    distances = random.chisquare(2, 35)
+    assert beyond((distances * 8).tolist(), 1e-3) == pytest.approx(8 * beyond(distances.tolist(), 1e-3))
     few = random.chisquare(4, 9).tolist()
     assert beyond(few, 1e-3) == 0
 
