@@ -212,11 +212,11 @@ class Drift:
     population stability index (no unit); `freshness_hours`, by which the newest time may be older than in any of those
     nights, for the source's own time of change and the columns `fresh`; `far_out`, the share of a number's rows beyond
     the first night's ends; `new_values`, the share of rows with a value that was never there (20 rows always tell);
-    `level`, a mean or length, and `repeated`, rows per value, as shares of what is usual; `age_days`. Each must
-    also lie further off than the night's own course explains: by itself it does so with the probability
-    `course_chance`, `repeated_chance`, `volume_chance`; a value is gone when chance leaves it out with less than
-    `gone_chance`. Few rows widen a threshold: pure chance crosses
-    it with at most the probability `chance`, per column and night.
+    `level`, a mean or length, and `repeated`, rows per value, as shares of what is usual; `age_days`; `lost_numbers`,
+    the share of a series of numbers (of orders, of invoices) that no row has. Each must also lie further off than the
+    night's own course explains: by itself it does so with the probability `course_chance`, `repeated_chance`,
+    `volume_chance`; a value is gone when chance leaves it out with less than `gone_chance`. Few rows widen a threshold:
+    pure chance crosses it with at most the probability `chance`, per column and night.
     """
 
     nights: int = 35
@@ -231,6 +231,7 @@ class Drift:
     level: float = 0.05
     age_days: float = 2.0
     repeated: float = 0.05
+    lost_numbers: float = 0.05
     freshness_hours: float = 12.0
     fresh: tuple[str, ...] = ()
     chance: float = 1e-5

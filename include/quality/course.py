@@ -18,6 +18,8 @@ FEWEST = 4
 """Nights below which a forecast has no errors to be judged by."""
 FEWEST_SEEN = 10
 """Distances below which they say too little of how far a night may lie."""
+MOSTLY = 0.9
+"""Share of the nights before that have to be of a kind for a column to be called so."""
 _MAD = 1.4826
 _NINE_TENTHS = 1.6449
 
@@ -85,12 +87,17 @@ def course(
 
 
 def beyond(seen: Sequence[float], chance: float) -> float:
-    """What a distance (0 or more) does not exceed by itself, from such distances of nights before; 0 of too few."""
+    """What a distance (0 or more) does not exceed by itself, from such distances of nights before; 0 of too few.
+
+    Distances that are sums of squares lie further above their median than below it; their cube roots do not (E. Wilson
+    and M. Hilferty, The Distribution of Chi-Square, 1931).
+    """
     if len(seen) < FEWEST_SEEN:
         return 0.0
-    usually = median(seen)
-    _, high = Course(usually, [one - usually for one in seen]).limits(chance)
-    return usually + high
+    roots = [math.cbrt(one) for one in seen]
+    usually = median(roots)
+    _, high = Course(usually, [one - usually for one in roots]).limits(chance)
+    return float((usually + high) ** 3)
 
 
 def _spread(sizes: Sequence[float]) -> float:

@@ -20,20 +20,23 @@ from include.ledger.database import merge_rows, transaction
 from include.models import Manifest
 from include.night import Night
 from include.personal import tokenise_all
-from include.quality.course import TooFewNightsError
+from include.quality.course import MOSTLY, TooFewNightsError
 from include.quality.figures import (
     MOST_PER_VALUE,
     against_course,
+    comes_again,
     figures,
     level,
     missing_together,
     repeated,
     repeated_rows,
     rows_and_repeats,
-    values_stay,
 )
+from include.quality.gathering import MOST_DISTINCT
+from include.quality.named import values
+from include.quality.numbering import is_series, lost_numbers, numbered
 from include.quality.past_nights import PastNight, keep_profiles, read_past_nights, whole_rows
-from include.quality.profile import MOST_DISTINCT, ColumnProfile, profile_night
+from include.quality.profile import ColumnProfile, profile_night
 from include.quality.signals import (
     Measured,
     Signal,
@@ -43,7 +46,6 @@ from include.quality.signals import (
     freshness,
     null_share,
     usual_nights,
-    values,
 )
 from include.use_case import Drift
 
@@ -56,10 +58,11 @@ log = logging.getLogger(__name__)
 class DriftFact:
     """One signal of one column (or of the whole night, column `""`), held against `nights` earlier nights.
 
-    Units: rows for volume and `values`, rows per different row or value for `repeated`, shares of 0 to 1 for
-    `null_share` and `category_share`, none for `distribution`, the column's own (characters of a text, days of age) for
-    `level`, hours for freshness. `statistic` says which of several figures of a signal it is. It drifted when `value`
-    lies further from `expected` than `threshold`.
+    Units: rows for volume of the night and `values`, of a column of numbered rows the share of numbers that no row has
+    or rows per number; rows per different row or value for `repeated`, shares of 0 to 1 for `null_share` and
+    `category_share`, none for `distribution`, the column's own (characters of a text, days of age) for `level`, hours
+    for freshness. `statistic` says which of several figures of a signal it is. It drifted when `value` lies further
+    from `expected` than `threshold`.
     """
 
     signal: Signal
@@ -134,7 +137,7 @@ def measure(
     findings = [*_schema(tonight, past), _volume(tonight, past, declared, limited)]
     findings += _whole(tonight, past, declared) if tonight.whole else []
     for column in tonight.columns.values():
-        findings += _column(column, tonight, past, declared, fresh=column.name in set(fresh))
+        findings += _column(column, tonight, past, declared, fresh=column.name in set(fresh), limited=limited)
     return findings
 
 
@@ -202,12 +205,12 @@ def _whole(tonight: PastNight, past: Sequence[PastNight], declared: Drift) -> It
 
 
 def _column(
-    column: ColumnProfile, tonight: PastNight, past: Sequence[PastNight], declared: Drift, *, fresh: bool
+    column: ColumnProfile, tonight: PastNight, past: Sequence[PastNight], declared: Drift, *, fresh: bool, limited: bool
 ) -> Iterator[DriftFact]:
     if unread := column.profile.get("unread"):
         yield DriftFact("distribution", column.name, "", "could not run", detail=str(unread))
     signals: list[Signal] = ["null_share"]
-    if column.kind == "category" or _was_category(column, past):
+    if _stays_category(column, past) or _was_category(column, past):
         signals += ["category_share", "values"] if column.kind == "category" else ["category_share"]
     if column.kind in ("number", "time"):
         signals.append("distribution")
@@ -215,6 +218,10 @@ def _column(
         signals.append("freshness")
     if figures(column):
         signals.append("level")
+    if not limited and is_series(
+        column, [night.columns[column.name] for night in past if column.name in night.columns]
+    ):
+        signals.append("volume")
     if _repeats_little(column, past):
         signals.append("repeated")
     for signal in signals:
@@ -239,7 +246,7 @@ def _repeats_little(column: ColumnProfile, past: Sequence[PastNight]) -> bool:
     known = [float(was.profile["per_value"]) for was in before if was.profile.get("per_value")]
     if column.kind not in ("text", "category") or not known or not column.profile.get("per_value"):
         return False
-    return median(known) <= MOST_PER_VALUE and not values_stay(before)
+    return median(known) <= MOST_PER_VALUE and not comes_again(column, before)
 
 
 def compared_nights(
@@ -287,6 +294,16 @@ def _compares(column: ColumnProfile, night: PastNight, comparable: _Comparable) 
     return was is not None and was.type == column.type and comparable(column, was)
 
 
+def _stays_category(column: ColumnProfile, past: Sequence[PastNight]) -> bool:
+    """Whether a column of few different values had few on the nights before, too.
+
+    Numbers of orders are few on a night of few rows, and are others every night.
+    """
+    before = [night.columns[column.name] for night in past if column.name in night.columns]
+    few = [was.kind == "category" for was in before if was.type == column.type and was.rows > was.nulls]
+    return column.kind == "category" and sum(few) >= MOSTLY * len(few)
+
+
 def _was_category(column: ColumnProfile, past: Sequence[PastNight]) -> bool:
     """Whether a text of many different values had clearly few of them on every night before."""
     before = [night.columns[column.name] for night in past if column.name in night.columns]
@@ -299,6 +316,10 @@ def _figured(now: ColumnProfile, was: ColumnProfile) -> bool:
     return was.rows > was.nulls and bool(figures(was).keys() & figures(now).keys())
 
 
+def _series(now: ColumnProfile, was: ColumnProfile) -> bool:
+    return numbered(was)
+
+
 def _counted(now: ColumnProfile, was: ColumnProfile) -> bool:
     return was.rows > was.nulls and bool(was.profile.get("per_value"))
 
@@ -306,6 +327,7 @@ def _counted(now: ColumnProfile, was: ColumnProfile) -> bool:
 _Comparable = Callable[[ColumnProfile, ColumnProfile], bool]
 _Compute = Callable[[ColumnProfile, Usual, Drift], Measured]
 _OF_COLUMNS: dict[Signal, tuple[str, _Compute, _Comparable]] = {
+    "volume": ("share of numbers", lost_numbers, _series),
     "null_share": ("share of rows", null_share, _any),
     "category_share": ("share of rows", category_share, _category),
     "values": ("new value", values, _category),

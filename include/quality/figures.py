@@ -9,6 +9,7 @@ from datetime import datetime
 from statistics import median
 
 from include.quality.course import FEWEST, TooFewNightsError, course
+from include.quality.gathering import rare_kind
 from include.quality.past_nights import PastNight
 from include.quality.profile import ColumnProfile
 from include.quality.signals import Measured, Usual, present_rows
@@ -65,6 +66,19 @@ def values_stay(before: Sequence[ColumnProfile]) -> bool:
     """Whether a text has values that come every night; of such a column the values are watched, not their length."""
     named = [{value for value, _ in was.profile["values"]} for was in before if was.kind == "category"]
     return len(named) == len(before) and bool(set.intersection(*named))
+
+
+def comes_again(column: ColumnProfile, before: Sequence[ColumnProfile]) -> bool:
+    """Whether most values of tonight were there on an earlier night, as countries are and numbers of orders are not."""
+    tonight = _kinds(column)
+    earlier = set[int]().union(*(_kinds(was) for was in before))
+    return 2 * len(tonight & earlier) > len(tonight)
+
+
+def _kinds(column: ColumnProfile) -> set[int]:
+    """A few bits of every value of a column of few values, rare ones too."""
+    named = {rare_kind(value) for value, _ in column.profile.get("values", [])}
+    return named | set(column.profile.get("rare", []))
 
 
 def _age_against_course(

@@ -1,4 +1,7 @@
-"""How often values and whole rows of a stream repeat, and which columns miss values together; memory does not grow."""
+"""How often values and whole rows of a stream repeat, what series they number, and which columns miss values together.
+
+Memory does not grow with the rows.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 KEPT = 4096
 MOST_PATTERNS = 50
+LONGEST_NUMBER = 40
 _MIX = 0x9E3779B97F4A7C15
 _NULL = 0x5851F42D4C957F2D
 
@@ -51,6 +55,40 @@ class Repeats:
         if self._counts is None or not len(self._counts):
             return None
         return float(self._counts.sum() / len(self._counts))
+
+
+class Numbering:
+    """The lowest and highest of texts that are all as long: their order is that of the numbers they end with."""
+
+    def __init__(self) -> None:
+        self._low: str | None = None
+        self._high = ""
+        self._given_up = False
+
+    def add(self, values: Any, shortest: int, longest: int) -> None:
+        """One more chunk of texts of these lengths in characters, one of them at least."""
+        before = len(self._high) if self._low is not None else shortest
+        if self._given_up or not before == shortest == longest <= LONGEST_NUMBER:
+            self._given_up = True
+            return
+        if not self._high and not _ends_with_digit(values):
+            self._given_up = True
+            return
+        ends = pc.min_max(values).as_py()
+        self._low = ends["min"] if self._low is None else min(self._low, ends["min"])
+        self._high = max(self._high, ends["max"])
+
+    def span(self) -> int | None:
+        """How many numbers there are from the lowest to the highest, both among them; None of other texts."""
+        if self._given_up or self._low is None:
+            return None
+        alike = next(
+            (at for at, (a, b) in enumerate(zip(self._low, self._high, strict=True)) if a != b), len(self._low)
+        )
+        tails = self._low[alike:], self._high[alike:]
+        if not all(tail.isascii() and tail.isdecimal() for tail in tails if tail):
+            return None
+        return int(tails[1] or 0) - int(tails[0] or 0) + 1
 
 
 class WholeRows:
@@ -136,3 +174,8 @@ def _of_texts(array: pa.Array) -> np.ndarray:
     tails = np.where(lengths > 0, windows[ends[1:] - first] >> np.minimum(short, np.uint64(56)), np.uint64(0))
     found: np.ndarray = tails ^ (lengths.astype("uint64") * np.uint64(0x94D049BB133111EB))
     return found
+
+
+def _ends_with_digit(values: Any) -> bool:
+    first = values[pc.index(values.is_valid(), True).as_py()].as_py()
+    return bool(first[-1:].isascii() and first[-1:].isdecimal())

@@ -6,26 +6,27 @@ from those before them: what a column does by itself is no drift.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import median
 from typing import Literal, NamedTuple
 
 from include.quality.chance import overdispersion, share_by_chance, stability_index
 from include.quality.course import FEWEST_SEEN, beyond, course
+from include.quality.gathering import MOST_VALUES
 from include.quality.past_nights import PastNight
-from include.quality.profile import MOST_VALUES, RARE, ColumnProfile, rare_kind
+from include.quality.profile import ColumnProfile
 from include.use_case import Drift
 
 Signal = Literal[
     "schema", "volume", "repeated", "null_share", "category_share", "values", "distribution", "level", "freshness"
 ]
 OTHERS = "all others"
-
-NEW_ROWS = 20
-"""Rows of a value that was never there which tell however many rows the night has."""
+HARDLY_EVER = 0.002
+"""Share of a number's rows on earlier nights above which its size is nothing unusual."""
 
 
 class Measured(NamedTuple):
@@ -85,12 +86,22 @@ def present_rows(column: ColumnProfile) -> int:
 
 
 def usual_nights(nights: Sequence[PastNight], start: datetime, declared: Drift) -> Usual | None:
-    """The nights of the same weekday once there are enough, else all once there are enough, else None."""
-    weekdays = [[night for night in nights if night.start.weekday() == day] for day in range(7)]
-    same = weekdays[start.weekday()]
-    if len(same) >= declared.same_weekday:
-        return Usual(same, False, [group for group in weekdays if len(group) > 1], nights, start)
+    """The nights of the same weekday once there are enough, else all once there are enough, else None.
+
+    Where nights come a week apart or rarer, as months do, the weekday that they begin on means nothing.
+    """
+    if _daily(nights):
+        weekdays = [[night for night in nights if night.start.weekday() == day] for day in range(7)]
+        same = weekdays[start.weekday()]
+        if len(same) >= declared.same_weekday:
+            return Usual(same, False, [group for group in weekdays if len(group) > 1], nights, start)
     return Usual(nights, True, [nights], nights, start) if len(nights) >= declared.min_nights else None
+
+
+def _daily(nights: Sequence[PastNight]) -> bool:
+    """Whether most nights (newest first) begin less than a week after the one before."""
+    gaps = [(newer.start - older.start) / timedelta(days=1) for newer, older in itertools.pairwise(nights)]
+    return not gaps or median(gaps) < 7
 
 
 def null_share(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
@@ -172,7 +183,7 @@ def category_share(column: ColumnProfile, usual: Usual, declared: Drift) -> Meas
     if abs(share - expected) > allowed:
         pairs = [(by_run[n.run_id], sum((by_run[b.run_id] for b in e), Counter[str]())) for n, e in usual.earlier()]
         seen = [(one.total(), widest(one, earlier) ** 2) for one, earlier in pairs]
-        allowed = max(allowed, math.sqrt(_by_themselves(seen, rows, declared.chance)))
+        allowed = max(allowed, math.sqrt(_by_themselves(seen, rows, declared.course_chance)))
     return Measured(share, expected, allowed, abs(share - expected) > allowed, f"value {value!r}")
 
 
@@ -208,62 +219,6 @@ def widest(one: Counter[str], all_nights: Counter[str]) -> float:
     return max(abs(one[value] / rows - all_nights[value] / total) for value in {*all_nights, *one})
 
 
-def values(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
-    """Rows of values that no earlier night had, and a value of every earlier night that is not there tonight."""
-    before = [night.columns[column.name] for night in sorted(usual.past, key=lambda night: night.start)]
-    new, rows = _never_seen(column, before)
-    seen = [_never_seen(was, before[:at])[1] / was.rows for at, was in enumerate(before) if at > 2]
-    allowed = max(
-        min(declared.new_values * column.rows, NEW_ROWS), RARE - 1.0, beyond(seen, declared.chance) * column.rows
-    )
-    if rows > allowed:
-        return Measured(rows, 0.0, allowed, True, f"value {new!r} was never there", "new value")
-    return _gone(column, before, usual, declared) or Measured(rows, 0.0, allowed, False, "", "new value")
-
-
-def _never_seen(column: ColumnProfile, before: Sequence[ColumnProfile]) -> tuple[str, int]:
-    """The most frequent value that no earlier night may have had, and the rows of all such values."""
-    if any(len(was.profile["values"]) >= MOST_VALUES or "rare" not in was.profile for was in before):
-        return "", 0
-    named = {value for was in before for value, _ in was.profile["values"]}
-    rare = {kind for was in before for kind in was.profile["rare"]}
-    new = [
-        (value, rows) for value, rows in column.profile["values"] if value not in named and rare_kind(value) not in rare
-    ]
-    return (new[0][0], sum(rows for _, rows in new)) if new else ("", 0)
-
-
-def _gone(column: ColumnProfile, before: Sequence[ColumnProfile], usual: Usual, declared: Drift) -> Measured | None:
-    """A value that every earlier night named and that chance would not leave out."""
-    if len(before) < declared.min_nights or "rare" not in column.profile:
-        return None
-    if len(column.profile["values"]) >= MOST_VALUES or any("rare" not in was.profile for was in before):
-        return None
-    tonight, rare = {value for value, _ in column.profile["values"]}, set(column.profile["rare"])
-    named = Counter(value for was in before for value, _ in was.profile["values"])
-    often = {value for value, nights in named.items() if nights * 2 > len(before) and _always(value, before)}
-    rows = column.rows - column.nulls
-    for value in sorted(often - tonight):
-        shares = [dict(was.profile["values"]).get(value, 0) / max(was.rows - was.nulls, 1) for was in before]
-
-        def counts(night: PastNight, value: str = value) -> list[int]:
-            was = night.columns[column.name]
-            there = dict(was.profile["values"]).get(value, 0)
-            return [there, was.rows - was.nulls - there]
-
-        independent = rows / usual.spread(counts)
-        if rare_kind(value) not in rare and (1 - median(shares)) ** independent < declared.gone_chance:
-            usually = median(shares) * rows
-            return Measured(0.0, usually, usually / 2, True, f"value {value!r} is not there", "value gone")
-    return None
-
-
-def _always(value: str, before: Sequence[ColumnProfile]) -> bool:
-    """Whether a value may have been there on every one of the nights."""
-    kind = rare_kind(value)
-    return all(kind in was.profile["rare"] or any(value == name for name, _ in was.profile["values"]) for was in before)
-
-
 def distribution(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured:
     """Histograms of tonight and before, on the same edges, by the population stability index."""
     each = [was.profile["counts"] for was in usual.columns(column.name)]
@@ -280,7 +235,7 @@ def distribution(column: ColumnProfile, usual: Usual, declared: Drift) -> Measur
             for night, earlier in usual.earlier()
         )
         seen_before = [(sum(now), stability_index(now, _summed(was), declared.chance)[0]) for now, was in own_counts]
-        allowed = max(allowed, _by_themselves(seen_before, sum(column.profile["counts"]), declared.chance))
+        allowed = max(allowed, _by_themselves(seen_before, sum(column.profile["counts"]), declared.course_chance))
     detail = "infinite values came" if column.profile.get("infinite") else ""
     if value <= allowed and column.kind == "number" and (far := _far_out(column, usual, declared)):
         return far
@@ -288,22 +243,54 @@ def distribution(column: ColumnProfile, usual: Usual, declared: Drift) -> Measur
 
 
 def _far_out(column: ColumnProfile, usual: Usual, declared: Drift) -> Measured | None:
-    """More values beyond both ends of the histogram than its course has."""
+    """More values than their course has of a size that was hardly there, or beyond both ends of the first night."""
+    known = [night for night in usual.past if night.columns[column.name].profile.get("sizes")]
+    before = [dict(night.columns[column.name].profile["sizes"]) for night in known]
+    least = _hardly_ever(sum((Counter(one) for one in before), Counter[int]()))
 
-    def share(of: ColumnProfile) -> float:
+    def large(of: ColumnProfile) -> float:
+        sizes = dict(of.profile["sizes"])
+        return float(sum(count for size, count in sizes.items() if size >= least) / sum(sizes.values()))
+
+    def beyond_ends(of: ColumnProfile) -> float:
         counts = of.profile["counts"]
         return float((counts[0] + counts[-1]) / sum(counts)) if len(counts) > 1 else 0.0
 
-    rows, sizes = present_rows(column), [present_rows(n.columns[column.name]) for n in usual.past]
-    own = course([(n.start, share(n.columns[column.name])) for n in usual.past], usual.start, sizes, rows)
+    of_size = f"of a size that at most {HARDLY_EVER:.1%} of rows had before"
+    ends = "beyond the smallest or largest value of the first night"
+    found = _more_far_out(large, of_size, column, known, usual.start, declared) if column.profile.get("sizes") else None
+    return found or _more_far_out(beyond_ends, ends, column, usual.past, usual.start, declared)
+
+
+def _more_far_out(
+    share: Callable[[ColumnProfile], float],
+    words: str,
+    column: ColumnProfile,
+    past: Sequence[PastNight],
+    start: datetime,
+    declared: Drift,
+) -> Measured | None:
+    rows, sizes = present_rows(column), [present_rows(night.columns[column.name]) for night in past]
+    own = course([(night.start, share(night.columns[column.name])) for night in past], start, sizes, rows)
     if own is None:
         return None
     floor = math.sqrt(max(own.expected, 1 / rows) / rows)
     allowed = max(declared.far_out, own.limits(declared.course_chance, floor)[1])
-    value, words = share(column), "beyond the smallest or largest value of the first night"
+    value = share(column)
     if value - own.expected <= allowed:
         return None
     return Measured(value, own.expected, allowed, True, words, "share of rows far out")
+
+
+def _hardly_ever(sizes: Counter[int]) -> int:
+    """The smallest size (power of two) that, with all above it, at most HARDLY_EVER of the rows had."""
+    rows, above, least = sizes.total(), 0, max(sizes, default=0) + 1
+    for size in sorted(sizes, reverse=True):
+        above += sizes[size]
+        if above > HARDLY_EVER * rows:
+            break
+        least = size
+    return least
 
 
 def _summed(each: Sequence[Sequence[int]]) -> list[int]:

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Engine, text
 from include.errors import ConfigurationError
 from include.ledger.database import transaction
 from include.quality.drift import DriftFact, compared_nights
+from include.quality.gathering import AGE_DAYS
 from include.quality.past_nights import PastNight, read_past_nights, read_profiles
-from include.quality.profile import AGE_DAYS, ColumnProfile
+from include.quality.profile import ColumnProfile
 from include.quality.signals import OTHERS, Signal, aligned_counts
 from include.report.sections import Rows
 from include.use_case import Drift, load, names

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from include.quality.drift import DriftFact
+from include.quality.signals import Signal
 from include.report.quality_facts import Held, QualityFacts
 from include.report.wording import number, observed, percent, plural
 
@@ -95,10 +96,19 @@ def measured(fact: DriftFact) -> str:
     if fact.value is None:
         return fact.detail or "-"
     detail = f" ({fact.detail})" if fact.detail else ""
+    unit = _UNITS.get(fact.statistic, fact.signal)
     if fact.expected is None:
-        limit = f", steady up to {figure(fact.signal, fact.threshold)}" if fact.threshold is not None else ""
-        return f"{figure(fact.signal, fact.value)}{limit}{detail}"
-    return f"{figure(fact.signal, fact.value)}, usually {figure(fact.signal, fact.expected)}{detail}"
+        limit = f", steady up to {figure(unit, fact.threshold)}" if fact.threshold is not None else ""
+        return f"{figure(unit, fact.value)}{limit}{detail}"
+    return f"{figure(unit, fact.value)}, usually {figure(unit, fact.expected)}{detail}"
+
+
+_UNITS: Mapping[str, Signal] = {
+    "share of numbers": "null_share",
+    "rows per number": "repeated",
+    "share of rows far out": "null_share",
+}
+"""Statistics that are figures of another unit than their signal, and a signal of theirs."""
 
 
 def figure(signal: str, value: float | None) -> str:

@@ -1,9 +1,10 @@
 """What drift finds on public data: changes of many kinds by recall, and the unchanged nights that were called drifted.
 
-    python -m tests.bench.bench_drift_found FOLDER
+    python -m tests.bench.bench_drift_found FOLDER [--other] [--again] [-v]
 
-FOLDER holds the public sets. Beside the package's own verdicts stand two baselines of the same run: the rule that the
-package had before (`drift_before`), and what common libraries test.
+FOLDER holds the public sets. `--other` takes the sets that limits were chosen on, `--again` other seeds, of which
+nothing was chosen; `-v` says what was missed. Beside the package's own verdicts stand two baselines of the same run:
+the rule that the package had before (`drift_before`), and what common libraries test.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from include.staging import StagedWriter
 from include.use_case import Drift
 from tests.bench.drift_before import drifted as before_rule
 from tests.bench.drift_nights import CHANGES, NightlySet, sets, to_arrow
+from tests.bench.drift_other_sets import other_sets
 
 SEEDS = 16
 P_VALUE = 0.05
@@ -110,10 +112,11 @@ class Diary:
 
 def main() -> None:
     """Print false nights and recall by set and change."""
-    verbose = "-v" in sys.argv
+    verbose, first = "-v" in sys.argv, 100 if "--again" in sys.argv else 0
+    chosen = other_sets if "--other" in sys.argv else sets
     found: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
-        for given in sets(Path(sys.argv[1])):
+        for given in chosen(Path(sys.argv[1])):
             diary = Diary(Path(folder), given)
             test = range(given.warm, len(given.nights))
             why: dict[str, Counter[str]] = defaultdict(Counter)
@@ -127,7 +130,7 @@ def main() -> None:
                 for name, reasons in why.items():
                     print(given.name, name, dict(reasons.most_common(20)))
             for change, make in CHANGES.items():
-                for seed in range(SEEDS):
+                for seed in range(first, first + SEEDS):
                     random = np.random.default_rng([seed, len(change)])
                     at = int(random.choice(test))
                     usual = pd.concat([rows for _, rows in given.nights[max(at - PAST, 0) : at]])

@@ -46,7 +46,7 @@ def erp_sales(data: Path) -> NightlySet:
     rows = rows.merge(products[wanted], on="ProductKey", how="left")
     for name in ("OrderDate", "StockDate"):
         rows[name] = pd.to_datetime(rows[name], utc=True)
-    return _by_day("erp sales, by day", rows[rows.OrderDate >= "2018-07-16"], "OrderDate", warm=35)
+    return by_day("erp sales, by day", rows[rows.OrderDate >= "2018-07-16"], "OrderDate", warm=35)
 
 
 def retail_lines(data: Path) -> NightlySet:
@@ -55,7 +55,7 @@ def retail_lines(data: Path) -> NightlySet:
     rows = pd.concat([pd.read_csv(file, dtype={"InvoiceNo": str, "StockCode": str}) for file in files])
     rows["CustomerID"] = rows["CustomerID"].map(lambda value: None if pd.isna(value) else str(int(value)))
     rows["InvoiceDate"] = pd.to_datetime(rows["InvoiceDate"], utc=True)
-    return _blocks("retail lines, blocks of 150", rows, 150, warm=20, moved="InvoiceDate")
+    return in_blocks("retail lines, blocks of 150", rows, 150, warm=20, moved="InvoiceDate")
 
 
 def retail_weeks(data: Path) -> NightlySet:
@@ -64,14 +64,14 @@ def retail_weeks(data: Path) -> NightlySet:
         data / "demand_online_retail" / "weekly_units_top400_to_2011-10-02.csv", dtype={"StockCode": str}
     )
     rows["week_start"] = pd.to_datetime(rows["week_start"], utc=True)
-    return _by_day("retail units, by week", rows, "week_start", warm=20, step=7)
+    return by_day("retail units, by week", rows, "week_start", warm=20, step=7)
 
 
 def stallion(data: Path) -> NightlySet:
     """Volumes and prices of 350 depots' articles by month, as if a week apart."""
     rows = pd.read_csv(data / "demand_stallion_beverages" / "stallion_2013_to_2016.csv")
     rows["date"] = pd.to_datetime(rows["date"], utc=True)
-    return _by_day("beverages, by month", rows, "date", warm=20, step=30)
+    return by_day("beverages, by month", rows, "date", warm=20, step=30)
 
 
 def northwind(data: Path) -> NightlySet:
@@ -85,7 +85,7 @@ def northwind(data: Path) -> NightlySet:
         rows[name] = pd.to_datetime(rows[name], utc=True)
     days = (rows["orderDate"] - pd.Timestamp("1996-07-01", tz="UTC")).dt.days
     week = rows["orderDate"] - pd.to_timedelta(days % 14, unit="D")
-    return _by_day("northwind lines, by fortnight", rows.assign(week=week), "week", warm=20, step=14, drop=True)
+    return by_day("northwind lines, by fortnight", rows.assign(week=week), "week", warm=20, step=14, drop=True)
 
 
 def complaints(data: Path) -> NightlySet:
@@ -94,17 +94,18 @@ def complaints(data: Path) -> NightlySet:
     for name in ("Date received", "Date sent to company"):
         rows[name] = pd.to_datetime(rows[name], format="%m/%d/%y", utc=True)
     rows = rows.sort_values("Date received", kind="stable").drop(columns=["Product", "Consumer disputed?"])
-    return _blocks("complaints, blocks of 30", rows, 30, warm=9, moved="Date received")
+    return in_blocks("complaints, blocks of 30", rows, 30, warm=9, moved="Date received")
 
 
-def _by_day(name: str, rows: pd.DataFrame, day: str, *, warm: int, step: int = 1, drop: bool = False) -> NightlySet:
+def by_day(name: str, rows: pd.DataFrame, day: str, *, warm: int, step: int = 1, drop: bool = False) -> NightlySet:
+    """The rows of each day that they name, one a night; that column is left out where `drop` says so."""
     rows = rows.reset_index(drop=True)
     kept = rows.drop(columns=[day]) if drop else rows
     nights = [(at.to_pydatetime(), kept.loc[group.index]) for at, group in rows.groupby(day)]
     return NightlySet(name, timedelta(days=step), nights, warm)
 
 
-def _blocks(name: str, rows: pd.DataFrame, size: int, *, warm: int, moved: str) -> NightlySet:
+def in_blocks(name: str, rows: pd.DataFrame, size: int, *, warm: int, moved: str) -> NightlySet:
     """Blocks of rows, whose times are moved by whole days so that each block's newest is of its night."""
     times = rows.select_dtypes("datetimetz").columns
     nights = []
@@ -201,12 +202,12 @@ def new_value(rows: pd.DataFrame, random: np.random.Generator, usual: pd.DataFra
 def _gone(rows: pd.DataFrame, random: np.random.Generator, usual: pd.DataFrame, least: float) -> pd.DataFrame | None:
     found = []
     for name in _categories(usual):
-        shares = usual[name].value_counts(normalize=True)
+        shares = usual[name].value_counts() / len(usual)
         found += [(name, value) for value in shares[(shares >= least) & (shares <= 0.6)].index]
     if not found:
         return None
     name, value = found[random.integers(len(found))]
-    return rows[rows[name] != value]
+    return rows[rows[name] != value] if (rows[name] == value).any() else None
 
 
 def value_gone(rows: pd.DataFrame, random: np.random.Generator, usual: pd.DataFrame) -> pd.DataFrame | None:

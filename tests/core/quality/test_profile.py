@@ -16,6 +16,7 @@ import pytest
 from upath import UPath
 
 from include.models import Manifest
+from include.quality import gathering
 from include.quality import profile as module
 from include.quality.drift import measure
 from include.quality.past_nights import PastNight
@@ -49,7 +50,7 @@ def test_numbers_are_all_counted_and_their_moments_are_right(tmp_path: Path) -> 
     assert found.profile["mean"] == pytest.approx(values.mean())
     assert found.profile["std"] == pytest.approx(values.std())
     assert (found.profile["min"], found.profile["max"]) == (values.min(), values.max())
-    assert found.profile["quantiles"] == pytest.approx(np.quantile(values, module.QUANTILES, method="inverted_cdf"))
+    assert found.profile["quantiles"] == pytest.approx(np.quantile(values, gathering.QUANTILES, method="inverted_cdf"))
     edges = found.profile["edges"]
     expected = [int(((values > low) & (values <= high)).sum()) for low, high in pairwise([-np.inf, *edges, np.inf])]
     assert found.profile["counts"] == expected
@@ -58,7 +59,7 @@ def test_numbers_are_all_counted_and_their_moments_are_right(tmp_path: Path) -> 
 
 def test_a_long_stream_is_thinned_evenly(tmp_path: Path) -> None:
     found = one(tmp_path, np.arange(432_109))
-    assert found.profile["quantiles"] == pytest.approx([432_109 * share for share in module.QUANTILES], rel=1e-3)
+    assert found.profile["quantiles"] == pytest.approx([432_109 * share for share in gathering.QUANTILES], rel=1e-3)
     assert sum(found.profile["counts"]) == 432_109
 
 
@@ -165,7 +166,7 @@ def test_a_column_that_cannot_be_read_says_so_and_spoils_no_other(
     def refuse(values: Any) -> Any:
         raise pa.ArrowNotImplementedError("no such cast")
 
-    monkeypatch.setattr(module, "_floats", refuse)
+    monkeypatch.setattr(gathering, "floats", refuse)
     table = pa.table({"odd": [1, 2, 3], "stage": ["lead"] * 3})
     found = profile(staged(tmp_path, table), END)
     assert found["odd"].profile["unread"] == "ArrowNotImplementedError: the values cannot be read as int64"
