@@ -82,7 +82,8 @@ def _keep(folder: Path, checked: FileCheck, report: Path | None) -> tuple[list[P
     """Put the check on record; returns all checks there, and lines on what is different from the one before."""
     from include.quality.file_history import changes, keep_check, read_checks, record_of
 
-    keep_check(folder, record_of(checked, report))
+    page = os.path.relpath(report.resolve(), folder.resolve()) if report is not None else None
+    keep_check(folder, record_of(checked, page))
     checks, problems = read_checks(folder, checked.suite.name)
     lines = [f"  note: {said}\n" for said in problems]
     here = next(at for at, one in enumerate(checks) if one.checked_at == checked.checked_at)

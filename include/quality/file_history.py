@@ -40,13 +40,16 @@ class PastCheck:
     unreadable: int
     verdict: str
     holds: bool
-    report: str | None
+    report: Path | None
     expectations: Mapping[str, Held]
     columns: Mapping[str, float]
 
 
-def record_of(checked: FileCheck, report: Path | None = None) -> dict[str, Any]:
-    """A check as JSON-like values: when, of what, by which rules, and all that was counted; no value of a row."""
+def record_of(checked: FileCheck, report: str | None = None) -> dict[str, Any]:
+    """A check as JSON-like values: when, of what, by which rules, and all that was counted; no value of a row.
+
+    `report` is where its page lies, as seen from the folder in which the record is kept.
+    """
     found = checked.found
     return {
         "version": _VERSION,
@@ -65,7 +68,7 @@ def record_of(checked: FileCheck, report: Path | None = None) -> dict[str, Any]:
         "lines_blank": found.blank,
         "characters_replaced": found.replaced,
         "notes": list(found.notes),
-        "report": str(report.resolve()) if report is not None else None,
+        "report": report,
         "expectations": [_expectation(one) for one in checked.findings],
         "columns": [
             {name: value for name, value in asdict(one).items() if name not in ("frequent", "bins")}
@@ -115,14 +118,14 @@ def read_checks(folder: Path, rules: str) -> tuple[list[PastCheck], list[str]]:
         try:
             record = json.loads(place.read_text(encoding="utf-8"))
             if Path(record["rules"]["name"]).name == Path(rules).name:
-                one = _past(record)
+                one = _past(record, folder)
                 found[one.sha256, one.end] = one
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             problems.append(f"{place.name} is no record of a check and is left out ({type(error).__name__})")
     return sorted(found.values(), key=lambda one: (one.end, one.checked_at)), problems
 
 
-def _past(record: Mapping[str, Any]) -> PastCheck:
+def _past(record: Mapping[str, Any], folder: Path) -> PastCheck:
     held = {
         one["id"]: Held(bool(one["success"]), int(one["failing"]), one["failing_share"])
         for one in record["expectations"]
@@ -136,7 +139,7 @@ def _past(record: Mapping[str, Any]) -> PastCheck:
         int(record["records_unreadable"]) + int(record["values_unreadable"]),
         str(record["verdict"]),
         bool(record["holds"]),
-        record["report"],
+        folder / record["report"] if record["report"] else None,
         held,
         {one["name"]: one["nulls"] / one["rows"] if one["rows"] else 0.0 for one in record["columns"]},
     )

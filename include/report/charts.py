@@ -28,8 +28,15 @@ _OF_PAGE = {
 _BAR, _GAP, _TALL = 4, 2, 28
 
 
-def spark(trend: Sequence[Point], needed: float | None, *, unit: str = "night", last: str = "tonight") -> str:
-    """Failing share per night (or other `unit`) as one bar each, the `last` one at the end.
+def spark(
+    trend: Sequence[Point],
+    needed: float | None,
+    *,
+    what: str = "Failing share",
+    unit: str = "night",
+    last: str = "tonight",
+) -> str:
+    """Failing share (or `what` it is) per night (or other `unit`) as one bar each, the `last` one at the end.
 
     Nights that failed are in colour, those in which it could not run hollow. A dashed line marks the share that may
     fail, where that is within reach. The title says the same in words.
@@ -51,7 +58,7 @@ def spark(trend: Sequence[Point], needed: float | None, *, unit: str = "night", 
     if allowed and allowed <= 2 * most:
         y = _TALL - allowed / top * (_TALL - 2)
         bars.append(f'<line class="limit" x1="0" x2="{wide}" y1="{y:.1f}" y2="{y:.1f}"/>')
-    title = escape(_trend_in_words(trend, shares, unit, last))
+    title = escape(f"{what} of {_trend_in_words(trend, shares, unit, last)}" if trend else f"no {unit} on record")
     return (
         f'<svg class="spark" role="img" aria-label="{title}" viewBox="0 0 {wide} {_TALL + 1}" width="{wide}" '
         f'height="{_TALL + 1}"><title>{title}</title>{"".join(bars)}</svg>'
@@ -59,12 +66,11 @@ def spark(trend: Sequence[Point], needed: float | None, *, unit: str = "night", 
 
 
 def _trend_in_words(trend: Sequence[Point], shares: Sequence[float], unit: str, last: str) -> str:
-    if not trend:
-        return f"no {unit} on record"
     failed = sum(not point.success for point in trend)
     several = f"1 {unit}" if len(trend) == 1 else f"{len(trend)} {unit}s"
     low, high = min(shares), max(shares)
-    return f"Failing share of {several}: {low:.2%} to {high:.2%}, {last} {shares[-1]:.2%}; did not hold in {failed}"
+    said = f"{several}: {low:.2%} to {high:.2%}, {last} {shares[-1]:.2%}"
+    return f"{said}; did not hold in {failed}" if failed else said
 
 
 def nights_chart(nights: Sequence[Brought]) -> str:

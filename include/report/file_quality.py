@@ -53,6 +53,7 @@ def as_html(checked: FileCheck, place: Path, failures: Path | None = None, check
             failed=failed,
             held=[one for one in shown if one.finding.success],
             unread=checked.shown[READABLE],
+            nulls_trend=lambda name: _nulls_trend(name, checks[-MOST_CHECKS:]),
             histogram=lambda bins: Markup(bars.histogram(bins)),  # noqa: S704 - escapes what it quotes
             drawn=MOST_DRAWN,
             frequent=any(one.frequent for one in checked.columns),
@@ -70,7 +71,7 @@ def _linked(checks: Sequence[PastCheck], place: Path) -> list[tuple[PastCheck, s
     """Each check with the address of its page, as far as no later check wrote another one there."""
     newest = {one.report: one.checked_at for one in sorted(checks, key=lambda one: one.checked_at)}
     return [
-        (one, link_to(Path(one.report), place) if one.report and newest[one.report] == one.checked_at else "")
+        (one, link_to(one.report, place) if one.report and newest[one.report] == one.checked_at else "")
         for one in checks
     ]
 
@@ -93,6 +94,16 @@ def _shown(at: int, finding: Finding, checked: FileCheck, checks: Sequence[PastC
     needed = None if finding.about_table else one.at_least
     drawn = charts.spark(trend, needed, unit="check", last="last") if len(trend) > 1 else ""
     return Shown(finding, f"rows-{at + 1}", checked.shown[one.id], Markup(drawn))  # noqa: S704 - escapes what it quotes
+
+
+def _nulls_trend(name: str, checks: Sequence[PastCheck]) -> Markup:
+    """The course of a column's share without a value; nothing where it never had one."""
+    shares = [(one, one.columns[name]) for one in checks if name in one.columns]
+    if len(shares) < 2 or not any(share for _, share in shares):
+        return Markup("")
+    points = [Point(one.file, one.end, 0, share, success=True) for one, share in shares]
+    drawn = charts.spark(points, None, unit="check", last="last", what="Share without a value")
+    return Markup(drawn)  # noqa: S704 - escapes what it quotes
 
 
 def _rows_chart(checks: Sequence[PastCheck]) -> Markup:

@@ -5,7 +5,7 @@
 FOLDER holds the public sets; without them nothing is measured. `--other` takes the sets that limits were chosen on,
 `--again` other seeds, of which nothing was chosen; `-v` says what was missed. Beside the package's own verdicts stand
 two baselines of the same run: the rule that the package had before (`drift_before`), and what common libraries test.
-The exit code is 1 when a bar is missed, of the first seeds on the first sets. About ten minutes.
+The exit code is 1 when a bar is missed, of the first seeds on the first sets. About two minutes.
 """
 
 from __future__ import annotations

@@ -250,9 +250,18 @@ def test_checks_on_record_become_trends(check: Check, tmp_path: Path) -> None:
     assert [f'href="r{day}.html"' in found[3].page for day in (1, 2, 3, 4)] == [True, True, True, False]
     records = [json.loads(one.read_text()) for one in sorted((tmp_path / "kept").iterdir())]
     assert [one["rows"] for one in records] == [30, 30, 40, 30]
+    assert "Share without a value of 4 checks" not in found[3].page
+    assert [one["report"] for one in records] == [f"../r{day}.html" for day in (1, 2, 3, 4)]
     assert records[2]["expectations"][1]["failing"] == 10
     assert "Bremen" not in json.dumps(records)
     assert records[0]["file"]["sha256"] == hashlib.sha256((tmp_path / "orders_1.csv").read_bytes()).hexdigest()
+
+
+def test_the_course_of_missing_values_is_drawn_beside_their_share(check: Check, tmp_path: Path) -> None:
+    for day, content in enumerate((GOOD, BAD), 1):
+        dates = ("--from", f"2026-11-0{day}", "--to", f"2026-11-0{day + 1}")
+        found = check(content, "--history", str(tmp_path / "kept"), *dates)
+    assert found.page.count("Share without a value of 2 checks: 0.00% to 14.00%, last 14.00%") == 2  # label and title
 
 
 def test_a_file_checked_again_stands_once_and_other_rules_and_damaged_records_do_not_count(
