@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import io
-from itertools import islice
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,12 +10,13 @@ import pytest
 from upath import UPath
 
 from include.errors import NightledgerError
-from include.files.layout import FileLayout, find_layout
+from include.files.layout import find_layout
 from include.files.opening import open_file
 from include.files.reading import Reading
 from include.files.stage import stage_file
 from include.settings import ROOT
 from include.sources.encoding import find_encoding
+from tests.core.files.plain import plain_records
 
 PUBLIC = ROOT.parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(not PUBLIC.is_dir(), reason=f"the public sets are not in {PUBLIC}")
@@ -27,22 +26,6 @@ SUFFIXES = {".csv", ".tsv", ".txt", ".tab", ".gz", ".bz2", ".zip", ".jsonl", ".x
 def tables(folder: Path) -> list[Path]:
     found = [one for one in folder.rglob("*") if one.suffix.lower() in SUFFIXES and not one.name.startswith("LICENSE")]
     return sorted(one for one in found if "documents_" not in str(one) and "email_mime" not in str(one))
-
-
-def records(text: str, layout: FileLayout) -> int:
-    """The records after the header by the csv module alone, which forgives what we tell; blank ones do not count."""
-    how = layout.dialect
-    csv.field_size_limit(10**9)
-    lines = islice(io.StringIO(text, newline=""), layout.line - 1, None)
-    reader = csv.reader(
-        lines,
-        delimiter=how.delimiter,
-        quotechar=how.quote,
-        escapechar=how.escape,
-        doublequote=how.escape is None,
-        skipinitialspace=how.blanks,
-    )
-    return sum(any(field.strip() for field in fields) for fields in reader)
 
 
 def hold(path: Path, folder: Path) -> str:
@@ -68,7 +51,7 @@ def hold(path: Path, folder: Path) -> str:
             assert not found.rows.rows
             return "read"
         if not found.unreadable:
-            assert records(text, layout) == found.rows.rows
+            assert sum(1 for _ in plain_records(text, layout)) == found.rows.rows
         physical = list(io.StringIO(text, newline=""))[layout.line - 1 :]
         assert found.rows.rows + found.unreadable + found.empty <= len(physical)
     return "read"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -27,6 +24,7 @@ from include.quality.rules import accepted_values, between, matches, not_null, u
 from include.quality.usual import History
 from include.settings import ROOT
 from include.sources.encoding import find_encoding
+from tests.core.files.plain import plain_records
 
 PUBLIC = ROOT.parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(not PUBLIC.is_dir(), reason=f"the public sets are not in {PUBLIC}")
@@ -53,17 +51,7 @@ def plain_rows(path: Path, folder: Path) -> tuple[FileLayout, list[list[str]]] |
     layout = find_layout(text, True, Reading(), path.name)
     if layout is None or "\x00" in text:
         return None
-    how = layout.dialect
-    lines = islice(io.StringIO(text, newline=""), layout.line - 1, None)
-    reader = csv.reader(
-        lines,
-        delimiter=how.delimiter,
-        quotechar=how.quote,
-        escapechar=how.escape,
-        doublequote=how.escape is None,
-        skipinitialspace=how.blanks,
-    )
-    rows = [row for row in reader if any(cell.strip() for cell in row)]
+    rows = list(plain_records(text, layout))
     return (layout, rows) if all(len(row) == len(layout.names) for row in rows) else None
 
 
