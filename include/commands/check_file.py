@@ -13,7 +13,7 @@ from include.errors import ConfigurationError
 from include.files.reading import Reading, hold_widths
 from include.models import Interval
 from include.quality.check_file import READABLE, Failing, FileCheck, check_file
-from include.quality.suite_file import load_suite
+from include.quality.suite_file import FileSuite, load_suite
 
 if TYPE_CHECKING:
     from include.quality.file_history import PastCheck
@@ -27,11 +27,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", required=True, type=Path, metavar="FILE", help="delimited text, JSON Lines, XLSX, ODS or Parquet"
     )
-    rules = parser.add_mutually_exclusive_group(required=True)
+    rules = parser.add_mutually_exclusive_group()
     rules.add_argument("--expectations", metavar="MODULE", help="with EXPECTATIONS: a dotted name or a .py file")
     rules.add_argument("--suggest", type=Path, metavar="FILE", help="write first rules for the input to this .py file")
     parser.add_argument("--key", metavar="COLUMNS", help="what names a row, separated by commas (default: its line)")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="an HTML page")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="an HTML page; without rules a profile of the columns"
+    )
     parser.add_argument("--failures", type=Path, metavar="FILE", help="a CSV line for every failing row")
     parser.add_argument("--show-values", action="store_true", help="show what failing rows hold; tokens where personal")
     parser.add_argument("--history", type=Path, metavar="FOLDER", help="keep the check there, and show those before it")
@@ -55,9 +57,13 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
         if given.report is given.failures is given.history is None:
             return 0
         given.expectations = str(given.suggest)
+    if given.expectations is None and given.report is None:
+        raise ConfigurationError(
+            "needs --expectations or --suggest; --report alone profiles the columns", about="check"
+        )
     checked = check_file(
         given.input,
-        load_suite(given.expectations),
+        load_suite(given.expectations) if given.expectations is not None else FileSuite(()),
         _interval(given.start, given.end),
         key=[name.strip() for name in (given.key or "").split(",") if name.strip()],
         failures=given.failures,

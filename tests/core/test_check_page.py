@@ -109,6 +109,16 @@ def test_headline_terminal_and_exit_code_say_the_same(
     assert f'class="banner {"good" if code == 0 else "bad" if "cannot" in verdict else "look"}"' in found.page
 
 
+def test_a_page_alone_profiles_the_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "orders.csv").write_text(GOOD)
+    out, page = io.StringIO(), tmp_path / "p.html"
+    assert main(["check", "--input", str(tmp_path / "orders.csv"), "--report", str(page)], out) == 0
+    assert "<h1>No expectation was held against it</h1>" in page.read_text()
+    assert "30 values; most, 2, from 1 to 3" in page.read_text()
+    assert main(["check", "--input", str(tmp_path / "orders.csv")], out) == 2
+    assert "--report alone profiles the columns" in capsys.readouterr().err
+
+
 def test_values_are_shown_only_when_asked_for(check: Check) -> None:
     found = check(BAD)
     assert "Berlni" not in found.page + found.said + str(found.lines)
