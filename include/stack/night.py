@@ -27,6 +27,7 @@ from include.settings import ROOT
 from include.stack.environment import PREFIX, SANDBOX_CONNECTIONS, read_environment
 from include.stack.errors import StackError
 from include.stack.home import Home, open_home, write_private
+from include.stack.processes import Record
 from include.stack.stack import DAG, Say, Stack, sandbox_state
 
 HELD_BACK = "held back: another night was asked for while the schedule is off"
@@ -122,11 +123,8 @@ def followed(home: Home) -> str:
     note = json.loads(home.night_file.read_text(encoding="utf-8")) if home.night_file.exists() else None
     if note is None or note["pid"] == os.getpid():
         return ""
-    try:
-        same = abs(psutil.Process(note["pid"]).create_time() - note["created"]) < 1.0
-    except psutil.Error:
-        same = False
-    return str(note["run"]) if same else ""
+    follower = Record(DAG, note["pid"], note["created"], log="")
+    return str(note["run"]) if follower.process() else ""
 
 
 def put_right(stack: Stack) -> str:

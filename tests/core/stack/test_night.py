@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -181,6 +184,19 @@ def test_what_a_killed_command_left_is_put_right_by_the_next(scheduler: Schedule
     assert {run_id: run["state"] for run_id, run in scheduler.found.items()} == {"night__2026-11-10__1": "failed"}
     assert scheduler.paused
     assert night.put_right(stack) == ""
+
+
+def test_a_killed_command_that_nobody_has_waited_for_follows_no_night(scheduler: Scheduler, stack: Stack) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as command:
+        created = psutil.Process(command.pid).create_time()
+        killed_night(stack, scheduler, command.pid, created)
+        assert night.followed(stack.home) == "night__2026-11-10__1"
+        os.kill(command.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, command.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its number is not free yet
+        assert psutil.Process(command.pid).create_time() == created
+        assert night.followed(stack.home) == ""
+        assert night.put_right(stack) == "night__2026-11-10__1"
+    assert scheduler.paused
 
 
 def test_a_night_that_another_command_follows_is_left_alone(scheduler: Scheduler, stack: Stack) -> None:
