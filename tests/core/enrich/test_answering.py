@@ -194,8 +194,9 @@ def test_second_calls_that_come_too_late_end_nothing(
     monkeypatch.setattr("include.enrich.engine._WATCH_SECONDS", 0.002)
     monkeypatch.setattr("include.enrich.hedging.Tail.slow_after", lambda tail: 0.0)
     monkeypatch.setattr("include.enrich.hedging.Tail.may_send", lambda tail, calls: True)
-    with serving(tmp_path / "sandbox", latency=200) as slow:
-        night = make_night(connections=connection_to(slow), prompt=PROMPT, settings={"concurrency": 64})
+    monkeypatch.setattr("include.enrich.flow.FIRST_CALLS", 2 * LEADS)  # places for second calls from the beginning
+    with serving(tmp_path / "sandbox", latency=500) as slow:
+        night = make_night(connections=connection_to(slow), prompt=PROMPT, settings={"concurrency": 2 * LEADS})
         enriched = enrich(night, stage(night))
     every_row_ended_once(ledger, night, enriched)
     assert enriched.rows == LEADS
