@@ -24,6 +24,7 @@ from include.files.stage import stage_file
 from include.files.staged import FileRows
 from include.models import Interval
 from include.personal import token_of, tokenise
+from include.plain import visible
 from include.quality.examine import Finding, examine
 from include.quality.expectation import Expectation
 from include.quality.failing_values import Counted, Hidden, side_by_side, texts_of
@@ -249,7 +250,7 @@ def _problems(
 
 
 def _said(column: str, problem: str) -> str:
-    return f"{column}: {problem}" if column else problem
+    return f"{visible(column)}: {problem}" if column else problem
 
 
 def _explain(findings: Sequence[Finding], staged: FileRows) -> None:

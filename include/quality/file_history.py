@@ -150,6 +150,8 @@ def changes(before: PastCheck, now: PastCheck) -> Sequence[str]:
     said = []
     if before.rows != now.rows:
         said.append(f"rows {before.rows:,} -> {now.rows:,} ({(now.rows - before.rows) / max(before.rows, 1):+.1%})")
+    if before.unreadable != now.unreadable:
+        said.append(f"what cannot be read {before.unreadable:,} -> {now.unreadable:,}")
     for name, held in now.expectations.items():
         was = before.expectations.get(name)
         if was is None:

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 from upath import UPath
 
@@ -19,6 +18,9 @@ from include.models import Manifest
 from include.quality.failing_values import Hidden
 from include.quality.sql_rules import closed
 from include.staging import opened
+
+if TYPE_CHECKING:
+    import duckdb
 
 BINS = 20
 MOST_FREQUENT = 5
@@ -80,6 +82,8 @@ def profile_file(
     Of `personal` columns only rows and lengths are told. Frequent values are there where `shown` says how to show them.
     Raises ContractBroken when the dataset is gone or damaged.
     """
+    import duckdb
+
     with opened(rows) as file, tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
         schema = file.schema_arrow
         pa.default_memory_pool().release_unused()

@@ -267,6 +267,21 @@ def test_checks_on_record_become_trends(check: Check, tmp_path: Path) -> None:
     assert records[0]["file"]["sha256"] == hashlib.sha256((tmp_path / "orders_1.csv").read_bytes()).hexdigest()
 
 
+def test_more_that_cannot_be_read_is_a_difference(check: Check, tmp_path: Path) -> None:
+    for day, content in enumerate((GOOD, GOOD + "31,Bonn\n"), 1):
+        dates = ("--from", f"2026-11-0{day}", "--to", f"2026-11-0{day + 1}")
+        found = check(content, "--history", str(tmp_path / "kept"), *dates)
+    assert "UTC: what cannot be read 0 -> 1\n" in found.said
+
+
+def test_a_name_from_the_file_steers_no_terminal(check: Check) -> None:
+    hostile = "amount\x1b[2J"
+    rules = f'COLUMNS = {{"{hostile}": "number"}}\n' + RULES
+    found = check(GOOD.replace("amount", hostile, 1) + "31,Bonn,x,many,fine\n", rules=rules)
+    assert "is no number" in found.said
+    assert "\x1b" not in found.said
+
+
 def test_the_course_of_missing_values_is_drawn_beside_their_share(check: Check, tmp_path: Path) -> None:
     for day, content in enumerate((GOOD, BAD), 1):
         dates = ("--from", f"2026-11-0{day}", "--to", f"2026-11-0{day + 1}")
