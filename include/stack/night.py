@@ -33,6 +33,7 @@ from include.stack.stack import DAG, Say, Stack, sandbox_state
 HELD_BACK = "held back: another night was asked for while the schedule is off"
 SCHEDULER_SECONDS = 3.0
 """Longer than one round of the scheduler, which starts what is due."""
+LOOK_SECONDS = 0.5
 
 
 def last_interval(day: date | None, now: datetime | None = None) -> tuple[datetime, datetime]:
@@ -139,7 +140,7 @@ def put_right(stack: Stack) -> str:
     known = {run["dag_run_id"]: run["state"] for run in stack.api.runs(DAG)}
     left = known.get(note["run"]) in ("queued", "running")
     if left:
-        stack.api.fail_run(DAG, note["run"], "nobody follows it any more")
+        _end(stack, note["run"])
     if note["off"]:
         _hold_back(stack, note)
         stack.api.pause(DAG, True)
@@ -147,6 +148,19 @@ def put_right(stack: Stack) -> str:
             stack.api.delete_run(DAG, run["dag_run_id"])
     file.unlink()
     return str(note["run"]) if left else ""
+
+
+def _end(stack: Stack, run_id: str) -> None:
+    """End a run as failed, and see that it stays so.
+
+    A scheduler that is just examining the run finds all of its tasks ended, and would call it a success.
+    """
+    until = time.monotonic() + SCHEDULER_SECONDS
+    stack.api.fail_run(DAG, run_id, "nobody follows it any more")
+    while time.monotonic() < until:
+        time.sleep(LOOK_SECONDS)
+        if stack.api.state(DAG, run_id) != "failed":
+            stack.api.fail_run(DAG, run_id, "nobody follows it any more")
 
 
 def _hold_back(stack: Stack, note: Mapping[str, Any]) -> None:

@@ -169,6 +169,27 @@ def test_an_interrupted_night_is_ended_and_the_schedule_is_as_before(
     assert scheduler.paused == was_off
 
 
+def test_an_ended_night_that_the_scheduler_calls_a_success_is_ended_again(
+    scheduler: Scheduler, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was examining the run when that was ended, and found no task left to do."""
+    killed_night(stack, scheduler, os.getppid(), created=1.0)
+    seen = []
+
+    def state(dag_id: str, run_id: str) -> str:
+        seen.append(run_id)
+        if len(seen) == 2:
+            scheduler.found[run_id]["state"] = "success"
+        return str(scheduler.found[run_id]["state"])
+
+    monkeypatch.setattr(night, "SCHEDULER_SECONDS", 0.2)
+    monkeypatch.setattr(night, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(scheduler, "state", state)
+    night.put_right(stack)
+    assert len(seen) > 2
+    assert scheduler.found["night__2026-11-10__1"]["state"] == "failed"
+
+
 def killed_night(stack: Stack, scheduler: Scheduler, pid: int, created: float) -> None:
     """What `kill -9` of a command that followed a night leaves behind."""
     run_id = scheduler.trigger("", "night__2026-11-10__1", NIGHT.start, NIGHT.end, NIGHT.start, {})
