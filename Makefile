@@ -43,7 +43,7 @@ newcomer: .venv/.dev ## the README word by word as a new user with an empty home
 	$(BIN)/python -m pytest -q -s -rs tests/newcomer
 
 clean: ## stop everything and remove what was made here
-	@if [ -x $(BIN)/python ] && [ -d .nightledger ]; then $(BIN)/python -m include.stack down || true; fi
+	@if [ -x $(BIN)/python ] && [ -d .nightledger ]; then $(BIN)/python -m include.demo.stack down || true; fi
 	rm -rf .nightledger .venv .mypy_cache .ruff_cache .pytest_cache
 
 .venv/bin/python:
@@ -64,7 +64,7 @@ INSTALL = { [ -x $(BIN)/uv ] && $(BIN)/uv pip install -q --system-certs --compil
 	@$(call INSTALL,requirements-sandbox.txt)
 	@touch $@
 
-.venv/bin/nightledger: include/stack/nightledger .venv/.runtime
+.venv/bin/nightledger: include/demo/stack/nightledger .venv/.runtime
 	@install -m 755 $< $@
 
 .venv/.cluster: requirements-celery.txt .venv/.dev

@@ -16,8 +16,8 @@ from upath import UPath
 from include.errors import ContractBroken
 from include.models import Manifest, Record
 from include.private import open_file
+from include.spec.use_case import Kind
 from include.storage import reaching
-from include.use_case import Kind
 
 ARROW: Mapping[Kind, pa.DataType] = {
     "text": pa.string(),

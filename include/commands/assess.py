@@ -7,12 +7,12 @@ import getpass
 import json
 from typing import TextIO
 
-from include.assess import assess
-from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError
 from include.models import Interval
+from include.operations.assess import assess
 from include.settings import Settings
-from include.use_case import names
+from include.spec.use_case import names
+from include.systems.connections import EnvironmentConnections
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -7,9 +7,9 @@ from decimal import Decimal, InvalidOperation
 from typing import TextIO
 
 from include.commands.dead_letters import actor
-from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError
 from include.ledger import budget, door
+from include.systems.connections import EnvironmentConnections
 
 SHOWN = 40
 

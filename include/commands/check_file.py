@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from include.errors import ConfigurationError
-from include.files.reading import Reading, hold_widths
 from include.models import Interval
-from include.quality.check_file import READABLE, Failing, FileCheck, check_file
-from include.quality.suite_file import FileSuite, load_suite
+from include.operations.check_file.check import READABLE, Failing, FileCheck, check_file
+from include.operations.check_file.suite_file import FileSuite, load_suite
+from include.systems.files.formats.reading import Reading, hold_widths
 
 if TYPE_CHECKING:
-    from include.quality.file_history import PastCheck
+    from include.operations.check_file.file_history import PastCheck
 
 _VALUES = 5
 """Different values of an expectation's failing rows that are told; the page has more."""
@@ -86,7 +86,7 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
 
 def _keep(folder: Path, checked: FileCheck, report: Path | None) -> tuple[list[PastCheck], list[str]]:
     """Put the check on record; returns all checks there, and lines on what is different from the one before."""
-    from include.quality.file_history import changes, keep_check, read_checks, record_of
+    from include.operations.check_file.file_history import changes, keep_check, read_checks, record_of
 
     page = os.path.relpath(report.resolve(), folder.resolve()) if report is not None else None
     keep_check(folder, record_of(checked, page))
@@ -101,7 +101,7 @@ def _keep(folder: Path, checked: FileCheck, report: Path | None) -> tuple[list[P
 
 
 def _suggest(source: Path, into: Path, reading: Reading, out: TextIO) -> None:
-    from include.quality.suggest import write_suggestions
+    from include.operations.suggest.suggest import write_suggestions
 
     made = write_suggestions(source, into, reading)
     out.write(f"{into}: {made.rules} rules for {made.source}, from {made.rows:,} rows; {made.weak} commented out\n")
@@ -131,7 +131,7 @@ def _widths(given: str | None) -> tuple[int | None, ...]:
 
 
 def _write_report(place: Path, checked: FileCheck, failures: Path | None, checks: Sequence[PastCheck]) -> None:
-    from include.report.file_quality import as_html
+    from include.operations.check_file.page import as_html
 
     try:
         place.write_text(as_html(checked, place, failures, checks), encoding="utf-8")

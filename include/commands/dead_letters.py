@@ -9,14 +9,14 @@ import os
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from include.connections import Connections, EnvironmentConnections
 from include.errors import ConfigurationError
 from include.ledger import door
 from include.ledger.causes import CAUSES
 from include.ledger.dead_letters import Selection, dismiss, list_groups, show
-from include.replay import replay
+from include.operations.replay import replay
 from include.settings import Settings
-from include.use_case import names
+from include.spec.use_case import names
+from include.systems.connections import Connections, EnvironmentConnections
 
 
 def add(parser: argparse.ArgumentParser) -> None:

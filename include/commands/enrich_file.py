@@ -13,19 +13,19 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from include.connections import EnvironmentConnections, ModelEndpoint
 from include.errors import ConfigurationError
 from include.models import Mode, ReInfer, RunOptions
-from include.network import address_of
 from include.settings import Settings
-from include.systems import FORMS, TOKEN_LIMITS, System, Window, read_systems
-from include.use_case import FailurePlan, ModelChoice
+from include.spec.use_case import FailurePlan, ModelChoice
+from include.systems.connections import EnvironmentConnections, ModelEndpoint
+from include.systems.network import address_of
+from include.systems.registry import FORMS, TOKEN_LIMITS, System, Window, read_systems
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from include.enrich.file import FileCase
-    from include.enrich.prompt import Prompt
+    from include.operations.enrich_file import FileCase
+    from include.spec.prompt import Prompt
 
 MINUTE = 60.0
 
@@ -66,9 +66,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, out: TextIO) -> int:
     """Exit code 0 when every line has an answer, 1 when some have none; prints one line of JSON with the counts."""
-    from include.enrich.file import enrich_file, open_file_run
-    from include.enrich.prompt import read_any_prompt
     from include.ledger import door
+    from include.operations.enrich_file import enrich_file, open_file_run
+    from include.spec.prompt import read_any_prompt
 
     settings = Settings.read()
     settings = dataclasses.replace(settings, concurrency=given.concurrency or settings.concurrency)
@@ -87,7 +87,7 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
 
 
 def _case(given: argparse.Namespace, prompt: Prompt, system: System) -> FileCase:
-    from include.enrich.file import FileCase
+    from include.operations.enrich_file import FileCase
 
     model = given.model or next(iter(system.context_tokens), None)
     if model is None:
@@ -185,6 +185,6 @@ def _money(text: str) -> Decimal:
 def _open_embedded() -> None:
     """Use the embedded PostgreSQL unless a ledger is given."""
     if not os.environ.get("AIRFLOW_CONN_NIGHTLEDGER_DB"):
-        from include.stack.stack import ledger_alone
+        from include.demo.stack.stack import ledger_alone
 
         os.environ.update(ledger_alone())

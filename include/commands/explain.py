@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TextIO
 
-from include.connections import EnvironmentConnections
 from include.ledger import door
 from include.ledger.explain import as_text, explain
-from include.use_case import names
+from include.spec.use_case import names
+from include.systems.connections import EnvironmentConnections
 
 
 def add(parser: argparse.ArgumentParser) -> None:

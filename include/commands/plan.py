@@ -7,16 +7,16 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from include.connections import EnvironmentConnections
-from include.enrich.preview import Preview, as_record
-from include.enrich.preview_capacity import name_limit
-from include.enrich.preview_span import Room, add_up, cut, find_problems, find_rooms, preview_interval
 from include.errors import ConfigurationError
 from include.ledger import door
 from include.models import Interval, Record, RunKey, RunOptions
-from include.night import Run
+from include.night.plan.preview import Preview, as_record
+from include.night.plan.preview_capacity import name_limit
+from include.operations.plan_nights import Room, add_up, cut, find_problems, find_rooms, preview_interval
+from include.run import Run
 from include.settings import Settings
-from include.use_case import load, names
+from include.spec.use_case import load, names
+from include.systems.connections import EnvironmentConnections
 
 _WIDTHS = (10, 7, 6, 8, 7, 6, 7, 7, 11, 10, 8, 6, 7, 6)
 _HEAD = (

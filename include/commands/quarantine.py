@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from include.commands.dead_letters import actor, read_time
-from include.connections import Connections, EnvironmentConnections
 from include.errors import ConfigurationError
 from include.ledger import door
 from include.ledger.quarantine import (
@@ -25,9 +24,10 @@ from include.ledger.quarantine import (
     show,
 )
 from include.ledger.quarantine_replays import Selection
-from include.quarantine_replay import replay_quarantined
+from include.operations.replay_quarantine import replay_quarantined
 from include.settings import Settings
-from include.use_case import names
+from include.spec.use_case import names
+from include.systems.connections import Connections, EnvironmentConnections
 
 ACTIONS = ("list", "show", "replay", "fixed", "dismiss", "export")
 

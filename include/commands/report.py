@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TextIO
 
-from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError
 from include.ledger import door
 from include.report.facts import collect
 from include.report.text import as_text
 from include.settings import Settings, read_truth
-from include.use_case import names
+from include.spec.use_case import names
+from include.systems.connections import EnvironmentConnections
 
 
 def add(parser: argparse.ArgumentParser) -> None:

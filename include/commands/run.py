@@ -8,19 +8,18 @@ import json
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError, NightledgerError
 from include.ledger import door
 from include.ledger.failures import failures_on_record
 from include.ledger.leases import exclusive
 from include.ledger.record import find_manifest
 from include.models import Interval, Manifest, Record, RunKey, RunOptions
-from include.night import Night
+from include.run import Night
 from include.settings import Settings, read_truth
-from include.use_case import load, names
+from include.spec.use_case import load, names
+from include.systems.connections import EnvironmentConnections
 
 NEEDS = {"check": "raw", "enrich": "good", "gate": "enriched", "write": "approved"}
-_PLACES = {"extract": "sources", "check": "quality", "enrich": "enrich", "gate": "gate", "write": "sinks"}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +69,7 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
 
 def _close_failed(night: Night, stage: str, error: NightledgerError) -> None:
     """Close a run that a stage ended for good, with its report; one that may go on later stays open."""
-    from include.report.close import close
+    from include.night.close.close import close
 
     if error.verdict != "retry" and stage != "close":
         close(night, failed={stage: type(error).__name__})
@@ -92,10 +91,10 @@ def _interval(given: argparse.Namespace) -> Interval:
 def _stage(night: Night, stage: str) -> Manifest | Record:
     """Run a stage; only what it needs is imported."""
     if stage == "close":
-        from include.report.close import close
+        from include.night.close.close import close
 
         return close(night, truth=read_truth(night.settings))
-    run_stage: Callable[..., Any] = getattr(importlib.import_module(f"include.{_PLACES[stage]}.{stage}"), stage)
+    run_stage: Callable[..., Any] = getattr(importlib.import_module(f"include.night.{stage}.{stage}"), stage)
     if stage == "extract":
         extracted: Manifest = run_stage(night)
         return extracted
@@ -105,7 +104,7 @@ def _stage(night: Night, stage: str) -> Manifest | Record:
             f"dataset {NEEDS[stage]!r} is missing", about=night.run_id, action="Run the stage before"
         )
     if stage == "gate":
-        from include.quality.answers import check_answers
+        from include.night.gate.answers import check_answers
 
         check_answers(night, given)
     done: Manifest | Record = run_stage(night, given)

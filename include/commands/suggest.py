@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TextIO
 
-from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError
 from include.ledger import door
 from include.ledger.record import find_manifest
-from include.quality.suggest import write_suggestions_for
-from include.use_case import names
+from include.operations.suggest.suggest import write_suggestions_for
+from include.spec.use_case import names
+from include.systems.connections import EnvironmentConnections
 
 
 def add(parser: argparse.ArgumentParser) -> None:

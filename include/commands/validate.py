@@ -6,10 +6,10 @@ import argparse
 import json
 from typing import TextIO
 
-from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError
 from include.settings import Settings
-from include.use_case import names
+from include.spec.use_case import names
+from include.systems.connections import EnvironmentConnections
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, out: TextIO) -> int:
     """Exit code 0 when enough examples are right as they are, and every one is answered under every condition."""
-    from include.validate import validate
+    from include.operations.validate import validate
 
     if not 0 <= given.at_least <= 1:
         raise ConfigurationError("must be a share between 0 and 1", about="--at-least")

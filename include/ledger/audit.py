@@ -16,8 +16,8 @@ from include.canonical import canonical
 from include.ledger import tables
 from include.ledger.database import Statement, as_text, copy_rows, insertion, send, transaction
 from include.models import Interval, Origin, Record, ReInfer
-from include.night import Run
 from include.personal import says_all, tokenise_all
+from include.run import Run
 
 CostBasis = Literal["reported", "estimated", "bounded", "none"]
 _MANY = 200  # rows from which on COPY is the cheaper way in

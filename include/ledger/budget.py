@@ -15,8 +15,8 @@ from sqlalchemy.types import Numeric, Text
 from include.errors import ConfigurationError
 from include.ledger import tables
 from include.ledger.database import Statement, transaction
-from include.night import Run
-from include.systems import System
+from include.run import Run
+from include.systems.registry import System
 
 _RESERVE = text("SELECT nightledger.reserve_budget(:scopes, :amounts)").bindparams(
     bindparam("scopes", type_=ARRAY(Text)), bindparam("amounts", type_=ARRAY(Numeric))

@@ -15,7 +15,7 @@ from include.ledger.causes import CAUSES
 from include.ledger.database import transaction
 from include.ledger.record import record_event
 from include.models import Interval, Outcome, Record
-from include.night import Run
+from include.run import Run
 
 _ENDED_WELL = [Outcome.WRITTEN, Outcome.UNCHANGED]
 _ANSWERED = [*_ENDED_WELL, Outcome.IN_REVIEW, Outcome.REJECTED, Outcome.SHADOWED]

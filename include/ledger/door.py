@@ -7,17 +7,17 @@ import logging
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import OperationalError
 
-from include.connections import Connections
-from include.enrich.prompt import load_prompt
 from include.errors import ConfigurationError, LedgerUnavailable
 from include.ledger import schema, tables
 from include.ledger.database import open_engine, transaction
 from include.ledger.orphans import abandon_orphans, hear
 from include.ledger.record import open_run
 from include.models import Interval, RunKey, RunOptions
-from include.night import Night
+from include.run import Night
 from include.settings import Settings
-from include.use_case import load
+from include.spec.prompt import load_prompt
+from include.spec.use_case import load
+from include.systems.connections import Connections
 
 log = logging.getLogger(__name__)
 SERVICE, OWNER = "nightledger_db", "nightledger_db_owner"

@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from include.errors import NightledgerError
 from include.ledger.database import transaction
 from include.ledger.record import record_event
-from include.night import Run
 from include.personal import tokenise_all
+from include.run import Run
 
 log = logging.getLogger(__name__)
 _LONGEST = 1_000

@@ -17,7 +17,7 @@ from include.ledger.database import to_json, transaction
 from include.ledger.quarantine import WAITING, Filter, append_history, entry, numbered, of_night, stream, take_turns
 from include.ledger.record import record_event
 from include.models import Interval, Record
-from include.night import Night, Run
+from include.run import Night, Run
 
 
 @dataclass(frozen=True, slots=True)

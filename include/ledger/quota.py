@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
-from include.enrich.quota import Ask, Grant, Quota
 from include.ledger.database import SHORTLY, to_json, transaction
-from include.systems import Window
+from include.systems.limits.quota import Ask, Grant, Quota
+from include.systems.registry import Window
 
 _OPEN = text("INSERT INTO nightledger.quota (key, state) VALUES (:key, '{}') ON CONFLICT DO NOTHING")
 _LOCK = text(f"SELECT state, {SHORTLY} FROM nightledger.quota WHERE key = :key FOR UPDATE")

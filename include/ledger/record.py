@@ -16,9 +16,9 @@ from include.ledger import tables
 from include.ledger.database import merge_rows, transaction
 from include.ledger.sentences import in_words
 from include.models import Interval, Manifest, Outcome, Record, ReInfer, RejectedRow, RunKey, RunOptions
-from include.night import Run
 from include.personal import tokenise_all
-from include.use_case import Enrichment
+from include.run import Run
+from include.spec.use_case import Enrichment
 
 log = logging.getLogger(__name__)
 _LOGGED = ("extract", "check", "answers", "enrich", "gate", "write", "warehouse")

@@ -16,7 +16,7 @@ from include.ledger.record import record_event
 from include.pages.reading import reading
 from include.personal import scrub
 from include.report.wording import OUTCOMES
-from include.use_case import UseCase, load
+from include.spec.use_case import UseCase, load
 
 MOST = 25
 """Writes, and nights without a write, on the page."""

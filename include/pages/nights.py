@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping
 
+from include.ledger.cause import Cause, explain_failure
 from include.ledger.failures import find_failures
 from include.models import Outcome
 from include.pages.progress import Progress, read_progress
 from include.pages.reading import reading, rows
-from include.report.cause import Cause, explain_failure
 
 DAYS = 14
 MOST_DAYS = 62

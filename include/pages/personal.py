@@ -12,8 +12,8 @@ from include.errors import ConfigurationError, ContractBroken
 from include.ledger.database import transaction
 from include.ledger.record import find_manifest, record_event
 from include.models import Record
+from include.spec.use_case import load
 from include.staging import read_chunks
-from include.use_case import load
 
 
 def view_values(

@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RowMapping
 
 from include.errors import ConfigurationError
+from include.ledger.cause import Cause, Deferred, explain_failure
 from include.ledger.failures import find_failures
 from include.ledger.sentences import in_words
 from include.pages.nights import COLUMNS, Night, as_night, with_reasons
 from include.pages.reading import reading, rows
-from include.report.cause import Cause, Deferred, explain_failure
 from include.report.facts import read_deferred
 from include.report.sections import Rows
 

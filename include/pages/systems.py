@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
-from include.enrich.quota import Quota
 from include.pages.reading import reading, rows
-from include.systems import System, read_systems
-from include.use_case import UseCase, load, names
+from include.spec.use_case import UseCase, load, names
+from include.systems.limits.quota import Quota
+from include.systems.registry import System, read_systems
 
 CALLS = 500
 """Calls of a run that are looked at for the health of a model."""

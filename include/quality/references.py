@@ -14,13 +14,13 @@ import pyarrow.compute as pc
 from upath import UPath
 
 from include.errors import ConfigurationError, ContractBroken
-from include.sources.values import explain_missing
 from include.staging import read_chunks, read_schema
+from include.systems.files.formats.values import explain_missing
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from include.files.staged import FileRows
+    from include.systems.files.formats.staged import FileRows
 
 log = logging.getLogger(__name__)
 _BETWEEN = "\x1f"
@@ -68,8 +68,8 @@ def stage_reference(place: Path, folder: Path, columns: Sequence[str] = ()) -> F
 
     Raises ConfigurationError for a file that cannot be read, ContractBroken for one that is not what its name says.
     """
-    from include.files.reading import Reading
-    from include.files.stage import stage_file
+    from include.systems.files.formats.reading import Reading
+    from include.systems.files.formats.stage import stage_file
 
     unread = list[str]()
     try:

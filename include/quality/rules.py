@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from include.errors import ConfigurationError
-from include.files.dates import dates
-from include.files.notation import amounts, percents
 from include.models import Interval
 from include.quality.expectation import DERIVED, SQL, Bounds, Expectation
 from include.quality.patterns import regex_of_like
 from include.quality.usual import newest_within
+from include.systems.files.formats.dates import dates
+from include.systems.files.formats.notation import amounts, percents
 
 if TYPE_CHECKING:
     import pandas as pd

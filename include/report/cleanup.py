@@ -23,13 +23,13 @@ from include.ledger import tables
 from include.ledger.database import transaction
 from include.ledger.quarantine import MOST_LISTED, Filter, read_page
 from include.models import Record
+from include.night.extract.owners import Origin, Owners
 from include.private import open_file, write_file
 from include.report import wording
 from include.report.cells import harmless
 from include.settings import Settings
-from include.sources.owners import Origin, Owners
-from include.systems import System, read_systems
-from include.use_case import load, names
+from include.spec.use_case import load, names
+from include.systems.registry import System, read_systems
 
 NOBODY = "no owner in the registry"
 SHOWN = 200

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from include.errors import ConfigurationError
+from include.ledger.cause import Cause, Deferred, explain_failure, until_when
 from include.ledger.database import transaction
 from include.ledger.failures import find_failures
-from include.report.cause import Cause, Deferred, explain_failure, until_when
 from include.report.sections import (
     Agreement,
     DeadLetters,
@@ -32,7 +32,7 @@ from include.report.sections import (
     Verdict,
     Writes,
 )
-from include.use_case import load, names
+from include.spec.use_case import load, names
 
 NIGHTS = 30
 

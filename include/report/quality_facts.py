@@ -12,13 +12,13 @@ from sqlalchemy import Connection, Engine, text
 
 from include.errors import ConfigurationError
 from include.ledger.database import transaction
-from include.quality.drift import DriftFact, compared_nights
+from include.night.check.drift import DriftFact, compared_nights
+from include.night.check.past_nights import PastNight, read_past_nights, read_profiles
+from include.night.check.signals import OTHERS, Signal, aligned_counts
 from include.quality.gathering import AGE_DAYS
-from include.quality.past_nights import PastNight, read_past_nights, read_profiles
 from include.quality.profile import ColumnProfile
-from include.quality.signals import OTHERS, Signal, aligned_counts
 from include.report.sections import Rows
-from include.use_case import Drift, load, names
+from include.spec.use_case import Drift, load, names
 
 NIGHTS = 30
 MOST_BARS = 12

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from include.quality.drift import DriftFact
-from include.quality.signals import Signal
+from include.night.check.drift import DriftFact
+from include.night.check.signals import Signal
 from include.report.quality_facts import Held, QualityFacts
 from include.report.wording import number, observed, percent, plural
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from include.report.cause import Cause, Deferred
+from include.ledger.cause import Cause, Deferred
 
 DAYS_PER_MONTH = Decimal("30.4")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from include.report.cause import Cause
+from include.ledger.cause import Cause
 from include.report.sections import Facts, ModelUse
 from include.report.wording import (
     attention,

@@ -15,7 +15,7 @@ _SAID = ("use_case", "interval", "verdict", "rows", "quarantined", "failed", "re
 
 def form() -> dict[str, Param]:
     """The trigger form: whose expectations, which rows, and how many at most."""
-    from include.use_case import names
+    from include.spec.use_case import names
 
     moment = ["null", "string"]
     return {
@@ -35,7 +35,7 @@ def form() -> dict[str, Param]:
 @task(task_id="assess", retries=1, doc_md=doc_of("assess"))
 def assess(**context: Any) -> dict[str, Any]:
     """Report on the rows; returns counts and where the reports are, never a row. Succeeds whatever it finds."""
-    from include.assess import assess as run_assessment
+    from include.operations.assess import assess as run_assessment
     from include.settings import Settings
     from nightledger.hooks.connections import AirflowConnections
 

@@ -29,7 +29,7 @@ def work_out(**context: Any) -> dict[str, Any]:
     """Estimate every night of the plan; returns the total."""
     from uuid import UUID
 
-    from include.backfill_plan import work_out as run_plan
+    from include.operations.backfill_plan import work_out as run_plan
     from include.settings import Settings
     from nightledger.hooks.connections import AirflowConnections
 

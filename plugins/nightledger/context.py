@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.errors import ConfigurationError, NightledgerError
+from include.intervals import FIRST_NIGHT, read_night
 from include.models import Interval, RunKey, RunOptions
-from include.nightly import FIRST_NIGHT, read_night
-from include.use_case import load
+from include.spec.use_case import load
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

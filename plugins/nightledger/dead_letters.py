@@ -17,7 +17,7 @@ _COUNTS = ("use_case", "interval", "run_id", "status", "rows", "died_again", "le
 def form() -> dict[str, Param]:
     """The trigger form: every field that is filled narrows the selection."""
     from include.ledger.causes import CAUSES
-    from include.use_case import names
+    from include.spec.use_case import names
 
     text = ["null", "string"]
     return {
@@ -34,7 +34,7 @@ def form() -> dict[str, Param]:
 def replay(**context: Any) -> list[dict[str, Any]]:
     """Replay the selected letters; returns counts by night, never a row. Fails if a night could not run."""
     from include.commands.dead_letters import select
-    from include.replay import replay as run_replay
+    from include.operations.replay import replay as run_replay
     from include.settings import Settings
     from nightledger.hooks.connections import AirflowConnections
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import CronDataIntervalTimetable, Param
 
 if TYPE_CHECKING:
-    from include.use_case import UseCase
+    from include.spec.use_case import UseCase
 
 NIGHTLY = CronDataIntervalTimetable("0 2 * * *", timezone="UTC")
 """02:00 UTC with a data interval of the 24 hours before; a bare cron string would give an empty one."""

@@ -16,7 +16,7 @@ _COUNTS = ("use_case", "interval", "run_id", "status", "rows", "passed", "again"
 
 def form() -> dict[str, Param]:
     """The trigger form: every field that is filled narrows the selection."""
-    from include.use_case import names
+    from include.spec.use_case import names
 
     text = ["null", "string"]
     about = "Ids of expectations, none critical; the rows go on although they fail them. Needs a reason and a filter."
@@ -45,7 +45,7 @@ def form() -> dict[str, Param]:
 def replay(**context: Any) -> list[dict[str, Any]]:
     """Replay the selected rows; returns counts by night, never a row. Fails if a night could not run."""
     from include.commands.quarantine import read_selection
-    from include.quarantine_replay import replay_quarantined
+    from include.operations.replay_quarantine import replay_quarantined
     from include.settings import Settings
     from nightledger.hooks.connections import AirflowConnections
 

@@ -18,8 +18,8 @@ from nightledger.steps import doc_of
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from include.night import Night
-    from include.use_case import UseCase
+    from include.run import Night
+    from include.spec.use_case import UseCase
 
 log = logging.getLogger(__name__)
 FAILED = {"failed", "upstream_failed"}
@@ -90,8 +90,8 @@ def resume(manifest: dict[str, Any]) -> Night:
 def _extract(use_case: str, **context: Any) -> dict[str, Any]:
     from include.ledger.door import begin_night
     from include.ledger.failures import failures_on_record
+    from include.night.extract.extract import extract as run_stage
     from include.settings import Settings
-    from include.sources.extract import extract as run_stage
     from nightledger.hooks.connections import AirflowConnections
 
     given: Context = context  # type: ignore[assignment]
@@ -105,7 +105,7 @@ def _extract(use_case: str, **context: Any) -> dict[str, Any]:
 @task(task_id="check", doc_md=doc_of("check"))
 def _check(use_case: str, raw: dict[str, Any]) -> dict[str, Any]:
     from include.models import Manifest
-    from include.quality.check import check as run_stage
+    from include.night.check.check import check as run_stage
 
     with stage_of("check", raw) as night:
         return run_stage(night, Manifest.from_json(raw)).to_json()
@@ -113,9 +113,9 @@ def _check(use_case: str, raw: dict[str, Any]) -> dict[str, Any]:
 
 @task(task_id="plan", doc_md=doc_of("plan"))
 def _plan(use_case: str, good: dict[str, Any]) -> list[dict[str, Any]]:
-    from include.enrich.preview import announce
-    from include.enrich.shards import split
     from include.models import Manifest
+    from include.night.plan.preview import announce
+    from include.night.shards import split
 
     with stage_of("plan", good) as night:
         manifest = Manifest.from_json(good)
@@ -125,10 +125,10 @@ def _plan(use_case: str, good: dict[str, Any]) -> list[dict[str, Any]]:
 
 @task(task_id="gate", doc_md=doc_of("gate"))
 def _gate(use_case: str, good: dict[str, Any], enriched: Any) -> dict[str, Any]:
-    from include.enrich.shards import merge
-    from include.gate.gate import gate as run_stage
     from include.models import Manifest
-    from include.quality.answers import check_answers
+    from include.night.gate.answers import check_answers
+    from include.night.gate.gate import gate as run_stage
+    from include.night.shards import merge
 
     with stage_of("gate", good) as night:
         parts = [Manifest.from_json(part) for part in enriched]
@@ -140,7 +140,7 @@ def _gate(use_case: str, good: dict[str, Any], enriched: Any) -> dict[str, Any]:
 @task(task_id="write", doc_md=doc_of("write"))
 def _write(use_case: str, approved: dict[str, Any]) -> dict[str, Any]:
     from include.models import Manifest
-    from include.sinks.write import write as run_stage
+    from include.night.write.write import write as run_stage
 
     with stage_of("write", approved) as night:
         return run_stage(night, Manifest.from_json(approved))
@@ -152,7 +152,7 @@ def _close(use_case: str, **context: Any) -> dict[str, Any]:
 
     from include.errors import ConfigurationError
     from include.ledger.door import find_run, open_ledger, resume_night
-    from include.report.close import close as run_stage
+    from include.night.close.close import close as run_stage
     from include.settings import Settings, read_truth
     from nightledger.hooks.connections import AirflowConnections
 

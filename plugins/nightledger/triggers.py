@@ -48,7 +48,7 @@ class BatchTrigger(BaseTrigger):
                 await client.cancel(batch)
 
     async def _client(self) -> Any:
-        from include.enrich.batch_client import BatchClient
+        from include.systems.model.batch_client import BatchClient
         from nightledger.hooks.connections import AirflowConnections
 
         return BatchClient(await sync_to_async(AirflowConnections().model)(self.conn_id))

@@ -13,8 +13,8 @@ import pytest
 import requests
 from sqlalchemy.engine import make_url
 
-from include.connections import EnvironmentConnections
 from include.errors import ConfigurationError
+from include.systems.connections import EnvironmentConnections
 from tests.core import openssh
 
 if TYPE_CHECKING:

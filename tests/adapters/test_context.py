@@ -13,7 +13,7 @@ import pytest
 import include.errors
 from include.errors import ConfigurationError, NightledgerError
 from include.models import Mode, ReInfer
-from include.use_case import load
+from include.spec.use_case import load
 
 CASE = "crm_lead_scoring"
 ERRORS = [

@@ -12,7 +12,7 @@ from include.ledger.database import transaction
 from include.ledger.record import DeadLetter, bury
 from include.ledger.verifications import verify_on_record
 from include.models import Mode, Outcome, RunOptions
-from include.night import Night
+from include.run import Night
 from tests.adapters.ui_stand import MINE, ORIGIN, OTHERS, Stand, connection_of, open_stand
 from tests.core.conftest import Ledger, LedgerUrls, MakeNight
 from tests.core.ledger.nights import ask, decide, end_rows, reject_rows, rows_of, write_rows

@@ -16,9 +16,9 @@ from include.ledger.database import open_engine
 from include.ledger.record import open_run
 from include.ledger.schema import SERVICE_ROLE
 from include.models import Interval, RunKey, RunOptions
-from include.night import Night
+from include.run import Night
 from include.settings import Settings
-from include.use_case import load
+from include.spec.use_case import load
 from tests.adapters.ui_stand import MINE, OTHERS, Stand, connection_of, open_stand
 from tests.core.conftest import PROMPT, Postgres
 from tests.core.ledger.nights import reject_rows, rows_of, stage_raw

@@ -26,24 +26,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from include.connections import EnvironmentConnections
-from include.gate.gate import gate
+from include.demo.sandbox.config import Endpoints
+from include.demo.sandbox.crm.search import search
+from include.demo.sandbox.crm.store import Store, seed_entry
+from include.demo.stack import postgres
 from include.ledger import schema
 from include.ledger.database import open_engine
 from include.ledger.record import open_run
 from include.models import Interval, Manifest, Mode, RunKey, RunOptions
-from include.night import Night
-from include.sandbox.config import Endpoints
-from include.sandbox.crm.search import search
-from include.sandbox.crm.store import Store, seed_entry
+from include.night.extract.extract import read_sources
+from include.night.gate.gate import gate
+from include.night.write import write as write_module
+from include.run import Night
 from include.settings import ROOT, Settings
-from include.sinks import write as write_module
-from include.sources.extract import read_sources
-from include.stack import postgres
+from include.spec.use_case import load
 from include.staging import read_rows
-from include.use_case import load
+from include.systems.connections import EnvironmentConnections
 from tests.bench import crm_searches
-from tests.core.gate.answers import answer, stage_enriched
+from tests.core.night.gate.answers import answer, stage_enriched
 
 ANCHOR = datetime(2026, 11, 20, 2, tzinfo=UTC)
 WAYS = {"one at a time": (1, 1), "four in the air": (4, 4)}
@@ -143,8 +143,8 @@ _SANDBOX = """
 import asyncio, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from include.sandbox.config import SandboxConfig
-from include.sandbox.process import serve
+from include.demo.sandbox.config import SandboxConfig
+from include.demo.sandbox.process import serve
 
 async def run():
     config = SandboxConfig(Path(sys.argv[1]), anchor=datetime(2026, 11, 20, 2, tzinfo=UTC), days=1,

@@ -20,11 +20,11 @@ import pyarrow as pa
 from upath import UPath
 
 from include.models import Manifest
-from include.quality.drift import measure, usual_edges
-from include.quality.past_nights import PastNight
+from include.night.check.drift import measure, usual_edges
+from include.night.check.past_nights import PastNight
 from include.quality.profile import CHUNK_ROWS, profile
+from include.spec.use_case import Drift
 from include.staging import StagedWriter, read_chunks
-from include.use_case import Drift
 from tests.core.quality.seeded import columns_of
 
 START = datetime(2026, 11, 17, 2, tzinfo=UTC)

@@ -22,12 +22,12 @@ import numpy as np
 import pandas as pd
 from upath import UPath
 
-from include.quality import drift
-from include.quality.past_nights import PastNight
+from include.night.check import drift
+from include.night.check.past_nights import PastNight
 from include.quality.profile import profile_night
 from include.settings import ROOT
+from include.spec.use_case import Drift
 from include.staging import StagedWriter
-from include.use_case import Drift
 from tests.bench.drift_before import drifted as before_rule
 from tests.bench.drift_nights import CHANGES, NightlySet, sets, to_arrow
 from tests.bench.drift_other_sets import other_sets

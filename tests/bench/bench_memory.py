@@ -17,23 +17,23 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from include.connections import EnvironmentConnections
+from include.demo.stack import postgres
 from include.ledger import schema
 from include.ledger.database import open_engine
 from include.ledger.record import open_run
 from include.models import Interval, RunKey, RunOptions
-from include.night import Night
+from include.run import Night
 from include.settings import Settings
-from include.stack import postgres
-from include.use_case import load
+from include.spec.use_case import load
+from include.systems.connections import EnvironmentConnections
 
 SIZES = (100, 2_000, 20_000, 60_000)
 
 
 def measure(rows: int, service_url: str, folder: str) -> None:
     """Stage rows and check them; prints seconds and peak megabytes."""
-    from include.quality.check import check
-    from include.sources.extract import raw_schema
+    from include.night.check.check import check
+    from include.night.extract.extract import raw_schema
     from include.staging import StagedWriter
 
     case = load("crm_lead_scoring")

@@ -28,13 +28,13 @@ from typing import Any
 import psutil
 import psycopg
 
+from include.demo.sandbox.config import SandboxConfig
+from include.demo.sandbox.process import serve
+from include.demo.stack import postgres
+from include.demo.stack.environment import ledger_connections, sandbox_connections
 from include.ledger import schema
 from include.ledger.database import open_engine
-from include.sandbox.config import SandboxConfig
-from include.sandbox.process import serve
 from include.settings import ROOT
-from include.stack import postgres
-from include.stack.environment import ledger_connections, sandbox_connections
 from tests.bench.enrich import server as endpoint
 
 SIZES = (2_000, 20_000)

@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from include.connections import EnvironmentConnections
 from include.models import Interval
-from include.sources.drops import fetch_drop
-from include.use_case import FileDrop
+from include.night.extract.drops import fetch_drop
+from include.spec.use_case import FileDrop
+from include.systems.connections import EnvironmentConnections
 from tests.core.openssh import MISSING, SSHD, OpenSsh, running_sshd
 
 DELIVERIES = ((2_000, 2_000), (3, 100_000_000))

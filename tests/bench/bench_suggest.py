@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from include.models import Interval
-from include.quality.check_file import check_file
-from include.quality.suggest import write_suggestions
-from include.quality.suite_file import load_suite
+from include.operations.check_file.check import check_file
+from include.operations.check_file.suite_file import load_suite
+from include.operations.suggest.suggest import write_suggestions
 from include.settings import ROOT
 from tests.bench.dirty_held_out import HELD_OUT
 from tests.bench.dirty_tables import TUNED, Dirty
-from tests.core.quality.wrong_cells import Wrong, spoil, write
+from tests.core.operations.suggest.wrong_cells import Wrong, spoil, write
 
 PUBLIC = ROOT.parent / "shared" / "data"
 SEED, MADE_SEED = 11, 7

@@ -20,10 +20,10 @@ from typing import Any
 
 from upath import UPath
 
-from include.files.dates import dates
-from include.files.notation import amounts, percents
-from include.files.reading import Reading
-from include.files.stage import stage_file
+from include.systems.files.formats.dates import dates
+from include.systems.files.formats.notation import amounts, percents
+from include.systems.files.formats.reading import Reading
+from include.systems.files.formats.stage import stage_file
 
 MOST_TIMES = 4.0
 """Bar: CPU of the plain values."""

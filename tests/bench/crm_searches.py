@@ -15,14 +15,14 @@ from typing import Any
 
 import requests
 
-from include.connections import HttpEndpoint
+from include.demo.sandbox.config import Endpoints
 from include.ledger.database import open_engine
 from include.ledger.quota import LedgerLevels
-from include.pace import Pace, limits_of
-from include.rest import RestClient
-from include.sandbox.config import Endpoints
 from include.settings import ROOT
-from include.systems import read_systems
+from include.systems.connections import HttpEndpoint
+from include.systems.http import RestClient
+from include.systems.limits.pace import Pace, limits_of
+from include.systems.registry import read_systems
 
 _BEGIN_SECONDS = 0.5
 """From when the last process was ready to everybody's first search."""

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from tests.bench.dirty_tables import Dirt, Dirty, mistyped, word, words
-from tests.core.quality.wrong_cells import Rows
+from tests.core.operations.suggest.wrong_cells import Rows
 
 
 def movies(seed: int) -> Dirty:

@@ -9,7 +9,7 @@ import calendar
 import random
 from collections.abc import Callable, Sequence
 
-from tests.core.quality.wrong_cells import Rows, Wrong
+from tests.core.operations.suggest.wrong_cells import Rows, Wrong
 
 _SYLLABLES = (
     "ba be bo ca da de di fa ga ha jo ka la le lo ma me mi mo na ne no pa po ra ri ro sa se so ta te to va wi za"

@@ -12,11 +12,11 @@ from datetime import datetime
 from statistics import median
 from typing import Any, NamedTuple
 
-from include.quality.chance import deviations, overdispersion, share_by_chance, stability_index
-from include.quality.past_nights import PastNight
+from include.night.check.chance import deviations, overdispersion, share_by_chance, stability_index
+from include.night.check.past_nights import PastNight
+from include.night.check.signals import aligned_counts
 from include.quality.profile import ColumnProfile
-from include.quality.signals import aligned_counts
-from include.use_case import Drift
+from include.spec.use_case import Drift
 
 VOLUME = 0.5
 

@@ -26,15 +26,15 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
+from include.demo.stack import processes
+from include.demo.stack.api import AirflowApi
+from include.demo.stack.home import open_home, open_secrets
+from include.demo.stack.night import last_interval
 from include.ledger.database import open_engine, transaction
 from include.ledger.record import note_progress, open_run, record_event
 from include.models import Interval, Mode, RunKey, RunOptions
 from include.settings import ROOT
-from include.stack import processes
-from include.stack.api import AirflowApi
-from include.stack.home import open_home, open_secrets
-from include.stack.night import last_interval
-from include.use_case import load
+from include.spec.use_case import load
 from tests.core.conftest import PROMPT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -125,7 +125,7 @@ def site(chromium: Browser) -> Iterator[Site]:
         "NIGHTLEDGER_AIRFLOW_PORT": "18490",
         "NIGHTLEDGER_USERS": "viewer:viewer,editor:user",
     }
-    stack = [sys.executable, "-W", "ignore", "-m", "include.stack"]
+    stack = [sys.executable, "-W", "ignore", "-m", "include.demo.stack"]
     first = f"{last_interval(None)[0]:%Y-%m-%d}"
     command = [*stack, "night", "--date", first]
     up = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)

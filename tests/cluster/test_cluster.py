@@ -29,13 +29,13 @@ import pytest
 import requests
 from psycopg.rows import dict_row
 
+from include.demo.stack import postgres, processes
+from include.demo.stack.api import AirflowApi
+from include.demo.stack.home import Home, open_home, open_secrets
+from include.demo.stack.night import run_night
+from include.demo.stack.stack import Stack
 from include.ledger.schema import SERVICE_ROLE
 from include.settings import ROOT
-from include.stack import postgres, processes
-from include.stack.api import AirflowApi
-from include.stack.home import Home, open_home, open_secrets
-from include.stack.night import run_night
-from include.stack.stack import Stack
 from tests.core.object_store import ObjectStore, running_store
 from tests.core.pooler import Login, pgbouncer
 
@@ -209,7 +209,7 @@ def stack_up(folder: Path, code: Path, store: ObjectStore) -> tuple[Home, dict[s
         "NIGHTLEDGER_CONCURRENCY": str(CONCURRENCY),
     }
     (folder / "environment.json").write_text(json.dumps(environment))
-    command = [sys.executable, "-W", "ignore", "-m", "include.stack", "up"]
+    command = [sys.executable, "-W", "ignore", "-m", "include.demo.stack", "up"]
     for _ in range(4):  # a busy machine may need longer than one start waits
         up = subprocess.run(command, env=environment, cwd=code, capture_output=True, text=True, check=False)
         if up.returncode == 0:
@@ -227,7 +227,7 @@ def stack_up(folder: Path, code: Path, store: ObjectStore) -> tuple[Home, dict[s
 
 
 def stack_down(folder: Path, code: Path) -> None:
-    command = [sys.executable, "-W", "ignore", "-m", "include.stack", "down"]
+    command = [sys.executable, "-W", "ignore", "-m", "include.demo.stack", "down"]
     environment = json.loads((folder / "environment.json").read_text())
     subprocess.run(command, env=environment, cwd=code, check=False, capture_output=True)
 

@@ -14,15 +14,15 @@ import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 
-from include.connections import Connections, EnvironmentConnections
+from include.demo.stack.postgres import embedded_postgres
 from include.ledger.database import open_engine
 from include.ledger.record import open_run
 from include.ledger.schema import SERVICE_ROLE, upgrade
 from include.models import Interval, Mode, RunKey, RunOptions
-from include.night import Night
+from include.run import Night
 from include.settings import Settings
-from include.stack.postgres import embedded_postgres
-from include.use_case import UseCase, load
+from include.spec.use_case import UseCase, load
+from include.systems.connections import Connections, EnvironmentConnections
 
 TEMPLATE = "ledger_template"
 PROMPT = {"version": "1", "hash": "f" * 64, "name": "test", "system": "Answer.", "user": "{{ row }}"}

@@ -18,12 +18,12 @@ from sqlalchemy.engine import make_url
 from upath import UPath
 
 from include.cli import main
+from include.demo.sandbox.config import SandboxConfig
+from include.demo.sandbox.process import running_sandbox
 from include.errors import AccessDenied, ConfigurationError, SystemUnavailable
 from include.models import Manifest, Record
+from include.night.extract.snapshot import is_intact
 from include.private import make_folder, write_file
-from include.sandbox.config import SandboxConfig
-from include.sandbox.process import running_sandbox
-from include.sources.snapshot import is_intact
 from include.staging import StagedWriter, read_rows
 from include.storage import list_names
 from tests.core.conftest import Ledger

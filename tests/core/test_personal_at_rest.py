@@ -20,20 +20,20 @@ import requests
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import make_url
 
-from include.enrich.enrich import enrich
-from include.enrich.prompt import load_prompt
-from include.gate.gate import gate
+from include.demo.sandbox.config import Endpoints, SandboxConfig
+from include.demo.sandbox.process import running_sandbox
 from include.ledger.verify import verify
 from include.models import Interval, Mode, Record, RunOptions
-from include.night import Night
-from include.quality.answers import check_answers
-from include.quality.check import check
-from include.report.close import close
-from include.sandbox.config import Endpoints, SandboxConfig
-from include.sandbox.process import running_sandbox
-from include.sinks.write import write
-from include.sources.extract import extract
-from include.use_case import load
+from include.night.check.check import check
+from include.night.close.close import close
+from include.night.enrich.enrich import enrich
+from include.night.extract.extract import extract
+from include.night.gate.answers import check_answers
+from include.night.gate.gate import gate
+from include.night.write.write import write
+from include.run import Night
+from include.spec.prompt import load_prompt
+from include.spec.use_case import load
 from tests.core.conftest import Ledger
 
 LEADS = 30
@@ -132,7 +132,7 @@ def night_of(
     warehouse_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> NightOf:
-    monkeypatch.setattr("include.sources.extract._refuse_future", lambda night: None)
+    monkeypatch.setattr("include.night.extract.extract._refuse_future", lambda night: None)
     rules = load("crm_lead_scoring").module("expectations")
     kept = [
         one for one in rules.EXPECTATIONS if one.id != "industry_complete"

@@ -15,14 +15,14 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from include.cli import main
+from include.demo.sandbox.config import SandboxConfig
+from include.demo.sandbox.process import running_sandbox
 from include.ledger import tables
 from include.ledger.claims import claimant
 from include.ledger.database import open_engine, transaction
 from include.ledger.leases import exclusive
 from include.ledger.schema import SERVICE_ROLE
 from include.models import Record
-from include.sandbox.config import SandboxConfig
-from include.sandbox.process import running_sandbox
 from include.settings import ROOT
 from tests.core.conftest import Ledger, Postgres
 from tests.core.pooler import Mode, pgbouncer, through

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
+from include.demo.stack.home import open_home, open_secrets
+from include.demo.stack.processes import start, stop
 from include.private import close_folder, make_folder, open_file, write_file
-from include.stack.home import open_home, open_secrets
-from include.stack.processes import start, stop
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)

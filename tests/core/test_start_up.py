@@ -17,10 +17,10 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from include.commands import COMMANDS
-from include.sandbox.config import Endpoints, SandboxConfig
-from include.sandbox.process import running_sandbox
+from include.demo.sandbox.config import Endpoints, SandboxConfig
+from include.demo.sandbox.process import running_sandbox
+from include.demo.stack.environment import sandbox_connections
 from include.settings import ROOT
-from include.stack.environment import sandbox_connections
 from tests.core.conftest import Ledger
 
 END = datetime(2026, 11, 20, 2, tzinfo=UTC)

@@ -15,9 +15,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
+from include.demo.sandbox.config import SandboxConfig
+from include.demo.sandbox.process import running_sandbox
 from include.ledger.verify import verify
-from include.sandbox.config import SandboxConfig
-from include.sandbox.process import running_sandbox
 from include.settings import ROOT
 from tests.core.conftest import Ledger
 from tests.core.test_whole_night import END

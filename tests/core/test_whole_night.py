@@ -18,25 +18,25 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from include.cli import main
-from include.connections import EnvironmentConnections
-from include.enrich.enrich import enrich
-from include.enrich.prompt import load_prompt
+from include.demo.sandbox.config import Endpoints, SandboxConfig
+from include.demo.sandbox.process import running_sandbox
 from include.errors import AccessDenied, LedgerUnavailable, QualityStop
-from include.gate.gate import gate
 from include.ledger.dead_letters import Selection, begin_replay, dismiss, list_groups
 from include.ledger.verify import verify
 from include.models import Interval, Manifest, Mode, Record, ReInfer, RunOptions
-from include.night import Night
-from include.quality.answers import check_answers
-from include.quality.check import check
-from include.replay import replay
-from include.report.close import close
-from include.sandbox.config import Endpoints, SandboxConfig
-from include.sandbox.process import running_sandbox
+from include.night.check.check import check
+from include.night.close.close import close
+from include.night.enrich.enrich import enrich
+from include.night.extract.extract import extract
+from include.night.gate.answers import check_answers
+from include.night.gate.gate import gate
+from include.night.write.write import write
+from include.operations.replay import replay
+from include.run import Night
 from include.settings import ROOT
-from include.sinks.write import write
-from include.sources.extract import extract
-from include.use_case import load
+from include.spec.prompt import load_prompt
+from include.spec.use_case import load
+from include.systems.connections import EnvironmentConnections
 from tests.core.conftest import Ledger
 
 END = datetime(2026, 11, 20, 2, tzinfo=UTC)
@@ -179,7 +179,7 @@ def test_a_refused_row_is_a_dead_letter_and_is_not_asked_again_unasked(
 def test_without_a_model_the_rule_proposes_and_a_person_decides(
     night_of: NightOf, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("include.enrich.engine.wait_seconds", lambda *args, **more: 0.01)
+    monkeypatch.setattr("include.night.enrich.engine.wait_seconds", lambda *args, **more: 0.01)
     sandbox.fail("model", http_503=1.0)
     down = run(night_of(settings={"outage_seconds": 1.0}))
     assert down["counts"].get("written", 0) == 0
@@ -195,7 +195,7 @@ def test_without_a_model_the_rule_proposes_and_a_person_decides(
 def test_a_crm_that_stumbles_loses_no_write(
     night_of: NightOf, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("include.rest.wait_seconds", lambda *args, **more: 0.01)
+    monkeypatch.setattr("include.systems.http.wait_seconds", lambda *args, **more: 0.01)
     sandbox.fail("crm", http_500=0.2, reset=0.1)
     done = run(night_of())
     assert sum(done["counts"].values()) == LEADS

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from include.nightly import FIRST_NIGHT
+from include.intervals import FIRST_NIGHT
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "dags").glob("*.py"))
@@ -120,7 +120,7 @@ def test_adapters_do_not_reach_into_dags() -> None:
 @pytest.mark.parametrize(
     ("package", "home"),
     [
-        ("openai", ("include/enrich/transport.py", "include/enrich/batch_client.py")),
+        ("openai", ("include/systems/model/transport.py", "include/systems/model/batch_client.py")),
         ("great_expectations", ("include/quality",)),
     ],
 )

@@ -23,11 +23,11 @@ import psycopg
 import pytest
 import requests
 
+from include.demo.stack import processes
+from include.demo.stack.api import AirflowApi
+from include.demo.stack.home import Home, open_home, open_secrets
+from include.demo.stack.night import last_interval
 from include.settings import ROOT
-from include.stack import processes
-from include.stack.api import AirflowApi
-from include.stack.home import Home, open_home, open_secrets
-from include.stack.night import last_interval
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 DAG = "crm_lead_scoring"
@@ -125,7 +125,7 @@ def week() -> Iterator[Week]:
         "NIGHTLEDGER_SYSTEMS": str(impatient_registry(folder)),
         "NIGHTLEDGER_DAGS": str(two_dags(folder)),
     }
-    stack = [sys.executable, "-W", "ignore", "-m", "include.stack"]
+    stack = [sys.executable, "-W", "ignore", "-m", "include.demo.stack"]
     up = subprocess.run([*stack, "up"], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert up.returncode == 0, up.stdout + up.stderr
     started = Week(folder, environment)

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from include.demo.stack import postgres
 from include.settings import ROOT
-from include.stack import postgres
 from tests.faults.history import KINDS, Kind, play
 from tests.faults.world import TEMPLATE, World, make_template, own_folder, wait_until
 

@@ -23,13 +23,13 @@ import psutil
 import psycopg
 import requests
 
+from include.demo.sandbox.config import Endpoints, SandboxConfig
+from include.demo.sandbox.process import running_sandbox
+from include.demo.stack import postgres
+from include.demo.stack.environment import ledger_connections, sandbox_connections
 from include.ledger import schema
 from include.ledger.database import open_engine
-from include.sandbox.config import Endpoints, SandboxConfig
-from include.sandbox.process import running_sandbox
 from include.settings import ROOT
-from include.stack import postgres
-from include.stack.environment import ledger_connections, sandbox_connections
 from tests.faults.between import Between, between
 from tests.faults.wire import Wire, wire
 

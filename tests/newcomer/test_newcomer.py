@@ -23,8 +23,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from include.demo.stack.night import last_interval
 from include.settings import ROOT
-from include.stack.night import last_interval
 from tests.readme import shown_commands, shown_rules
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

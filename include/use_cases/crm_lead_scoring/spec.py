@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from include.models import Mode
-from include.use_case import (
+from include.spec.use_case import (
     Baseline,
     Budgets,
     Coalesce,

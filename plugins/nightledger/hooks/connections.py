@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from include.connections import Connection, HttpEndpoint, ModelEndpoint, database_url, open_http, open_model
 from include.errors import ConfigurationError
+from include.systems.connections import Connection, HttpEndpoint, ModelEndpoint, database_url, open_http, open_model
 
 if TYPE_CHECKING:
     import paramiko
@@ -44,7 +44,7 @@ class AirflowConnections:
 
     def sftp(self, conn_id: str) -> AbstractContextManager[paramiko.SFTPClient]:
         """One SFTP connection with the SFTP provider's fields; its hook would leave refused logins open."""
-        from include.sftp import open_sftp
+        from include.systems.sftp import open_sftp
 
         return open_sftp(self.get(conn_id))
 

@@ -15,8 +15,8 @@ from nightledger.tasks import resume, stage_of
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from include.enrich.enrich import Work
-    from include.night import Night
+    from include.night.enrich.enrich import Work
+    from include.run import Night
 
 LONGEST_BATCH = timedelta(hours=26)
 """A provider's batch ends within 24 hours, answered or expired."""
@@ -68,8 +68,8 @@ class EnrichOperator(BaseOperator):
             self.log.info("%d batches cancelled", asyncio.run(work.batching().cancel()))
 
     def _begin(self, night: Night) -> Work:
-        from include.enrich.enrich import begin
         from include.models import Manifest
+        from include.night.enrich.enrich import begin
 
         return begin(night, Manifest.from_json(self.rows))
 

@@ -19,11 +19,11 @@ from typing import IO, Any
 import psutil
 from sqlalchemy import Engine, text
 
-from include.connections import EnvironmentConnections
+from include.demo.stack import postgres
+from include.demo.stack.stack import ledger_alone
 from include.ledger import door
 from include.ledger.database import transaction
-from include.stack import postgres
-from include.stack.stack import ledger_alone
+from include.systems.connections import EnvironmentConnections
 from tests.bench.enrich.clients import CLIENTS, SYSTEM
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -15,7 +15,7 @@ from include.ledger.audit import Intent, Pins, Result, record_intents, record_re
 from include.ledger.database import copy_rows, send, transaction
 from include.ledger.record import RowOutcome, quarantine, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, RejectedRow
-from include.night import Night
+from include.run import Night
 from include.staging import StagedWriter
 
 PINS = Pins("v1", "f" * 64, "sandbox-small", {"temperature": 0}, "c" * 64)

@@ -29,9 +29,9 @@ from include.ledger.budget import (
 from include.ledger.database import open_engine, send, transaction
 from include.ledger.verify import verify
 from include.models import RunOptions
-from include.night import Night
-from include.systems import read_systems
-from include.use_case import Budgets
+from include.run import Night
+from include.spec.use_case import Budgets
+from include.systems.registry import read_systems
 from tests.core.conftest import Ledger
 
 ONE = Decimal("1.00")

@@ -31,7 +31,7 @@ from include.ledger.dead_letters import (
 from include.ledger.record import DeadLetter, bury
 from include.ledger.verify import verify
 from include.models import Mode, Outcome, Record, ReInfer, RunOptions
-from include.night import Night
+from include.run import Night
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import end_rows, key_of, rows_of
 

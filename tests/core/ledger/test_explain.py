@@ -6,7 +6,7 @@ import pytest
 
 from include.ledger.explain import as_text, explain
 from include.models import Mode, Outcome, RunOptions
-from include.night import Night
+from include.run import Night
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import ask, decide, end_rows, reject_rows, rows_of, write_rows
 

@@ -40,7 +40,7 @@ from include.ledger.quarantine_replays import (
 from include.ledger.record import quarantine
 from include.ledger.verify import verify
 from include.models import Outcome, RejectedRow
-from include.night import Night
+from include.run import Night
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import end_rows, key_of, rows_of, stage_raw
 

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, text
 from sqlalchemy.exc import IntegrityError
 
-from include.enrich.client import _scrub
 from include.errors import LedgerUnavailable, SystemUnavailable
 from include.ledger.database import copy_rows, transaction
 from include.ledger.refusals import without_rows
+from include.systems.model.client import _scrub
 from tests.core.conftest import Ledger
 
 ADA = "Ada Lovelace, ada@leak.example"

@@ -16,7 +16,7 @@ from include.ledger.audit import Answer, Intent, Result, find_answers, keep_answ
 from include.ledger.database import send, transaction
 from include.ledger.verify import verify
 from include.models import Mode, Origin, Record, ReInfer, RunOptions
-from include.night import Night
+from include.run import Night
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import PINS, ask, decide, rows_of
 from tests.core.ledger.test_verify import problems, tamper

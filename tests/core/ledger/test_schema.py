@@ -25,7 +25,7 @@ from include.ledger.schema import (
     upgrade,
 )
 from include.models import Origin
-from include.night import Night
+from include.run import Night
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import PINS, ask, decide, rows_of
 

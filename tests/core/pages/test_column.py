@@ -10,10 +10,10 @@ import pytest
 from include.errors import ConfigurationError
 from include.ledger.database import transaction
 from include.models import Mode, RunOptions
-from include.night import Night
+from include.night.check.drift import keep_profiles
 from include.pages.column import show_column
-from include.quality.drift import keep_profiles
 from include.quality.profile import ColumnProfile
+from include.run import Night
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.pages.test_failing import keep_failures
 from tests.core.pages.test_pages import CASE, expect

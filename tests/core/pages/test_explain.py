@@ -9,8 +9,8 @@ from include.ledger.database import transaction
 from include.ledger.explain import as_text, explain
 from include.ledger.record import DeadLetter, bury
 from include.models import Mode, Outcome, RunOptions
-from include.night import Night
 from include.pages.explain import HIDDEN, MOST, _entry, explain_row, look_at_row
+from include.run import Night
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import ask, decide, end_rows, key_of, reject_rows, rows_of, write_rows
 

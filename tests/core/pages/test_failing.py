@@ -10,10 +10,10 @@ import pytest
 
 from include.errors import ConfigurationError
 from include.ledger.record import record_manifest
-from include.night import Night
 from include.pages.failing import Failing, show_failing
 from include.personal import token_of
 from include.quality.failures import FAILURES
+from include.run import Night
 from include.staging import StagedWriter
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.pages.test_pages import expect

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from include.enrich.answering import progress_line
 from include.ledger.database import transaction
 from include.ledger.quarantine import Filter, list_rows, show
 from include.ledger.record import quarantine
 from include.ledger.sentences import in_words
 from include.models import RejectedRow
+from include.night.enrich.answering import progress_line
 from include.pages.quality import narrow, show_quality
 from include.pages.quarantined import explain_reasons
 from include.report.wording import observed
@@ -110,7 +110,7 @@ def test_progress_is_one_readable_line() -> None:
 
 @pytest.mark.parametrize("library", ["great_expectations", "alembic", "paramiko"])
 def test_libraries_say_nothing_about_themselves_in_the_log_of_a_task(library: str) -> None:
-    modules = "include.quality.gx, include.ledger.schema, include.sftp, logging"
+    modules = "include.quality.gx, include.ledger.schema, include.systems.sftp, logging"
     script = f"import {modules}; logging.root.setLevel(20); print(logging.getLogger('{library}').getEffectiveLevel())"
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert told.stdout.strip() == str(logging.WARNING)

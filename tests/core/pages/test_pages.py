@@ -11,16 +11,14 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import text
 
-from include.backfill_plan import work_out
-from include.connections import EnvironmentConnections
-from include.enrich.quota import Ask, Quota
 from include.errors import AccessDenied, ConfigurationError, LedgerUnavailable
 from include.ledger.backfill_plans import ask_plan, find_plan, list_plans
 from include.ledger.database import open_engine, transaction
 from include.ledger.failures import failures_on_record
 from include.ledger.record import RowOutcome, note_progress, record_manifest, record_outcomes
 from include.models import Interval, Mode, Outcome, RunOptions
-from include.night import Night
+from include.night.close.close import close
+from include.operations.backfill_plan import work_out
 from include.pages.backfill import nights_on_record
 from include.pages.dead_letters import list_letters
 from include.pages.nights import find_nights
@@ -29,10 +27,12 @@ from include.pages.quality import show_quality
 from include.pages.reading import reading
 from include.pages.run import find_run_of, find_use_case, show_run
 from include.pages.systems import show_systems
-from include.report.close import close
+from include.run import Night
 from include.settings import ROOT, Settings
 from include.staging import StagedWriter
-from include.systems import Window
+from include.systems.connections import EnvironmentConnections
+from include.systems.limits.quota import Ask, Quota
+from include.systems.registry import Window
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import end_rows, reject_rows, rows_of, say, stage_raw
 

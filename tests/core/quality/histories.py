@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 from upath import UPath
 
-from include.quality.drift import DriftFact, measure, usual_edges
-from include.quality.past_nights import PastNight
+from include.night.check.drift import DriftFact, measure, usual_edges
+from include.night.check.past_nights import PastNight
 from include.quality.profile import profile_night
+from include.spec.use_case import Drift
 from include.staging import StagedWriter
-from include.use_case import Drift
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 Rows = dict[str, list[Any]]

@@ -13,7 +13,7 @@ from include.ledger.closing import close_run
 from include.ledger.database import transaction
 from include.ledger.record import record_manifest
 from include.models import Manifest
-from include.night import Night
+from include.run import Night
 from include.staging import StagedWriter
 
 Change = Callable[[dict[str, Any], np.random.Generator, int], None]

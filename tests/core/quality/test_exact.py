@@ -20,14 +20,14 @@ from sqlalchemy import text
 from include.errors import QualityStop
 from include.ledger.record import find_manifest
 from include.models import Manifest, Record
-from include.night import Night
-from include.quality.check import check
+from include.night.check.check import check
+from include.night.extract.extract import raw_schema
 from include.quality.expectation import DERIVED, Expectation
 from include.quality.failures import read_failures
 from include.quality.rules import row_count, sql
-from include.sources.extract import raw_schema
+from include.run import Night
+from include.spec.use_case import load
 from include.staging import StagedWriter
-from include.use_case import load
 from include.use_cases.crm_lead_scoring.expectations import STAGES
 from tests.core.conftest import Ledger
 

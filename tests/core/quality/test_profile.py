@@ -16,13 +16,13 @@ import pytest
 from upath import UPath
 
 from include.models import Manifest
+from include.night.check.drift import measure
+from include.night.check.past_nights import PastNight
 from include.quality import gathering
 from include.quality import profile as module
-from include.quality.drift import measure
-from include.quality.past_nights import PastNight
 from include.quality.profile import ColumnProfile, profile
+from include.spec.use_case import Drift
 from include.staging import StagedWriter
-from include.use_case import Drift
 
 END = datetime(2026, 11, 21, 2, tzinfo=UTC)
 

@@ -13,18 +13,18 @@ import pytest
 from upath import UPath
 
 from include.errors import NightledgerError
-from include.files.layout import FileLayout, find_layout
-from include.files.opening import open_file
-from include.files.reading import ABSENT, Reading
-from include.files.stage import stage_file
 from include.models import Interval
 from include.quality.examine import examine
 from include.quality.expectation import Expectation
 from include.quality.rules import accepted_values, between, matches, not_null, unique
 from include.quality.usual import History
 from include.settings import ROOT
-from include.sources.encoding import find_encoding
-from tests.core.files.plain import plain_records
+from include.systems.files.formats.encoding import find_encoding
+from include.systems.files.formats.layout import FileLayout, find_layout
+from include.systems.files.formats.opening import open_file
+from include.systems.files.formats.reading import ABSENT, Reading
+from include.systems.files.formats.stage import stage_file
+from tests.core.systems.files.plain import plain_records
 
 PUBLIC = ROOT.parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(not PUBLIC.is_dir(), reason=f"the public sets are not in {PUBLIC}")

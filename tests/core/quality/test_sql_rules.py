@@ -232,8 +232,8 @@ def test_random_tables_are_judged_as_by_pandas(tmp_path: Path, seed: int) -> Non
 
 def _of_file(place: Path, query: str) -> list[int]:
     """Lines of the rows of a file that a query returns, counted from 0 after the header."""
-    from include.files.reading import Reading
-    from include.files.stage import stage_file
+    from include.systems.files.formats.reading import Reading
+    from include.systems.files.formats.stage import stage_file
 
     with tempfile.TemporaryDirectory() as folder:
         staged = stage_file(place, UPath(folder), reading=Reading(), tell=print)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from include.night.extract.extract import raw_schema
 from include.quality.expectation import Expectation
 from include.quality.gx import prepare
-from include.sources.extract import raw_schema
-from include.use_case import load, names
+from include.spec.use_case import load, names
 from tests.core.quality.suites import HISTORY
 
 CASES = names()

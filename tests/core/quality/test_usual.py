@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from include.ledger.database import transaction
 from include.models import Mode, RunOptions
-from include.night import Night
 from include.quality.usual import History, read_history
+from include.run import Night
 from tests.core.ledger.nights import rows_of, stage_raw
 
 MakeNight = Callable[..., Night]

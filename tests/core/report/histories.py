@@ -12,9 +12,9 @@ from include.ledger import tables
 from include.ledger.database import copy_rows, transaction
 from include.ledger.record import quarantine, record_manifest
 from include.models import Interval, Manifest, Outcome, RejectedRow
-from include.night import Night
-from include.quality.drift import watch_drift
-from include.report.close import close
+from include.night.check.drift import watch_drift
+from include.night.close.close import close
+from include.run import Night
 from tests.core.conftest import MakeNight
 from tests.core.ledger.nights import ask, end_rows
 from tests.core.quality.seeded import Change, columns_of, stage

@@ -16,11 +16,11 @@ from include.ledger.database import transaction
 from include.ledger.quarantine import Filter
 from include.ledger.record import quarantine
 from include.models import RejectedRow
-from include.night import Night
+from include.night.extract.owners import Owners
 from include.report.cleanup import NOBODY, SHOWN, harmless, write_cleanup
-from include.sources.owners import Owners
-from include.systems import read_systems
-from include.use_case import load
+from include.run import Night
+from include.spec.use_case import load
+from include.systems.registry import read_systems
 from tests.core.conftest import MakeNight
 
 ATTACK = "<script>alert('x')</script>"

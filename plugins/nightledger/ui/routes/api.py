@@ -11,13 +11,13 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from include.intervals import read_span
 from include.ledger.backfill_plans import Plan, find_plan
 from include.ledger.causes import CAUSES
 from include.ledger.dead_letters import Selection
 from include.ledger.dead_letters import dismiss as dismiss_letters
 from include.ledger.quarantine import Counts, Filter, QuarantinedRow, count_by, list_rows, show
 from include.models import Record, RunOptions
-from include.nightly import read_span
 from include.pages.backfill import MOST_NIGHTS
 from include.pages.dead_letters import STATUSES, Letter, list_letters
 from include.pages.explain import RowPage, explain_row
@@ -27,7 +27,7 @@ from include.pages.reading import PAGE_ROWS
 from include.pages.run import RunPage, show_run
 from include.pages.systems import SystemsPage, show_systems
 from include.pages.verify import Verdict, list_verdicts
-from include.use_case import load
+from include.spec.use_case import load
 from nightledger.ui.access import Actor, Reader, require_change
 from nightledger.ui.backfills import check_start, start_backfill
 from nightledger.ui.operations import start_operation

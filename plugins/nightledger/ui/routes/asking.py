@@ -10,7 +10,7 @@ from fastapi import Depends, HTTPException, Path, Query, Request
 from sqlalchemy import Engine
 
 from include.settings import Settings
-from include.use_case import names
+from include.spec.use_case import names
 from nightledger.ui.access import Viewer
 
 LARGEST = 2**63 - 1

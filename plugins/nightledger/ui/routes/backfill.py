@@ -13,9 +13,9 @@ from fastapi import APIRouter, Form, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import Engine
 
+from include.intervals import last_night, night_of, read_span
 from include.ledger.backfill_plans import Plan, ask_plan, fail_plan, find_plan, find_started, list_plans
 from include.models import Interval, RunOptions
-from include.nightly import last_night, night_of, read_span
 from include.pages.backfill import (
     MOST_NIGHTS,
     estimate_seconds,
@@ -23,7 +23,7 @@ from include.pages.backfill import (
     nights_on_record,
     watch_nights,
 )
-from include.use_case import load
+from include.spec.use_case import load
 from nightledger.ui.access import Actor, Reader, Viewer, require_change
 from nightledger.ui.airflow_api import call_airflow
 from nightledger.ui.backfills import (

@@ -27,7 +27,7 @@ from include.pages.personal import view_values
 from include.pages.quarantined import explain_reasons
 from include.pages.reading import PAGE_ROWS
 from include.personal import hidden_columns
-from include.use_case import load
+from include.spec.use_case import load
 from nightledger.ui.access import Actor, Reader, Viewer, require_change
 from nightledger.ui.operations import follow, start_operation
 from nightledger.ui.rates import LOOKS

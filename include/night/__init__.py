@@ -1,0 +1,1 @@
+"""The steps of a night, in their order: extract, check, plan, enrich, gate, write, close."""

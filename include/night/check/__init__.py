@@ -1,0 +1,1 @@
+"""A night's rows held against its expectations and against the nights before."""

@@ -1,0 +1,1 @@
+"""Every row accounted for, the run closed and sealed."""

@@ -1,0 +1,240 @@
+"""The enrich stage: reuse what is on record, ask the rest, and give every row an answer or an outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from include.errors import ConfigurationError, QuotaUsedUp
+from include.ledger import audit, tables
+from include.ledger.audit import Answer, Pins
+from include.ledger.database import transaction
+from include.ledger.record import RowOutcome, bury, record_event, record_manifest, record_outcomes
+from include.models import Manifest, Outcome, Record
+from include.night.datasets import ENRICHED
+from include.night.enrich.answering import CHUNK_ROWS, NOT_ASKED, Answering, letter_of, prepare, take
+from include.night.enrich.batch import Batching
+from include.night.enrich.engine import DOWN
+from include.night.enrich.questions import Item, make_item, pin
+from include.night.shards import require_engine, shard_name
+from include.run import Night
+from include.spec.prompt import load_prompt
+from include.staging import StagedWriter, part_of, read_rows
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Work:
+    """One shard's enrichment, begun; `chain` is the pinned model and those that take over while it cannot answer."""
+
+    night: Night
+    good: Manifest
+    chain: list[Answering]
+    started: float
+
+    @property
+    def answering(self) -> Answering:
+        """The work with the pinned model."""
+        return self.chain[0]
+
+    def items(self) -> Iterator[Item]:
+        """The shard's rows, as the pinned model is asked about them."""
+        return (make_item(self.night, self.answering.pins, row) for row in self._rows())
+
+    def ask(self) -> None:
+        """Ask the pinned model, then the next one for what is open because a model is down or its quota used up.
+
+        Raises QuotaUsedUp where no model comes next.
+        """
+        for place, answering in enumerate(self.chain):
+            why = DOWN
+            try:
+                answering.ask(self.items() if place == 0 else self._open_items(place))
+            except QuotaUsedUp as error:
+                if not answering.has_next:
+                    raise
+                why = error.problem
+            else:
+                if not answering.given_up:
+                    return
+            self._fail_over(place, why)
+
+    def batching(self) -> Batching:
+        """The same work through the provider's batch API."""
+        return Batching(self.answering, int(self.good.facts.get("shard", 0)), self.items)
+
+    def finish(self) -> Manifest:
+        """Read back what every row got, and put the dataset of answers on record."""
+        night, manifest = self.night, _collect(self)
+        record_manifest(night.ledger, manifest)
+        with transaction(night.ledger) as connection:
+            planned = {k[8:]: n for k, n in self.answering.counts.items() if k.startswith("planned_")}
+            record_event(connection, night.run_id, "enrich.planned", planned)
+            record_event(connection, night.run_id, "enrich.completed", dict(manifest.facts))
+        return manifest
+
+    def found(self) -> Iterator[list[Found]]:
+        """What every row has on record so far, in chunks: the first answer of the chain, or an ending."""
+        rows = self._rows()
+        while chunk := take(rows, CHUNK_ROWS):
+            open_rows = [Found(make_item(self.night, self.answering.pins, row), row) for row in chunk]
+            for answering in self.chain:
+                waiting = [one for one in open_rows if one.answer is None and one.dead is None]
+                for one in waiting if answering is not self.answering else ():
+                    one.item = make_item(self.night, answering.pins, one.row)
+                keys = {one.item.inference_key for one in waiting}
+                answers = audit.find_answers(self.night.ledger, self.night, keys)
+                dead = audit.find_dead(self.night.ledger, self.night, keys - answers.keys())
+                for one in waiting:
+                    one.answer, one.dead = answers.get(one.item.inference_key), dead.get(one.item.inference_key)
+            yield open_rows
+
+    def _open_items(self, place: int) -> Iterator[Item]:
+        pins = self.chain[place].pins
+        for chunk in Work(self.night, self.good, self.chain[:place], self.started).found():
+            for one in chunk:
+                if one.answer is None and one.dead is None:
+                    yield make_item(self.night, pins, one.row)
+
+    def _rows(self) -> Iterator[Record]:
+        return read_rows(self.good, rows=self.night.settings.chunk_rows)
+
+    def _fail_over(self, place: int, why: str) -> None:
+        """Put on record that the next model takes over, from which one and why, and how many rows are open."""
+        failed, following = (self.chain[at].pins.model for at in (place, place + 1))
+        said = {"from": failed, "to": following, "rows": sum(1 for _ in self._open_items(place + 1)), "why": why}
+        log.warning("%s gives way to %s for %d rows: %s", failed, following, said["rows"], why)
+        with transaction(self.night.ledger) as connection:
+            record_event(connection, self.night.run_id, "enrich.failed_over", said)
+
+
+@dataclass
+class Found:
+    """A row with what is on record for it; `item` is the row as the model was asked that answered it."""
+
+    item: Item
+    row: Record
+    answer: Answer | None = None
+    dead: tuple[str, str] | None = None
+
+
+def begin(night: Night, good: Manifest) -> Work:
+    """Open the work on a dataset or shard; raises ConfigurationError where the run may not go on."""
+    require_engine(night, good.rows)
+    prompt, choice, rows = load_prompt(night.case), night.case.model, part_of(good)[1]
+    chain = []
+    for system_name, model in [(choice.system, None), *((one.system, one.name) for one in choice.failover)]:
+        system = night.system(system_name)
+        pins = pin(night, prompt, system, model)
+        if model is None:
+            _hold_to_run(night, pins)
+        endpoint = night.connections.model(system.connection)
+        chain.append(prepare(night, system, endpoint, prompt, pins, rows))
+    for answering in chain:
+        answering.shard = int(good.facts.get("shard", 0))
+    for answering in chain[:-1]:
+        answering.has_next = night.engine == "live"
+    return Work(night, good, chain, time.monotonic())
+
+
+def enrich(night: Night, good: Manifest) -> Manifest:
+    """Answer every row of `good`, or of the shard it stands for; returns the dataset of rows that have an answer.
+
+    Rows without one are dead letters or deferred in the ledger. Safe to run again: answers already committed are
+    reused, so a retry after kill -9 asks again at most what was in flight.
+    """
+    work = begin(night, good)
+    if night.engine == "batch":
+        _run_to_the_end(work.batching())
+    else:
+        work.ask()
+    return work.finish()
+
+
+def _run_to_the_end(batching: Batching) -> None:
+    """Advance until all has ended, waiting between two looks; for the command line, where nobody can defer."""
+    while asyncio.run(batching.advance()):
+        time.sleep(batching.answering.system.batch_poll_seconds)
+
+
+def _hold_to_run(night: Night, pins: Pins) -> None:
+    """Raise ConfigurationError if prompt, contract or model changed since the run was opened (invariant I7)."""
+    run = tables.run.c
+    query = select(run.prompt_hash, run.contract_hash, run.model).where(run.run_id == night.run_id)
+    with transaction(night.ledger) as connection:
+        opened = connection.execute(query).one()
+    if tuple(opened) != (pins.prompt_hash, pins.contract_hash, pins.model):
+        raise ConfigurationError(
+            "prompt, contract or model changed since this run was opened; one run uses one version",
+            system="enrich",
+            about=night.run_id,
+            action="Clear the run from the extract task on, which opens a new attempt",
+        )
+
+
+def _collect(work: Work) -> Manifest:
+    night, counts = work.night, sum((one.counts for one in work.chain), Counter[str]())
+    name, reasons = shard_name(work.good), [one.why_left() for one in work.chain]
+    why = next((reason for reason in reasons if reason != NOT_ASKED), NOT_ASKED)
+    began = first_asked(night, work.good) or work.answering.began
+    with StagedWriter(night.path(f"{name}.parquet"), ENRICHED, rows_per_group=night.settings.chunk_rows) as writer:
+        for chunk in work.found():
+            for one in chunk:
+                if one.answer is not None:
+                    row = _row(one.item, one.answer, began)
+                    counts["reused"] += row["reused"]
+                    counts["answered_rows"] += 1
+                    writer.append(row)
+            lost, later = _conclude(night, [one for one in chunk if one.answer is None], why)
+            counts["dead_letter"] += lost
+            counts["deferred_rows"] += later
+    seconds = round(time.monotonic() - work.started, 1)
+    return writer.manifest(night.run_id, name, {**counts, "seconds": seconds})
+
+
+def first_asked(night: Night, good: Manifest) -> datetime | None:
+    """When the shard's first batch was put on record; the task that asked may have ended long ago."""
+    b = tables.batch_job.c
+    mine = (b.run_id == night.run_id) & (b.shard == int(good.facts.get("shard", 0)))
+    with transaction(night.ledger) as connection:
+        first: datetime | None = connection.scalar(select(func.min(b.recorded_at)).where(mine))
+    return first
+
+
+def _conclude(night: Night, unanswered: Sequence[Found], why_deferred: str) -> tuple[int, int]:
+    """Outcomes of rows without an answer: a dead letter like that of their key, or deferred, to be asked again."""
+    letters = [letter_of(one.item, *one.dead, 0) for one in unanswered if one.dead is not None]
+    later = [one.item for one in unanswered if one.dead is None]
+    with transaction(night.ledger) as connection:
+        bury(connection, night, "enrich", letters, system=night.case.model.system)
+        record_outcomes(connection, night.run_id, [_deferred(item, why_deferred) for item in later])
+    return len(letters), len(later)
+
+
+def _row(item: Item, answer: Answer, began: datetime) -> Record:
+    return {
+        "row_id": item.row_id,
+        "row_key": item.row_key,
+        "lineage": item.lineage,
+        "inference_key": item.inference_key,
+        "inference_id": str(answer.inference_id) if answer.inference_id else None,
+        "origin": answer.origin.value,
+        "reused": answer.recorded_at is not None and answer.recorded_at < began,
+        "output": json.dumps(answer.output, ensure_ascii=False, sort_keys=True),
+        "confidence": answer.output.get("confidence"),
+        "input": json.dumps(item.seen, ensure_ascii=False, sort_keys=True, default=str),
+    }
+
+
+def _deferred(item: Item, reason: str) -> RowOutcome:
+    lineage: Record = json.loads(item.lineage)
+    return RowOutcome(item.row_id, item.row_key, Outcome.DEFERRED, "enrich", reason, lineage)

@@ -1,0 +1,168 @@
+"""The stage that brings a night's rows in: files first, then the CRM page by page, joined into dataset `raw`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from include.errors import ConfigurationError
+from include.ledger.database import transaction
+from include.ledger.record import find_manifest, finished_snapshot, note_progress, record_event, record_manifest
+from include.models import Manifest, Record, RejectedRow
+from include.night.extract.archive import archive
+from include.night.extract.distinct import Distinct
+from include.night.extract.drops import Fetched, fetch_drop, open_drop
+from include.night.extract.join import DropJoin, derive
+from include.night.extract.rejections import Rejections
+from include.night.extract.shape import raw_schema
+from include.night.extract.snapshot import is_intact, reuse
+from include.run import Night
+from include.spec.use_case import FileDrop
+from include.staging import StagedWriter
+from include.systems.files.declared import stage_drop
+from include.systems.hubspot.reading import CrmReader, Page
+
+__all__ = ["DATASET", "extract", "raw_schema"]
+
+log = logging.getLogger(__name__)
+
+DATASET = "raw"
+
+
+def extract(night: Night) -> Manifest:
+    """Stage the rows changed within the interval, and describe them by the manifest of dataset `raw`.
+
+    A date that already succeeded is staged from the rows it was run on, unless `re_extract` asks for new ones. Rows
+    that cannot be read go to quarantine; `facts["input_rows"]` counts them and the staged ones. Safe to run again.
+    Raises ConfigurationError for an interval that is not over, and whatever the sources raise.
+    """
+    _refuse_future(night)
+    columns = {field.name: str(field.type) for field in raw_schema(night.case)}
+    if not night.options.re_extract:
+        own = find_manifest(night.ledger, night.run_id, DATASET)
+        if own and own.facts.get("limit") == night.options.limit and is_intact(own, columns):
+            archive(night, files_of(own))
+            return own
+        earlier = finished_snapshot(night.ledger, night.case.name, night.interval)
+        if earlier and is_intact(earlier, columns):
+            return reuse(night, earlier)
+    manifest = read_sources(night)
+    archive(night, files_of(manifest))
+    return manifest
+
+
+def _refuse_future(night: Night) -> None:
+    if night.interval.end > datetime.now(UTC):
+        raise ConfigurationError(
+            "the interval is not over yet, so rows would be missed",
+            system=night.case.name,
+            about=str(night.interval),
+            action="Choose an end that is in the past",
+        )
+
+
+def files_of(manifest: Manifest) -> list[Fetched]:
+    """The files that a raw dataset was made of."""
+    return [Fetched.from_json(fact) for fact in manifest.facts.get("files", ())]
+
+
+def read_sources(night: Night) -> Manifest:
+    """Stage the rows as the sources have them now, without archiving anything."""
+    started = time.monotonic()
+    rejections = Rejections(night)
+    with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
+        drops = [
+            read_drop(night, drop, Path(folder) / str(at), rejections.add) for at, drop in enumerate(night.case.drops)
+        ]
+        drops_done = time.monotonic()
+        entry = night.system(night.case.source.system)
+        reader = CrmReader(night.client(entry.name), entry, night.case.source, night.case.personal)
+        writer = _stage_pages(night, reader, [join for join, _ in drops], rejections)
+    seconds = {"files": drops_done - started, "pages": time.monotonic() - drops_done}
+    facts = {**_facts(night, reader, writer.rows, rejections), "seconds": seconds}
+    facts["files"] = [file for _, file in drops if file]
+    facts["joined"] = {join.prefix: {"asked": join.asked, "matched": join.matched} for join, _ in drops}
+    facts["absent_files"] = [join.prefix for join, file in drops if not file]
+    return _record(night, writer.manifest(night.run_id, DATASET, facts))
+
+
+def read_drop(
+    night: Night, drop: FileDrop, work: Path, set_aside: Callable[[RejectedRow], None]
+) -> tuple[DropJoin, Record | None]:
+    """Fetch and stage one drop in the local folder `work`; the facts are None where no file came and none must."""
+    work.mkdir()
+    with open_drop(night, drop.system) as sftp:
+        fetched = fetch_drop(sftp, drop, night.interval, work / "file")
+    if fetched is None:
+        log.warning("%s: no file for %s, its columns stay empty", drop.system, drop.prefix)
+        return DropJoin(drop, "", None), None
+    staged = work / "staged.parquet"
+    owner, personal = night.system(drop.system).owner, night.case.personal
+    found = stage_drop(drop, work / "file", fetched.name, staged, set_aside, personal, owner)
+    (work / "file").unlink()
+    return DropJoin(drop, fetched.name, staged), {**fetched.to_json(), **asdict(found)}
+
+
+def _stage_pages(night: Night, reader: CrmReader, joins: Sequence[DropJoin], rejections: Rejections) -> StagedWriter:
+    """Stream the CRM's rows, joined and derived, to the staged file; one chunk of rows is in memory at a time."""
+    reader.check_contract()
+    size = night.settings.chunk_rows
+    with StagedWriter(night.path(f"{DATASET}.parquet"), raw_schema(night.case), rows_per_group=size) as writer:
+        distinct = Distinct(night.system(night.case.source.system).owner, rejections.earlier())
+        pages = map(distinct.admit, reader.read(night.interval, night.options.limit))
+        for rows in gather(pages, size, rejections.add):
+            for join in joins:
+                join.join(rows)
+            derive(rows, night.case.derived, night.interval.end)
+            for row in rows:
+                row["lineage"] = json.dumps(row["lineage"], ensure_ascii=False)
+            writer.extend(rows)
+            note_progress(night.ledger, night.run_id, "extract", {"pages": reader.pages, "calls": reader.client.calls})
+    if distinct.set_aside:
+        log.warning("%d rows came more than once and were set aside", distinct.set_aside)
+    return writer
+
+
+def gather(pages: Iterator[Page], size: int, set_aside: Callable[[RejectedRow], None]) -> Iterator[list[Record]]:
+    """Rows of the pages in lists of at least `size`, but for the last; rejected rows are passed on as they come."""
+    rows: list[Record] = []
+    for page in pages:
+        for rejected in page.rejected:
+            set_aside(rejected)
+        rows += page.rows
+        if len(rows) >= size:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
+
+
+def _facts(night: Night, reader: CrmReader, staged: int, rejections: Rejections) -> Record:
+    rejected = rejections.finish()
+    return {
+        "input_rows": staged + rejected,
+        "rejected_input": rejected,
+        "rejected_context": rejections.context,
+        "read": {night.case.source.system: reader.rows},
+        "pages": reader.pages,
+        "calls": reader.client.calls,
+        "retries": reader.client.retries,
+        "missing_related": reader.missing_related,
+        "watermark": reader.watermark.isoformat() if reader.watermark else None,
+        "limit": night.options.limit,
+    }
+
+
+def _record(night: Night, manifest: Manifest) -> Manifest:
+    said = ("input_rows", "rejected_input", "rejected_context", "watermark", "limit")
+    details = {"rows": manifest.rows, "sha256": manifest.sha256, **{name: manifest.facts[name] for name in said}}
+    with transaction(night.ledger) as connection:
+        record_event(connection, night.run_id, "extract.completed", details)
+    record_manifest(night.ledger, manifest)
+    return manifest

@@ -1,0 +1,74 @@
+"""Put the columns of dropped files and the derived columns onto rows, one chunk at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from include.models import Record
+from include.spec.use_case import Coalesce, FileDrop, Recency
+from include.staging import column_of, records_of
+from include.systems.files.formats.values import join_key
+
+
+class DropJoin:
+    """A staged drop, read anew for the keys of each chunk so that memory does not grow with the file.
+
+    `asked` counts rows that have a key to join on, `matched` those found in the file.
+    """
+
+    def __init__(self, drop: FileDrop, name: str, staged: Path | None) -> None:
+        """`staged` is None where no file came: then every column of the drop is null."""
+        self._drop, self._name = drop, name
+        self.prefix = drop.prefix
+        self._names = [drop.prefix + column.name for column in drop.columns]
+        self._staged = staged
+        self.asked = 0
+        self.matched = 0
+
+    def join(self, rows: Sequence[Record]) -> None:
+        """Add the drop's columns to each row, and the file's line to its lineage where one matches."""
+        keys = [join_key(row[self._drop.join_on]) for row in rows]
+        found = self._find({key for key in keys if key is not None})
+        for row, key in zip(rows, keys, strict=True):
+            match = found.get(key) if key is not None else None
+            row.update({name: match[name] if match else None for name in self._names})
+            if match:
+                row["lineage"][self._drop.system] = f"{self._name}:{match['line']}"
+            self.asked += key is not None
+            self.matched += match is not None
+
+    def _find(self, keys: Iterable[str]) -> Mapping[str, Record]:
+        wanted = list(keys)
+        if self._staged is None or not wanted:
+            return {}
+        keys = column_of(wanted, pa.string())
+        with pq.ParquetFile(self._staged) as file:
+            chunks = [
+                chunk.filter(pc.is_in(chunk["key"], value_set=keys)) for chunk in file.iter_batches(use_threads=False)
+            ]
+        return {row["key"]: row for chunk in chunks for row in records_of(chunk)}
+
+
+def derive(rows: Iterable[Record], derived: Sequence[Coalesce | Recency], end: datetime) -> None:
+    """Add the derived columns in their declared order, so that one may use another."""
+    for row in rows:
+        for rule in derived:
+            row[rule.name] = _first_present(row, rule) if isinstance(rule, Coalesce) else _recency(row, rule, end)
+
+
+def _first_present(row: Record, rule: Coalesce) -> Any:
+    return next((row[name] for name in rule.first_of if row[name] is not None), None)
+
+
+def _recency(row: Record, rule: Recency, end: datetime) -> int | None:
+    moment = row[rule.of]
+    if moment is None or moment > end:
+        return None
+    return min((days for days in rule.days if end - moment <= timedelta(days=days)), default=None)

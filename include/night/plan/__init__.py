@@ -1,0 +1,1 @@
+"""What a night will ask, cost and take, before anything is paid."""

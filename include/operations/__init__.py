@@ -1,0 +1,1 @@
+"""What a person starts: replays, plans of backfills, checks of files, assessments."""

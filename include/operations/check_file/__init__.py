@@ -1,0 +1,1 @@
+"""A file held against rules, with a verdict and a page."""

@@ -1,0 +1,1 @@
+"""First rules, from what a file or a night holds."""

@@ -1,0 +1,86 @@
+"""What every stage of a run is given, whether a task or the command line starts it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sqlalchemy import Engine
+from upath import UPath
+
+from include.errors import ConfigurationError
+from include.models import Interval, RunOptions
+from include.private import close_folder, make_folder
+from include.settings import Settings
+from include.spec.use_case import Enrichment, UseCase
+from include.systems.connections import Connections
+from include.systems.registry import System, read_systems
+
+if TYPE_CHECKING:
+    from include.systems.http import RestClient
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run in progress: what is asked, its interval and options, and the ways to reach everything else.
+
+    `only` are the ids of the rows that a replay decides on; None: all rows. `limits` is the ledger that limits are
+    shared in, where it is not `ledger`: what a rehearsal records is rolled back.
+    """
+
+    case: Enrichment
+    interval: Interval
+    run_id: str
+    options: RunOptions
+    ledger: Engine
+    connections: Connections
+    settings: Settings
+    only: frozenset[str] | None = None
+    limits: Engine | None = None
+
+    def decides_on(self, row_id: str) -> bool:
+        """Whether the row is one that this run decides on; the others keep what a finished run gave them."""
+        return self.only is None or row_id in self.only
+
+    def system(self, name: str) -> System:
+        """An entry of the registry; raises ConfigurationError if there is none."""
+        systems = read_systems(self.settings.systems_file)
+        if name not in systems:
+            raise ConfigurationError(f"not in the registry; known: {', '.join(systems)}", system=name)
+        return systems[name]
+
+    def client(self, system: str) -> RestClient:
+        """A client of a REST system of the registry, within the limits that every process on this ledger shares."""
+        from include.ledger.quota import LedgerLevels
+        from include.systems.http import RestClient
+        from include.systems.limits.pace import Pace, limits_of
+
+        entry = self.system(system)
+        first, *more = (self.connections.http(entry.connection) for _ in range(entry.calls_at_once))
+        levels = LedgerLevels(self.limits or self.ledger, entry.name, limits_of(entry)) if entry.limits else None
+        return RestClient(first, entry, more=more, pace=Pace(entry, levels))
+
+    def path(self, *names: str) -> UPath:
+        """A place in this run's staging folder; parents are made, for this account alone."""
+        ours = UPath(self.settings.staging).joinpath(self.case.name)
+        place = ours.joinpath(self.run_id, *names)
+        make_folder(place.parent)
+        close_folder(ours)
+        return place
+
+    @property
+    def engine(self) -> Literal["live", "batch"]:
+        """How the model is asked in this run: the option's, else the one declared in the spec."""
+        return self.options.engine or self.case.engine
+
+    @property
+    def model_name(self) -> str:
+        """The model asked in this run: the option's, else the one pinned in the spec."""
+        return self.options.model or self.case.model.name
+
+
+@dataclass(frozen=True)
+class Night(Run):
+    """A run of a use case with sources and sinks."""
+
+    case: UseCase

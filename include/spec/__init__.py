@@ -1,0 +1,1 @@
+"""What a use case may declare, and by which name it is found."""

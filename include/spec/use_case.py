@@ -1,0 +1,320 @@
+"""What a use case declares: one frozen `UseCase` per folder under `include/use_cases/`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from include.errors import ConfigurationError
+from include.models import Mode
+
+FOLDER = Path(__file__).parent.parent / "use_cases"
+Kind = Literal["text", "integer", "number", "datetime", "date", "boolean"]
+Proof = Literal["any", "checksum", "done"]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the work costs today, so that the return can be proved later."""
+
+    metric: str
+    value: float
+    unit: str
+    measured: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailurePlan:
+    """What happens to a row when the model is unavailable, answers wrongly, or refuses.
+
+    `deferred` leaves the row open: the night, run again, asks it.
+    """
+
+    unavailable: Literal["fallback", "dead_letter", "deferred"]
+    invalid: Literal["fallback", "dead_letter"]
+    refused: Literal["fallback", "dead_letter"]
+    in_words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the staged data: the name at the source, the name here, its type."""
+
+    source_name: str
+    name: str
+    kind: Kind = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """A second CRM object read for context and joined onto each row by `join_on` (a staged column) = its id."""
+
+    object: str
+    join_on: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CrmSource:
+    """Rows changed within the interval, from a CRM object; `modified` is the property the interval is held against."""
+
+    system: str
+    object: str
+    key: Column
+    modified: Column
+    columns: tuple[Column, ...]
+    related: tuple[Related, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileDrop:
+    """A file expected once per interval; `pattern` is filled by strftime with the interval's start, then globbed.
+
+    Rows are joined where file column `key` equals staged column `join_on`; `prefix` names the staged columns. `proof`
+    is what says that the file is complete: its sha256 ("checksum": beside it or in `MANIFEST.sha256`), a marker
+    ("done": the file's name and `.done`), or whichever there is, else that size and time stay for `settle_seconds`
+    ("any"); a writer that may pause for longer needs one of the first two.
+    """
+
+    system: str
+    folder: str
+    archive: str
+    pattern: str
+    columns: tuple[Column, ...]
+    key: str
+    join_on: str
+    prefix: str
+    required: bool = True
+    settle_seconds: float = 5.0
+    max_field_chars: int = 4_000
+    proof: Proof = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Coalesce:
+    """A staged column that takes the first present value of several, e.g. the CRM's industry or else the file's."""
+
+    name: str
+    first_of: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recency:
+    """A staged integer column: within how many days before the interval's end the time in column `of` lies.
+
+    The value is the smallest of `days` that holds (None: older, absent or later than the interval's end). Steps rather
+    than a count, so that an unchanged row gives an unchanged input and its answer is reused the next night.
+    """
+
+    name: str
+    of: str
+    days: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failover:
+    """A model that is asked, through a system of the registry, when the one before it is down."""
+
+    system: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """Which model is asked, through which system of the registry, with which pinned parameters and prompt version.
+
+    `failover` names the models that are asked in turn for rows that the one before could not answer because it is down
+    or its account's quota is used up; their answers are kept under their own name, so that the first model is asked
+    again when the input comes again.
+    """
+
+    system: str
+    name: str
+    prompt: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    max_output_tokens: int = 400
+    reasks: int = 2
+    failover: tuple[Failover, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Ceilings in US dollars beside that of the run (None: no such ceiling); days and months are UTC."""
+
+    day: Decimal | None = None
+    month: Decimal | None = None
+    backfill: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrichment:
+    """What is asked, of which model, and what that may cost.
+
+    `model_sees` are the columns that may enter a prompt; `personal` are columns that are replaced by tokens wherever a
+    row is kept outside the staged data. E-mail addresses, phone numbers, IBANs, cards and keys become tokens in the
+    ledger wherever they stand, in answers too, but for the fields `answers_personal` that are there to hold them.
+    `cost_ceiling_usd` is per run. `priority` is the share of a contended key relative to others that use it. Above
+    `shard_rows` rows the work is split over tasks. A night that cannot be done in `window_hours` at the limits is
+    refused before anything is paid. `engine` is how the model is asked: `live`, or `batch` through the provider's batch
+    API at its price; a use case that may see more than 10,000 rows a run says in `why_not_batch` why it asks live.
+    """
+
+    name: str
+    model: ModelChoice
+    model_sees: tuple[str, ...]
+    personal: tuple[str, ...]
+    failure_plan: FailurePlan
+    cost_ceiling_usd: Decimal
+    budgets: Budgets = Budgets()
+    priority: float = 1.0
+    shard_rows: int = 10_000
+    window_hours: float = 6.0
+    engine: Literal["live", "batch"] = "live"
+    why_not_batch: str | None = None
+    answers_personal: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds the use case's files."""
+        return FOLDER / self.name
+
+    @property
+    def prompt_file(self) -> Path:
+        """The prompt version that is pinned."""
+        return self.folder / self.model.prompt
+
+    def module(self, name: str) -> ModuleType:
+        """Import one of the use case's modules (`output`, `expectations`, `fallback`) when it is needed."""
+        return importlib.import_module(f"include.use_cases.{self.name}.{name}")
+
+    @property
+    def contract_hash(self) -> str:
+        """sha256 over what the model sees and must answer; answers are only reused under the same contract."""
+        from include.canonical import digest
+
+        schema = self.module("output").Output.model_json_schema()
+        return digest({"use_case": self.name, "sees": list(self.model_sees), "schema": schema})
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far a night may lie from those before it until the report calls it drifted; that never stops a night.
+
+    A night is held against at most `nights` earlier ones: against those of its weekday once `same_weekday` of them
+    exist, else against all once there are `min_nights`. What may change: `volume`, as a share of the usual rows;
+    `null_share` and `category_share`, as shares of all rows (0.05 is five percentage points); `distribution`, as a
+    population stability index (no unit); `freshness_hours`, by which the newest time may be older than in any of those
+    nights, for the source's own time of change and the columns `fresh`; `far_out`, the share of a number's rows beyond
+    the first night's ends; `new_values`, the share of rows with a value that was never there (20 rows always tell);
+    `level`, a mean or length, and `repeated`, rows per value, as shares of what is usual; `age_days`; `lost_numbers`,
+    the share of a series of numbers (of orders, of invoices) that no row has. Each must also lie further off than the
+    night's own course explains: by itself it does so with the probability `course_chance`, `repeated_chance`,
+    `volume_chance`; a value is gone when chance leaves it out with less than `gone_chance`. Few rows widen a threshold:
+    pure chance crosses it with at most the probability `chance`, per column and night.
+    """
+
+    nights: int = 35
+    min_nights: int = 7
+    same_weekday: int = 3
+    volume: float = 0.15
+    null_share: float = 0.05
+    category_share: float = 0.1
+    distribution: float = 0.2
+    far_out: float = 0.03
+    new_values: float = 0.03
+    level: float = 0.05
+    age_days: float = 2.0
+    repeated: float = 0.05
+    lost_numbers: float = 0.05
+    freshness_hours: float = 12.0
+    fresh: tuple[str, ...] = ()
+    chance: float = 1e-5
+    gone_chance: float = 3e-4
+    course_chance: float = 3e-4
+    repeated_chance: float = 1e-3
+    volume_chance: float = 5e-3
+
+
+@dataclass(frozen=True, slots=True)
+class CrmSink:
+    """Where answers are written: staged key -> object id, output field -> property."""
+
+    system: str
+    object: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseSink:
+    """A warehouse table that is upserted with every written row."""
+
+    system: str
+    table: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseCase(Enrichment):
+    """The declarations of one use case; a blank in any of them fails the test suite.
+
+    `confidence_threshold` is in 0..1; an answer below it goes to a person.
+    """
+
+    sentence: str
+    owner: str
+    credential_owner: str
+    approver: str
+    baseline: Baseline
+    output_destination: str
+    latency_class: Literal["batch", "interactive"]
+    mode: Mode
+    source: CrmSource
+    drops: tuple[FileDrop, ...]
+    derived: tuple[Coalesce | Recency, ...]
+    confidence_threshold: float
+    sink: CrmSink
+    warehouse: WarehouseSink | None
+    drift: Drift = Drift()
+
+
+def load(name: str) -> UseCase:
+    """The use case of that name; raises ConfigurationError listing those that exist."""
+    if name not in names():
+        raise ConfigurationError(f"no use case {name!r}; known: {', '.join(names())}", about="use case")
+    spec: UseCase = importlib.import_module(f"include.use_cases.{name}.spec").SPEC
+    if spec.name != name:
+        raise ConfigurationError(f"the spec in folder {name!r} calls itself {spec.name!r}", about="use case")
+    if spec.latency_class != "batch":
+        raise ConfigurationError(
+            "a nightly run cannot serve an interactive workflow", about=name, action="Serve it online instead"
+        )
+    return spec
+
+
+def names() -> list[str]:
+    """Names of all use cases, sorted."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/spec.py"))
+
+
+def blanks(value: Any, path: str = "") -> list[str]:
+    """Paths of declarations left blank (empty text, empty collection, zero ceiling), for the readiness test."""
+    if is_dataclass(value) and not isinstance(value, type):
+        found: list[str] = []
+        for item in fields(value):
+            found += blanks(getattr(value, item.name), f"{path}.{item.name}".lstrip("."))
+        return found
+    if isinstance(value, str):
+        return [] if value.strip() and value.strip().lower() not in {"todo", "tbd", "n/a", "?"} else [path]
+    if isinstance(value, Decimal):
+        return [] if value > 0 else [path]
+    return []
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes, as hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,223 @@
+"""Call a REST system of the registry: paced by its limits, retried by the one ladder, every refusal a typed error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from queue import LifoQueue
+from threading import Lock
+from typing import Any
+
+import requests
+
+from include.errors import AccessDenied, ConfigurationError, ContractBroken, NightledgerError, SystemUnavailable
+from include.personal import scrub
+from include.retry import MAX_ATTEMPTS, retry_after_seconds, wait_seconds
+from include.systems.connections import HttpEndpoint
+from include.systems.limits.pace import ALL, Pace
+from include.systems.network import describe_redirect
+from include.systems.registry import System
+
+log = logging.getLogger(__name__)
+
+_PASSING = frozenset({429, 500, 502, 503, 504})
+_LONGEST_MESSAGE = 200
+_CLOSED_SECONDS = 1.0
+"""How long nobody calls after a 429 that does not say."""
+_EMAIL = re.compile(r"[^\s@\"'<>\[\]()]+@[^\s@\"'<>\[\]()]+")
+_QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'|`([^`]*)`")
+_LONG_NUMBER = re.compile(r"\+?\d[\d\s().-]{4,}\d")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One accepted answer: status, decoded JSON body (None for 204), headers by name in any case."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+
+class RestClient:
+    """Calls one system, from any thread; as many calls are in the air at once as there are sessions.
+
+    `calls` counts every request sent, `retries` those of them that repeated a failed one.
+    """
+
+    def __init__(
+        self,
+        endpoint: HttpEndpoint,
+        system: System,
+        *,
+        more: Sequence[HttpEndpoint] = (),
+        pace: Pace | None = None,
+        sleep: Callable[[float], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`more` are further sessions at the same place, each used by one thread at a time. `pace` gives leave to call,
+        by default within this process; `sleep` and `clock` (seconds) are passed in so that tests need not wait.
+        """
+        self._base_url, self._system = endpoint.base_url, system
+        self._pace = pace or Pace(system, sleep=sleep, clock=clock)
+        self._sleep = sleep or time.sleep
+        self._sessions: LifoQueue[requests.Session] = LifoQueue()
+        for one in (endpoint, *more):
+            self._sessions.put(one.session)
+        self.in_air = 1 + len(more)
+        self._counting = Lock()
+        self.calls = 0
+        self.retries = 0
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, accept: Collection[int] = (200,), kind: str = ALL
+    ) -> Reply:
+        """The reply, if its status is one of `accept`; only for calls that may safely be repeated.
+
+        `kind` names a limit of the registry's `call_limits` that the call is counted in besides.
+        429, 500, 502, 503, 504, time-outs and lost connections climb the retry ladder, then raise SystemUnavailable.
+        401 and 403 raise AccessDenied, anything else ContractBroken; a wrong address or certificate ConfigurationError.
+        """
+        about = f"{method} {path.partition('?')[0]}"
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            with self._counting:
+                self.calls += 1
+                self.retries += attempt > 1
+            answer = self._paced(method, path, body, about, kind)
+            if isinstance(answer, requests.Response):
+                if answer.status_code in accept:
+                    return self._accepted(answer, about)
+                if answer.status_code not in _PASSING:
+                    raise self._refused(answer, body, about)
+                problem, asked = f"answered {answer.status_code}", retry_after_seconds(answer.headers)
+                if answer.status_code == 429:
+                    self._pace.refuse(kind if _names_seconds(answer) else ALL, asked or _CLOSED_SECONDS)
+            else:
+                problem, asked = answer, None
+            if attempt < MAX_ATTEMPTS:
+                seconds = wait_seconds(attempt, asked)
+                log.warning("%s %s %s; attempt %d, next in %.1f s", self._system.name, about, problem, attempt, seconds)
+                self._sleep(seconds)
+        raise SystemUnavailable(
+            f"{problem}, {MAX_ATTEMPTS} times", system=self._system.name, about=about, action="Retry later"
+        )
+
+    def _paced(self, method: str, path: str, body: Any, about: str, kind: str) -> requests.Response | str:
+        """The response, or what went wrong in words if another attempt may help; sent when there is leave to."""
+        session = self._sessions.get()
+        try:
+            leave, answer = self._pace.take(kind), None
+            try:
+                answer = self._send(session, method, path, body, about)
+            finally:
+                self._pace.end(leave, answer.headers if isinstance(answer, requests.Response) else None)
+        finally:
+            self._sessions.put(session)
+        return answer
+
+    def _send(
+        self, session: requests.Session, method: str, path: str, body: Any, about: str
+    ) -> requests.Response | str:
+        url = f"{self._base_url.rstrip('/')}/{path.lstrip('/')}"
+        limit = self._system.timeout_seconds
+        try:
+            return session.request(method, url, json=body, timeout=(limit, limit), allow_redirects=False)
+        except requests.exceptions.SSLError as error:
+            raise self._misconfigured("the TLS certificate was refused", about) from error
+        except (requests.Timeout, requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+            return f"did not answer ({type(error).__name__})"
+        except (requests.RequestException, ValueError) as error:
+            raise self._misconfigured(f"the request cannot be sent ({type(error).__name__})", about) from error
+
+    def _misconfigured(self, problem: str, about: str) -> ConfigurationError:
+        action = f"Check host and schema of connection `{self._system.connection}`"
+        return ConfigurationError(problem, system=self._system.name, about=about, action=action)
+
+    def _accepted(self, response: requests.Response, about: str) -> Reply:
+        if response.status_code == 204:
+            return Reply(204, None, response.headers)
+        try:
+            return Reply(response.status_code, json.loads(response.content), response.headers)
+        except ValueError as error:
+            kind = response.headers.get("Content-Type", "no content type")
+            raise ContractBroken(
+                f"the body is no JSON ({kind}, {len(response.content)} bytes)",
+                system=self._system.name,
+                about=about,
+                action=f"Check that connection `{self._system.connection}` points at {self._system.api}",
+            ) from error
+
+    def _refused(self, response: requests.Response, sent: Any, about: str) -> NightledgerError:
+        name, connection = self._system.name, self._system.connection
+        try:
+            said = json.loads(response.content)
+        except ValueError:
+            said = None
+        if response.status_code == 401:
+            action = f"Renew the token of connection `{connection}`"
+            return AccessDenied("401, the token is expired or wrong", system=name, about=about, action=action)
+        if response.status_code == 403:
+            scopes = sorted(set(_scopes(said))) or ["it needs (" + ", ".join(self._system.scopes) + ")"]
+            action = f"Grant the token of connection `{connection}` the scope {', '.join(scopes)}"
+            return AccessDenied("403, the token lacks a scope", system=name, about=about, action=action)
+        if 300 <= response.status_code < 400:
+            where = response.headers.get("Location")
+            return self._misconfigured(describe_redirect(response.status_code, str(response.url), where), about)
+        message = _scrub(said.get("message") if isinstance(said, dict) else None, sent)
+        return ContractBroken(f"{response.status_code} {message}".rstrip(), system=name, about=about)
+
+
+def _names_seconds(answer: requests.Response) -> bool:
+    """Whether a refusal names the limit of one second, which is that of the call's own kind."""
+    try:
+        return bool(json.loads(answer.content)["policyName"] == "SECONDLY")
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _scopes(said: Any) -> Iterator[str]:
+    """Every scope named anywhere in an error's body, e.g. in HubSpot's `requiredGranularScopes`."""
+    if isinstance(said, list):
+        for item in said:
+            yield from _scopes(item)
+    elif isinstance(said, dict):
+        for name, value in said.items():
+            if "scope" in name.lower() and isinstance(value, list):
+                yield from (item for item in value if isinstance(item, str))
+            else:
+                yield from _scopes(value)
+
+
+def _scrub(message: Any, sent: Any) -> str:
+    """A vendor's message without addresses, numbers, quoted values or values that we sent; names that we sent stay."""
+    if not isinstance(message, str):
+        return ""
+    names, values = _names_and_values(sent)
+    for value in sorted(values, key=len, reverse=True):
+        message = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "…", message)
+    message = _LONG_NUMBER.sub("…", _EMAIL.sub("…", scrub(message)))
+    message = _QUOTED.sub(lambda hit: hit[0] if hit[0][1:-1] in names else "…", message)
+    text = " ".join(message.split())
+    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "…"
+
+
+def _names_and_values(sent: Any) -> tuple[set[str], set[str]]:
+    """Names (keys, listed properties) and values (text or numbers under a key) of a request's body."""
+    names: set[str] = set()
+    values: set[str] = set()
+    waiting: list[tuple[str, Any]] = [("", sent)]
+    while waiting:
+        key, item = waiting.pop()
+        if isinstance(item, dict):
+            names.update(item)
+            waiting += item.items()
+        elif isinstance(item, (list, tuple)):
+            waiting += [(f"{key}[]", entry) for entry in item]
+        elif key in ("properties[]", "propertyName", "operator", "direction"):
+            names.add(str(item))
+        elif item is not None and len(str(item)) > 1:
+            values.add(str(item))
+    return names, values - names

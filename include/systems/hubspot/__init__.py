@@ -1,0 +1,1 @@
+"""Objects of a CRM that speaks HubSpot's CRM v3 API."""

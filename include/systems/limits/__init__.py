@@ -1,0 +1,1 @@
+"""The limits of a key, shared by every process that uses it."""

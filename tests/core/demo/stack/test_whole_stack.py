@@ -1,0 +1,149 @@
+"""The whole embedded stack on this machine: up, a night, a crash, down."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from include.demo.stack.night import last_interval
+from include.settings import ROOT
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+COMPONENTS = {"api-server", "scheduler", "dag-processor", "triggerer"}
+
+
+class Clone:
+    """A state folder of its own, used through the command line as a person would."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.first_run = ""
+        self.ours = {"NIGHTLEDGER_HOME": str(home), "NIGHTLEDGER_PARALLELISM": "2", "NIGHTLEDGER_GIT_SHA": "test"}
+
+    def __call__(self, *arguments: str, expect: int = 0) -> str:
+        command = [sys.executable, "-W", "ignore", "-m", "include.demo.stack", *arguments]
+        environment = {**os.environ, **self.ours}
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=400)
+        assert done.returncode == expect, done.stdout + done.stderr + self.logs()
+        return done.stdout
+
+    def airflow(self, *arguments: str) -> Any:
+        """What an Airflow command answers; its log comes before, on the same stream."""
+        return json.loads(self("run", "airflow", *arguments, "-o", "json").splitlines()[-1])
+
+    def pids(self) -> dict[str, int]:
+        return {path.stem: json.loads(path.read_text())["pid"] for path in (self.home / "run").glob("*.json")}
+
+    def logs(self) -> str:
+        return "".join(f"\n== {path.name}\n{path.read_text()[-1500:]}" for path in (self.home / "logs").glob("*.log"))
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything alive that was started for this folder, by what it was told in its command or environment."""
+        return [found for found in psutil.process_iter() if self._mine(found)]
+
+    def _mine(self, process: psutil.Process) -> bool:
+        try:
+            told = " ".join(process.cmdline()) + " ".join(process.environ().values())
+        except psutil.Error:
+            return False
+        return str(self.home) in told
+
+
+@pytest.fixture(scope="module")
+def clone() -> Iterator[Clone]:
+    with tempfile.TemporaryDirectory(prefix="nl-stack-") as folder:
+        Path(folder).chmod(0o711)
+        clone = Clone(Path(folder))
+        try:
+            clone("up")
+            yield clone
+        finally:
+            clone("down")
+
+
+def test_up_again_changes_nothing(clone: Clone) -> None:
+    before = clone.pids()
+    assert before.keys() >= COMPONENTS
+    clone("up")
+    assert clone.pids() == before
+
+
+def test_airflow_listens_on_loopback_only(clone: Clone) -> None:
+    everything = [found for pid in clone.pids().values() for found in _family(pid)]
+    listening = [
+        place.laddr.ip for found in everything for place in found.net_connections() if place.status == "LISTEN"
+    ]
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_any_airflow_command_runs_in_the_environment_of_the_stack(clone: Clone) -> None:
+    assert "crm_lead_scoring" in clone("run", "airflow", "dags", "list", "-o", "plain")
+
+
+def test_a_night_of_another_date_runs_alone_and_leaves_the_schedule_off(clone: Clone) -> None:
+    day = f"{last_interval(None)[0] - timedelta(days=2):%Y-%m-%d}"
+    said = clone("night", "--date", day, "--mode", "shadow")
+    assert f"runs/night__{day}__1" in said.splitlines()[-1]
+    (clone.first_run,) = re.findall(r"run +(\S+), code", said)
+    assert f"{day:.4}{day[5:7]}{day[8:]}T0200" in clone.first_run
+    runs = clone.airflow("dags", "list-runs", "crm_lead_scoring")
+    assert [(run["run_id"], run["state"]) for run in runs] == [(f"night__{day}__1", "success")]
+    details = clone.airflow("dags", "details", "crm_lead_scoring")
+    assert details[0]["is_paused"] == "True"
+
+
+def test_a_night_that_is_ended_midway_leaves_no_run_and_the_schedule_off(clone: Clone) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "include.demo.stack", "night", "--mode", "shadow"]
+    with subprocess.Popen(
+        command, env={**os.environ, **clone.ours}, cwd=ROOT, text=True, stdout=subprocess.PIPE
+    ) as night:
+        assert night.stdout is not None
+        while "extract" not in (line := night.stdout.readline()):
+            assert line, clone.logs()
+        night.terminate()
+        night.communicate(timeout=60)
+    assert night.returncode == 130
+    newest = clone.airflow("dags", "list-runs", "crm_lead_scoring")[0]
+    assert newest["run_id"].startswith("night__")
+    assert newest["state"] == "failed"
+    assert clone.airflow("dags", "details", "crm_lead_scoring")[0]["is_paused"] == "True"
+    assert not (clone.home / "night.json").exists()
+
+
+def test_a_command_finds_the_ledger_without_being_told(clone: Clone) -> None:
+    assert "ALL RIGHT" in clone("report", "crm_lead_scoring", "--run", clone.first_run)
+
+
+def test_a_killed_part_is_reported_and_started_again(clone: Clone) -> None:
+    before = clone.pids()
+    os.kill(before["scheduler"], signal.SIGKILL)
+    time.sleep(0.5)
+    assert "scheduler       crashed" in clone("status")
+    clone("up")
+    after = clone.pids()
+    assert {name for name in after if after[name] != before[name]} == {"scheduler"}
+    assert "crashed" not in clone("status")
+
+
+def test_down_leaves_nothing_behind(clone: Clone) -> None:
+    began = time.monotonic()
+    clone("down")
+    assert time.monotonic() - began < 25
+    assert clone.processes() == []
+    assert clone("down").strip() == "Nothing was running."
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    leader = psutil.Process(pid)
+    return [leader, *leader.children(recursive=True)]
