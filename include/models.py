@@ -12,6 +12,8 @@ from typing import Any, Literal, Self
 from include.errors import ConfigurationError
 
 Record = dict[str, Any]
+Kind = Literal["text", "integer", "number", "datetime", "date", "boolean"]
+"""What the values of a column are."""
 
 
 class Outcome(StrEnum):
@@ -145,7 +147,7 @@ class RunOptions:
     re_extract: bool = False
     backfill: str | None = None
     backfill_budget_usd: Decimal | None = None
-    engine: Literal["live", "batch"] | None = None
+    asking: Literal["live", "batch"] | None = None
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], default_mode: Mode) -> Self:
@@ -162,7 +164,7 @@ class RunOptions:
                 model=params.get("model") or None,
                 re_extract=bool(params.get("re_extract", False)),
                 backfill=params.get("backfill") or None,
-                engine=_engine(params.get("engine")),
+                asking=_asking(params.get("asking") or params.get("engine")),
                 backfill_budget_usd=Decimal(str(budget)) if budget not in (None, "") else None,
             )
         except (TypeError, ValueError, ArithmeticError) as error:
@@ -175,9 +177,9 @@ class RunOptions:
         return options
 
 
-def _engine(value: Any) -> Literal["live", "batch"] | None:
+def _asking(value: Any) -> Literal["live", "batch"] | None:
     if value in (None, ""):
         return None
     if value not in ("live", "batch"):
-        raise ValueError(f"{value!r} is not an engine; known: live, batch")
+        raise ValueError(f"{value!r} is no way of asking; known: live, batch")
     return "live" if value == "live" else "batch"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sqlalchemy import Engine
 from upath import UPath
 
+from include.database import Database
 from include.errors import ConfigurationError
 from include.models import Interval, RunOptions
 from include.private import close_folder, make_folder
@@ -32,11 +32,11 @@ class Run:
     interval: Interval
     run_id: str
     options: RunOptions
-    ledger: Engine
+    ledger: Database
     connections: Connections
     settings: Settings
     only: frozenset[str] | None = None
-    limits: Engine | None = None
+    limits: Database | None = None
 
     def decides_on(self, row_id: str) -> bool:
         """Whether the row is one that this run decides on; the others keep what a finished run gave them."""
@@ -51,12 +51,12 @@ class Run:
 
     def client(self, system: str) -> RestClient:
         """A client of a REST system of the registry, within the limits that every process on this ledger shares."""
-        from include.ledger.quota import LedgerLevels
         from include.systems.http import RestClient
         from include.systems.limits.pace import Pace, limits_of
+        from include.systems.limits.shared import LedgerLevels
 
         entry = self.system(system)
-        first, *more = (self.connections.http(entry.connection) for _ in range(entry.calls_at_once))
+        first, *more = (self.connections.open("http", entry.connection) for _ in range(entry.calls_at_once))
         levels = LedgerLevels(self.limits or self.ledger, entry.name, limits_of(entry)) if entry.limits else None
         return RestClient(first, entry, more=more, pace=Pace(entry, levels))
 
@@ -69,9 +69,9 @@ class Run:
         return place
 
     @property
-    def engine(self) -> Literal["live", "batch"]:
+    def asking(self) -> Literal["live", "batch"]:
         """How the model is asked in this run: the option's, else the one declared in the spec."""
-        return self.options.engine or self.case.engine
+        return self.options.asking or self.case.asking
 
     @property
     def model_name(self) -> str:

@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from include.errors import ContractBroken
-from include.models import Manifest, Record
+from include.models import Kind, Manifest, Record
 from include.private import open_file
-from include.spec.use_case import Kind
 from include.storage import reaching
 
 ARROW: Mapping[Kind, pa.DataType] = {

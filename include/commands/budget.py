@@ -31,11 +31,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, out: TextIO) -> int:
     """Exit code 0; raises ConfigurationError where a correction says nothing or names no open budget."""
-    engine = door.open_ledger(EnvironmentConnections())
+    ledger = door.open_ledger(EnvironmentConnections())
     if given.action == "correct":
         amounts = {name: _dollars(name, getattr(given, name)) for name in ("ceiling", "spent", "reserved")}
-        budget.correct(engine, given.scope, budget.Correction(why=given.why, **amounts), actor())
-    found = budget.standings(engine, given.scope)
+        budget.correct(ledger, given.scope, budget.Correction(why=given.why, **amounts), actor())
+    found = budget.standings(ledger, given.scope)
     for one in found[:SHOWN]:
         left = one.ceiling - one.spent - one.reserved
         sums = f"{one.spent:12.6f} spent {one.reserved:12.6f} set aside {left:12.6f} left of {one.ceiling} USD"

@@ -39,17 +39,17 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     connections, selection = EnvironmentConnections(), select(vars(given))
     if given.action == "replay":
         return _replay(connections, selection, out)
-    engine = door.open_ledger(connections)
+    ledger = door.open_ledger(connections)
     if given.action == "show":
         if given.number is None:
             raise ConfigurationError("needs the number of a letter", about="dead-letters show")
-        out.write(json.dumps(show(engine, given.number), indent=1, default=str, ensure_ascii=False) + "\n")
+        out.write(json.dumps(show(ledger, given.number), indent=1, default=str, ensure_ascii=False) + "\n")
     elif given.action == "dismiss":
         if not given.reason:
             raise ConfigurationError("needs a --reason, which is kept", about="dead-letters dismiss")
-        out.write(f"{dismiss(engine, selection, actor(), given.reason)} letters dismissed\n")
+        out.write(f"{dismiss(ledger, selection, actor(), given.reason)} letters dismissed\n")
     else:
-        groups = list_groups(engine, selection, given.status)
+        groups = list_groups(ledger, selection, given.status)
         for group in groups:
             where = f"{group.use_case}  {group.interval}  {group.stage:7} {group.system:8}"
             out.write(f"{where} {group.cause:24} {group.rows:6,} rows  since {group.oldest:%Y-%m-%d %H:%M} UTC\n")

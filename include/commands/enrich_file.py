@@ -116,7 +116,7 @@ def _system(given: argparse.Namespace, settings: Settings) -> tuple[ModelEndpoin
     if given.system:
         system = _named(given.system, settings)
         system = dataclasses.replace(system, limits=tuple(windows)) if windows else system
-        endpoint = ModelEndpoint(url, key) if key else EnvironmentConnections().model(system.connection)
+        endpoint = ModelEndpoint(url, key) if key else EnvironmentConnections().open("model", system.connection)
         endpoint = dataclasses.replace(endpoint, base_url=given.base_url or endpoint.base_url)
         if key or given.base_url:
             system = dataclasses.replace(system, answers_as=address_of(endpoint.base_url))

@@ -20,6 +20,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, out: TextIO) -> int:
     """Exit code 0."""
-    engine = door.open_ledger(EnvironmentConnections())
-    out.write(as_text(explain(engine, given.use_case, given.row_key)) + "\n")
+    ledger = door.open_ledger(EnvironmentConnections())
+    out.write(as_text(explain(ledger, given.use_case, given.row_key)) + "\n")
     return 0

@@ -50,7 +50,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--window", type=float, metavar="HOURS", help="time for all nights together (default: each has the spec's)"
     )
     parser.add_argument("--mode", choices=["shadow", "gated", "auto"], help="only auto writes (default: the spec's)")
-    parser.add_argument("--engine", choices=["live", "batch"], help="default: the spec's")
+    parser.add_argument("--asking", choices=["live", "batch"], help="default: the spec's")
     parser.add_argument("--re-infer", choices=["none", "failed", "all"], default="none")
     parser.add_argument("--re-extract", action="store_true")
     parser.add_argument("--model")

@@ -62,21 +62,21 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     connections = EnvironmentConnections()
     if given.action == "replay":
         return _replay(connections, read_selection(vars(given)), out)
-    engine, chosen = door.open_ledger(connections), read_filter(vars(given))
+    ledger, chosen = door.open_ledger(connections), read_filter(vars(given))
     if given.action == "show":
         if len(given.numbers) != 1:
             raise ConfigurationError("needs the number of one entry", about="quarantine show")
-        out.write(json.dumps(show(engine, given.numbers[0]), indent=1, default=str, ensure_ascii=False) + "\n")
+        out.write(json.dumps(show(ledger, given.numbers[0]), indent=1, default=str, ensure_ascii=False) + "\n")
     elif given.action == "list":
         listed = _with_status(vars(given))
-        for row in list_rows(engine, listed, given.after, given.limit):
+        for row in list_rows(ledger, listed, given.after, given.limit):
             out.write(_line(row) + "\n")
-        out.write(_sums(count_by(engine, listed)) + "\n")
+        out.write(_sums(count_by(ledger, listed)) + "\n")
     elif given.action == "export":
-        _export(engine, given, out)
+        _export(ledger, given, out)
     else:
         settle, said = (dismiss, "dismissed") if given.action == "dismiss" else (mark_fixed, "marked as fixed")
-        out.write(f"{settle(engine, chosen, actor(), given.reason or '')} rows {said}\n")
+        out.write(f"{settle(ledger, chosen, actor(), given.reason or '')} rows {said}\n")
     return 0
 
 
@@ -91,14 +91,14 @@ def _replay(connections: Connections, selection: Selection, out: TextIO) -> int:
     return 1 if bad else 0
 
 
-def _export(engine: Any, given: argparse.Namespace, out: TextIO) -> None:
+def _export(ledger: Any, given: argparse.Namespace, out: TextIO) -> None:
     from include.report.cleanup import write_cleanup
 
     if given.into is None:
         raise ConfigurationError("needs a folder: --into", about="quarantine export")
     given.into.mkdir(parents=True, exist_ok=True)
     settings = Settings.read()
-    for owner, places in write_cleanup(engine, settings, _with_status(vars(given)), given.into).items():
+    for owner, places in write_cleanup(ledger, settings, _with_status(vars(given)), given.into).items():
         out.write(f"{owner}: {', '.join(map(str, places))}\n")
 
 

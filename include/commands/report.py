@@ -24,9 +24,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, out: TextIO) -> int:
     """Exit code 0; raises ConfigurationError if the use case has not run."""
-    engine = door.open_ledger(EnvironmentConnections())
-    run_id = given.run or door.latest_run(engine, given.use_case)
+    ledger = door.open_ledger(EnvironmentConnections())
+    run_id = given.run or door.latest_run(ledger, given.use_case)
     if run_id is None:
         raise ConfigurationError("has not run yet", about=given.use_case)
-    out.write(as_text(collect(engine, run_id, read_truth(Settings.read()))) + "\n")
+    out.write(as_text(collect(ledger, run_id, read_truth(Settings.read()))) + "\n")
     return 0

@@ -33,7 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--re-infer", choices=["none", "failed", "all"], default="none")
     parser.add_argument("--model")
     parser.add_argument("--re-extract", action="store_true")
-    parser.add_argument("--engine", choices=["live", "batch"])
+    parser.add_argument("--asking", choices=["live", "batch"])
     parser.set_defaults(command=run)
 
 

@@ -24,9 +24,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, out: TextIO) -> int:
     """Exit code 0; raises ConfigurationError if the use case has not run, or what it staged is not on record."""
-    engine = door.open_ledger(EnvironmentConnections())
-    run_id = given.run or door.latest_run(engine, given.use_case)
-    raw = find_manifest(engine, run_id, "raw") if run_id else None
+    ledger = door.open_ledger(EnvironmentConnections())
+    run_id = given.run or door.latest_run(ledger, given.use_case)
+    raw = find_manifest(ledger, run_id, "raw") if run_id else None
     if raw is None:
         raise ConfigurationError("has not staged rows yet", about=given.use_case, action="Run stage `extract` first")
     made = write_suggestions_for(raw, f"{given.use_case}, run {raw.run_id}", given.into)

@@ -10,11 +10,11 @@ from functools import cached_property
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, and_, any_, func, select, text
+from sqlalchemy import Connection, and_, any_, func, select, text
 
 from include.canonical import canonical
+from include.database import Database, Statement, as_text, copy_rows, insertion, send, transaction
 from include.ledger import tables
-from include.ledger.database import Statement, as_text, copy_rows, insertion, send, transaction
 from include.models import Interval, Origin, Record, ReInfer
 from include.personal import says_all, tokenise_all
 from include.run import Run
@@ -226,7 +226,7 @@ def _kept(run: Run, answer: Record | None) -> Record | None:
     return {name: value if name in plain else tokenise_all(value, secret, name) for name, value in answer.items()}
 
 
-def find_answers(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, Answer]:
+def find_answers(ledger: Database, run: Run, keys: Collection[str]) -> dict[str, Answer]:
     """Answers on record that this run may reuse, by inference key.
 
     A model's answer holds for ever; a rule's only for its own interval, so that the next night asks again.
@@ -234,12 +234,12 @@ def find_answers(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, A
     """
     when = {"starts": run.interval.start, "ends": run.interval.end}
     wanted = {"keys": as_text(keys), "run_id": run.run_id, "re_infer": run.options.re_infer.value, **when}
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         rows = connection.execute(_FIND, wanted).all()
     return {row[0]: Answer(row[0], row[1], Origin(row[2]), row[3], row[4]) for row in rows}
 
 
-def find_dead(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, tuple[str, str]]:
+def find_dead(ledger: Database, run: Run, keys: Collection[str]) -> dict[str, tuple[str, str]]:
     """Cause and detail of open dead letters of this interval, by inference key: these are not asked again unasked."""
     d = tables.dead_letter.c
     query = select(d.inference_key, d.cause, d.detail).where(
@@ -250,7 +250,7 @@ def find_dead(engine: Engine, run: Run, keys: Collection[str]) -> dict[str, tupl
     )
     if run.options.re_infer is not ReInfer.NONE:
         query = query.where(d.run_id == run.run_id)
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
 
 

@@ -8,11 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import func, select, update
 
+from include.database import Database, transaction
 from include.errors import ConfigurationError
 from include.ledger import tables
-from include.ledger.database import transaction
 from include.models import Interval, Record
 
 _COLUMNS = tables.backfill_plan.c
@@ -48,7 +48,7 @@ class Plan:
         return self.status in ("done", "failed")
 
 
-def ask_plan(engine: Engine, use_case: str, interval: Interval, options: Record, actor: str) -> UUID:
+def ask_plan(ledger: Database, use_case: str, interval: Interval, options: Record, actor: str) -> UUID:
     """Put a wish for a plan on record; returns its number."""
     plan_id = uuid4()
     values = {
@@ -59,14 +59,14 @@ def ask_plan(engine: Engine, use_case: str, interval: Interval, options: Record,
         "options": options,
         "actor": actor,
     }
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         connection.execute(tables.backfill_plan.insert().values(values))
     return plan_id
 
 
-def find_plan(engine: Engine, plan_id: UUID) -> Plan:
+def find_plan(ledger: Database, plan_id: UUID) -> Plan:
     """A plan as far as it is worked out; raises ConfigurationError if there is none."""
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         query = select(tables.backfill_plan).where(_COLUMNS.plan_id == plan_id)
         row = connection.execute(query).mappings().first()
     if row is None:
@@ -74,37 +74,37 @@ def find_plan(engine: Engine, plan_id: UUID) -> Plan:
     return _as_plan(dict(row))
 
 
-def list_plans(engine: Engine, use_case: str, limit: int = 10) -> list[Plan]:
+def list_plans(ledger: Database, use_case: str, limit: int = 10) -> list[Plan]:
     """The newest plans of a use case."""
     query = select(tables.backfill_plan).where(_COLUMNS.use_case == use_case)
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         found = connection.execute(query.order_by(_COLUMNS.recorded_at.desc()).limit(limit)).mappings().all()
     return [_as_plan(dict(row)) for row in found]
 
 
-def begin_plan(engine: Engine, plan_id: UUID) -> Plan:
+def begin_plan(ledger: Database, plan_id: UUID) -> Plan:
     """Start a plan, or start it again; nights of an earlier try are forgotten."""
-    _set(engine, plan_id, status="running", detail=None, nights=[], sums={})
-    return find_plan(engine, plan_id)
+    _set(ledger, plan_id, status="running", detail=None, nights=[], sums={})
+    return find_plan(ledger, plan_id)
 
 
-def keep_nights(engine: Engine, plan_id: UUID, nights: Sequence[Record]) -> None:
+def keep_nights(ledger: Database, plan_id: UUID, nights: Sequence[Record]) -> None:
     """Keep the nights that are worked out so far."""
-    _set(engine, plan_id, nights=list(nights))
+    _set(ledger, plan_id, nights=list(nights))
 
 
-def end_plan(engine: Engine, plan_id: UUID, sums: Record) -> None:
+def end_plan(ledger: Database, plan_id: UUID, sums: Record) -> None:
     """Conclude a plan with its sums, budgets and problems."""
-    _set(engine, plan_id, status="done", sums=sums)
+    _set(ledger, plan_id, status="done", sums=sums)
 
 
-def note_start(engine: Engine, plan: Plan, backfill_id: int, name: str) -> None:
+def note_start(ledger: Database, plan: Plan, backfill_id: int, name: str) -> None:
     """Keep which backfill of Airflow's a plan was started as."""
     started = {"backfill_id": backfill_id, "name": name}
-    _set(engine, plan.plan_id, sums={**plan.sums, "started": started})
+    _set(ledger, plan.plan_id, sums={**plan.sums, "started": started})
 
 
-def find_started(engine: Engine, use_case: str, backfill_id: int, name: str) -> Plan | None:
+def find_started(ledger: Database, use_case: str, backfill_id: int, name: str) -> Plan | None:
     """The plan that a backfill was started from; None for one that was not started from a plan.
 
     The name has to be the same, since Airflow counts its backfills anew in a new database.
@@ -112,19 +112,19 @@ def find_started(engine: Engine, use_case: str, backfill_id: int, name: str) -> 
     started = _COLUMNS.sums["started"]
     same = (started["backfill_id"].as_integer() == backfill_id) & (started["name"].as_string() == name)
     query = select(tables.backfill_plan).where(_COLUMNS.use_case == use_case, same)
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         row = connection.execute(query.order_by(_COLUMNS.recorded_at.desc()).limit(1)).mappings().first()
     return _as_plan(dict(row)) if row else None
 
 
-def fail_plan(engine: Engine, plan_id: UUID, detail: str) -> None:
+def fail_plan(ledger: Database, plan_id: UUID, detail: str) -> None:
     """Conclude a plan that could not be worked out, saying why."""
-    _set(engine, plan_id, status="failed", detail=detail)
+    _set(ledger, plan_id, status="failed", detail=detail)
 
 
-def _set(engine: Engine, plan_id: UUID, **values: Any) -> None:
+def _set(ledger: Database, plan_id: UUID, **values: Any) -> None:
     change = update(tables.backfill_plan).where(_COLUMNS.plan_id == plan_id)
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         connection.execute(change.values(**values, updated_at=func.clock_timestamp()))
 
 

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, bindparam, func, select, text
+from sqlalchemy import Connection, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Numeric, Text
 
+from include.database import Database, Statement, transaction
 from include.errors import ConfigurationError
 from include.ledger import tables
-from include.ledger.database import Statement, transaction
 from include.run import Run
 from include.systems.registry import System
 
@@ -66,13 +66,13 @@ def open_for(run: Run, system: System) -> list[str]:
     return scopes
 
 
-def open_budgets(engine: Engine, declared: Mapping[str, Decimal]) -> list[str]:
+def open_budgets(ledger: Database, declared: Mapping[str, Decimal]) -> list[str]:
     """Make scopes known with their ceilings in US dollars; what was spent under them stays. Returns the scopes.
 
     Of two ceilings for one scope the lower counts, whoever comes first: a process that reads another registry or spec
     cannot raise what the others keep to. `correct` raises it.
     """
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         connection.execute(_OPEN, {"scopes": list(declared), "ceilings": list(declared.values())})
     return sorted(declared)
 
@@ -87,7 +87,7 @@ class Correction:
     reserved: Decimal | None = None
 
 
-def correct(engine: Engine, scope: str, change: Correction, actor: str) -> None:
+def correct(ledger: Database, scope: str, change: Correction, actor: str) -> None:
     """Put a budget right; what it was and is goes on the chain with who and why, in the same transaction.
 
     Raises ConfigurationError for a scope that is not open, a negative amount, or no reason.
@@ -98,7 +98,7 @@ def correct(engine: Engine, scope: str, change: Correction, actor: str) -> None:
     if all(amount is None for amount in amounts) or any(amount is not None and amount < 0 for amount in amounts):
         raise ConfigurationError("needs an amount of at least 0 USD", about="--ceiling, --spent or --reserved")
     values = {"scope": scope, "ceiling": change.ceiling, "spent": change.spent, "reserved": change.reserved}
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         known = connection.scalar(_CORRECT, {**values, "why": change.why, "actor": actor})
     if not known:
         action = "`nightledger budget show` lists those that are"
@@ -115,17 +115,17 @@ class Standing(NamedTuple):
     updated_at: datetime
 
 
-def standings(engine: Engine, prefix: str = "") -> list[Standing]:
+def standings(ledger: Database, prefix: str = "") -> list[Standing]:
     """Budgets whose scope starts with `prefix`, those in use last first."""
     b = tables.budget.c
     query = select(b.scope, b.ceiling, b.spent, b.reserved, b.updated_at).where(b.scope.startswith(prefix))
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         return [Standing(*row) for row in connection.execute(query.order_by(b.updated_at.desc(), b.scope))]
 
 
-def ceiling_of(engine: Engine, scope: str) -> Decimal:
+def ceiling_of(ledger: Database, scope: str) -> Decimal:
     """The ceiling in force in US dollars; 0 if the scope is not open."""
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         found = connection.scalar(select(tables.budget.c.ceiling).where(tables.budget.c.scope == scope))
     return Decimal(found or 0)
 
@@ -140,19 +140,19 @@ def settle(scopes: Sequence[str], released: Decimal, paid: Decimal) -> Statement
     return "SELECT nightledger.settle_budget(%s, %s, %s)", [list(scopes), released, paid]
 
 
-def spent(engine: Engine, scope: str) -> tuple[Decimal, Decimal]:
+def spent(ledger: Database, scope: str) -> tuple[Decimal, Decimal]:
     """US dollars paid under a scope, and those set aside for calls whose result is not known; 0 if it is not open."""
     b = tables.budget.c
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         row = connection.execute(select(b.spent, b.reserved).where(b.scope == scope)).first()
     return (Decimal(row[0]), Decimal(row[1])) if row else (Decimal(0), Decimal(0))
 
 
-def exhausted(engine: Engine, scopes: Sequence[str]) -> str:
+def exhausted(ledger: Database, scopes: Sequence[str]) -> str:
     """The scope with the least room, in words for a person."""
     b = tables.budget.c
     query = select(b.scope, b.ceiling).where(b.scope.in_(list(scopes)))
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         row = connection.execute(query.order_by(b.ceiling - b.spent - b.reserved).limit(1)).one()
     return f"the budget {row[0]} of {row[1]} USD is used up"
 
@@ -161,8 +161,8 @@ def _money(amount: float | None) -> Decimal | None:
     return None if amount is None else Decimal(str(amount))
 
 
-def _clock(engine: Engine) -> datetime:
-    with transaction(engine) as connection:
+def _clock(ledger: Database) -> datetime:
+    with transaction(ledger) as connection:
         now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
     return now
 

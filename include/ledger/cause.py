@@ -9,8 +9,8 @@ from datetime import date, timedelta
 from typing import Any
 
 from include.ledger.failures import Failure
+from include.links import runbook_page, system_page
 from include.models import Outcome
-from include.report.links import runbook_page, system_page
 
 KINDS = {
     "AccessDenied": "Access was denied",

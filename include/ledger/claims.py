@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, bindparam, text
+from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger, Text
 
+from include.database import SHORTLY, Database, Statement, as_text, transaction
 from include.errors import LedgerUnavailable
-from include.ledger.database import SHORTLY, Statement, as_text, transaction
 from include.ledger.leases import LEASE_SECONDS, Lease, beating, sweep
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Claimant:
         """
         if not self.lease.is_sure:
             self.lease.take()
-        with transaction(self.lease.engine) as connection:
+        with transaction(self.lease.ledger) as connection:
             ours = self._insert(connection, keys)
             rest = set(keys) - ours
             if rest and self._bury_dead(connection, rest):
@@ -137,12 +137,12 @@ def release(keys: Collection[str], holder: int) -> Statement:
 
 
 @contextmanager
-def claimant(engine: Engine, run_id: str, seconds: float = LEASE_SECONDS) -> Iterator[Claimant]:
+def claimant(ledger: Database, run_id: str, seconds: float = LEASE_SECONDS) -> Iterator[Claimant]:
     """A claimant for the block, kept alive by a thread; its claims end with it, or `seconds` after its last sign."""
-    lease = Lease(engine, "", seconds)
+    lease = Lease(ledger, "", seconds)
     lease.name = f"claimant/{lease.holder}"
     ours = Claimant(lease, run_id)
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         sweep(connection)
     lease.take()
     try:
@@ -154,10 +154,10 @@ def claimant(engine: Engine, run_id: str, seconds: float = LEASE_SECONDS) -> Ite
 
 def _end(ours: Claimant) -> None:
     try:
-        with transaction(ours.lease.engine) as connection:
+        with transaction(ours.lease.ledger) as connection:
             connection.execute(_END, {"holder": ours.holder})
             ours.lease.give_up(connection)
-        with transaction(ours.lease.engine) as connection:
+        with transaction(ours.lease.ledger) as connection:
             connection.execute(_CLEAR)
     except LedgerUnavailable as error:
         log.warning("what %s had claimed is free in %.0f s only: %s", ours.run_id, ours.lease.seconds, error)

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
+from include.database import Database, transaction
 from include.errors import ConfigurationError
 from include.ledger import tables
 from include.ledger.causes import CAUSES
-from include.ledger.database import transaction
 from include.ledger.record import record_event
 from include.models import Interval, Outcome, Record
 from include.run import Run
@@ -72,7 +72,7 @@ class Replayed(NamedTuple):
     left_open: int
 
 
-def list_groups(engine: Engine, selection: Selection, status: str = "open") -> list[Group]:
+def list_groups(ledger: Database, selection: Selection, status: str = "open") -> list[Group]:
     """What is there, by use case, night, stage, cause and system; a row that died in several runs counts once.
 
     A letter whose replay was begun and did not end is still open.
@@ -86,14 +86,14 @@ def list_groups(engine: Engine, selection: Selection, status: str = "open") -> l
         .group_by(*by)
         .order_by(*by)
     )
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         found = connection.execute(query).all()
     return [Group(row[0], Interval(row[1], row[2]), *row[3:]) for row in found]
 
 
-def show(engine: Engine, number: int) -> Record:
+def show(ledger: Database, number: int) -> Record:
     """One letter with its whole record, personal values as tokens; raises ConfigurationError if there is none."""
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         query = select(tables.dead_letter).where(tables.dead_letter.c.dead_letter_id == number)
         row = connection.execute(query).mappings().first()
     if row is None:
@@ -101,7 +101,7 @@ def show(engine: Engine, number: int) -> Record:
     return dict(row)
 
 
-def nights_to_replay(engine: Engine, selection: Selection, use_cases: Collection[str]) -> list[tuple[str, Interval]]:
+def nights_to_replay(ledger: Database, selection: Selection, use_cases: Collection[str]) -> list[tuple[str, Interval]]:
     """Nights of these use cases with letters that are chosen and open, or whose replay was begun and did not end."""
     d = tables.dead_letter.c
     query = (
@@ -110,17 +110,17 @@ def nights_to_replay(engine: Engine, selection: Selection, use_cases: Collection
         .distinct()
         .order_by(d.interval_start, d.use_case)
     )
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         found = connection.execute(query).all()
     return [(row[0], Interval(row[1], row[2])) for row in found]
 
 
-def run_of(engine: Engine, selection: Selection, use_case: str, interval: Interval) -> tuple[str, Record] | None:
+def run_of(ledger: Database, selection: Selection, use_case: str, interval: Interval) -> tuple[str, Record] | None:
     """The newest run with letters to replay in a night, and the options it ran with; None if none are left."""
     d, r = tables.dead_letter.c, tables.run.c
     chosen = and_(selection.condition(), _of_night(use_case, interval), _unfinished())
     query = select(r.run_id, r.options).join_from(tables.dead_letter, tables.run, d.run_id == r.run_id).where(chosen)
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         found = connection.execute(query.order_by(r.attempt.desc()).limit(1)).first()
     return (found.run_id, dict(found.options)) if found else None
 
@@ -158,7 +158,7 @@ def end_replay(run: Run, actor: str) -> Replayed:
     return replayed
 
 
-def dismiss(engine: Engine, selection: Selection, actor: str, reason: str) -> int:
+def dismiss(ledger: Database, selection: Selection, actor: str, reason: str) -> int:
     """Let the chosen open letters go, with the reason on record; returns how many letters.
 
     Raises ConfigurationError without a filter: all letters of all use cases are never meant.
@@ -168,7 +168,7 @@ def dismiss(engine: Engine, selection: Selection, actor: str, reason: str) -> in
     d = tables.dead_letter
     entry = _entry("dismissed", actor, reason=reason)
     change = update(d).where(selection.condition(), d.c.status == "open").returning(d.c.use_case)
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         gone = list(connection.scalars(change.values(status="dismissed", replays=d.c.replays.op("||")([entry]))))
         for name in sorted(set(gone)):
             said = {"reason": reason, "letters": gone.count(name), "selection": selection.filters()}

@@ -1,15 +1,15 @@
-"""How a stage gets in: the ledger's engine, migrated, and the run it works under."""
+"""How a stage gets in: the ledger's ledger, migrated, and the run it works under."""
 
 from __future__ import annotations
 
 import logging
 
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from include.database import Database, open_database, transaction
 from include.errors import ConfigurationError, LedgerUnavailable
 from include.ledger import schema, tables
-from include.ledger.database import open_engine, transaction
 from include.ledger.orphans import abandon_orphans, hear
 from include.ledger.record import open_run
 from include.models import Interval, RunKey, RunOptions
@@ -23,34 +23,34 @@ log = logging.getLogger(__name__)
 SERVICE, OWNER = "nightledger_db", "nightledger_db_owner"
 
 
-def open_ledger(connections: Connections) -> Engine:
+def open_ledger(connections: Connections) -> Database:
     """The ledger as the service sees it; migrated first when it is behind and the owner's connection exists.
 
     Raises ConfigurationError, LedgerUnavailable or LedgerOutdated.
     """
-    url = connections.database(SERVICE)
+    url = connections.find("database", SERVICE)
     if url is None:
         variable = f"AIRFLOW_CONN_{SERVICE.upper()}"
         raise ConfigurationError(
             "no such connection", system=SERVICE, action=f"Define it in Airflow, or set {variable}"
         )
-    engine = open_engine(url)
+    ledger = open_database(url)
     try:
-        if schema.current_revision(engine) != schema.head_revision():
+        if schema.current_revision(ledger) != schema.head_revision():
             upgrade_ledger(connections, grant_again=False)
-        schema.require_current(engine)
+        schema.require_current(ledger)
     except OperationalError as error:
         action = f"Check that PostgreSQL runs and that connection `{SERVICE}` is right"
         raise LedgerUnavailable("cannot be reached", system="ledger", action=action) from error
-    return engine
+    return ledger
 
 
 def upgrade_ledger(connections: Connections, *, grant_again: bool = True) -> str | None:
     """Migrate with the owner's connection; None when there is no such connection."""
-    url = connections.database(OWNER)
+    url = connections.find("database", OWNER)
     if url is None:
         return None
-    owner = open_engine(url)
+    owner = open_database(url)
     try:
         revision = schema.upgrade(owner, grant_again=grant_again)
         log.info("ledger is at revision %s", revision)
@@ -73,21 +73,21 @@ def begin_night(key: RunKey, options: RunOptions, connections: Connections, sett
     """Open the run that `key` names (or find it, on a retry) and return what its stages need."""
     require_token_secret(settings)
     case = load(key.use_case)
-    engine = open_ledger(connections)
+    ledger = open_ledger(connections)
     prompt = load_prompt(case).as_mapping()
-    run_id = open_run(engine, key, case, options, prompt=prompt, git_sha=settings.git_sha)
-    with transaction(engine) as connection:
+    run_id = open_run(ledger, key, case, options, prompt=prompt, git_sha=settings.git_sha)
+    with transaction(ledger) as connection:
         hear(connection, run_id)
-    abandon_orphans(engine, key.use_case)
-    return Night(case, key.interval, run_id, options, engine, connections, settings)
+    abandon_orphans(ledger, key.use_case)
+    return Night(case, key.interval, run_id, options, ledger, connections, settings)
 
 
 def resume_night(run_id: str, connections: Connections, settings: Settings) -> Night:
     """The night of a run that exists already, with the options it was opened with."""
-    engine = open_ledger(connections)
+    ledger = open_ledger(connections)
     run = tables.run.c
     query = select(run.use_case, run.interval_start, run.interval_end, run.options).where(run.run_id == run_id)
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         found = connection.execute(query).first()
         hear(connection, run_id)
     if found is None:
@@ -95,11 +95,11 @@ def resume_night(run_id: str, connections: Connections, settings: Settings) -> N
     case = load(found.use_case)
     options = RunOptions.from_params(found.options, case.mode)
     return Night(
-        case, Interval(found.interval_start, found.interval_end), run_id, options, engine, connections, settings
+        case, Interval(found.interval_start, found.interval_end), run_id, options, ledger, connections, settings
     )
 
 
-def find_run(engine: Engine, key: RunKey) -> str | None:
+def find_run(ledger: Database, key: RunKey) -> str | None:
     """The newest run of that use case, interval and starter, or None."""
     run = tables.run.c
     query = select(run.run_id).where(
@@ -108,13 +108,13 @@ def find_run(engine: Engine, key: RunKey) -> str | None:
         run.interval_end == key.interval.end,
         run.external_ref == key.external_ref,
     )
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         return connection.scalar(query.order_by(run.attempt.desc()).limit(1))
 
 
-def latest_run(engine: Engine, use_case: str) -> str | None:
+def latest_run(ledger: Database, use_case: str) -> str | None:
     """The run of a use case that was started last, or None."""
     run = tables.run.c
     query = select(run.run_id).where(run.use_case == use_case).order_by(run.started_at.desc()).limit(1)
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         return connection.scalar(query)

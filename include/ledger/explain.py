@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
-from include.ledger.database import transaction
+from include.database import Database, transaction
 from include.models import Record
 
 MOST_WRITES, MOST_OUTCOMES = 20, 5
@@ -30,12 +30,12 @@ class Explanation:
     facts: Record
 
 
-def explain(engine: Engine, use_case: str, row_key: str) -> list[Explanation]:
+def explain(ledger: Database, use_case: str, row_key: str) -> list[Explanation]:
     """Everything the ledger knows about a row, newest first: its last 20 writes, and its last 5 runs without a write.
 
     Empty when the use case never met the row.
     """
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         return find_explanations(connection, use_case, row_key, MOST_WRITES, MOST_OUTCOMES)
 
 

@@ -11,8 +11,8 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from include.database import transaction
 from include.errors import NightledgerError
-from include.ledger.database import transaction
 from include.ledger.record import record_event
 from include.personal import tokenise_all
 from include.run import Run

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 from upath import UPath
 
+from include.database import Database, transaction
 from include.errors import ConfigurationError, SystemUnavailable
 from include.ledger import tables
-from include.ledger.database import transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Head:
         return f"{self.at} {self.run_id} {self.seq} {self.hash}\n"
 
 
-def export_head(engine: Engine, run_id: str, place: str) -> None:
+def export_head(ledger: Database, run_id: str, place: str) -> None:
     """Append the ledger's head to the file `place`, or add an object below it on an object store; nothing if empty.
 
     On an object store each head is an object of its own, so that a write-once policy can hold it. Raises
@@ -47,7 +47,7 @@ def export_head(engine: Engine, run_id: str, place: str) -> None:
         return
     event = tables.event.c
     query = select(event.seq, event.hash).where(event.stream == "ledger").order_by(event.seq.desc()).limit(1)
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         seq, sha256 = connection.execute(query).one()
     head = Head(datetime.now(UTC).isoformat(timespec="seconds"), run_id, seq, sha256)
     try:

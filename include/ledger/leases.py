@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
+from include.database import Database, transaction
 from include.errors import LedgerUnavailable
-from include.ledger.database import transaction
 
 log = logging.getLogger(__name__)
 LEASE_SECONDS = 60.0
@@ -43,7 +43,7 @@ _SWEEP = text("DELETE FROM nightledger.lease WHERE until < clock_timestamp() - i
 class Lease:
     """One name held by one holder for `seconds` at a time."""
 
-    engine: Engine
+    ledger: Database
     name: str
     seconds: float = LEASE_SECONDS
     holder: int = field(default_factory=lambda: random.SystemRandom().getrandbits(62))
@@ -80,7 +80,7 @@ class Lease:
 
     def _ask(self, statement: object) -> bool:
         asked = time.monotonic()  # before the ledger sets its time, so that we never believe longer than it does
-        with transaction(self.engine) as connection:
+        with transaction(self.ledger) as connection:
             values = {"name": self.name, "holder": self.holder, "seconds": self.seconds}
             ours = connection.scalar(statement, values) is not None  # type: ignore[call-overload]
         if self._ours and not ours:
@@ -114,12 +114,12 @@ def beating(seconds: float, beat: Callable[[], object], name: str) -> Iterator[N
 
 
 @contextmanager
-def exclusive(engine: Engine, name: str, seconds: float = LEASE_SECONDS) -> Iterator[Lease]:
+def exclusive(ledger: Database, name: str, seconds: float = LEASE_SECONDS) -> Iterator[Lease]:
     """Hold a name of the whole ledger while the block runs; waits while another holds it.
 
     Whoever does something that two must not do at once calls `require` of the lease before it.
     """
-    lease, waited = Lease(engine, name, seconds), 0
+    lease, waited = Lease(ledger, name, seconds), 0
     while not lease.take():
         if waited % 30 == 0:
             log.info("another run uses %s; waiting", name)
@@ -134,7 +134,7 @@ def exclusive(engine: Engine, name: str, seconds: float = LEASE_SECONDS) -> Iter
 
 def _let_go(lease: Lease) -> None:
     try:
-        with transaction(lease.engine) as connection:
+        with transaction(lease.ledger) as connection:
             lease.give_up(connection)
     except LedgerUnavailable as error:
         log.warning("%s is free in %.0f s only: %s", lease.name, lease.seconds, error)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy import Connection, Engine, RowMapping, func, text, update
+from sqlalchemy import Connection, RowMapping, func, text, update
 
+from include.database import Database, transaction
 from include.ledger import tables
 from include.ledger.closing import close_run
-from include.ledger.database import transaction
 from include.ledger.record import record_event
 
 log = logging.getLogger(__name__)
@@ -49,12 +49,12 @@ def hear(connection: Connection, run_id: str) -> None:
     connection.execute(update(run).where(run.c.run_id == run_id).values(heard_at=func.clock_timestamp()))
 
 
-def abandon_orphans(engine: Engine, use_case: str) -> list[str]:
+def abandon_orphans(ledger: Database, use_case: str) -> list[str]:
     """Close the runs of a use case that nobody works on any more; returns their ids.
 
     A run whose tasks do come back goes on under its own id, and its own closing is the last word.
     """
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         found = connection.execute(_SILENT, {"use_case": use_case}).mappings().all()
         for row in found:
             _abandon(connection, row)

@@ -13,26 +13,12 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Engine,
-    Row,
-    Select,
-    and_,
-    any_,
-    cast,
-    func,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, and_, any_, cast, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from include.database import Database, transaction
 from include.errors import ConfigurationError
 from include.ledger import tables
-from include.ledger.database import transaction
 from include.ledger.record import record_event
 from include.models import Interval, Record
 
@@ -130,9 +116,9 @@ _LISTED = (
 )
 
 
-def list_rows(engine: Engine, chosen: Filter, after: int | None = None, limit: int = 50) -> list[QuarantinedRow]:
+def list_rows(ledger: Database, chosen: Filter, after: int | None = None, limit: int = 50) -> list[QuarantinedRow]:
     """At most `limit` (and 1,000) entries, newest first; `after` is the number of the last one already seen."""
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         found = read_page(connection, chosen, after, limit)
     return [_listed(row) for row in found]
 
@@ -169,12 +155,12 @@ def page_query(
     return query.where(q.quarantine_id.in_(select(ids.c.quarantine_id)))
 
 
-def count_by(engine: Engine, chosen: Filter) -> Counts:
+def count_by(ledger: Database, chosen: Filter) -> Counts:
     """How many entries there are, by expectation, owner and status.
 
     Counts that are kept as rows come and go answer it, unless a row key or numbers are asked for.
     """
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         found = connection.execute(count_query(chosen)).all()
     by_expectation, by_owner, by_status = Counter[str](), Counter[str](), Counter[str]()
     for expectations, owner, status, rows in found:
@@ -197,14 +183,14 @@ def count_query(chosen: Filter) -> Any:
     return query.group_by(q.expectations, q.owner, q.status).having(number > 0)
 
 
-def show(engine: Engine, number: int) -> Record:
+def show(ledger: Database, number: int) -> Record:
     """One entry with its whole record (personal values as tokens), lineage, reasons and history.
 
     `same_row` are the other entries of the row in runs of its night. Raises ConfigurationError if there is no such
     entry.
     """
     q = tables.quarantine
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         found = connection.execute(select(q).where(q.c.quarantine_id == number)).mappings().first()
         if found is None:
             raise ConfigurationError("no such entry in the quarantine", system="ledger", about=str(number))
@@ -214,20 +200,20 @@ def show(engine: Engine, number: int) -> Record:
         return {**found, "same_row": [dict(row) for row in connection.execute(others).mappings()]}
 
 
-def dismiss(engine: Engine, chosen: Chosen, actor: str, reason: str) -> int:
+def dismiss(ledger: Database, chosen: Chosen, actor: str, reason: str) -> int:
     """Let the chosen entries that wait go; returns how many. A later run of the night keeps it so.
 
     Raises ConfigurationError without a filter or numbers (all rows of all use cases are never meant) or a reason.
     """
-    return _settle_by_hand(engine, chosen, "dismissed", WAITING, actor, reason)
+    return _settle_by_hand(ledger, chosen, "dismissed", WAITING, actor, reason)
 
 
-def mark_fixed(engine: Engine, chosen: Chosen, actor: str, reason: str) -> int:
+def mark_fixed(ledger: Database, chosen: Chosen, actor: str, reason: str) -> int:
     """Say that the source of the chosen open entries was corrected: a replay reads them anew; returns how many.
 
     Raises ConfigurationError without a filter or numbers, or a reason.
     """
-    return _settle_by_hand(engine, chosen, "fixed", ("open",), actor, reason)
+    return _settle_by_hand(ledger, chosen, "fixed", ("open",), actor, reason)
 
 
 def as_filter(chosen: Chosen) -> Filter:
@@ -235,7 +221,9 @@ def as_filter(chosen: Chosen) -> Filter:
     return chosen if isinstance(chosen, Filter) else Filter(numbers=tuple(chosen))
 
 
-def _settle_by_hand(engine: Engine, chosen: Chosen, status: str, before: Sequence[str], actor: str, reason: str) -> int:
+def _settle_by_hand(
+    ledger: Database, chosen: Chosen, status: str, before: Sequence[str], actor: str, reason: str
+) -> int:
     picked, kind = as_filter(chosen), f"quarantine.{status}"
     if not picked.filters().keys() - {"status"}:
         raise ConfigurationError("needs at least one filter or number, or every row would be meant", about=status)
@@ -243,7 +231,7 @@ def _settle_by_hand(engine: Engine, chosen: Chosen, status: str, before: Sequenc
         raise ConfigurationError("needs a reason, which is kept", about=status)
     q = tables.quarantine
     wanted = and_(picked.condition(), q.c.status.in_(before))
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         take_turns(connection)
         changed = append_history(connection, wanted, status, entry(status, actor, reason=reason))
         for name in sorted({row.use_case for row in changed}):
@@ -289,12 +277,12 @@ def of_night(use_case: str, interval: Interval) -> ColumnElement[bool]:
     return and_(q.use_case == use_case, q.interval_start == interval.start, q.interval_end == interval.end)
 
 
-def find_released(engine: Engine, use_case: str, interval: Interval) -> dict[str, frozenset[str]]:
+def find_released(ledger: Database, use_case: str, interval: Interval) -> dict[str, frozenset[str]]:
     """Rows of a night that a person let past expectations, with the expectations' ids."""
     q = tables.quarantine.c
     query = select(q.row_id, q.released).where(of_night(use_case, interval), q.released != text("'{}'::text[]"))
     released: dict[str, frozenset[str]] = {}
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         for row_id, names in connection.execute(query):
             released[row_id] = released.get(row_id, frozenset()) | frozenset(names)
     return released

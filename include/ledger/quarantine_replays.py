@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, literal, or_, select, text, update
 
+from include.database import Database, to_json, transaction
 from include.ledger import tables
-from include.ledger.database import to_json, transaction
 from include.ledger.quarantine import WAITING, Filter, append_history, entry, numbered, of_night, stream, take_turns
 from include.ledger.record import record_event
 from include.models import Interval, Record
@@ -57,7 +57,7 @@ class Replayed(NamedTuple):
     left_open: int
 
 
-def nights_to_replay(engine: Engine, selection: Selection, use_cases: Collection[str]) -> list[tuple[str, Interval]]:
+def nights_to_replay(ledger: Database, selection: Selection, use_cases: Collection[str]) -> list[tuple[str, Interval]]:
     """Nights of these use cases with chosen entries to replay, or with a replay that was begun and did not end."""
     q = tables.quarantine.c
     query = (
@@ -66,11 +66,11 @@ def nights_to_replay(engine: Engine, selection: Selection, use_cases: Collection
         .distinct()
         .order_by(q.interval_start, q.use_case)
     )
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         return [(row[0], Interval(row[1], row[2])) for row in connection.execute(query)]
 
 
-def run_of(engine: Engine, selection: Selection, use_case: str, interval: Interval) -> tuple[str, Record] | None:
+def run_of(ledger: Database, selection: Selection, use_case: str, interval: Interval) -> tuple[str, Record] | None:
     """The newest run with entries to replay in a night, and the options it ran with; None if none are left."""
     q, r = tables.quarantine.c, tables.run.c
     query = (
@@ -80,7 +80,7 @@ def run_of(engine: Engine, selection: Selection, use_case: str, interval: Interv
         .order_by(r.attempt.desc())
         .limit(1)
     )
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         found = connection.execute(query).first()
     return (found.run_id, dict(found.options)) if found else None
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from include import __version__
 from include.canonical import mask
+from include.database import Database, merge_rows, transaction
 from include.ledger import tables
-from include.ledger.database import merge_rows, transaction
 from include.ledger.sentences import in_words
 from include.models import Interval, Manifest, Outcome, Record, ReInfer, RejectedRow, RunKey, RunOptions
 from include.personal import tokenise_all
@@ -84,7 +84,7 @@ class DeadLetter(NamedTuple):
 
 
 def open_run(
-    engine: Engine, key: RunKey, case: Enrichment, options: RunOptions, *, prompt: Mapping[str, str], git_sha: str
+    ledger: Database, key: RunKey, case: Enrichment, options: RunOptions, *, prompt: Mapping[str, str], git_sha: str
 ) -> str:
     """The id of the run to work under: the unfinished attempt of the same starter, or a new attempt.
 
@@ -93,7 +93,7 @@ def open_run(
     `prompt` holds `version`, `hash`, `name`, `system`, `user`; the texts are kept once per hash.
     """
     same = (tables.run.c.use_case == key.use_case) & _within(key.interval)
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         lock = func.pg_advisory_xact_lock(func.hashtext(f"{key.use_case}/{key.interval.slug}"))
         connection.execute(select(lock))
         mine = (tables.run.c.status == "running") & (tables.run.c.external_ref == key.external_ref)
@@ -153,9 +153,9 @@ def record_event(connection: Connection, stream: str, kind: str, details: Record
         log.info("%s: %s", kind.partition(".")[0], in_words(kind, details))
 
 
-def record_manifest(engine: Engine, manifest: Manifest) -> None:
+def record_manifest(ledger: Database, manifest: Manifest) -> None:
     """Make a staged dataset exist; a later one of the same name replaces it."""
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         put_manifest(connection, manifest)
 
 
@@ -167,16 +167,16 @@ def put_manifest(connection: Connection, manifest: Manifest) -> None:
     connection.execute(new.on_conflict_do_update(index_elements=["run_id", "dataset"], set_=changed))
 
 
-def find_manifest(engine: Engine, run_id: str, dataset: str) -> Manifest | None:
+def find_manifest(ledger: Database, run_id: str, dataset: str) -> Manifest | None:
     """The recorded manifest of a run's dataset, or None."""
     columns = [tables.manifest.c[name] for name in Manifest.__dataclass_fields__]
     query = select(*columns).where(tables.manifest.c.run_id == run_id, tables.manifest.c.dataset == dataset)
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         row = connection.execute(query).mappings().first()
     return Manifest(**row) if row else None
 
 
-def finished_snapshot(engine: Engine, use_case: str, interval: Interval) -> Manifest | None:
+def finished_snapshot(ledger: Database, use_case: str, interval: Interval) -> Manifest | None:
     """What the last successful attempt for this interval extracted, or None.
 
     Writing back moves a lead's last-modified time out of the interval, so a second extraction would find other rows;
@@ -191,7 +191,7 @@ def finished_snapshot(engine: Engine, use_case: str, interval: Interval) -> Mani
         .order_by(tables.run.c.attempt.desc())
         .limit(1)
     )
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         row = connection.execute(query).mappings().first()
     return Manifest(**row) if row else None
 
@@ -292,9 +292,9 @@ def _rows_with_letter(connection: Connection, night: Run, stage: str, letters: S
     return {one.row_id for one in letters if (one.row_id, one.cause, one.inference_key) in known}
 
 
-def note_progress(engine: Engine, run_id: str, stage: str, facts: Record) -> None:
+def note_progress(ledger: Database, run_id: str, stage: str, facts: Record) -> None:
     """Keep the latest progress of a stage on the run, for the report and the pages; a sign that it lives."""
     merged = tables.run.c.progress.op("||")({stage: facts})
     values = {"progress": merged, "heard_at": func.clock_timestamp()}
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         connection.execute(update(tables.run).where(tables.run.c.run_id == run_id).values(values))

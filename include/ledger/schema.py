@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
+from include.database import Database
 from include.errors import ConfigurationError, LedgerOutdated
 
 if TYPE_CHECKING:
@@ -64,20 +65,20 @@ def _known(name: str) -> set[str]:
     return {str(found) for found in _REVISION[name].findall("\n".join(files))}
 
 
-def current_revision(engine: Engine) -> str | None:
+def current_revision(ledger: Database) -> str | None:
     """The revision the database is at, or None for an empty one."""
-    with engine.connect() as connection:
+    with ledger.connect() as connection:
         return _current(connection)
 
 
-def upgrade(engine: Engine, service_role: str = SERVICE_ROLE, *, grant_again: bool = True) -> str:
+def upgrade(ledger: Database, service_role: str = SERVICE_ROLE, *, grant_again: bool = True) -> str:
     """Apply what is missing under an advisory lock, then grant the service its rights; safe to call from many tasks.
 
-    `engine` logs in as the owner. Without `grant_again` nothing is touched where another was faster: its tables are in
+    `ledger` logs in as the owner. Without `grant_again` nothing is touched where another was faster: its tables are in
     use by then, and PostgreSQL refuses two changes of one table's entry at a time. Raises ConfigurationError if the
     service role does not exist, and LedgerOutdated if a newer version made the ledger.
     """
-    with engine.connect() as connection, connection.begin():
+    with ledger.connect() as connection, connection.begin():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
         found = _current(connection)
         outdated = found != head_revision()
@@ -99,9 +100,9 @@ def upgrade(engine: Engine, service_role: str = SERVICE_ROLE, *, grant_again: bo
     return head_revision()
 
 
-def require_current(engine: Engine) -> None:
+def require_current(ledger: Database) -> None:
     """Raise LedgerOutdated unless the database is at the revision this code was written for."""
-    found, wanted = current_revision(engine), head_revision()
+    found, wanted = current_revision(ledger), head_revision()
     if found != wanted:
         raise LedgerOutdated(
             f"the schema is at revision {found or 'none'}, this code needs {wanted}",

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
+from include.database import Database, transaction
 from include.ledger import verify_sql as sql
-from include.ledger.database import transaction
 from include.ledger.heads import Head
 from include.ledger.seals import FORMERLY, SEALED, digests
 
@@ -63,7 +63,7 @@ class Verification:
         return "\n".join([*lines, f"Head of the ledger: {self.head or '(no run closed yet)'}"])
 
 
-def verify(engine: Engine, *, heads: Sequence[Head | str] = (), since: str | None = None) -> Verification:
+def verify(ledger: Database, *, heads: Sequence[Head | str] = (), since: str | None = None) -> Verification:
     """Recompute every hash of the ledger in the database, in one snapshot, so nights may go on meanwhile.
 
     `heads` were kept elsewhere: each must still be in stream `ledger`, which also tells a ledger that was cut or
@@ -71,7 +71,7 @@ def verify(engine: Engine, *, heads: Sequence[Head | str] = (), since: str | Non
     it is recomputed; if that head is gone, everything is. The new head is the last hash of the stream.
     """
     started = time.monotonic()
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         for setting in (*_SETTINGS, *_PLANNER):
             connection.execute(text(f"SET LOCAL {setting}"))

@@ -23,7 +23,7 @@ LARGE_RUN = 10_000
 
 def split(night: Night, good: Manifest) -> list[Manifest]:
     """The parts of a dataset that tasks work on, each a range of its rows; one part if it is small."""
-    require_engine(night, good.rows)
+    require_asking(night, good.rows)
     shards = min(-(-good.rows // night.case.shard_rows), MOST_SHARDS)
     if shards <= 1:
         return [good]
@@ -35,14 +35,14 @@ def split(night: Night, good: Manifest) -> list[Manifest]:
     ]
 
 
-def require_engine(night: Night, rows: int) -> None:
+def require_asking(night: Night, rows: int) -> None:
     """Raise ConfigurationError when a large run would ask live and its spec does not say why."""
     case = night.case
-    if rows > LARGE_RUN and night.engine == "live" and not case.why_not_batch:
+    if rows > LARGE_RUN and night.asking == "live" and not case.why_not_batch:
         raise ConfigurationError(
             f"{rows:,} rows are more than {LARGE_RUN:,}, and its spec asks live without saying why",
             about=case.name,
-            action="Set engine='batch' or why_not_batch in its spec.py",
+            action="Set asking='batch' or why_not_batch in its spec.py",
         )
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from upath import UPath
 
+from include.database import transaction
 from include.errors import QualityStop
 from include.ledger import door
 from include.ledger.closing import close_run
-from include.ledger.database import transaction
 from include.ledger.quarantine import Filter
 from include.ledger.record import RowOutcome, find_manifest, record_event, record_outcomes
 from include.models import Interval, Manifest, Mode, Outcome, Record, RunKey, RunOptions

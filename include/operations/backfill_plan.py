@@ -26,17 +26,17 @@ def work_out(plan_id: UUID, connections: Connections, settings: Settings) -> Rec
 
     What a retry cannot help ends the plan as failed, with the reason where the page shows it, and is raised.
     """
-    engine = door.open_ledger(connections)
-    plan = begin_plan(engine, plan_id)
+    ledger = door.open_ledger(connections)
+    plan = begin_plan(ledger, plan_id)
     try:
         options = RunOptions.from_params(plan.options, load(plan.use_case).mode)
-        whole = Run(load(plan.use_case), plan.interval, f"plan/{plan_id}", options, engine, connections, settings)
+        whole = Run(load(plan.use_case), plan.interval, f"plan/{plan_id}", options, ledger, connections, settings)
         sums = _work_out(whole, plan)
     except NightledgerError as error:
         if error.verdict != "retry":
-            fail_plan(engine, plan_id, str(error))
+            fail_plan(ledger, plan_id, str(error))
         raise
-    end_plan(engine, plan_id, sums)
+    end_plan(ledger, plan_id, sums)
     log.info("plan %s: %s", plan_id, sums["total"])
     return sums
 

@@ -1,4 +1,4 @@
-"""Enrich a file of JSON lines without Airflow, sources or sinks: the same engine, the same ledger."""
+"""Enrich a file of JSON lines without Airflow, sources or sinks: the same ledger, the same ledger."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from pathlib import Path
 from types import ModuleType
 
 from pydantic import BaseModel
-from sqlalchemy import Engine
 
 from include.canonical import digest
+from include.database import Database, transaction
 from include.errors import ConfigurationError, SystemUnavailable
 from include.ledger import audit
 from include.ledger.audit import Pins
 from include.ledger.closing import close_run
-from include.ledger.database import transaction
 from include.ledger.orphans import abandon_orphans
 from include.ledger.record import open_run, quarantine
 from include.models import Interval, Record, RejectedRow, RunKey, RunOptions
@@ -74,7 +73,7 @@ class Line:
 
 
 def open_file_run(
-    case: FileCase, prompt: Prompt, source: Path, ledger: Engine, settings: Settings, options: RunOptions
+    case: FileCase, prompt: Prompt, source: Path, ledger: Database, settings: Settings, options: RunOptions
 ) -> Run:
     """The run of a file: the unfinished one of today (UTC) if there is one, else a new one."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import Engine
-
+from include.database import Database
 from include.errors import LedgerUnavailable, NightledgerError
 from include.ledger import budget
 from include.models import Interval, RunKey, RunOptions
@@ -45,7 +44,7 @@ def cut(whole: Interval, hours: float) -> Iterator[Interval]:
 
 
 def preview_interval(
-    engine: Engine, key: RunKey, options: RunOptions, connections: Connections, settings: Settings, seen: set[bytes]
+    ledger: Database, key: RunKey, options: RunOptions, connections: Connections, settings: Settings, seen: set[bytes]
 ) -> Preview:
     """Estimate a night from its recorded rows, or from the sources if it has not run; leaves nothing behind.
 
@@ -54,7 +53,7 @@ def preview_interval(
     if key.interval.end > datetime.now(UTC):
         return Preview(problem="the interval is not over yet, so its rows are not known")
     try:
-        with rehearsal(engine, key, options, connections, settings) as night:
+        with rehearsal(ledger, key, options, connections, settings) as night:
             return preview(night, good_rows(night), seen)
     except LedgerUnavailable:
         raise
@@ -97,10 +96,10 @@ def find_problems(
     named = [(f"the night of {night.start:%Y-%m-%d}", one) for night, one in zip(nights, found, strict=True)]
     yield from (f"{name} would stop: {one.problem}" for name, one in named if one.problem)
     if window is not None:
-        yield from _exceed("all nights together", add_up(found), window, whole.engine)
-    elif whole.engine == "live":
+        yield from _exceed("all nights together", add_up(found), window, whole.asking)
+    elif whole.asking == "live":
         for name, one in named:
-            yield from _exceed(name, one, whole.case.window_hours, whole.engine)
+            yield from _exceed(name, one, whole.case.window_hours, whole.asking)
     for room in rooms:
         if not room.is_kept:
             yield (
@@ -109,10 +108,10 @@ def find_problems(
             )
 
 
-def _exceed(name: str, one: Preview, hours: float, engine: str) -> Iterator[str]:
+def _exceed(name: str, one: Preview, hours: float, asking: str) -> Iterator[str]:
     minutes = sum(one.minutes.values())
     if minutes > hours * 60:
-        other = "ask live" if engine == "batch" else "raise that limit in the registry, or use --engine batch"
+        other = "ask live" if asking == "batch" else "raise that limit in the registry, or use --ledger batch"
         yield (
             f"{name}: {minutes:,.1f} minutes, mostly {one.slowest}, do not fit {hours:,.1f} hours; widen the window, "
             f"or {other}"

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, func, select
 
-from include.ledger.database import may_be_idle, transaction
+from include.database import Database, may_be_idle, transaction
 from include.ledger.record import finished_snapshot, open_run
 from include.models import Manifest, RunKey, RunOptions
 from include.night.check.check import check
@@ -25,7 +25,7 @@ from include.systems.connections import Connections
 
 
 class _Undone:
-    """Stands in for an engine: every transaction is a savepoint of one that is never committed."""
+    """Stands in for an ledger: every transaction is a savepoint of one that is never committed."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -42,22 +42,22 @@ class _Undone:
 
 @contextmanager
 def rehearsal(
-    engine: Engine, key: RunKey, options: RunOptions, connections: Connections, settings: Settings
+    ledger: Database, key: RunKey, options: RunOptions, connections: Connections, settings: Settings
 ) -> Iterator[Night]:
     """A night for the block; whatever its stages record or stage is gone afterwards. Nothing is sent to a sink."""
     case = load(key.use_case)
-    with transaction(engine) as connection:  # made before, so that the rehearsal does not hold its lock
+    with transaction(ledger) as connection:  # made before, so that the rehearsal does not hold its lock
         for days in (0, 7):
             connection.execute(select(func.nightledger.ensure_inference_month(func.current_date() + days)))
-    with engine.connect() as connection, tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
+    with ledger.connect() as connection, tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
         outer = connection.begin()
         try:
             may_be_idle(connection)
-            undone = cast("Engine", _Undone(connection))
+            undone = cast("Database", _Undone(connection))
             prompt = load_prompt(case).as_mapping()
             run_id = open_run(undone, key, case, options, prompt=prompt, git_sha=settings.git_sha)
             kept = replace(settings, staging=folder)
-            yield Night(case, key.interval, run_id, options, undone, connections, kept, limits=engine)
+            yield Night(case, key.interval, run_id, options, undone, connections, kept, limits=ledger)
         finally:
             outer.rollback()
 

@@ -6,8 +6,8 @@ import logging
 from dataclasses import replace as changed
 
 import pyarrow as pa
-from sqlalchemy import Engine
 
+from include.database import Database
 from include.errors import NightledgerError
 from include.ledger import door
 from include.ledger.carrying import carry_over, is_finished
@@ -32,16 +32,16 @@ def replay(connections: Connections, settings: Settings, selection: Selection, a
     a night. A night that cannot run is reported as failed and the next one is tried; its letters stay open. Letters of
     files are not replayed: their own command asks them again. Raises what a retry can help.
     """
-    engine = door.open_ledger(connections)
+    ledger = door.open_ledger(connections)
     done = []
-    for use_case, interval in nights_to_replay(engine, selection, names()):
-        with exclusive(engine, f"replay/{use_case}/{interval.slug}", settings.lease_seconds) as lease:
-            found = run_of(engine, selection, use_case, interval)
+    for use_case, interval in nights_to_replay(ledger, selection, names()):
+        with exclusive(ledger, f"replay/{use_case}/{interval.slug}", settings.lease_seconds) as lease:
+            found = run_of(ledger, selection, use_case, interval)
             if found is None:
                 continue  # another replay was faster
             origin, options = found
             reference = f"replay/{interval.slug}"
-            night = begin_again(engine, use_case, interval, reference, options, connections, settings)
+            night = begin_again(ledger, use_case, interval, reference, options, connections, settings)
             done.append(
                 {"use_case": use_case, "interval": str(interval), **_replay(night, lease, selection, origin, actor)}
             )
@@ -49,7 +49,7 @@ def replay(connections: Connections, settings: Settings, selection: Selection, a
 
 
 def begin_again(
-    engine: Engine,
+    ledger: Database,
     use_case: str,
     interval: Interval,
     reference: str,
@@ -62,7 +62,7 @@ def begin_again(
     `reference` names who starts it; the same one goes on with an attempt that was killed.
     """
     given = RunOptions.from_params(options, load(use_case).mode)
-    whole = finished_snapshot(engine, use_case, interval) is not None
+    whole = finished_snapshot(ledger, use_case, interval) is not None
     limit = None if whole else given.limit
     chosen = changed(given, re_infer=ReInfer.NONE, re_extract=False, limit=limit)
     return door.begin_night(RunKey(use_case, interval, reference), chosen, connections, settings)

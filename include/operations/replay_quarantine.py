@@ -38,16 +38,16 @@ def replay_quarantined(connections: Connections, settings: Settings, selection: 
     of an expectation that is critical or unknown, and what a retry can help.
     """
     _require_releasable(selection)
-    engine = door.open_ledger(connections)
+    ledger = door.open_ledger(connections)
     done = []
-    for use_case, interval in nights_to_replay(engine, selection, names()):
-        with exclusive(engine, f"replay/{use_case}/{interval.slug}", settings.lease_seconds) as lease:
-            found = run_of(engine, selection, use_case, interval)
+    for use_case, interval in nights_to_replay(ledger, selection, names()):
+        with exclusive(ledger, f"replay/{use_case}/{interval.slug}", settings.lease_seconds) as lease:
+            found = run_of(ledger, selection, use_case, interval)
             if found is None:
                 continue  # another replay was faster
             origin, options = found
             reference = f"quarantine/{interval.slug}"
-            night = begin_again(engine, use_case, interval, reference, options, connections, settings)
+            night = begin_again(ledger, use_case, interval, reference, options, connections, settings)
             done.append(
                 {"use_case": use_case, "interval": str(interval), **_replay(night, lease, selection, origin, actor)}
             )

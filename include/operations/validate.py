@@ -73,7 +73,7 @@ def validate(
         source, result = Path(folder) / "asked.jsonl", Path(folder) / "answered.jsonl"
         source.write_text("".join(json.dumps(row) + "\n" for _, _, row in asked), encoding="utf-8")
         run = open_file_run(_as_file(case), prompt, source, door.open_ledger(connections), settings, options)
-        counts = enrich_file(run, prompt, system, connections.model(system.connection), source, result)
+        counts = enrich_file(run, prompt, system, connections.open("model", system.connection), source, result)
         answers = [json.loads(line).get("output") for line in result.read_text(encoding="utf-8").splitlines()]
     return list(_judge(examples, [(name, at) for name, at, _ in asked], answers)), counts
 

@@ -9,8 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Engine
-
+from include.database import Database
 from include.ledger.backfill_plans import Plan
 from include.models import Interval, Record
 from include.pages.nights import COLUMNS, Night, as_night
@@ -87,16 +86,16 @@ class Watch:
         return sum(night.mine or night.state in WAITS for night in self.nights)
 
 
-def nights_on_record(engine: Engine, use_case: str, span: Interval) -> list[OnRecord]:
+def nights_on_record(ledger: Database, use_case: str, span: Interval) -> list[OnRecord]:
     """The newest attempt of every night that starts within the span, oldest first."""
     values = {"use_case": use_case, "start": span.start, "end": span.end, "most": MOST_NIGHTS}
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         return [OnRecord(as_night(row), row["external_ref"]) for row in rows(connection, _NIGHTS, **values)]
 
 
-def find_pace(engine: Engine, use_case: str) -> Pace | None:
+def find_pace(ledger: Database, use_case: str) -> Pace | None:
     """How long the last full nights of a use case took; None if none has ended yet."""
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         found = rows(connection, _PACE, use_case=use_case)[0]
     return Pace(found["around"], found["per_call"], found["nights"]) if found["nights"] else None
 
@@ -108,21 +107,26 @@ def estimate_seconds(nights: Iterable[Record], pace: Pace | None) -> float:
 
 
 def watch_nights(
-    engine: Engine, use_case: str, backfill: Record, due: Sequence[datetime], runs: Sequence[Record], plan: Plan | None
+    ledger: Database,
+    use_case: str,
+    backfill: Record,
+    due: Sequence[datetime],
+    runs: Sequence[Record],
+    plan: Plan | None,
 ) -> Watch:
     """What became of every night of a backfill.
 
     `backfill` and `runs` are as Airflow's API gives them, `due` is when its nights begin.
     """
     span = Interval(min(due), max(due).replace(hour=23, minute=59, second=59)) if due else None
-    on_record = nights_on_record(engine, use_case, span) if span else []
+    on_record = nights_on_record(ledger, use_case, span) if span else []
     night_of: dict[Any, Night] = {one.external_ref: one.night for one in on_record}
     night_of |= {one.night.interval_start: one.night for one in on_record}
     run_of = {datetime.fromisoformat(run["logical_date"]): run for run in runs if run["logical_date"]}
     nights = tuple(_watched(start, run_of.get(start), use_case, backfill, night_of) for start in sorted(due))
     own = [one.night for one in nights if one.mine and one.night]
     name = (backfill["dag_run_conf"] or {}).get("backfill")
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         paid = rows(connection, _BUDGET, scope=f"backfill/{use_case}/{name}") if name else []
     by_itself = sum((one.cost_usd or Decimal(0) for one in own), Decimal(0))
     return Watch(
@@ -132,7 +136,7 @@ def watch_nights(
         cost=paid[0]["spent"] if paid else by_itself,
         budget=paid[0]["ceiling"] if paid else None,
         expected=_expected(plan, {one.day for one in nights if one.mine or one.state in WAITS}),
-        seconds_left=None if backfill["completed_at"] else _left(nights, backfill, plan, find_pace(engine, use_case)),
+        seconds_left=None if backfill["completed_at"] else _left(nights, backfill, plan, find_pace(ledger, use_case)),
     )
 
 

@@ -9,8 +9,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Engine
-
+from include.database import Database
 from include.errors import ConfigurationError, ContractBroken
 from include.ledger.record import find_manifest
 from include.pages.quality import NIGHTS, Drift, Trend, show_quality
@@ -96,10 +95,10 @@ class ColumnPage:
         return tuple(one for one in known if any(night.profile.get(one[0]) is not None for night in self.nights))
 
 
-def show_column(engine: Engine, use_case: str, name: str, before: date | None = None) -> ColumnPage:
+def show_column(ledger: Database, use_case: str, name: str, before: date | None = None) -> ColumnPage:
     """A column over the trailing nights; raises ConfigurationError for one that none of them has a profile of."""
-    quality = show_quality(engine, use_case, before, NIGHTS)
-    with reading(engine) as connection:
+    quality = show_quality(ledger, use_case, before, NIGHTS)
+    with reading(ledger) as connection:
         found = rows(connection, _PROFILES, use_case=use_case, name=name, days=list(quality.nights), before=before)
     if not found:
         raise ConfigurationError("no such column in these nights", system="ledger", about=f"{use_case} {name}")
@@ -116,7 +115,7 @@ def show_column(engine: Engine, use_case: str, name: str, before: date | None = 
         bars=_bars(nights[-1]),
         trends=trends,
         drift=tuple(one for one in quality.drift if one.column == name),
-        worst=_worst(engine, quality.latest_run, trends),
+        worst=_worst(ledger, quality.latest_run, trends),
     )
 
 
@@ -137,10 +136,10 @@ def _bars(night: Profiled) -> tuple[Bar, ...]:
     return tuple(Bar(label, count, count / known) for label, count in zip(labels, counts, strict=True) if count)
 
 
-def _worst(engine: Engine, run_id: str | None, trends: Sequence[Trend]) -> tuple[WorstRow, ...]:
+def _worst(ledger: Database, run_id: str | None, trends: Sequence[Trend]) -> tuple[WorstRow, ...]:
     """Rows of the newest night that fail most of the expectations; none where they are not kept any more."""
     failing = [one for one in trends if one.latest.run_id == run_id and one.latest.failing and one.stage == "check"]
-    manifest = find_manifest(engine, run_id, "failures") if run_id and failing else None
+    manifest = find_manifest(ledger, run_id, "failures") if run_id and failing else None
     if manifest is None:
         return ()
     fails, keys = dict[str, list[str]](), dict[str, str | None]()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine
-
+from include.database import Database
 from include.pages.reading import PAGE_ROWS, reading, rows
 
 STATUSES = ("open", "replayed", "dismissed")
@@ -29,7 +28,7 @@ class Letter:
 
 
 def list_letters(
-    engine: Engine,
+    ledger: Database,
     use_case: str,
     *,
     status: str | None = "open",
@@ -39,7 +38,7 @@ def list_letters(
 ) -> list[Letter]:
     """Letters with a smaller number than `after`, at most `limit` of them."""
     values = {"use_case": use_case, "status": status, "cause": cause, "after": after, "limit": limit}
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         return [Letter(**row) for row in rows(connection, _LETTERS, **values)]
 
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
-
-from include.ledger.database import transaction
+from include.database import Database, transaction
 from include.ledger.explain import Explanation, find_explanations, rows_of_record
 from include.ledger.record import record_event
 from include.pages.reading import reading
@@ -87,14 +85,14 @@ class RowPage:
     clear: bool
 
 
-def explain_row(engine: Engine, use_case: str, asked: str, *, clear: bool = False) -> RowPage:
+def explain_row(ledger: Database, use_case: str, asked: str, *, clear: bool = False) -> RowPage:
     """Every night of the row with that key, else of the row that was written to the record with that id.
 
     Personal values are hidden by their form, and messages left out, unless `clear`: then see `look_at_row`.
     """
     case = load(use_case)
     sink = case.sink
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         found = find_explanations(connection, use_case, asked, MOST, MOST)
         others = [key for key in rows_of_record(connection, use_case, sink.system, sink.object, asked) if key != asked]
         key = asked
@@ -108,13 +106,13 @@ def explain_row(engine: Engine, use_case: str, asked: str, *, clear: bool = Fals
     return RowPage(asked, key, f"{sink.system} {sink.object}", entries, tuple(others), more, clear)
 
 
-def look_at_row(engine: Engine, use_case: str, asked: str, actor: str) -> RowPage:
+def look_at_row(ledger: Database, use_case: str, asked: str, actor: str) -> RowPage:
     """The same with personal values and what the model was shown; event `personal.viewed` is committed before."""
-    key = explain_row(engine, use_case, asked).key
-    with transaction(engine) as connection:
+    key = explain_row(ledger, use_case, asked).key
+    with transaction(ledger) as connection:
         seen = {"user": actor, "row_key": key, "seen": "explanation"}
         record_event(connection, f"personal/{use_case}", "personal.viewed", seen, actor)
-    return explain_row(engine, use_case, asked, clear=True)
+    return explain_row(ledger, use_case, asked, clear=True)
 
 
 def _hidden(case: UseCase) -> frozenset[str]:

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine
-
 from include.canonical import mask
+from include.database import Database
 from include.errors import ConfigurationError, ContractBroken
 from include.ledger.record import find_manifest
 from include.models import Manifest, Record
@@ -78,24 +77,24 @@ class _Values:
 
 
 def show_failing(
-    engine: Engine, run_id: str, expectation: str, secret: str, offset: int = 0, limit: int = PAGE_ROWS
+    ledger: Database, run_id: str, expectation: str, secret: str, offset: int = 0, limit: int = PAGE_ROWS
 ) -> Failing:
     """Rows `offset` to `offset + limit`, in the order of the dataset; `secret` keys the tokens.
 
     Rows or values that are not kept any more are no error: the page says so. Raises ConfigurationError for an
     expectation that the run did not hold.
     """
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         found = rows(connection, _RESULT, run=run_id, name=expectation)
         use_case = "".join(row["use_case"] for row in rows(connection, _USE_CASE, run=run_id))
     if not found:
         raise ConfigurationError("no such expectation in this run", system="ledger", about=expectation)
     result = {**found[0], "columns": list(dict.fromkeys(found[0]["columns"]))}
     failures, checked = _DATASETS[result["stage"]]
-    page, problem = _rows(find_manifest(engine, run_id, failures), result, expectation, offset, limit)
+    page, problem = _rows(find_manifest(ledger, run_id, failures), result, expectation, offset, limit)
     values = _Values(problem)
     if page:
-        values = _values(find_manifest(engine, run_id, checked), page, result["columns"], use_case, secret)
+        values = _values(find_manifest(ledger, run_id, checked), page, result["columns"], use_case, secret)
     return Failing(
         expectation=expectation,
         offset=offset,

@@ -8,8 +8,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping
+from sqlalchemy import Connection, RowMapping
 
+from include.database import Database
 from include.ledger.cause import Cause, explain_failure
 from include.ledger.failures import find_failures
 from include.models import Outcome
@@ -84,13 +85,13 @@ class Calendar:
         return [night for cells in by_day for case in self.use_cases for night in cells.get(case, ())]
 
 
-def find_nights(engine: Engine, use_cases: Collection[str], before: date | None = None, days: int = DAYS) -> Calendar:
+def find_nights(ledger: Database, use_cases: Collection[str], before: date | None = None, days: int = DAYS) -> Calendar:
     """The nights of `days` days that end before `before`, by default before the day after the newest night.
 
     A page always holds `days` days, also those on which nothing ran: a night that is missing has to be seen.
     """
     cases = sorted(use_cases)
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         found = rows(connection, _BOUNDS, cases=cases)[0]
         if found["newest"] is None:
             return Calendar(tuple(cases), (), {}, None, True)

@@ -6,10 +6,9 @@ from collections.abc import Collection
 from typing import Any
 
 import pyarrow.compute as pc
-from sqlalchemy import Engine
 
+from include.database import Database, transaction
 from include.errors import ConfigurationError, ContractBroken
-from include.ledger.database import transaction
 from include.ledger.record import find_manifest, record_event
 from include.models import Record
 from include.spec.use_case import load
@@ -17,17 +16,17 @@ from include.staging import read_chunks
 
 
 def view_values(
-    engine: Engine, use_case: str, run_id: str, row_id: str, actor: str, also: Collection[str] = ()
+    ledger: Database, use_case: str, run_id: str, row_id: str, actor: str, also: Collection[str] = ()
 ) -> Record:
     """The personal columns of a staged row in the clear; event `personal.viewed` is committed before they are read.
 
     `also` are columns that nobody declared, and that hold personal values in this row.
     Raises ConfigurationError for a row that never was staged (it could not be read) or whose dataset is gone.
     """
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         seen = {"user": actor, "row_id": row_id, "run_id": run_id}
         record_event(connection, f"personal/{use_case}", "personal.viewed", seen, actor)
-    raw = find_manifest(engine, run_id, "raw")
+    raw = find_manifest(ledger, run_id, "raw")
     if raw is None:
         raise ConfigurationError("the run staged no rows", system="staging", about=run_id)
     columns = [name for name in dict.fromkeys([*load(use_case).personal, *also]) if name in raw.columns]

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from sqlalchemy import Engine, RowMapping
+from sqlalchemy import RowMapping
 
+from include.database import Database
 from include.pages.reading import reading, rows
 
 NIGHTS = 30
@@ -126,9 +127,9 @@ def narrow(
     ]
 
 
-def show_quality(engine: Engine, use_case: str, before: date | None = None, nights: int = NIGHTS) -> QualityPage:
+def show_quality(ledger: Database, use_case: str, before: date | None = None, nights: int = NIGHTS) -> QualityPage:
     """The trailing nights of a use case, by default up to its newest."""
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         found = rows(connection, _NIGHTS, use_case=use_case, before=before, nights=nights)
         runs = {row["run_id"]: row["interval_start"].date() for row in found}
         results = rows(connection, _RESULTS, runs=list(runs))

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine
-
+from include.database import Database
 from include.pages.reading import reading, rows
 
 
@@ -25,9 +24,9 @@ class Reason:
     held: Mapping[str, Any]
 
 
-def explain_reasons(engine: Engine, found: Mapping[str, Any]) -> list[Reason]:
+def explain_reasons(ledger: Database, found: Mapping[str, Any]) -> list[Reason]:
     """The reasons of an entry of the quarantine, in its order; its record has personal values as tokens."""
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         known = {
             row["expectation"]: row
             for row in rows(connection, _HELD, run=found["run_id"], names=list(found["expectations"]))

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy import Connection, RowMapping, text
 
+from include.database import Database, transaction
 from include.errors import LedgerUnavailable
-from include.ledger.database import transaction
 
 PAGE_ROWS = 50
 SECONDS = 5
@@ -17,10 +17,10 @@ SECONDS = 5
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def reading(ledger: Database) -> Iterator[Connection]:
     """A read-only transaction; raises LedgerUnavailable when the ledger cannot be reached or takes too long."""
     try:
-        with transaction(engine) as connection:
+        with transaction(ledger) as connection:
             connection.execute(text(f"SET LOCAL statement_timeout = '{SECONDS}s'; SET TRANSACTION READ ONLY"))
             yield connection
     except LedgerUnavailable as error:

@@ -8,8 +8,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping
+from sqlalchemy import Connection, RowMapping
 
+from include.database import Database
 from include.errors import ConfigurationError
 from include.ledger.cause import Cause, Deferred, explain_failure
 from include.ledger.failures import find_failures
@@ -99,23 +100,23 @@ class RunPage:
         return (starter, dag_run_id) if dag_run_id and starter not in _NO_DAG else None
 
 
-def find_use_case(engine: Engine, run_id: str) -> str | None:
+def find_use_case(ledger: Database, run_id: str) -> str | None:
     """Whose run it is, or None if there is no such run."""
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         found = rows(connection, "SELECT use_case FROM nightledger.run WHERE run_id = :run", run=run_id)
     return found[0]["use_case"] if found else None
 
 
-def find_run_of(engine: Engine, external_ref: str) -> str | None:
+def find_run_of(ledger: Database, external_ref: str) -> str | None:
     """The newest run that a DAG run (`dag_id/run_id`) started, or None."""
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         found = rows(connection, _OF_DAG_RUN, reference=external_ref)
     return found[0]["run_id"] if found else None
 
 
-def show_run(engine: Engine, run_id: str) -> RunPage:
+def show_run(ledger: Database, run_id: str) -> RunPage:
     """The page of a run; raises ConfigurationError if there is none (any more)."""
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         found = rows(connection, _RUN, run=run_id)
         if not found:
             raise ConfigurationError("no such run", system="ledger", about=run_id)

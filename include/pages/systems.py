@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
+from include.database import Database
 from include.pages.reading import reading, rows
 from include.spec.use_case import UseCase, load, names
 from include.systems.limits.quota import Quota
@@ -75,11 +76,11 @@ class SystemsPage:
     budgets: tuple[Budget, ...]
 
 
-def show_systems(engine: Engine, registry: Path, use_cases: Collection[str]) -> SystemsPage:
+def show_systems(ledger: Database, registry: Path, use_cases: Collection[str]) -> SystemsPage:
     """The registry as it is now, seen by someone who may see these use cases; raises ConfigurationError."""
     systems = read_systems(registry)
     cases = [load(name) for name in sorted(use_cases) if name in names()]
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         quotas = {row["key"]: row for row in rows(connection, _QUOTAS)}
         now = float(rows(connection, _NOW)[0]["now"])
         budgets = _budgets(connection, [case.name for case in cases], list(systems))

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
-
+from include.database import Database
 from include.ledger.verifications import STREAM
 from include.ledger.verify import Finding
 from include.pages.reading import reading, rows
@@ -46,14 +45,14 @@ class Verdict:
         return not self.found
 
 
-def find_verdict(engine: Engine) -> Verdict | None:
+def find_verdict(ledger: Database) -> Verdict | None:
     """The newest verification, or None."""
-    return next(iter(list_verdicts(engine, 1)), None)
+    return next(iter(list_verdicts(ledger, 1)), None)
 
 
-def list_verdicts(engine: Engine, most: int = MOST) -> list[Verdict]:
+def list_verdicts(ledger: Database, most: int = MOST) -> list[Verdict]:
     """The newest verifications, newest first."""
-    with reading(engine) as connection:
+    with reading(ledger) as connection:
         found = rows(connection, _VERDICTS, stream=STREAM, most=most)
     return [_verdict(row["recorded_at"], row["actor"], row["details"]) for row in found]
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
-from include.ledger.database import transaction
+from include.database import Database, transaction
 from include.models import Interval
 
 NIGHTS = 8
@@ -35,11 +35,11 @@ class History:
     rows: tuple[int, ...] = ()
 
 
-def read_history(engine: Engine, use_case: str, interval: Interval) -> History:
+def read_history(ledger: Database, use_case: str, interval: Interval) -> History:
     """The same weekday's nights of equal length, at most eight weeks back; nights that were cut short do not count."""
     starts = [interval.start - timedelta(weeks=week) for week in range(1, NIGHTS + 1)]
     given = {"use_case": use_case, "starts": starts, "length": interval.end - interval.start}
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         return History(interval, tuple(connection.scalars(_ROWS, given)))
 
 

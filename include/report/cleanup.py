@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import Row, select
 from upath import UPath
 
+from include.database import Database, transaction
 from include.ledger import tables
-from include.ledger.database import transaction
 from include.ledger.quarantine import MOST_LISTED, Filter, read_page
 from include.models import Record
 from include.night.extract.owners import Origin, Owners
@@ -70,7 +70,7 @@ class _Expected:
 
 
 def write_cleanup(
-    engine: Engine, settings: Settings, chosen: Filter, folder: Path | UPath
+    ledger: Database, settings: Settings, chosen: Filter, folder: Path | UPath
 ) -> dict[str, tuple[str, str]]:
     """Write `cleanup-<owner>.csv` and `.html` for each owner of the chosen rows; returns their places by owner.
 
@@ -79,7 +79,7 @@ def write_cleanup(
     (https://owasp.org/www-community/attacks/CSV_Injection). Memory does not grow with the rows. Nothing is written
     where nothing is chosen.
     """
-    reader = _Reader(engine, read_systems(settings.systems_file))
+    reader = _Reader(ledger, read_systems(settings.systems_file))
     sheets: dict[str, _Sheet] = {}
     with ExitStack() as files:
         for owner, task in reader.tasks(chosen):
@@ -132,8 +132,8 @@ def _without_values(expected: str) -> str:
 class _Reader:
     """Reads entries page by page, and each run's expectations and each use case's columns once."""
 
-    def __init__(self, engine: Engine, systems: Mapping[str, System]) -> None:
-        self._engine, self._systems, self._known = engine, systems, names()
+    def __init__(self, ledger: Database, systems: Mapping[str, System]) -> None:
+        self._ledger, self._systems, self._known = ledger, systems, names()
         self._expected: dict[str, dict[str, _Expected]] = {}
         self._owners: dict[str, Owners] = {}
 
@@ -141,7 +141,7 @@ class _Reader:
         """Every task with its owner: one for each row and reason."""
         after = None
         while True:
-            with transaction(self._engine) as connection:
+            with transaction(self._ledger) as connection:
                 rows = read_page(connection, chosen, after, MOST_LISTED, tables.quarantine.c.record)
             for row in rows:
                 yield from self._of_row(row)
@@ -176,7 +176,7 @@ class _Reader:
         if run_id not in self._expected:
             r = tables.quality_result.c
             query = select(r.expectation, r.type, r.columns, r.meaning).where(r.run_id == run_id)
-            with transaction(self._engine) as connection:
+            with transaction(self._ledger) as connection:
                 found = connection.execute(query).all()
             self._expected[run_id] = {name: _Expected(*more) for name, *more in found}
         return self._expected[run_id]

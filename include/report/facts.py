@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy import Connection, RowMapping, text
 
+from include.database import Database, transaction
 from include.errors import ConfigurationError
 from include.ledger.cause import Cause, Deferred, explain_failure, until_when
-from include.ledger.database import transaction
 from include.ledger.failures import find_failures
 from include.report.sections import (
     Agreement,
@@ -37,12 +37,12 @@ from include.spec.use_case import load, names
 NIGHTS = 30
 
 
-def collect(engine: Engine, run_id: str, truth: Mapping[str, str] | None = None) -> Facts:
+def collect(ledger: Database, run_id: str, truth: Mapping[str, str] | None = None) -> Facts:
     """Read the facts of a run, from one snapshot; `truth` (row key -> label) adds the agreement of tiers with it.
 
     Raises ConfigurationError if there is no such run.
     """
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         found = _Reader(connection, run_id)
         header = found.rows(_HEADER)

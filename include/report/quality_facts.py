@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
+from include.database import Database, transaction
 from include.errors import ConfigurationError
-from include.ledger.database import transaction
 from include.night.check.drift import DriftFact, compared_nights
 from include.night.check.past_nights import PastNight, read_past_nights, read_profiles
 from include.night.check.signals import OTHERS, Signal, aligned_counts
@@ -189,9 +189,9 @@ class QualityFacts:
         return tuple(one for one in self.drift if one.verdict == "drifted")
 
 
-def collect_quality(engine: Engine, run_id: str) -> QualityFacts:
+def collect_quality(ledger: Database, run_id: str) -> QualityFacts:
     """Read what is stored of a run's data quality, from one snapshot; raises ConfigurationError without such a run."""
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         return read_quality(connection, run_id)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from include.report import charts, links, quality_text, wording
+from include import links
+from include.report import charts, quality_text, wording
 from include.report.quality_facts import QualityFacts
 
 MOST_REASONS = 30

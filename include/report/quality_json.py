@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from include.ledger.database import to_json
-from include.report.links import quarantine_page, run_page
+from include.database import to_json
+from include.links import quarantine_page, run_page
 from include.report.quality_facts import Compared, Held, QualityFacts
 from include.report.quality_text import verdict
 

@@ -12,10 +12,9 @@ from types import ModuleType
 from typing import Any, Literal
 
 from include.errors import ConfigurationError
-from include.models import Mode
+from include.models import Kind, Mode
 
 FOLDER = Path(__file__).parent.parent / "use_cases"
-Kind = Literal["text", "integer", "number", "datetime", "date", "boolean"]
 Proof = Literal["any", "checksum", "done"]
 
 
@@ -161,7 +160,7 @@ class Enrichment:
     ledger wherever they stand, in answers too, but for the fields `answers_personal` that are there to hold them.
     `cost_ceiling_usd` is per run. `priority` is the share of a contended key relative to others that use it. Above
     `shard_rows` rows the work is split over tasks. A night that cannot be done in `window_hours` at the limits is
-    refused before anything is paid. `engine` is how the model is asked: `live`, or `batch` through the provider's batch
+    refused before anything is paid. `asking` is how the model is asked: `live`, or `batch` through the provider's batch
     API at its price; a use case that may see more than 10,000 rows a run says in `why_not_batch` why it asks live.
     """
 
@@ -175,7 +174,7 @@ class Enrichment:
     priority: float = 1.0
     shard_rows: int = 10_000
     window_hours: float = 6.0
-    engine: Literal["live", "batch"] = "live"
+    asking: Literal["live", "batch"] = "live"
     why_not_batch: str | None = None
     answers_personal: tuple[str, ...] = ()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from include.errors import ConfigurationError
@@ -22,6 +23,7 @@ from include.systems.network import (
 )
 
 log = logging.getLogger(__name__)
+NO_CONNECTION = "no such connection"
 _CLIENT_KWARGS = frozenset(
     ("api_key", "base_url", "default_headers", "default_query", "max_retries", "organization", "project", "timeout")
 )
@@ -32,7 +34,6 @@ _LIBPQ = frozenset(
 """What is honoured of a PostgreSQL connection's extra, under libpq's names."""
 
 if TYPE_CHECKING:
-    import paramiko
     import requests
 
 
@@ -62,28 +63,8 @@ class ModelEndpoint:
     network: Network = field(default_factory=Network)
 
 
-class Connections(Protocol):
-    """Opens systems by connection id; every method raises ConfigurationError if the connection does not exist."""
-
-    def http(self, conn_id: str) -> HttpEndpoint:
-        """A session for a REST system."""
-        ...
-
-    def sftp(self, conn_id: str) -> AbstractContextManager[paramiko.SFTPClient]:
-        """One SFTP connection, host key checked, closed on exit."""
-        ...
-
-    def model(self, conn_id: str) -> ModelEndpoint:
-        """Where to send prompts, and the key."""
-        ...
-
-    def database(self, conn_id: str) -> str | None:
-        """SQLAlchemy URL of a PostgreSQL database, or None if no such connection exists."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class Connection:
+class StoredConnection:
     """The fields of an Airflow connection that we use."""
 
     conn_id: str
@@ -95,20 +76,56 @@ class Connection:
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-class EnvironmentConnections:
+OPENERS: dict[str, str] = {
+    "http": "include.systems.connections:open_http",
+    "sftp": "include.systems.sftp:open_sftp",
+    "model": "include.systems.connections:open_model",
+    "database": "include.systems.connections:database_url",
+}
+"""Kind of system -> what makes of a stored connection what its adapters work with, as `module:function`.
+
+A new kind adds its own when its declaration is imported."""
+
+
+class Connections(ABC):
+    """The systems that somebody has stored connections for."""
+
+    @abstractmethod
+    def get(self, conn_id: str) -> StoredConnection:
+        """The connection of that id; raises ConfigurationError if it is missing or cannot be read."""
+
+    def open(self, kind: str, conn_id: str) -> Any:
+        """The system behind a connection: what the opener of its kind, one of `OPENERS`, makes of it.
+
+        Raises ConfigurationError if there is no such connection, or naming what of it cannot be used.
+        """
+        module, _, opener = OPENERS[kind].partition(":")
+        return getattr(importlib.import_module(module), opener)(self.get(conn_id))
+
+    def find(self, kind: str, conn_id: str) -> Any | None:
+        """As `open`, but None if no such connection exists."""
+        try:
+            return self.open(kind, conn_id)
+        except ConfigurationError as error:
+            if error.problem == NO_CONNECTION:
+                return None
+            raise
+
+
+class EnvironmentConnections(Connections):
     """Connections from `AIRFLOW_CONN_<ID>` variables (JSON or URI form), for the command line and tests."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         """Read from `environment`, or from the process's own when called."""
         self._environment = environment
 
-    def get(self, conn_id: str) -> Connection:
+    def get(self, conn_id: str) -> StoredConnection:
         """The connection of that id; raises ConfigurationError if it is missing or cannot be read."""
         variable = f"AIRFLOW_CONN_{conn_id.upper()}"
         text = (os.environ if self._environment is None else self._environment).get(variable)
         if not text:
             raise ConfigurationError(
-                "no such connection",
+                NO_CONNECTION,
                 system=conn_id,
                 action=f"Define it in Airflow, or set {variable} (see .env.example)",
             )
@@ -117,31 +134,8 @@ class EnvironmentConnections:
         except (ValueError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{variable} is neither valid JSON nor a URI", system=conn_id) from error
 
-    def http(self, conn_id: str) -> HttpEndpoint:
-        """A kept session, as `open_http` makes it."""
-        return open_http(self.get(conn_id))
 
-    def sftp(self, conn_id: str) -> AbstractContextManager[paramiko.SFTPClient]:
-        """One SFTP connection by key or password, as `include.systems.sftp` reads the connection's extra."""
-        from include.systems.sftp import open_sftp
-
-        return open_sftp(self.get(conn_id))
-
-    def model(self, conn_id: str) -> ModelEndpoint:
-        """Key, base URL and settings, as `open_model` reads them."""
-        return open_model(self.get(conn_id))
-
-    def database(self, conn_id: str) -> str | None:
-        """SQLAlchemy URL for psycopg, or None if no such connection exists."""
-        try:
-            return database_url(self.get(conn_id))
-        except ConfigurationError as error:
-            if error.problem == "no such connection":
-                return None
-            raise
-
-
-def open_http(connection: Connection) -> HttpEndpoint:
+def open_http(connection: StoredConnection) -> HttpEndpoint:
     """A kept session: login and password as basic auth, a password alone as bearer token, headers from the extra.
 
     Raises ConfigurationError naming what cannot be used. Both Airflow's connections and the environment's come here.
@@ -164,7 +158,7 @@ def _keep(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def open_model(connection: Connection) -> ModelEndpoint:
+def open_model(connection: StoredConnection) -> ModelEndpoint:
     """Key from the password, base URL from the host (None: the vendor's), the rest from extra `openai_client_kwargs`.
 
     Proxy, authorities and certificate are called as for HTTP. Raises ConfigurationError naming what is not honoured.
@@ -201,7 +195,7 @@ def _seconds(conn_id: str, value: Any) -> float | None:
     return seconds
 
 
-def database_url(connection: Connection) -> str:
+def database_url(connection: StoredConnection) -> str:
     """SQLAlchemy URL for psycopg, with what the extra says about TLS; a host that starts with `/` is a socket's folder.
 
     Raises ConfigurationError for a value of the extra that is no text.
@@ -215,10 +209,10 @@ def database_url(connection: Connection) -> str:
     return f"postgresql+psycopg://{who}@{place}/{name}" + (f"?{urlencode(query)}" if query else "")
 
 
-def _from_json(conn_id: str, text: str) -> Connection:
+def _from_json(conn_id: str, text: str) -> StoredConnection:
     value = json.loads(text)
     extra = value.get("extra") or {}
-    return Connection(
+    return StoredConnection(
         conn_id=conn_id,
         host=value.get("host") or "",
         port=int(value["port"]) if value.get("port") else None,
@@ -229,7 +223,7 @@ def _from_json(conn_id: str, text: str) -> Connection:
     )
 
 
-def _from_uri(conn_id: str, text: str) -> Connection:
+def _from_uri(conn_id: str, text: str) -> StoredConnection:
     """Airflow's form: `type://login:password@host:port/schema?extra`; the host may bring its own `http://`."""
     kind, found, rest = text.partition("://")
     if not kind or not found or not rest:
@@ -237,7 +231,7 @@ def _from_uri(conn_id: str, text: str) -> Connection:
     own_scheme = "://" in rest.partition("?")[0]
     parts = urlsplit(rest if own_scheme else text)
     host, query = unquote(parts.hostname or ""), dict(parse_qsl(parts.query, keep_blank_values=True))
-    return Connection(
+    return StoredConnection(
         conn_id=conn_id,
         host=f"{parts.scheme}://{bracketed(host)}" if own_scheme else host,
         port=parts.port,

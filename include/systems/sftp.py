@@ -18,7 +18,7 @@ from include.errors import AccessDenied, ConfigurationError, NightledgerError, S
 from include.retry import MAX_ATTEMPTS, wait_seconds
 
 if TYPE_CHECKING:
-    from include.systems.connections import Connection
+    from include.systems.connections import StoredConnection
 
 log = logging.getLogger(__name__)
 logging.getLogger("paramiko").setLevel(logging.WARNING)  # it would log lines about itself in every task
@@ -55,7 +55,9 @@ class _Session(paramiko.SFTPClient):
 
 
 @contextmanager
-def open_sftp(connection: Connection, sleep: Callable[[float], None] = time.sleep) -> Iterator[paramiko.SFTPClient]:
+def open_sftp(
+    connection: StoredConnection, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[paramiko.SFTPClient]:
     """One SFTP session, its host key checked, closed on exit; a server that cannot take it now is asked again.
 
     The extra may hold `host_key`, `key_file` or `private_key` (PEM text), `private_key_passphrase` (else the password
@@ -70,7 +72,7 @@ def open_sftp(connection: Connection, sleep: Callable[[float], None] = time.slee
         client.close()
 
 
-def _arguments(connection: Connection) -> dict[str, Any]:
+def _arguments(connection: StoredConnection) -> dict[str, Any]:
     """What `SSHClient.connect` is given; a login without password and key is refused here."""
     key = _read_key(connection)
     if key is None and not connection.password:
@@ -99,7 +101,7 @@ def _arguments(connection: Connection) -> dict[str, Any]:
 
 
 def _connect(
-    connection: Connection, arguments: Mapping[str, Any], sleep: Callable[[float], None]
+    connection: StoredConnection, arguments: Mapping[str, Any], sleep: Callable[[float], None]
 ) -> tuple[paramiko.SSHClient, paramiko.SFTPClient]:
     for attempt in range(1, MAX_ATTEMPTS + 1):
         client = _client(connection)
@@ -124,7 +126,7 @@ def _connect(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _client(connection: Connection) -> paramiko.SSHClient:
+def _client(connection: StoredConnection) -> paramiko.SSHClient:
     """A client that knows the pinned host key and nothing else, or the user's known hosts where none is pinned."""
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(_Refuse())
@@ -145,7 +147,7 @@ def _client(connection: Connection) -> paramiko.SSHClient:
     return client
 
 
-def _cause(connection: Connection, error: Exception) -> NightledgerError | None:
+def _cause(connection: StoredConnection, error: Exception) -> NightledgerError | None:
     """The error that waiting does not help; None for a server that did not take the connection this time."""
     system = connection.conn_id
     if isinstance(error, paramiko.BadHostKeyException):
@@ -167,13 +169,13 @@ def _cause(connection: Connection, error: Exception) -> NightledgerError | None:
     return None
 
 
-def _unavailable(connection: Connection, error: Exception) -> SystemUnavailable:
+def _unavailable(connection: StoredConnection, error: Exception) -> SystemUnavailable:
     detail = str(error) if isinstance(error, paramiko.SSHException) else getattr(error, "strerror", None)
     said = f"{type(error).__name__}: {detail}" if detail else type(error).__name__
     return SystemUnavailable(f"cannot connect ({said})", system=connection.conn_id, action="Retry later")
 
 
-def _read_key(connection: Connection) -> paramiko.PKey | None:
+def _read_key(connection: StoredConnection) -> paramiko.PKey | None:
     """The private key from the extra's text or file, or None where there is neither."""
     text, file = (str(connection.extra.get(name) or "") for name in ("private_key", "key_file"))
     if text and file:
@@ -195,7 +197,7 @@ def _read_key(connection: Connection) -> paramiko.PKey | None:
         raise ConfigurationError("the private key cannot be read", system=connection.conn_id, action=action) from error
 
 
-def _open_key(connection: Connection, text: str) -> paramiko.PKey:
+def _open_key(connection: StoredConnection, text: str) -> paramiko.PKey:
     passphrase = str(connection.extra.get("private_key_passphrase") or connection.password)
     if not passphrase:
         action = "Set `private_key_passphrase` in the connection's extra"

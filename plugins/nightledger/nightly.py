@@ -71,12 +71,12 @@ def form(case: UseCase) -> dict[str, Param]:
             title="Extract again",
             description="A finished date is re-run on the rows it was run on; set this to read the sources anew.",
         ),
-        "engine": Param(
+        "asking": Param(
             None,
             type=["null", "string"],
             enum=[None, "live", "batch"],
             section="Model",
-            title="Engine",
+            title="Asking",
             values_display={
                 "null": "as declared in the spec",
                 "live": "live, call by call",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from include.report.links import runbook_page
+from include.links import runbook_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ STEPS = {
         reads="dataset `good`, and the answers that are on record.",
         leaves="the expected calls, cost and time; the shards that `enrich` works on.",
         fails="nothing was paid or written. Most often the night does not fit its window at the key's limits.",
-        todo="raise the limit, choose *Engine: batch* or fewer rows, then clear this task.",
+        todo="raise the limit, choose *Asking: batch* or fewer rows, then clear this task.",
         heading="A setting is missing or wrong",
     ),
     "enrich": Step(

@@ -176,7 +176,7 @@ def _address(run_id: str) -> str:
     """Where the run and its report are shown."""
     from airflow.sdk.configuration import conf
 
-    from include.report.links import run_page
+    from include.links import run_page
 
     return str(conf.get("api", "base_url", fallback="")).rstrip("/") + run_page(run_id)
 

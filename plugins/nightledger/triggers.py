@@ -51,4 +51,4 @@ class BatchTrigger(BaseTrigger):
         from include.systems.model.batch_client import BatchClient
         from nightledger.hooks.connections import AirflowConnections
 
-        return BatchClient(await sync_to_async(AirflowConnections().model)(self.conn_id))
+        return BatchClient(await sync_to_async(AirflowConnections().open)("model", self.conn_id))

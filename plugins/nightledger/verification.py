@@ -28,10 +28,10 @@ def verify(**context: Any) -> dict[str, Any]:
     from nightledger.hooks.connections import AirflowConnections
 
     with airflow_errors():
-        engine = door.open_ledger(AirflowConnections())
+        ledger = door.open_ledger(AirflowConnections())
         actor = f"airflow/{context['dag_run'].run_id}"
         everything = bool(context["params"]["everything"])
-        found = verify_on_record(engine, actor, everything=everything, kept_at=Settings.read().head_file)
+        found = verify_on_record(ledger, actor, everything=everything, kept_at=Settings.read().head_file)
     if not found.holds:
         first = f"{len(found.findings)} findings, the first: {found.findings[0]}"
         raise AirflowFailException(f"The ledger does NOT hold: {first}. Page Ledger of Nightledger lists them")

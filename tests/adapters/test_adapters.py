@@ -88,8 +88,8 @@ def test_connections_come_from_airflow(monkeypatch: pytest.MonkeyPatch, caplog: 
         monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(value))
     connections = AirflowConnections()
     with caplog.at_level(logging.DEBUG):
-        http = connections.http("crm_default")
-        endpoint = connections.model("openai_default")
+        http = connections.open("http", "crm_default")
+        endpoint = connections.open("model", "openai_default")
     assert http.base_url == "http://127.0.0.1:8123"
     sent = http.session.prepare_request(requests.Request("GET", http.base_url))
     assert sent.headers["Authorization"] == "Bearer pat-secret-1"
@@ -97,7 +97,7 @@ def test_connections_come_from_airflow(monkeypatch: pytest.MonkeyPatch, caplog: 
     assert endpoint.api_key == "sk-secret-2"
     assert "secret" not in repr(endpoint)
     url = "postgresql+psycopg://me:p%20w@/nightledger?host=%2Frun%2Fpg"
-    assert connections.database("nightledger_db") == url
+    assert connections.find("database", "nightledger_db") == url
     assert "secret-" not in caplog.text
 
 
@@ -106,7 +106,7 @@ def test_a_missing_connection_is_named_with_what_to_do(monkeypatch: pytest.Monke
 
     monkeypatch.delenv("AIRFLOW_CONN_CRM_DEFAULT", raising=False)
     with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_CRM_DEFAULT"):
-        AirflowConnections().http("crm_default")
+        AirflowConnections().open("http", "crm_default")
     assert AirflowConnections().database("warehouse_nowhere") is None
 
 

@@ -60,15 +60,15 @@ def test_http_sends_the_password_as_bearer_token(
     connections: AirflowConnections, define: Define, fields: dict[str, object], base_url: str
 ) -> None:
     define("crm_default", conn_type="http", password=SECRET, **fields)
-    endpoint = connections.http("crm_default")
+    endpoint = connections.open("http", "crm_default")
     sent = endpoint.session.prepare_request(requests.Request("GET", endpoint.base_url))
     assert sent.headers["Authorization"] == f"Bearer {SECRET}"
-    assert endpoint.base_url == base_url == EnvironmentConnections().http("crm_default").base_url
+    assert endpoint.base_url == base_url == EnvironmentConnections().open("http", "crm_default").base_url
 
 
 def test_a_login_is_sent_as_login(connections: AirflowConnections, define: Define) -> None:
     define("crm_default", conn_type="http", schema="http", host="127.0.0.1", login="me", password="pw")
-    endpoint = connections.http("crm_default")
+    endpoint = connections.open("http", "crm_default")
     sent = endpoint.session.prepare_request(requests.Request("GET", endpoint.base_url))
     assert sent.headers["Authorization"] == "Basic bWU6cHc="
 
@@ -80,27 +80,27 @@ def test_a_missing_connection_names_the_variable_to_set(connections: AirflowConn
 
 
 def test_a_missing_drop_names_the_variable_to_set(connections: AirflowConnections) -> None:
-    with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_NOWHERE"), connections.sftp("nowhere"):
+    with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_NOWHERE"), connections.open("sftp", "nowhere"):
         pass
 
 
 def test_the_model_endpoint_is_that_of_the_command_line(connections: AirflowConnections, define: Define) -> None:
     define("openai_default", conn_type="openai", host="http://127.0.0.1:9/v1", password=SECRET)
-    endpoint = connections.model("openai_default")
+    endpoint = connections.open("model", "openai_default")
     assert (str(endpoint.base_url).rstrip("/"), endpoint.api_key) == ("http://127.0.0.1:9/v1", SECRET)
     assert SECRET not in repr(endpoint)
-    assert endpoint == EnvironmentConnections().model("openai_default")
+    assert endpoint == EnvironmentConnections().open("model", "openai_default")
 
 
 def test_a_model_without_host_is_the_vendors(connections: AirflowConnections, define: Define) -> None:
     define("openai_default", conn_type="openai", password=SECRET)
-    assert connections.model("openai_default").base_url is None
+    assert connections.open("model", "openai_default").base_url is None
 
 
 def test_a_database_over_tcp_and_over_a_socket(connections: AirflowConnections, define: Define) -> None:
     define("over_tcp", conn_type="postgres", host="db.example", port=5433, schema="books", login="me", password=SECRET)
     define("over_socket", conn_type="postgres", host="/run/my pg", schema="books", login="me", password=SECRET)
-    tcp, socket = (make_url(connections.database(name) or "") for name in ("over_tcp", "over_socket"))
+    tcp, socket = (make_url(connections.find("database", name) or "") for name in ("over_tcp", "over_socket"))
     assert (tcp.host, tcp.port, tcp.database, tcp.password) == ("db.example", 5433, "books", SECRET)
     assert (socket.host, socket.query["host"], socket.database, socket.password) == (
         None,
@@ -112,7 +112,7 @@ def test_a_database_over_tcp_and_over_a_socket(connections: AirflowConnections, 
 
 
 def test_a_database_that_is_not_defined_is_none(connections: AirflowConnections) -> None:
-    assert connections.database("nowhere_db") is None
+    assert connections.find("database", "nowhere_db") is None
 
 
 def test_a_database_that_cannot_be_used_is_not_taken_for_none(connections: AirflowConnections, define: Define) -> None:
@@ -149,14 +149,14 @@ def test_a_uri_means_the_same_to_both(
 def test_a_host_is_reached_the_same_way_by_both(connections: AirflowConnections, define: Define) -> None:
     extra = {"proxies": {"https": "http://proxy.example:3128"}, "verify": False, "trust_env": False, "X-Team": "data"}
     define("crm_default", conn_type="http", host="api.example", port=8443, login="me", password=SECRET, extra=extra)
-    ours, theirs = connections.http("crm_default"), EnvironmentConnections().http("crm_default")
+    ours, theirs = connections.open("http", "crm_default"), EnvironmentConnections().open("http", "crm_default")
     assert ours.base_url == theirs.base_url == "https://api.example:8443"
     for name in ("proxies", "verify", "cert", "trust_env", "auth", "headers"):
         assert getattr(ours.session, name) == getattr(theirs.session, name), name
     kwargs = {"timeout": 90, "default_query": {"api-version": "1"}, "organization": "o"}
     define("openai_default", conn_type="openai", password="k", extra={**extra, "openai_client_kwargs": kwargs})
-    assert connections.model("openai_default") == EnvironmentConnections().model("openai_default")
-    assert connections.model("openai_default").timeout == 90
+    assert connections.open("model", "openai_default") == EnvironmentConnections().open("model", "openai_default")
+    assert connections.open("model", "openai_default").timeout == 90
 
 
 @pytest.mark.skipif(not openssh.SSHD or os.getuid() != 0, reason=openssh.MISSING + ", or not root")
@@ -178,7 +178,7 @@ def test_no_secret_is_logged(connections: AirflowConnections, define: Define, ca
     define("crm_default", conn_type="http", schema="http", host="127.0.0.1", password=SECRET)
     define("openai_default", conn_type="openai", host="http://127.0.0.1:9/v1", password=SECRET)
     with caplog.at_level(logging.DEBUG):
-        connections.http("crm_default")
-        connections.model("openai_default")
-        connections.database("crm_default")
+        connections.open("http", "crm_default")
+        connections.open("model", "openai_default")
+        connections.find("database", "crm_default")
     assert SECRET not in caplog.text

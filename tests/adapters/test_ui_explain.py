@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from include.ledger.database import transaction
+from include.database import transaction
 from include.ledger.record import DeadLetter, bury
 from include.ledger.verifications import verify_on_record
 from include.models import Mode, Outcome, RunOptions

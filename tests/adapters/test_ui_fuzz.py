@@ -12,7 +12,7 @@ import schemathesis
 from hypothesis import HealthCheck, assume, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from include.ledger.database import open_engine
+from include.database import open_database
 from include.ledger.record import open_run
 from include.ledger.schema import SERVICE_ROLE
 from include.models import Interval, RunKey, RunOptions
@@ -41,7 +41,7 @@ def stand(postgres: Postgres, ledger_template: str, tmp_path_factory: pytest.Tem
 
 
 def _fill(service: str) -> None:
-    engine, case = open_engine(service), load(MINE)
+    engine, case = open_database(service), load(MINE)
     interval = Interval(datetime(2026, 11, 19, 2, tzinfo=UTC), datetime(2026, 11, 20, 2, tzinfo=UTC))
     run_id = open_run(engine, RunKey(MINE, interval), case, RunOptions(), prompt=PROMPT, git_sha="")
     night = Night(case, interval, run_id, RunOptions(), engine, None, Settings.read())  # type: ignore[arg-type]

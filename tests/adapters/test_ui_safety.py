@@ -11,8 +11,8 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import text
 
+from include.database import transaction
 from include.errors import AccessDenied
-from include.ledger.database import transaction
 from include.ledger.failures import failures_on_record
 from include.ledger.record import quarantine, record_manifest
 from include.models import Outcome, RejectedRow

@@ -26,12 +26,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from include.database import open_database
 from include.demo.sandbox.config import Endpoints
 from include.demo.sandbox.crm.search import search
 from include.demo.sandbox.crm.store import Store, seed_entry
 from include.demo.stack import postgres
 from include.ledger import schema
-from include.ledger.database import open_engine
 from include.ledger.record import open_run
 from include.models import Interval, Manifest, Mode, RunKey, RunOptions
 from include.night.extract.extract import read_sources
@@ -133,7 +133,7 @@ def _sandbox(folder: Path, rows: int, latency_ms: int, searches: int = 0) -> Ite
 
 def _prepare(server: Any) -> str:
     postgres.prepare(server, dict.fromkeys(postgres.ROLES, "bench"))
-    owner = open_engine(server.url("nightledger", "nightledger_owner", "bench"))
+    owner = open_database(server.url("nightledger", "nightledger_owner", "bench"))
     schema.upgrade(owner)
     owner.dispose()
     return str(server.url("nightledger", "nightledger_service", "bench"))
@@ -171,7 +171,7 @@ def _night(url: str, folder: Path, endpoints: Endpoints, sessions: int, name: st
     )
     case = replace(load("crm_lead_scoring"), warehouse=None, confidence_threshold=0.5)
     key = RunKey(case.name, Interval(ANCHOR - timedelta(days=1), ANCHOR), name)
-    engine, options = open_engine(url), RunOptions(mode=Mode.AUTO)
+    engine, options = open_database(url), RunOptions(mode=Mode.AUTO)
     prompt = {"name": "n", "version": "v", "hash": "h", "system": "s", "user": "u"}
     run_id = open_run(engine, key, case, options, prompt=prompt, git_sha="")
     settings = Settings.read({"NIGHTLEDGER_HOME": str(folder / "home"), "NIGHTLEDGER_TOKEN_SECRET": "bench"})

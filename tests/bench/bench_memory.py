@@ -17,9 +17,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from include.database import open_database
 from include.demo.stack import postgres
 from include.ledger import schema
-from include.ledger.database import open_engine
 from include.ledger.record import open_run
 from include.models import Interval, RunKey, RunOptions
 from include.run import Night
@@ -40,7 +40,7 @@ def measure(rows: int, service_url: str, folder: str) -> None:
     start = datetime(2026, 11, 19, 2, tzinfo=UTC) + timedelta(days=rows)
     key = RunKey(case.name, Interval(start, start + timedelta(days=1)))
     prompt = {"name": "n", "version": "v", "hash": "h", "system": "s", "user": "u"}
-    engine = open_engine(service_url)
+    engine = open_database(service_url)
     run_id = open_run(engine, key, case, RunOptions(), prompt=prompt, git_sha="")
     settings = Settings.read({"NIGHTLEDGER_HOME": folder, "NIGHTLEDGER_TOKEN_SECRET": "bench"})
     night = Night(case, key.interval, run_id, RunOptions(), engine, EnvironmentConnections({}), settings)
@@ -68,7 +68,7 @@ def main() -> None:
         with postgres.embedded_postgres(Path(folder) / "postgres") as server:
             passwords = dict.fromkeys(postgres.ROLES, "bench")
             postgres.prepare(server, passwords)
-            owner = open_engine(server.url("nightledger", "nightledger_owner", "bench"))
+            owner = open_database(server.url("nightledger", "nightledger_owner", "bench"))
             schema.upgrade(owner)
             owner.dispose()
             url = server.url("nightledger", "nightledger_service", "bench")

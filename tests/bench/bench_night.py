@@ -28,12 +28,12 @@ from typing import Any
 import psutil
 import psycopg
 
+from include.database import open_database
 from include.demo.sandbox.config import SandboxConfig
 from include.demo.sandbox.process import serve
 from include.demo.stack import postgres
 from include.demo.stack.environment import ledger_connections, sandbox_connections
 from include.ledger import schema
-from include.ledger.database import open_engine
 from include.settings import ROOT
 from tests.bench.enrich import server as endpoint
 
@@ -142,7 +142,7 @@ def measure(leads: int, folder: Path) -> Night:
         stack.enter_context(process("model", folder / "port"))
         server = stack.enter_context(postgres.embedded_postgres(folder / "postgres"))
         postgres.prepare(server, SECRETS)
-        owner = open_engine(server.url("nightledger", "nightledger_owner", SECRETS["nightledger_owner"]))
+        owner = open_database(server.url("nightledger", "nightledger_owner", SECRETS["nightledger_owner"]))
         schema.upgrade(owner)
         owner.dispose()
         endpoints = json.loads(await_file(folder / "sandbox" / "endpoints.json"))

@@ -23,7 +23,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from upath import UPath
 
-from include.ledger.database import open_engine
+from include.database import open_database
 from include.ledger.record import record_manifest
 from include.ledger.schema import SERVICE_ROLE, upgrade
 from include.quality.failures import FAILURES, GROUP_ROWS
@@ -74,7 +74,7 @@ def _server(folder: Path) -> Iterator[tuple[str, str]]:
             connection.exec_driver_sql("CREATE DATABASE ledger")
         engine.dispose()
         owner = url.set(database="ledger")
-        found = open_engine(owner.render_as_string(False))
+        found = open_database(owner.render_as_string(False))
         upgrade(found)
         found.dispose()
         yield owner.render_as_string(False), owner.set(username=SERVICE_ROLE).render_as_string(False)
@@ -84,7 +84,7 @@ def _server(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _fill(url: str, nights: int, rows: int) -> int:
     """Runs, outcomes, results, quarantine and all else that pages read; triggers and foreign keys rest meanwhile."""
-    engine = open_engine(url)
+    engine = open_database(url)
     runs = nights * len(CASES)
     sizes = {"outcomes": max(round(rows * 0.8 / runs), 1), "calls": max(round(rows * 0.14 / runs), 1)}
     sizes |= {"bad": max(round(rows * 0.03 / runs), 1), "nights": nights, "events": 20, "dead": 6}
@@ -111,7 +111,7 @@ def _count(connection: Any, table: str) -> int:
 
 def _stage_failing(urls: tuple[str, str], folder: Path) -> None:
     """Datasets of a run in which an expectation has 100,000 failing rows, and one has 100 that lie far apart."""
-    owner, service = map(open_engine, urls)
+    owner, service = map(open_database, urls)
     with owner.begin() as connection:
         run = connection.scalar(text(_SOME_RUN), {"case": MINE})
         connection.execute(text(_STAGED_RULES), {"run": run, "most": RAW_ROWS // FAILING_EVERY})
@@ -138,7 +138,7 @@ def _stage_failing(urls: tuple[str, str], folder: Path) -> None:
 
 
 def _measure(stand: Stand, service: str) -> float:
-    engine = open_engine(service)
+    engine = open_database(service)
     with engine.connect() as connection:
         run = connection.scalar(text(_SOME_RUN), {"case": MINE})
         number, letter = connection.scalar(text(_SOME_ROW)), connection.scalar(text(_SOME_LETTER))

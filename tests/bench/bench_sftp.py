@@ -80,7 +80,7 @@ def main() -> None:
             declared = FileDrop("sftp", str(folder / "drop"), "", "", (), "", "", "", proof="checksum")
 
             def each(into: Path, names: list[str] = names, declared: FileDrop = declared) -> None:
-                with connections.sftp("sftp") as sftp:
+                with connections.open("sftp", "sftp") as sftp:
                     for one in names:
                         if fetch_drop(sftp, replace(declared, pattern=one), night, into / "file") is None:
                             sys.exit("not every file was fetched and proven")

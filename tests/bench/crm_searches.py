@@ -15,13 +15,13 @@ from typing import Any
 
 import requests
 
+from include.database import open_database
 from include.demo.sandbox.config import Endpoints
-from include.ledger.database import open_engine
-from include.ledger.quota import LedgerLevels
 from include.settings import ROOT
 from include.systems.connections import HttpEndpoint
 from include.systems.http import RestClient
 from include.systems.limits.pace import Pace, limits_of
+from include.systems.limits.shared import LedgerLevels
 from include.systems.registry import read_systems
 
 _BEGIN_SECONDS = 0.5
@@ -94,7 +94,7 @@ def main() -> int:
     """Search until the end that was given; print when each search left."""
     given = json.loads(input())
     system = read_systems(ROOT / "include" / "systems.toml")["crm"]
-    engine = open_engine(given["ledger"])
+    engine = open_database(given["ledger"])
     levels = _Counting(engine, "crm", limits_of(system))
     first, *more = (_endpoint(given) for _ in range(given["sessions"]))
     sent: list[float] = []

@@ -26,11 +26,11 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
+from include.database import open_database, transaction
 from include.demo.stack import processes
 from include.demo.stack.api import AirflowApi
 from include.demo.stack.home import open_home, open_secrets
 from include.demo.stack.night import last_interval
-from include.ledger.database import open_engine, transaction
 from include.ledger.record import note_progress, open_run, record_event
 from include.models import Interval, Mode, RunKey, RunOptions
 from include.settings import ROOT
@@ -624,7 +624,7 @@ def test_a_failed_night_says_why_first_and_is_run_on_from_its_page(site: Site, e
 
 def test_a_running_night_says_how_far_it_is_and_asks_again_by_itself(site: Site, engineer: Page) -> None:
     socket = json.loads(site.environment["AIRFLOW_CONN_NIGHTLEDGER_DB"])["host"]
-    ledger = open_engine(f"postgresql+psycopg://postgres@/nightledger?host={socket}")
+    ledger = open_database(f"postgresql+psycopg://postgres@/nightledger?host={socket}")
     start, end = (moment - timedelta(days=6) for moment in last_interval(None)[:2])
     key = RunKey(DAG, Interval(start, end), "cli")
     run_id = open_run(ledger, key, load(DAG), RunOptions(mode=Mode.SHADOW), prompt=PROMPT, git_sha="")

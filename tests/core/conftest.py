@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 
+from include.database import open_database
 from include.demo.stack.postgres import embedded_postgres
-from include.ledger.database import open_engine
 from include.ledger.record import open_run
 from include.ledger.schema import SERVICE_ROLE, upgrade
 from include.models import Interval, Mode, RunKey, RunOptions
@@ -92,7 +92,7 @@ def postgres() -> Iterator[Postgres]:
 def ledger_template(postgres: Postgres) -> str:
     """Name of a database migrated once, which each test's ledger is copied from."""
     postgres.execute(f"CREATE DATABASE {TEMPLATE}")
-    engine = open_engine(postgres.database(TEMPLATE))
+    engine = open_database(postgres.database(TEMPLATE))
     upgrade(engine)
     engine.dispose()
     return TEMPLATE
@@ -119,7 +119,7 @@ def ledger_urls(postgres: Postgres, ledger_template: str) -> Iterator[LedgerUrls
 @pytest.fixture
 def ledger(ledger_urls: LedgerUrls) -> Iterator[Ledger]:
     """Engines on a fresh ledger."""
-    found = Ledger(open_engine(ledger_urls.owner), open_engine(ledger_urls.service), ledger_urls)
+    found = Ledger(open_database(ledger_urls.owner), open_database(ledger_urls.service), ledger_urls)
     yield found
     found.owner.dispose()
     found.service.dispose()

@@ -15,11 +15,11 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from include.cli import main
+from include.database import open_database, transaction
 from include.demo.sandbox.config import SandboxConfig
 from include.demo.sandbox.process import running_sandbox
 from include.ledger import tables
 from include.ledger.claims import claimant
-from include.ledger.database import open_engine, transaction
 from include.ledger.leases import exclusive
 from include.ledger.schema import SERVICE_ROLE
 from include.models import Record
@@ -98,7 +98,7 @@ def test_a_whole_night_runs_behind_a_pooler(empty_ledger: str) -> None:
     assert "holds" in said("ledger", "verify")
     assert "set aside again" in said("quarantine", "replay", "--use-case", "crm_lead_scoring", code=1)
     assert "crm_lead_scoring" in said("budget", "show")
-    engine = open_engine(empty_ledger)
+    engine = open_database(empty_ledger)
     with transaction(engine) as connection:
         asked, kept = (
             connection.scalar(text(f"SELECT count(*) FROM nightledger.{table}")) for table in ("inference", "claim")
@@ -109,7 +109,7 @@ def test_a_whole_night_runs_behind_a_pooler(empty_ledger: str) -> None:
 
 
 def test_what_one_holds_nobody_else_holds_behind_a_pooler(port: int, ledger: Ledger) -> None:
-    engines = [open_engine(through(ledger.urls.service, port)) for _ in range(4)]
+    engines = [open_database(through(ledger.urls.service, port)) for _ in range(4)]
     inside, alone = threading.Lock(), list[bool]()
 
     def work(number: int) -> None:

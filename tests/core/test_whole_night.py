@@ -179,7 +179,7 @@ def test_a_refused_row_is_a_dead_letter_and_is_not_asked_again_unasked(
 def test_without_a_model_the_rule_proposes_and_a_person_decides(
     night_of: NightOf, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("include.night.enrich.engine.wait_seconds", lambda *args, **more: 0.01)
+    monkeypatch.setattr("include.night.enrich.dispatch.wait_seconds", lambda *args, **more: 0.01)
     sandbox.fail("model", http_503=1.0)
     down = run(night_of(settings={"outage_seconds": 1.0}))
     assert down["counts"].get("written", 0) == 0

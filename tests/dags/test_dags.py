@@ -178,7 +178,7 @@ def test_a_shard_is_named_by_its_rows() -> None:
 
 
 def test_every_task_says_what_it_does_and_leads_to_its_runbook(bag: Any) -> None:
-    from include.report.links import anchor
+    from include.links import anchor
 
     said = {(dag.dag_id, task.task_id): str(task.doc_md or "") for dag in bag.dags.values() for task in dag.tasks}
     assert len(said) >= 11

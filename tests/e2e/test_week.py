@@ -233,7 +233,7 @@ def test_two_dags_share_a_key_without_overrunning_it_and_pay_each_answer_once(we
 def test_a_night_through_the_batch_api_waits_without_a_worker_and_pays_half(week: Week) -> None:
     start, end = last_interval(None)
     billed = len(week.billed())
-    by_batch = {"re_infer": "all", "engine": "batch"}
+    by_batch = {"re_infer": "all", "asking": "batch"}
     run_id = week.api.trigger(DAG, "batch", start, end, start + timedelta(minutes=2), by_batch)
     states = set()
     while week.api.state(DAG, run_id) not in ("success", "failed"):

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from include.ledger.database import open_engine
+from include.database import open_database
 from include.ledger.verify import verify
 from tests.faults import files, nights
 from tests.faults.world import CONCURRENCY, World
@@ -78,7 +78,7 @@ def check(here: World) -> None:
     """Assert I3 to I7, that nothing was asked after it had an answer, and that nothing is left claimed."""
     _check_calls(here)
     _check_money(here)
-    engine = open_engine(here.server.url("nightledger"))
+    engine = open_database(here.server.url("nightledger"))
     verified = verify(engine)
     engine.dispose()
     assert verified.holds, f"I4: {verified.as_text()}"
@@ -182,7 +182,7 @@ def _dead(here: World) -> int:
 
 
 def _ask(here: World, query: str) -> list[Any]:
-    engine = open_engine(here.server.url("nightledger"))
+    engine = open_database(here.server.url("nightledger"))
     try:
         with engine.connect() as connection:
             return list(connection.execute(text(query)).all())

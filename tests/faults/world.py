@@ -23,12 +23,12 @@ import psutil
 import psycopg
 import requests
 
+from include.database import open_database
 from include.demo.sandbox.config import Endpoints, SandboxConfig
 from include.demo.sandbox.process import running_sandbox
 from include.demo.stack import postgres
 from include.demo.stack.environment import ledger_connections, sandbox_connections
 from include.ledger import schema
-from include.ledger.database import open_engine
 from include.settings import ROOT
 from tests.faults.between import Between, between
 from tests.faults.wire import Wire, wire
@@ -250,7 +250,7 @@ def make_template(folder: Path) -> Path:
     data = folder / "postgres"
     with postgres.embedded_postgres(data) as server:
         postgres.prepare(server, SECRETS)
-        owner = open_engine(server.url("nightledger", "nightledger_owner", SECRETS["nightledger_owner"]))
+        owner = open_database(server.url("nightledger", "nightledger_owner", SECRETS["nightledger_owner"]))
         schema.upgrade(owner)
         owner.dispose()
         with (data / "postgresql.auto.conf").open("a") as settings:

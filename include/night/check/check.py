@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from include.database import merge_rows, transaction
 from include.errors import QualityStop
 from include.ledger import tables
-from include.ledger.database import merge_rows, transaction
 from include.ledger.quarantine import find_released
 from include.ledger.record import RowOutcome, quarantine, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, Record, RejectedRow

@@ -15,8 +15,8 @@ from typing import Literal
 
 from sqlalchemy import text
 
+from include.database import merge_rows, transaction
 from include.ledger import tables
-from include.ledger.database import merge_rows, transaction
 from include.models import Manifest
 from include.night.check.course import MOSTLY, TooFewNightsError
 from include.night.check.figures import (

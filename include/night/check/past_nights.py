@@ -8,8 +8,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from include.database import merge_rows
 from include.ledger import tables
-from include.ledger.database import merge_rows
 from include.models import Record
 from include.quality.profile import ColumnProfile
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
+from include.database import Database, transaction
 from include.errors import ContractBroken
-from include.ledger.database import transaction
 from include.models import Manifest
 from include.staging import read_chunks
 
@@ -43,24 +43,24 @@ class Balance:
         return ", ".join(parts) + (f" (e.g. {', '.join(self.examples)})" if self.examples else "") if parts else None
 
 
-def compare(engine: Engine, run_id: str, raw: Manifest | None) -> Balance:
+def compare(ledger: Database, run_id: str, raw: Manifest | None) -> Balance:
     """Hold the rows of dataset `raw`, and those rejected while extracting, against the run's outcomes.
 
     Row ids pass through memory one chunk at a time. Without `raw`, or without its file, only the outcomes are counted.
     """
-    with transaction(engine) as connection:
+    with transaction(ledger) as connection:
         counts = connection.execute(text(_COUNTS), {"run": run_id}).all()
     ended: dict[str, int] = {str(outcome): int(count) for outcome, count in counts}
     if raw is None:
         return Balance(sum(ended.values()), ended)
     try:
-        return _compare(engine, run_id, raw, ended)
+        return _compare(ledger, run_id, raw, ended)
     except ContractBroken as error:
         return Balance(int(raw.facts.get("input_rows", raw.rows)), ended, unread=str(error))
 
 
-def _compare(engine: Engine, run_id: str, raw: Manifest, ended: dict[str, int]) -> Balance:
-    with transaction(engine) as connection:
+def _compare(ledger: Database, run_id: str, raw: Manifest, ended: dict[str, int]) -> Balance:
+    with transaction(ledger) as connection:
         connection.execute(text("CREATE TEMP TABLE expected (row_id text) ON COMMIT DROP"))
         _copy_row_ids(connection, raw)
         connection.execute(text(_REJECTED), {"run": run_id})

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 
 from sqlalchemy import select
 
+from include.database import transaction
 from include.errors import CountsDoNotAddUp
 from include.ledger import tables
 from include.ledger.cause import KINDS, sentence_of
 from include.ledger.closing import close_run
-from include.ledger.database import transaction
 from include.ledger.dead_letters import settle
 from include.ledger.failures import find_failures, record_failure
 from include.ledger.heads import export_head

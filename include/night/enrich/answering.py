@@ -20,16 +20,15 @@ import uvloop
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import func, select
 
+from include.database import Sender, Statement, send, transaction
 from include.errors import ConfigurationError, LedgerUnavailable
 from include.ledger import audit, budget, claims
 from include.ledger.audit import Answer, Intent, Pins
 from include.ledger.claims import Claimant
-from include.ledger.database import Sender, Statement, send, transaction
-from include.ledger.quota import LedgerStore
 from include.ledger.record import DeadLetter, bury, note_progress
 from include.models import Origin, Record
 from include.night.enrich.asking import Settled
-from include.night.enrich.engine import OVER_CEILING, Engine, first_of
+from include.night.enrich.dispatch import OVER_CEILING, Dispatcher, first_of
 from include.night.enrich.flow import Flow
 from include.night.enrich.journal import Closed, Ended, Entry, Journal, Taken
 from include.night.enrich.prices import assume_price
@@ -47,6 +46,7 @@ from include.run import Run
 from include.spec.prompt import Prompt
 from include.systems.connections import ModelEndpoint
 from include.systems.limits.limiter import KeyLimiter
+from include.systems.limits.shared import LedgerStore
 from include.systems.registry import System
 
 log = logging.getLogger(__name__)
@@ -113,24 +113,24 @@ class Answering:
             store = LedgerStore(self.run.ledger, self.system.name, self.system.limits)
             name = self.run.case.name
             limiter = await stack.enter_async_context(KeyLimiter(store, name, self.run.case.priority))
-            engine = self._engine(Guard(client, self.sending, self.system), journal, limiter, workers)
+            dispatcher = self._dispatcher(Guard(client, self.sending, self.system), journal, limiter, workers)
 
             async def settle(settled: Settled) -> None:
                 self.counts[settled.ending] += 1
                 if settled.ending not in ("answered", "taken"):
                     await journal.commit(self.end(settled))
 
-            saying = asyncio.create_task(self._say_progress(engine))
+            saying = asyncio.create_task(self._say_progress(dispatcher))
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._plan_all(items, ours, journal))
-                    tasks.create_task(engine.ask_all(self.questions, settle, workers))
+                    tasks.create_task(dispatcher.ask_all(self.questions, settle, workers))
             except ExceptionGroup as errors:
                 raise first_of(errors) from None
             finally:
                 saying.cancel()
-                self.asked, self.spent = engine.counts, engine.spent
-        self._say(engine)
+                self.asked, self.spent = dispatcher.counts, dispatcher.spent
+        self._say(dispatcher)
         if self.counts["taken"]:
             raise LedgerUnavailable(
                 f"{self.counts['taken']} questions were taken over by another process while this one did not answer",
@@ -138,9 +138,9 @@ class Answering:
                 action="All others are on record; run the same again, which waits for those answers",
             )
 
-    def _engine(self, client: Asks, journal: Journal, limiter: KeyLimiter, workers: int) -> Engine:
+    def _dispatcher(self, client: Asks, journal: Journal, limiter: KeyLimiter, workers: int) -> Dispatcher:
         schema = self.sending.overhead
-        return Engine(
+        return Dispatcher(
             client=client,
             journal=journal,
             limiter=limiter,
@@ -324,16 +324,16 @@ class Answering:
 
     # What is said
 
-    async def _say_progress(self, engine: Engine) -> None:
+    async def _say_progress(self, dispatcher: Dispatcher) -> None:
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            await asyncio.to_thread(self._say, engine)
+            await asyncio.to_thread(self._say, dispatcher)
 
-    def _say(self, engine: Engine) -> None:
+    def _say(self, dispatcher: Dispatcher) -> None:
         """One line in the task's log and the same in the ledger."""
         seconds = time.monotonic() - self.started
-        facts = {**self.counts, **engine.counts, "rows": self.total, "spent_usd": str(engine.spent)}
-        facts["calls_per_minute"] = round(engine.counts["calls"] / max(seconds, 1.0) * 60)
+        facts = {**self.counts, **dispatcher.counts, "rows": self.total, "spent_usd": str(dispatcher.spent)}
+        facts["calls_per_minute"] = round(dispatcher.counts["calls"] / max(seconds, 1.0) * 60)
         planned, done = self.counts["planned_rows"], self.counts["planned_reused"] + self._asked()
         if done and planned:
             facts["seconds_left"] = round(seconds / done * max(self.total - done, 0))

@@ -19,15 +19,15 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import func, select, text, update
 
+from include.database import send, transaction
 from include.errors import SystemUnavailable
 from include.ledger import audit, budget, claims, tables
 from include.ledger.audit import Intent, Result
-from include.ledger.database import send, transaction
 from include.models import Record
 from include.night.enrich.answering import CHUNK_ROWS, Answering, take
 from include.night.enrich.asking import Ending, Settled
 from include.night.enrich.billing import bill
-from include.night.enrich.engine import OVER_CEILING
+from include.night.enrich.dispatch import OVER_CEILING
 from include.night.enrich.journal import Closed, Ended, Entry
 from include.night.enrich.parse import CUT_OFF, parse_reply
 from include.night.enrich.prices import Price, assume_price

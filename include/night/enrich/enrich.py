@@ -13,18 +13,18 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
+from include.database import transaction
 from include.errors import ConfigurationError, QuotaUsedUp
 from include.ledger import audit, tables
 from include.ledger.audit import Answer, Pins
-from include.ledger.database import transaction
 from include.ledger.record import RowOutcome, bury, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, Record
 from include.night.datasets import ENRICHED
 from include.night.enrich.answering import CHUNK_ROWS, NOT_ASKED, Answering, letter_of, prepare, take
 from include.night.enrich.batch import Batching
-from include.night.enrich.engine import DOWN
+from include.night.enrich.dispatch import DOWN
 from include.night.enrich.questions import Item, make_item, pin
-from include.night.shards import require_engine, shard_name
+from include.night.shards import require_asking, shard_name
 from include.run import Night
 from include.spec.prompt import load_prompt
 from include.staging import StagedWriter, part_of, read_rows
@@ -129,7 +129,7 @@ class Found:
 
 def begin(night: Night, good: Manifest) -> Work:
     """Open the work on a dataset or shard; raises ConfigurationError where the run may not go on."""
-    require_engine(night, good.rows)
+    require_asking(night, good.rows)
     prompt, choice, rows = load_prompt(night.case), night.case.model, part_of(good)[1]
     chain = []
     for system_name, model in [(choice.system, None), *((one.system, one.name) for one in choice.failover)]:
@@ -137,12 +137,12 @@ def begin(night: Night, good: Manifest) -> Work:
         pins = pin(night, prompt, system, model)
         if model is None:
             _hold_to_run(night, pins)
-        endpoint = night.connections.model(system.connection)
+        endpoint = night.connections.open("model", system.connection)
         chain.append(prepare(night, system, endpoint, prompt, pins, rows))
     for answering in chain:
         answering.shard = int(good.facts.get("shard", 0))
     for answering in chain[:-1]:
-        answering.has_next = night.engine == "live"
+        answering.has_next = night.asking == "live"
     return Work(night, good, chain, time.monotonic())
 
 
@@ -153,7 +153,7 @@ def enrich(night: Night, good: Manifest) -> Manifest:
     reused, so a retry after kill -9 asks again at most what was in flight.
     """
     work = begin(night, good)
-    if night.engine == "batch":
+    if night.asking == "batch":
         _run_to_the_end(work.batching())
     else:
         work.ask()

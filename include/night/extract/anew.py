@@ -15,9 +15,9 @@ import pyarrow.dataset as ds
 from sqlalchemy import Connection, func, select
 from upath import UPath
 
+from include.database import transaction
 from include.ledger import tables
 from include.ledger.carrying import is_finished
-from include.ledger.database import transaction
 from include.ledger.quarantine_replays import Begun, copy_entries
 from include.ledger.record import find_manifest, put_manifest, quarantine, record_event
 from include.models import Manifest, Record, RejectedRow

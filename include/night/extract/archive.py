@@ -11,8 +11,8 @@ import paramiko
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from include.database import transaction
 from include.ledger import tables
-from include.ledger.database import transaction
 from include.ledger.record import record_event
 from include.night.extract.drops import Fetched, open_drop
 from include.run import Night

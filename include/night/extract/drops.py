@@ -73,7 +73,7 @@ def open_drop(night: Night, system: str) -> Iterator[paramiko.SFTPClient]:
     """The one SFTP connection for everything that is read; lost connections and refusals become typed errors."""
     entry = night.system(system)
     try:
-        with night.connections.sftp(entry.connection) as sftp:
+        with night.connections.open("sftp", entry.connection) as sftp:
             channel = sftp.get_channel()
             if channel is not None:
                 channel.settimeout(entry.timeout_seconds)

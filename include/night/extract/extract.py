@@ -11,8 +11,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from include.database import transaction
 from include.errors import ConfigurationError
-from include.ledger.database import transaction
 from include.ledger.record import find_manifest, finished_snapshot, note_progress, record_event, record_manifest
 from include.models import Manifest, Record, RejectedRow
 from include.night.extract.archive import archive

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
+from include.database import transaction
 from include.ledger import tables
-from include.ledger.database import transaction
 from include.ledger.record import quarantine
 from include.models import RejectedRow
 from include.run import Night

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from include.errors import ConfigurationError
-from include.spec.use_case import Coalesce, Kind, UseCase
+from include.models import Kind
+from include.spec.use_case import Coalesce, UseCase
 from include.staging import ARROW
 
 

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from upath import UPath
 
+from include.database import transaction
 from include.ledger import tables
-from include.ledger.database import transaction
 from include.ledger.record import record_event, record_manifest
 from include.models import Manifest, Record
 from include.night.extract.rejections import STAGE

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import select
 
+from include.database import transaction
 from include.errors import ConfigurationError, QualityStop
 from include.ledger import tables
-from include.ledger.database import transaction
 from include.ledger.record import RowOutcome, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Origin, Outcome, Record
 from include.night.check.check import record_results

@@ -11,8 +11,8 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 from sqlalchemy import Connection, select
 
 from include.canonical import digest
+from include.database import copy_rows, merge_rows, transaction
 from include.ledger import tables
-from include.ledger.database import copy_rows, merge_rows, transaction
 from include.ledger.record import RowOutcome, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Origin, Outcome, Record
 from include.night.datasets import APPROVED

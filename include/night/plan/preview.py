@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from statistics import fmean
 
+from include.database import transaction
 from include.errors import ConfigurationError
 from include.ledger import audit
-from include.ledger.database import transaction
 from include.ledger.record import find_manifest, finished_snapshot, record_event
 from include.models import Manifest, Mode, Record, ReInfer
 from include.night.enrich.answering import CHUNK_ROWS, take
@@ -134,7 +134,7 @@ def _estimate(night: Night, good: Manifest, count: _Count, usage: Usage) -> Prev
     calls = round(count.asked * usage.calls)
     tokens_in, tokens_out = usage.tokens_in(count.asked, count.size), usage.tokens_out(count.asked, guess)
     price = assume_price(night.model_name)
-    cost = (price.batched() if night.engine == "batch" else price).cost(
+    cost = (price.batched() if night.asking == "batch" else price).cost(
         tokens_in, tokens_out, round(tokens_in * usage.cached)
     )
     rows, raw = part_of(good)[1], _find_raw(night)
@@ -170,7 +170,7 @@ def _find_loads(night: Night, raw: Manifest | None, calls: int, tokens: int, ans
     batches = -(-answered // sink.batch_rows) if night.options.mode is Mode.AUTO else 0
     return (
         Load("read", source, reads),
-        Load("ask", model, calls, tokens, batched=night.engine == "batch"),
+        Load("ask", model, calls, tokens, batched=night.asking == "batch"),
         Load("write", sink, 2 * batches),
     )
 
@@ -187,7 +187,7 @@ def announce(night: Night, good: Manifest) -> Preview:
 def hold_to_window(night: Night, expected: Preview) -> None:
     """Raise ConfigurationError when a live night would not be done in its window, whatever is paid for it."""
     minutes, most = sum(expected.minutes.values()), night.case.window_hours * 60
-    if night.engine == "live" and minutes > most:
+    if night.asking == "live" and minutes > most:
         raise ConfigurationError(
             f"{expected.rows:,} rows need {minutes:,.0f} minutes at the limits, mostly {expected.slowest}; "
             f"it has {most:,.0f}",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from include.database import transaction
 from include.ledger.audit import Pins
-from include.ledger.database import transaction
 from include.night.enrich import questions as plan
 from include.run import Run
 from include.spec.prompt import Prompt

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from include.ledger.database import to_json, transaction
+from include.database import to_json, transaction
 from include.ledger.record import DeadLetter, bury
 from include.models import Record
 from include.run import Night

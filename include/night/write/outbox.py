@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from include.ledger.database import to_json
+from include.database import to_json
 from include.models import Record
 from include.night.write.fields import as_texts, same
 from include.run import Night

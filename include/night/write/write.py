@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import Connection, update
 
+from include.database import transaction
 from include.errors import ContractBroken
 from include.ledger import tables
-from include.ledger.database import transaction
 from include.ledger.record import DeadLetter, RowOutcome, bury, record_event, record_outcomes
 from include.models import Manifest, Outcome, Record
 from include.night.write import decided, outbox

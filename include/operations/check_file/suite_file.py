@@ -12,8 +12,8 @@ from types import ModuleType
 from typing import Any, get_args
 
 from include.errors import ConfigurationError
+from include.models import Kind
 from include.quality.expectation import SQL, Expectation
-from include.spec.use_case import Kind
 from include.systems.files.formats.dates import Dates
 from include.systems.files.formats.notation import Amounts, Notation
 from include.systems.files.formats.reading import ABSENT, hold_widths

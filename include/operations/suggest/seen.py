@@ -18,10 +18,9 @@ import pyarrow.compute as pc
 from upath import UPath
 
 from include.errors import ConfigurationError
-from include.models import Manifest
+from include.models import Kind, Manifest
 from include.operations.suggest.writings import rewritten
 from include.quality.forms import form_of
-from include.spec.use_case import Kind
 from include.staging import IDENTITY, read_chunks, read_schema
 from include.systems.files.formats.reading import Reading
 from include.systems.files.formats.stage import stage_file

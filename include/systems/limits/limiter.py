@@ -2,7 +2,7 @@
 
 `Limiter` is what the engine knows. `KeyLimiter` is the part inside one process: a line of waiting requests, a little
 leave in stock, and what answers said about the limits. The levels themselves are in a `Store`: `ProcessStore` for one
-process, `LedgerStore` (include/ledger/quota.py) for all processes and machines. Both hold the same `Quota`.
+process, `LedgerStore` (include/systems/limits/shared.py) for all processes and machines. Both hold the same `Quota`.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
+from include.database import to_json
 from include.errors import AccessDenied, ConfigurationError, ContractBroken, SystemUnavailable
-from include.ledger.database import to_json
 from include.models import Record
 from include.plain import visible, visible_all
 from include.run import Night
@@ -44,7 +44,7 @@ class Warehouse:
         A name without a schema is one of schema `public`.
         """
         system = night.system(sink.system)
-        url = night.connections.database(system.connection)
+        url = night.connections.find("database", system.connection)
         if url is None:
             action = "Define it, or remove `warehouse` from the use case"
             raise ConfigurationError("no such connection", system=system.connection, action=action)

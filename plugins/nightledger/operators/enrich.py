@@ -26,18 +26,18 @@ class EnrichOperator(BaseOperator):
     """Answer every row of a shard under the key's limits, each inference on record; map it over what `plan` returns.
 
     `rows` is the manifest of the shard (no row is ever a template field); returns the manifest of the answered rows.
-    `engine` is `live` or `batch` (default: the spec's); a batch is waited for without a worker. A retry reuses what is
+    `asking` is `live` or `batch` (default: the spec's); a batch is waited for without a worker. A retry reuses what is
     committed, asks again at most what was in flight, and finds the batches that it had submitted.
     """
 
     template_fields: Sequence[str] = ("rows",)
     operator_extra_links = (RunLink(), QuarantineLink())
 
-    def __init__(self, *, use_case: str, rows: Any, engine: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, use_case: str, rows: Any, asking: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.use_case = use_case
         self.rows = rows
-        self.engine = engine
+        self.asking = asking
 
     @property
     def shard(self) -> str:
@@ -51,7 +51,7 @@ class EnrichOperator(BaseOperator):
         """Run the enrich stage on the resolved manifest."""
         with stage_of("enrich", self.rows) as night:
             work = self._begin(night)
-            if (self.engine or work.night.engine) == "batch":
+            if (self.asking or work.night.asking) == "batch":
                 return self._advance(work)
             work.ask()
             return work.finish().to_json()
@@ -64,7 +64,7 @@ class EnrichOperator(BaseOperator):
     def on_kill(self) -> None:
         """End open batches, which would be paid for nothing."""
         work = self._begin(resume(self.rows))
-        if (self.engine or work.night.engine) == "batch":
+        if (self.asking or work.night.asking) == "batch":
             self.log.info("%d batches cancelled", asyncio.run(work.batching().cancel()))
 
     def _begin(self, night: Night) -> Work:

@@ -9,8 +9,8 @@ from re import fullmatch
 from typing import Any
 
 from fastapi import HTTPException, Request
-from sqlalchemy import Engine
 
+from include.database import Database
 from include.ledger.backfill_plans import Plan, note_start
 from include.models import Interval, Record
 from include.pages.backfill import Pace, cost_of, estimate_seconds, planned
@@ -88,7 +88,7 @@ def check_start(
 def start_backfill(
     request: Request,
     viewer: Viewer,
-    ledger: Engine,
+    ledger: Database,
     plan: Plan,
     name: str,
     budget_usd: Decimal,

@@ -19,10 +19,10 @@ from typing import IO, Any
 import psutil
 from sqlalchemy import Engine, text
 
+from include.database import transaction
 from include.demo.stack import postgres
 from include.demo.stack.stack import ledger_alone
 from include.ledger import door
-from include.ledger.database import transaction
 from include.systems.connections import EnvironmentConnections
 from tests.bench.enrich.clients import CLIENTS, SYSTEM
 

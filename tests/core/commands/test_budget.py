@@ -12,8 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from include.cli import main
+from include.database import send, transaction
 from include.ledger.budget import open_budgets, reserve, settle, spent
-from include.ledger.database import send, transaction
 from tests.core.conftest import Ledger
 
 DAY = "day/crm_lead_scoring/2026-11-20"

@@ -18,10 +18,10 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from include.cli import main
+from include.database import transaction
 from include.demo.sandbox.config import SandboxConfig
 from include.demo.sandbox.process import running_sandbox
 from include.ledger import door
-from include.ledger.database import transaction
 from include.ledger.dead_letters import Selection
 from include.ledger.record import DeadLetter, bury
 from include.ledger.verify import verify
@@ -129,7 +129,7 @@ def test_rows_of_an_outage_are_listed_shown_replayed_and_then_written(
     letters: Command, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as outage:
-        outage.setattr("include.night.enrich.engine.wait_seconds", lambda *args, **more: 0.01)
+        outage.setattr("include.night.enrich.dispatch.wait_seconds", lambda *args, **more: 0.01)
         plan = FailurePlan("dead_letter", "dead_letter", "dead_letter", "a person replays them")
         outage.setattr(spec, "SPEC", replace(spec.SPEC, failure_plan=plan))
         sandbox.fail("model", http_503=0.7, refusal=0.1)

@@ -204,10 +204,10 @@ def test_a_night_that_cannot_fit_is_named_and_a_batch_is_the_way_out(
     told = plan(command, last=DAYS - 1)
     assert told["code"] == 1
     assert re.search(
-        r"the night of 2026-11-17: .*`model ask` \(500 tokens in 600 s\).*--engine batch", told["problems"][0]
+        r"the night of 2026-11-17: .*`model ask` \(500 tokens in 600 s\).*--asking batch", told["problems"][0]
     )
-    assert plan(command, "--engine", "batch", last=DAYS - 1)["code"] == 0
-    code, said = command("plan", CASE, "--engine", "batch", "--window", "4", last=DAYS - 1)
+    assert plan(command, "--asking", "batch", last=DAYS - 1)["code"] == 0
+    code, said = command("plan", CASE, "--asking", "batch", "--window", "4", last=DAYS - 1)
     assert code == 1
     assert "promised within 24 h a batch" in said
     assert said.splitlines()[-1].startswith("DOES NOT FIT")

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import pyarrow as pa
 from sqlalchemy import insert
 
+from include.database import copy_rows, send, transaction
 from include.ledger import tables
 from include.ledger.audit import Intent, Pins, Result, record_intents, record_results
-from include.ledger.database import copy_rows, send, transaction
 from include.ledger.record import RowOutcome, quarantine, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, RejectedRow
 from include.run import Night

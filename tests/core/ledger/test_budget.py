@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
+from include.database import open_database, send, transaction
 from include.errors import ConfigurationError
 from include.ledger.budget import (
     Correction,
@@ -26,7 +27,6 @@ from include.ledger.budget import (
     settle,
     spent,
 )
-from include.ledger.database import open_engine, send, transaction
 from include.ledger.verify import verify
 from include.models import RunOptions
 from include.run import Night
@@ -42,7 +42,7 @@ def test_sixty_four_at_once_spend_no_more_than_one_and_nearly_all_of_it(ledger: 
     paid, lock = list[Decimal](), threading.Lock()
 
     def spend() -> None:
-        engine = open_engine(ledger.urls.service)
+        engine = open_database(ledger.urls.service)
         most, cost = Decimal("0.013"), Decimal("0.007")
         while True:
             with transaction(engine) as connection:
@@ -78,7 +78,7 @@ def test_scopes_in_any_order_never_wait_in_a_ring(ledger: Ledger) -> None:
     failed = list[BaseException]()
 
     def spend(order: list[str]) -> None:
-        engine = open_engine(ledger.urls.service)
+        engine = open_database(ledger.urls.service)
         try:
             for _ in range(60):
                 with transaction(engine) as connection:

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from include import errors
+from include.database import transaction
 from include.errors import AccessDenied, NightledgerError, QualityStop, SystemUnavailable
 from include.ledger.cause import HEADINGS, KINDS, explain_failure, until_when
-from include.ledger.database import transaction
 from include.ledger.failures import Failure, failures_on_record, find_failures
+from include.links import anchor
 from include.models import Outcome
 from include.night.close.close import close
 from include.report.facts import collect
-from include.report.links import anchor
 from include.report.text import as_text
 from include.run import Night
 from include.settings import ROOT

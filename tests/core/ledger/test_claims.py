@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 from sqlalchemy import text
 
+from include.database import open_database, send, transaction
 from include.ledger.claims import Claimant, claimant, held, hold_for_job, release
-from include.ledger.database import open_engine, send, transaction
 from include.settings import ROOT
 from tests.core.conftest import Ledger
 
@@ -22,8 +22,8 @@ SHORT = 1.0  # seconds of a lease in these tests
 HOLDS = """
 import sys, time
 from include.ledger.claims import claimant, held
-from include.ledger.database import open_engine, send, transaction
-engine = open_engine(sys.argv[1])
+from include.database import open_database, send, transaction
+engine = open_database(sys.argv[1])
 with claimant(engine, "other", 1.0) as mine:
     mine.claim({"a", "b"})
     print("held", flush=True)
@@ -135,7 +135,7 @@ def test_a_process_that_lives_keeps_its_claims_for_many_leases(ledger: Ledger) -
 
 
 def test_a_take_over_waits_for_a_group_that_is_being_committed(ledger: Ledger) -> None:
-    taken, own = list[set[str]](), open_engine(ledger.urls.service)
+    taken, own = list[set[str]](), open_database(ledger.urls.service)
     with claimant(ledger.service, "one") as one, claimant(own, "two") as two:
         one.claim({"a"})
         with transaction(ledger.service) as connection:

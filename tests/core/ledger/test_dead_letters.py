@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from include.database import transaction
 from include.errors import ConfigurationError
 from include.ledger import tables
 from include.ledger.carrying import carry_over, is_finished
 from include.ledger.causes import CAUSES
 from include.ledger.closing import close_run
-from include.ledger.database import transaction
 from include.ledger.dead_letters import (
     Replayed,
     Selection,

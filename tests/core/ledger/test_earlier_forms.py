@@ -9,9 +9,9 @@ import pytest
 from alembic import command
 from sqlalchemy import text
 
+from include.database import open_database
 from include.ledger import schema, seals
 from include.ledger.audit import find_answers
-from include.ledger.database import open_engine
 from include.ledger.quarantine import UNREADABLE, Filter, count_by, dismiss, list_rows
 from include.ledger.record import record_event
 from include.ledger.verify import verify
@@ -23,7 +23,7 @@ VALUES (gen_random_uuid(), 'r', gen_random_uuid(), 'r', 'ok', 0.25)"""
 
 
 def test_rows_of_the_first_form_keep_their_digest(empty_database: str) -> None:
-    engine = open_engine(empty_database)
+    engine = open_database(empty_database)
     with engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS nightledger"))
         config = schema._config()
@@ -57,7 +57,7 @@ VALUES ('n-1', 'n', 'crm/contacts/1', '1', 'page 1', 'check',
 
 
 def test_quarantined_rows_of_the_second_form_can_be_acted_on(empty_database: str) -> None:
-    engine = open_engine(empty_database)
+    engine = open_database(empty_database)
     with engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS nightledger"))
         config = schema._config()
@@ -110,7 +110,7 @@ CREATE FUNCTION uid(n bigint) RETURNS uuid LANGUAGE sql
 def test_a_closed_night_of_the_sixth_form_proves_itself_and_is_not_paid_again(
     empty_database: str, make_night: MakeNight, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = open_engine(empty_database)
+    engine = open_database(empty_database)
     with engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS nightledger"))
         config = schema._config()

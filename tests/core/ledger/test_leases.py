@@ -8,8 +8,8 @@ import time
 import pytest
 from sqlalchemy import text
 
+from include.database import open_database, transaction
 from include.errors import LedgerUnavailable
-from include.ledger.database import open_engine, transaction
 from include.ledger.leases import Lease, exclusive
 from tests.core.conftest import Ledger
 
@@ -18,7 +18,7 @@ def test_a_name_has_one_holder_at_a_time(ledger: Ledger) -> None:
     inside, most, count = threading.Lock(), list[bool](), list[int]()
 
     def work(number: int) -> None:
-        engine = open_engine(ledger.urls.service)
+        engine = open_database(ledger.urls.service)
         with exclusive(engine, "replay/x"):
             most.append(inside.acquire(blocking=False))
             time.sleep(0.05)

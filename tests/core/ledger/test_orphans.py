@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, text
 
+from include.database import transaction
 from include.ledger import tables
 from include.ledger.closing import close_run
-from include.ledger.database import transaction
 from include.ledger.orphans import abandon_orphans, hear
 from include.ledger.record import note_progress
 from include.ledger.verify import verify

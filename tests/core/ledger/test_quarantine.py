@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import select, text
 
 from include.canonical import digest
+from include.database import transaction
 from include.errors import ConfigurationError
 from include.ledger import tables
 from include.ledger.closing import close_run
-from include.ledger.database import transaction
 from include.ledger.quarantine import (
     UNREADABLE,
     Filter,

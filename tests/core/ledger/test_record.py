@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
+from include.database import copy_rows, merge_rows, open_database, send, to_json, transaction
 from include.errors import LedgerUnavailable
 from include.ledger import tables
 from include.ledger.audit import (
@@ -23,7 +24,6 @@ from include.ledger.audit import (
     record_intents,
     record_results,
 )
-from include.ledger.database import copy_rows, merge_rows, open_engine, send, to_json, transaction
 from include.ledger.record import (
     find_manifest,
     finished_snapshot,
@@ -159,7 +159,7 @@ def test_merging_keeps_or_updates_what_is_there(make_night: MakeNight, ledger: L
 
 
 def test_an_unreachable_ledger_is_worth_a_retry() -> None:
-    engine = open_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    engine = open_database("postgresql+psycopg://nobody@127.0.0.1:1/none")
     with pytest.raises(LedgerUnavailable, match="nightledger_db") as caught, transaction(engine):
         pass
     assert caught.value.verdict == "retry"
@@ -252,7 +252,7 @@ def test_many_that_begin_in_the_first_moment_of_a_month_share_its_partition(ledg
     together = threading.Barrier(6)
 
     def begin() -> None:
-        engine = open_engine(ledger.urls.service)
+        engine = open_database(ledger.urls.service)
         for month in months:
             together.wait()
             try:

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
+from include.database import send, transaction
 from include.ledger.audit import Answer, Intent, Result, find_answers, keep_answers, record_intents, record_results
-from include.ledger.database import send, transaction
 from include.ledger.verify import verify
 from include.models import Mode, Origin, Record, ReInfer, RunOptions
 from include.run import Night

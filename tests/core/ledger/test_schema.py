@@ -10,10 +10,10 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import ProgrammingError
 
+from include.database import open_database, send, transaction
 from include.errors import ConfigurationError, LedgerOutdated
 from include.ledger import tables
 from include.ledger.audit import Answer, keep_answers
-from include.ledger.database import open_engine, send, transaction
 from include.ledger.schema import (
     APPEND_ONLY,
     PASSING,
@@ -173,7 +173,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(ledger: Ledger) -> None:
 
 
 def test_two_upgrades_at_once_migrate_once(empty_database: str) -> None:
-    engines = [open_engine(empty_database) for _ in range(3)]
+    engines = [open_database(empty_database) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(upgrade, engines)) == [head_revision()] * 3
     assert current_revision(engines[0]) == head_revision()
@@ -189,7 +189,7 @@ def test_a_new_month_is_made_by_the_service_once(ledger: Ledger) -> None:
 
 
 def test_an_empty_database_is_outdated(empty_database: str) -> None:
-    engine = open_engine(empty_database)
+    engine = open_database(empty_database)
     with pytest.raises(LedgerOutdated, match=r"revision none.*ledger upgrade"):
         require_current(engine)
     engine.dispose()
@@ -204,7 +204,7 @@ def test_an_old_revision_is_outdated(ledger: Ledger) -> None:
 
 
 def test_an_upgrade_without_the_service_role_says_how_to_make_it(empty_database: str) -> None:
-    engine = open_engine(empty_database)
+    engine = open_database(empty_database)
     with pytest.raises(ConfigurationError, match="CREATE ROLE nobody_made_this"):
         upgrade(engine, "nobody_made_this")
     engine.dispose()

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 
+from include.database import send, transaction
 from include.errors import ConfigurationError, SystemUnavailable
 from include.ledger import dead_letters, quarantine, tables
 from include.ledger.audit import Answer, keep_answers
 from include.ledger.budget import open_budgets
 from include.ledger.closing import close_run
-from include.ledger.database import send, transaction
 from include.ledger.dead_letters import Selection
 from include.ledger.heads import export_head, read_heads
 from include.ledger.record import DeadLetter, bury, record_event

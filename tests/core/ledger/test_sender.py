@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from include import database
+from include.database import Sender, Statement, transaction
 from include.errors import LedgerUnavailable
-from include.ledger import database
-from include.ledger.database import Sender, Statement, transaction
 from tests.core.conftest import Ledger
 
 WORD = "ada@example.com"

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Connection, Engine, TextClause, event, text
 from sqlalchemy.exc import OperationalError
 
+from include.database import may_be_idle, open_database, transaction
 from include.errors import LedgerUnavailable
-from include.ledger.database import may_be_idle, open_engine, transaction
 from tests.core.conftest import Ledger
 
 SETTINGS = ("timezone", "statement_timeout", "idle_in_transaction_session_timeout")
@@ -20,7 +20,7 @@ def settings(connection: Connection) -> list[Any]:
 
 
 def test_settings_are_those_of_a_transaction_and_stay_in_no_session(ledger: Ledger) -> None:
-    engine = open_engine(ledger.urls.service)
+    engine = open_database(ledger.urls.service)
     with transaction(engine) as connection:
         assert settings(connection) == ["UTC", "10min", "2min"]
         may_be_idle(connection)
@@ -37,8 +37,8 @@ def test_settings_are_those_of_a_transaction_and_stay_in_no_session(ledger: Ledg
 def test_a_process_that_is_stopped_within_a_transaction_keeps_no_lock(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("include.ledger.database._BEGIN", "SET LOCAL idle_in_transaction_session_timeout = 300")
-    stopped = open_engine(ledger.urls.service)
+    monkeypatch.setattr("include.database._BEGIN", "SET LOCAL idle_in_transaction_session_timeout = 300")
+    stopped = open_database(ledger.urls.service)
     lock = text("SELECT pg_advisory_xact_lock(7)")
     with pytest.raises(LedgerUnavailable, match="idle-in-transaction"):
         _stop_within(stopped, lock, ledger)
@@ -55,7 +55,7 @@ def _stop_within(stopped: Engine, lock: TextClause, ledger: Ledger) -> None:
 
 
 def test_a_connection_on_which_nothing_comes_back_is_given_up(ledger: Ledger) -> None:
-    engine = open_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    engine = open_database("postgresql+psycopg://nobody@127.0.0.1:1/none")
     given: dict[str, object] = {}
     event.listen(engine, "do_connect", lambda *parts: given.update(parts[3]))
     with pytest.raises(OperationalError):

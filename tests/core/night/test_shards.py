@@ -10,7 +10,7 @@ import pytest
 from include.errors import ConfigurationError, CountsDoNotAddUp
 from include.models import Manifest
 from include.night.enrich.enrich import enrich
-from include.night.shards import LARGE_RUN, MOST_SHARDS, merge, require_engine, shard_name, split
+from include.night.shards import LARGE_RUN, MOST_SHARDS, merge, require_asking, shard_name, split
 from include.run import Night
 from include.staging import part_of, read_rows
 from tests.core.conftest import Ledger
@@ -57,7 +57,7 @@ def test_a_small_dataset_is_one_part(night: Night) -> None:
 
 def test_there_are_never_more_than_two_hundred_parts(night: Night) -> None:
     good = replace(stage(night), rows=10_000_000)
-    batch = replace(night, case=replace(night.case, engine="batch"))
+    batch = replace(night, case=replace(night.case, asking="batch"))
     parts = split(batch, good)
     assert len(parts) == MOST_SHARDS
     assert sum(part_of(part)[1] for part in parts) == 10_000_000
@@ -103,9 +103,9 @@ def test_a_single_part_is_the_night(night: Night) -> None:
 
 
 def test_a_large_run_says_why_it_asks_live(night: Night) -> None:
-    require_engine(night, LARGE_RUN + 1)  # its spec says why
+    require_asking(night, LARGE_RUN + 1)  # its spec says why
     silent = replace(night, case=replace(night.case, why_not_batch=None))
-    require_engine(silent, LARGE_RUN)
+    require_asking(silent, LARGE_RUN)
     with pytest.raises(ConfigurationError, match="asks live without saying why"):
-        require_engine(silent, LARGE_RUN + 1)
-    require_engine(replace(silent, case=replace(silent.case, engine="batch")), LARGE_RUN + 1)
+        require_asking(silent, LARGE_RUN + 1)
+    require_asking(replace(silent, case=replace(silent.case, asking="batch")), LARGE_RUN + 1)

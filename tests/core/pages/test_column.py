@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from include.database import transaction
 from include.errors import ConfigurationError
-from include.ledger.database import transaction
 from include.models import Mode, RunOptions
 from include.night.check.drift import keep_profiles
 from include.pages.column import show_column

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from include.ledger.database import transaction
+from include.database import transaction
 from include.ledger.explain import as_text, explain
 from include.ledger.record import DeadLetter, bury
 from include.models import Mode, Outcome, RunOptions

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from include.ledger.database import transaction
+from include.database import transaction
 from include.ledger.quarantine import Filter, list_rows, show
 from include.ledger.record import quarantine
 from include.ledger.sentences import in_words

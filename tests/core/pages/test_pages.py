@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import text
 
+from include.database import open_database, transaction
 from include.errors import AccessDenied, ConfigurationError, LedgerUnavailable
 from include.ledger.backfill_plans import ask_plan, find_plan, list_plans
-from include.ledger.database import open_engine, transaction
 from include.ledger.failures import failures_on_record
 from include.ledger.record import RowOutcome, note_progress, record_manifest, record_outcomes
 from include.models import Interval, Mode, Outcome, RunOptions
@@ -256,7 +256,7 @@ def test_a_page_ends_a_query_that_takes_too_long_and_cannot_write(ledger: Ledger
         connection.execute(text("SET LOCAL statement_timeout = '50ms'; SELECT pg_sleep(5)"))
     with pytest.raises(Exception, match="read-only"), reading(ledger.service) as connection:
         connection.execute(text("INSERT INTO nightledger.budget (scope, ceiling) VALUES ('x', 1)"))
-    with pytest.raises(LedgerUnavailable), reading(open_engine("postgresql+psycopg://nobody@/x?host=/nowhere")):
+    with pytest.raises(LedgerUnavailable), reading(open_database("postgresql+psycopg://nobody@/x?host=/nowhere")):
         pass
 
 
@@ -307,7 +307,7 @@ class OneLedger(EnvironmentConnections):
         super().__init__(variables)
         self._url = url
 
-    def database(self, conn_id: str) -> str | None:
+    def find(self, kind: str, conn_id: str) -> str | None:
         return self._url if conn_id == "nightledger_db" else None
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from include.database import transaction
 from include.intervals import read_span
 from include.ledger.backfill_plans import Plan, ask_plan, end_plan, find_plan, find_started, keep_nights, note_start
-from include.ledger.database import transaction
 from include.ledger.record import record_manifest
 from include.models import Interval, Manifest, RunOptions
 from include.pages.backfill import NEVER_BEGAN, Pace, estimate_seconds, find_pace, watch_nights

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from include.database import transaction
 from include.ledger.closing import close_run
-from include.ledger.database import transaction
 from include.ledger.record import record_manifest
 from include.models import Manifest
 from include.run import Night

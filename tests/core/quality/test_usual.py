@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from include.ledger.database import transaction
+from include.database import transaction
 from include.models import Mode, RunOptions
 from include.quality.usual import History, read_history
 from include.run import Night

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from include.database import copy_rows, transaction
 from include.ledger import tables
-from include.ledger.database import copy_rows, transaction
 from include.ledger.record import quarantine, record_manifest
 from include.models import Interval, Manifest, Outcome, RejectedRow
 from include.night.check.drift import watch_drift

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from include.database import transaction
 from include.ledger import tables
-from include.ledger.database import transaction
 from include.ledger.quarantine import Filter
 from include.ledger.record import quarantine
 from include.models import RejectedRow

@@ -9,7 +9,7 @@ import requests
 from sqlalchemy.engine import make_url
 
 from include.errors import ConfigurationError
-from include.systems.connections import Connection, EnvironmentConnections, ModelEndpoint, database_url
+from include.systems.connections import EnvironmentConnections, ModelEndpoint, StoredConnection, database_url
 
 SECRET = "s3cret/pass:word@"
 
@@ -32,7 +32,7 @@ def test_extra_may_be_json_within_the_json_and_a_port_may_be_text() -> None:
 
 def test_absent_fields_are_empty() -> None:
     given = {"host": None, "port": None, "password": None, "extra": None}
-    assert only("crm_default", given).get("crm_default") == Connection("crm_default")
+    assert only("crm_default", given).get("crm_default") == StoredConnection("crm_default")
 
 
 def test_the_uri_form_is_read_and_decoded() -> None:
@@ -125,13 +125,13 @@ def test_a_database_over_a_unix_socket() -> None:
 def test_a_database_is_reached_by_tls_as_the_extra_says_and_by_ipv6() -> None:
     given = {"sslmode": "verify-full", "sslrootcert": "/run/ca.pem", "cursor": "dictcursor"}
     for host in ("::1", "/run/pg"):
-        url = make_url(database_url(Connection("db", host=host, login="me", extra=given)))
+        url = make_url(database_url(StoredConnection("db", host=host, login="me", extra=given)))
         assert {name: url.query.get(name) for name in given} == {**given, "cursor": None}
-    assert make_url(database_url(Connection("db", host="::1", login="me"))).host == "::1"
+    assert make_url(database_url(StoredConnection("db", host="::1", login="me"))).host == "::1"
 
 
 def test_a_database_has_defaults() -> None:
-    assert database_url(Connection("db", login="me")) == "postgresql+psycopg://me@localhost:5432/nightledger"
+    assert database_url(StoredConnection("db", login="me")) == "postgresql+psycopg://me@localhost:5432/nightledger"
 
 
 def test_no_such_database_is_none_and_a_malformed_one_an_error() -> None:
@@ -143,6 +143,6 @@ def test_no_such_database_is_none_and_a_malformed_one_an_error() -> None:
 def test_secrets_are_in_no_representation() -> None:
     given = {"host": "db.example", "login": "me", "password": SECRET, "extra": {"private_key": SECRET}}
     connections = only("openai_default", given)
-    shown = f"{connections!r} {connections.get('openai_default')!r} {connections.model('openai_default')!r}"
+    shown = f"{connections!r} {connections.get('openai_default')!r} {connections.open('model', 'openai_default')!r}"
     assert "db.example" in shown
     assert SECRET not in shown

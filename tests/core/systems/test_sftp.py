@@ -144,7 +144,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def use(connections: EnvironmentConnections) -> list[str]:
-    with connections.sftp("drop") as sftp:
+    with connections.open("sftp", "drop") as sftp:
         return sftp.listdir("/")
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from include.errors import ConfigurationError
-from include.spec.use_case import Kind
+from include.models import Kind
 from include.systems.files.formats.notation import BLANKS
 
 if TYPE_CHECKING:

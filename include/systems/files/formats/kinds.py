@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.spec.use_case import Kind
+from include.models import Kind
 from include.staging import ARROW, column_of
 from include.systems.files.formats.values import read_text
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from include.errors import ConfigurationError
-from include.spec.use_case import Kind
+from include.models import Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa

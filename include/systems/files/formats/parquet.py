@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from include.errors import ConfigurationError, ContractBroken
-from include.spec.use_case import Kind
+from include.models import Kind
 from include.staging import ARROW, StagedWriter
 from include.systems.files.formats.kinds import convert, mark_absent, spellings
 from include.systems.files.formats.layout import rename

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from include.errors import ConfigurationError
-from include.spec.use_case import Kind
+from include.models import Kind
 from include.systems.files.formats.notation import Notation
 
 LONGEST_FIELD = 1_000_000

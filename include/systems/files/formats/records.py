@@ -13,8 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from include.errors import ConfigurationError, ContractBroken
-from include.models import Record
-from include.spec.use_case import Kind
+from include.models import Kind, Record
 from include.systems.files.formats.layout import rename
 from include.systems.files.formats.notation import Notation
 from include.systems.files.formats.reading import Batch, Reading, Told

@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 from upath import UPath
 
 from include.errors import ConfigurationError
-from include.models import Manifest
-from include.spec.use_case import Kind
+from include.models import Kind, Manifest
 from include.staging import ARROW, StagedWriter
 from include.systems.files.formats.blocks import read_delimited
 from include.systems.files.formats.dialect import say_delimiter

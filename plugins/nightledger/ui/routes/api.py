@@ -107,7 +107,7 @@ class PlanWish(_Body):
     first: date
     last: date
     mode: Literal["shadow", "gated", "auto"] | None = None
-    engine: Literal["live", "batch"] | None = None
+    asking: Literal["live", "batch"] | None = None
     re_infer: Literal["none", "failed", "all"] = "none"
     re_extract: bool = False
 
@@ -236,7 +236,7 @@ def api_verifications(viewer: Reader, ledger: Ledger) -> list[Verdict]:
 def api_plan(request: Request, user: GetUserDep, viewer: Actor, ledger: Ledger, wanted: PlanWish) -> PlanAsked:
     """Ask what a range of nights would cost; read the plan until its status is `done`."""
     require_change(request, user, viewer, wanted.use_case)
-    options = wanted.model_dump(include={"mode", "engine", "re_infer", "re_extract"})
+    options = wanted.model_dump(include={"mode", "asking", "re_infer", "re_extract"})
     RunOptions.from_params(options, load(wanted.use_case).mode)
     span, wrong = read_span(wanted.first.isoformat(), wanted.last.isoformat(), datetime.now(UTC), MOST_NIGHTS)
     if span is None:

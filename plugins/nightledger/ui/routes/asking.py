@@ -7,8 +7,8 @@ from datetime import date
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Path, Query, Request
-from sqlalchemy import Engine
 
+from include.database import Database
 from include.settings import Settings
 from include.spec.use_case import names
 from nightledger.ui.access import Viewer
@@ -24,12 +24,12 @@ DagRun = Annotated[str | None, Query(max_length=120, pattern="^page__[A-Za-z0-9_
 RunId = Annotated[str, Path(max_length=300)]
 
 
-def _ledger(request: Request) -> Engine:
-    engine: Engine = request.app.state.store.engine()
-    return engine
+def _ledger(request: Request) -> Database:
+    ledger: Database = request.app.state.store.ledger()
+    return ledger
 
 
-Ledger = Annotated[Engine, Depends(_ledger)]
+Ledger = Annotated[Database, Depends(_ledger)]
 
 
 def use_cases_of(viewer: Viewer) -> list[str]:

@@ -11,8 +11,8 @@ from uuid import UUID
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Form, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from sqlalchemy import Engine
 
+from include.database import Database
 from include.intervals import last_night, night_of, read_span
 from include.ledger.backfill_plans import Plan, ask_plan, fail_plan, find_plan, find_started, list_plans
 from include.models import Interval, RunOptions
@@ -67,7 +67,7 @@ def plan(
     first: Text = "",
     last: Text = "",
     mode: Text = "",
-    engine: Text = "",
+    asking: Text = "",
     re_infer: Text = "none",
     re_extract: Annotated[bool, Form()] = False,
 ) -> Response:
@@ -76,7 +76,7 @@ def plan(
     Dates that cannot be are said beside their field, with the rest of the form as it was.
     """
     require_change(request, user, viewer, use_case)
-    chosen = {"mode": mode or None, "engine": engine or None, "re_infer": re_infer, "re_extract": re_extract}
+    chosen = {"mode": mode or None, "asking": asking or None, "re_infer": re_infer, "re_extract": re_extract}
     RunOptions.from_params(chosen, load(use_case).mode)
     span, wrong = read_span(first, last, datetime.now(UTC), MOST_NIGHTS)
     if span is None:
@@ -87,7 +87,7 @@ def plan(
 
 
 def request_plan(
-    request: Request, viewer: Viewer, ledger: Engine, use_case: str, span: Interval, options: dict[str, Any]
+    request: Request, viewer: Viewer, ledger: Database, use_case: str, span: Interval, options: dict[str, Any]
 ) -> UUID:
     """Put the wish on record and start the DAG that works it out; a wish that nobody will meet is closed at once."""
     plan_id = ask_plan(ledger, use_case, span, options, viewer.name)
@@ -187,7 +187,7 @@ def steer(
 def _form(
     request: Request,
     viewer: Viewer,
-    ledger: Engine,
+    ledger: Database,
     use_case: str,
     given: Mapping[str, Any],
     wrong: Mapping[str, str],
@@ -196,7 +196,7 @@ def _form(
     said: str | None = None,
 ) -> HTMLResponse:
     case, newest = load(use_case), last_night(datetime.now(UTC)).start.date()
-    usual = {"first": newest, "last": newest, "mode": None, "engine": None, "re_infer": "none", "re_extract": False}
+    usual = {"first": newest, "last": newest, "mode": None, "asking": None, "re_infer": "none", "re_extract": False}
     return render(
         request,
         "backfill.html.j2",
@@ -218,7 +218,7 @@ def _form(
 def _plan_page(
     request: Request,
     viewer: Viewer,
-    ledger: Engine,
+    ledger: Database,
     plan: Plan,
     given: Mapping[str, str],
     wrong: Mapping[str, str],

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from sqlalchemy import Engine
 
+from include.database import Database
 from include.ledger.quarantine import (
     MOST_LISTED,
     STATUSES,
@@ -136,7 +136,7 @@ def values(request: Request, user: GetUserDep, viewer: Actor, ledger: Ledger, nu
 def _entry(
     request: Request,
     viewer: Viewer,
-    ledger: Engine,
+    ledger: Database,
     found: dict[str, Any],
     said: str | None = None,
     values: Any = None,
@@ -187,7 +187,7 @@ def change(
     return RedirectResponse(address(f"{base}/quarantine", use_case=use_case, said=said, run=run), 303)
 
 
-def _all_matching(ledger: Engine, matching: Filter) -> tuple[int, ...]:
+def _all_matching(ledger: Database, matching: Filter) -> tuple[int, ...]:
     """The numbers of all rows that match and wait; 400 if they are more than can be settled at once."""
     status = matching.status if matching.status in WAITING else "waiting"
     found = list_rows(ledger, replace(matching, status=status), None, MOST_LISTED)

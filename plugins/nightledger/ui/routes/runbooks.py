@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from include.report.links import anchor
+from include.links import anchor
 from include.settings import ROOT
 from nightledger.ui.access import Reader
 from nightledger.ui.rendering import render

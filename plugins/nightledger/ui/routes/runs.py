@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from sqlalchemy import Engine
 from upath import UPath
 
+from include.database import Database
+from include.links import PAGES, quarantine_page, run_page
 from include.pages.failing import show_failing
 from include.pages.run import find_run_of, find_use_case, show_run
-from include.report.links import PAGES, quarantine_page, run_page
 from include.storage import list_names
 from nightledger.ui.access import Actor, Reader, Viewer, require_change
 from nightledger.ui.airflow_api import call_airflow
@@ -123,7 +123,7 @@ def of_dag_run(
     return RedirectResponse(request.scope.get("root_path", "") + pages[show].removeprefix(PAGES), 303)
 
 
-def require_run(viewer: Viewer, ledger: Engine, run_id: str) -> str:
+def require_run(viewer: Viewer, ledger: Database, run_id: str) -> str:
     """The use case of a run that exists and that the viewer may see; else 404, and nothing is told of others' runs."""
     use_case = find_use_case(ledger, run_id)
     if use_case is None or use_case not in viewer.readable:

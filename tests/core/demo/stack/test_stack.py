@@ -18,13 +18,13 @@ import pytest
 from aiohttp import web
 from psycopg import sql
 
+from include.database import open_database
 from include.demo.stack import environment, postgres, processes, stack
 from include.demo.stack.api import AirflowApi
 from include.demo.stack.environment import PREFIX, SANDBOX_CONNECTIONS, children_environment, read_environment
 from include.demo.stack.errors import StackError
 from include.demo.stack.home import Home, free_port, open_home, open_secrets
 from include.demo.stack.postgres import ROLES, Server, embedded_postgres, prepare
-from include.ledger.database import open_engine
 from include.settings import ROOT
 from include.systems.connections import EnvironmentConnections
 from tests.core.demo.stack.test_environment import ENDPOINTS
@@ -96,7 +96,7 @@ def test_without_own_connections_every_system_is_a_stand_in(up: Any) -> None:
         EnvironmentConnections(seen).get(name)
     url = EnvironmentConnections(seen).database("nightledger_db")
     assert url is not None
-    engine = open_engine(url)
+    engine = open_database(url)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT current_user").scalar_one() == "nightledger_service"
     engine.dispose()

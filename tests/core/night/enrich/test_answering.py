@@ -13,8 +13,8 @@ import pytest
 import requests
 from aiohttp import web
 
+from include.database import open_database
 from include.errors import QuotaUsedUp
-from include.ledger.database import open_engine
 from include.ledger.verify import verify
 from include.night.enrich.enrich import enrich
 from include.report.facts import collect
@@ -50,7 +50,7 @@ def test_runs_that_ask_the_same_at_the_same_time_pay_once(
 ) -> None:
     given = {"connections": connection_to(sandbox), "prompt": PROMPT, "settings": {"concurrency": 8}}
     nights = [make_night(**given, day=day) for day in range(3)]
-    own = [replace(night, ledger=open_engine(ledger.urls.service)) for night in nights]
+    own = [replace(night, ledger=open_database(ledger.urls.service)) for night in nights]
     manifests = [(night, stage(night)) for night in own]
     answered: list[int] = []
     threads = [threading.Thread(target=lambda one=one: answered.append(enrich(*one).rows)) for one in manifests]
@@ -185,13 +185,13 @@ def test_without_another_model_a_used_up_quota_ends_the_run(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("include.night.enrich.engine.wait_seconds", lambda *args, **more: 0.01)
+    monkeypatch.setattr("include.night.enrich.dispatch.wait_seconds", lambda *args, **more: 0.01)
 
 
 def test_second_calls_that_come_too_late_end_nothing(
     make_night: Callable[..., Night], tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("include.night.enrich.engine._WATCH_SECONDS", 0.002)
+    monkeypatch.setattr("include.night.enrich.dispatch._WATCH_SECONDS", 0.002)
     monkeypatch.setattr("include.night.enrich.hedging.Tail.slow_after", lambda tail: 0.0)
     monkeypatch.setattr("include.night.enrich.hedging.Tail.may_send", lambda tail, calls: True)
     monkeypatch.setattr(

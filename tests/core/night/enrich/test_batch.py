@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import requests
 
+from include.database import transaction
 from include.demo.sandbox.config import SandboxConfig
 from include.demo.sandbox.process import running_sandbox
 from include.errors import ConfigurationError, QuotaUsedUp, SystemUnavailable
 from include.ledger.claims import hold_for_job
-from include.ledger.database import transaction
 from include.ledger.verify import verify
 from include.models import Manifest
 from include.night.enrich.enrich import begin, enrich
@@ -62,7 +62,7 @@ def batch_of(sandbox: Sandbox, make_night: Callable[..., Night], tmp_path: Path)
         )
         file.write_text(text, encoding="utf-8")
         given = {"connections": connection_to(sandbox), "prompt": PROMPT_OF_CASE, "settings": {"systems_file": file}}
-        return make_night(**{**given, "engine": "batch", **parts})
+        return make_night(**{**given, "asking": "batch", **parts})
 
     return make
 
@@ -98,7 +98,7 @@ def test_every_row_is_answered_at_half_the_price(batch_of: BatchOf, sandbox: San
 
 def test_answers_are_shared_with_live_calls(batch_of: BatchOf, sandbox: Sandbox) -> None:
     asked(batch_of())
-    again = asked(batch_of(day=1, engine="live"))
+    again = asked(batch_of(day=1, asking="live"))
     assert (again.rows, again.facts["reused"]) == (LEADS, LEADS)
     assert sandbox.billed()["billed_calls"] == LEADS
 

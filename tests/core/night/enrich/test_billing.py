@@ -16,8 +16,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from include.database import send, transaction
 from include.ledger.audit import Intent, Result
-from include.ledger.database import send, transaction
 from include.models import Record
 from include.night.enrich.billing import believe, bill
 from include.night.enrich.enrich import enrich

@@ -20,7 +20,7 @@ import pytest
 from include.ledger.audit import Intent
 from include.models import Record
 from include.night.enrich.asking import Settled
-from include.night.enrich.engine import Engine
+from include.night.enrich.dispatch import Dispatcher
 from include.night.enrich.flow import Flow
 from include.night.enrich.hedging import SHARE
 from include.night.enrich.journal import Closed, Entry, Taken
@@ -123,7 +123,7 @@ class Course:
     seconds: float
     endings: Counter[str]
     details: Counter[str]
-    engine: Engine
+    engine: Dispatcher
     journal: Journal
 
 
@@ -147,7 +147,7 @@ def ask(provider: Provider, rows: int, *, flow: type[Flow] = Flow, timeout: floa
             endings[one.ending] += 1
             details[one.detail] += 1
 
-        engine = Engine(
+        engine = Dispatcher(
             client=provider,
             journal=journal,  # type: ignore[arg-type]
             limiter=Unlimited(),

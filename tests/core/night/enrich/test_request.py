@@ -25,7 +25,7 @@ from include.operations.enrich_file import FileCase
 from include.run import Run
 from include.spec.prompt import Prompt
 from include.spec.use_case import FailurePlan, ModelChoice
-from include.systems.connections import Connection, ModelEndpoint, open_model
+from include.systems.connections import ModelEndpoint, StoredConnection, open_model
 from include.systems.model.batch_client import BatchClient
 from include.systems.model.client import Reply
 from include.systems.registry import ModelSettings, System, read_systems
@@ -299,7 +299,7 @@ def test_headers_query_and_key_go_with_every_call_and_batch(ledger: Ledger, tmp_
     with odd_server(
         lambda seen: completion("{}") if "chat" in seen.target else web.json_response({"data": []})
     ) as server:
-        connection = Connection("m", f"{server.url}/v1", password="sk-1", extra={"openai_client_kwargs": kwargs})
+        connection = StoredConnection("m", f"{server.url}/v1", password="sk-1", extra={"openai_client_kwargs": kwargs})
         endpoint = open_model(connection)
         given = {"headers": endpoint.headers, "query": endpoint.query}
         ask_guarded(sending_for(ledger, system), system, f"{server.url}/v1", **given)

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select
 
+from include.database import transaction
 from include.ledger import tables
-from include.ledger.database import transaction
 from include.ledger.record import quarantine
 from include.models import Interval, Record, RejectedRow
 from include.night.close.balance import compare

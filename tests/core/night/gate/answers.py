@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+from include.database import send, transaction
 from include.ledger.audit import Result, record_results
-from include.ledger.database import send, transaction
 from include.ledger.record import record_manifest
 from include.models import Manifest, Record
 from include.night.datasets import ENRICHED

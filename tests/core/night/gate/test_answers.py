@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from include.database import transaction
 from include.errors import ConfigurationError, QualityStop
 from include.ledger import tables
-from include.ledger.database import transaction
 from include.ledger.record import DeadLetter, RowOutcome, bury, find_manifest, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, Record
 from include.night.close.close import close

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from include.database import send
 from include.errors import ConfigurationError
 from include.ledger import budget
-from include.ledger.database import send
 from include.models import Interval, Mode, Record, ReInfer, RunOptions
 from include.night.enrich.enrich import enrich
 from include.night.plan.preview import Preview, announce, as_record, preview
@@ -36,7 +36,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def night_of(sandbox: Sandbox, make_night: Callable[..., Night], monkeypatch: pytest.MonkeyPatch) -> NightOf:
-    monkeypatch.setattr("include.night.enrich.engine.wait_seconds", lambda *args, **more: 0.01)
+    monkeypatch.setattr("include.night.enrich.dispatch.wait_seconds", lambda *args, **more: 0.01)
 
     def make(ref: str = "cli", mode: Mode = Mode.SHADOW, *, options: Record | None = None, **parts: Any) -> Night:
         given = {"connections": connection_to(sandbox), "prompt": PROMPT, **parts}
@@ -162,7 +162,7 @@ def test_rows_that_would_not_be_asked_are_not_paid_for(night_of: NightOf, sandbo
 
 
 def test_a_batch_costs_half_and_takes_as_long_as_promised(night_of: NightOf) -> None:
-    live, batch = night_of(), night_of("batch", options={"engine": "batch"})
+    live, batch = night_of(), night_of("batch", options={"asking": "batch"})
     one, other = preview(live, stage(live)), preview(batch, stage(batch))
     assert other.cost == one.cost / 2
     assert (other.tokens_in, other.minutes["model ask"]) == (one.tokens_in, 24 * 60)
@@ -190,7 +190,7 @@ def test_a_night_that_cannot_fit_is_refused_with_the_limit_named(night_of: Night
         ConfigurationError, match=r"900 minutes at the limits, mostly `model ask` \(5 requests in 3,600 s"
     ):
         announce(night, stage(night))
-    batch = night_of("batch", settings={"systems_file": slow}, options={"engine": "batch"})
+    batch = night_of("batch", settings={"systems_file": slow}, options={"asking": "batch"})
     assert announce(batch, stage(batch)).asked == LEADS
 
 

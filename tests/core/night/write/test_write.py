@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from include.database import transaction
 from include.errors import AccessDenied, ContractBroken
-from include.ledger.database import transaction
 from include.ledger.explain import explain
 from include.night.write import outbox
 from include.night.write import write as write_module

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.spec.use_case import Column, Kind
+from include.models import Kind
+from include.spec.use_case import Column
 from include.systems.files.formats.values import explain_missing, join_key, read_columns, read_value
 
 MOMENT = datetime(2024, 3, 5, 2, tzinfo=UTC)

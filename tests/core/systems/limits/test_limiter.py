@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from include.database import open_database
 from include.errors import LedgerUnavailable
-from include.ledger.database import open_engine
-from include.ledger.quota import LedgerStore
 from include.settings import ROOT
 from include.systems.limits.limiter import SHORTEST_TURN, KeyLimiter, ProcessStore, Store
+from include.systems.limits.shared import LedgerStore
 from include.systems.registry import Window
 from tests.core.conftest import Ledger
 
@@ -148,11 +148,11 @@ def test_two_processes_share_one_window(ledger: Ledger) -> None:
     program = """
 import asyncio, sys, time
 from include.systems.limits.limiter import KeyLimiter
-from include.ledger.database import open_engine
-from include.ledger.quota import LedgerStore
+from include.database import open_database
+from include.systems.limits.shared import LedgerStore
 from include.systems.registry import Window
 async def main():
-    async with KeyLimiter(LedgerStore(open_engine(sys.argv[1]), "key", [Window(1.0, 10)])) as limiter:
+    async with KeyLimiter(LedgerStore(open_database(sys.argv[1]), "key", [Window(1.0, 10)])) as limiter:
         async def one():
             limiter.observe(await limiter.acquire(1), {})
             print(time.time())
@@ -168,7 +168,7 @@ asyncio.run(main())
 
 
 def test_without_the_ledger_nothing_leaves(ledger: Ledger) -> None:
-    gone = open_engine(ledger.urls.service.replace("ledger_", "no_such_"))
+    gone = open_database(ledger.urls.service.replace("ledger_", "no_such_"))
 
     async def main() -> None:
         async with KeyLimiter(LedgerStore(gone, "key", [Window(60.0, 10)])) as limiter:

@@ -14,17 +14,17 @@ from typing import Any
 import pytest
 import requests
 
+from include.database import open_database
 from include.demo.sandbox.config import Endpoints, SandboxConfig
 from include.demo.sandbox.process import running_sandbox
 from include.demo.sandbox.windows import SlidingWindow
 from include.errors import ConfigurationError, LedgerUnavailable, SystemUnavailable
-from include.ledger.database import open_engine
-from include.ledger.quota import LedgerLevels
 from include.settings import ROOT
 from include.systems.connections import HttpEndpoint
 from include.systems.http import RestClient
 from include.systems.limits.pace import ALL, Pace, ProcessLevels, limits_of
 from include.systems.limits.quota import Ask, Quota
+from include.systems.limits.shared import LedgerLevels
 from include.systems.registry import System, Window, read_systems
 from tests.core.conftest import Ledger
 from tests.core.systems.limits.virtual_processes import World
@@ -238,7 +238,7 @@ def client(strict: Endpoints, levels: LedgerLevels, sessions: int) -> RestClient
 
 
 def test_clients_on_one_ledger_are_never_refused_by_a_strict_vendor(strict: Endpoints, ledger: Ledger) -> None:
-    engines = [open_engine(ledger.urls.service) for _ in range(4)]
+    engines = [open_database(ledger.urls.service) for _ in range(4)]
     clients = [client(strict, LedgerLevels(engine, "crm", limits_of(crm())), 2) for engine in engines]
     body = {"limit": 1, "properties": ["email"]}
 
@@ -287,7 +287,7 @@ def test_the_time_of_levels_is_that_at_which_they_are_had(ledger: Ledger) -> Non
 
 
 def test_no_call_leaves_without_the_ledger(strict: Endpoints) -> None:
-    engine = open_engine("postgresql+psycopg://nobody@127.0.0.1:9/none")
+    engine = open_database("postgresql+psycopg://nobody@127.0.0.1:9/none")
     one = client(strict, LedgerLevels(engine, "crm", limits_of(crm())), 1)
     with pytest.raises(LedgerUnavailable):
         one.call("GET", "/crm/v3/objects/contacts?limit=1")

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
-from include.ledger.database import SHORTLY, to_json, transaction
+from include.database import SHORTLY, Database, to_json, transaction
 from include.systems.limits.quota import Ask, Grant, Quota
 from include.systems.registry import Window
 
@@ -40,7 +40,7 @@ class LedgerStore:
     comes back as windows pass and buckets refill.
     """
 
-    engine: Engine
+    ledger: Database
     key: str
     windows: Sequence[Window]
     _opened: bool = False
@@ -50,7 +50,7 @@ class LedgerStore:
         return await asyncio.to_thread(self._turn, ask)
 
     def _turn(self, ask: Ask) -> tuple[Grant, float]:
-        with transaction(self.engine) as connection:
+        with transaction(self.ledger) as connection:
             if not self._opened:
                 connection.execute(_OPEN, {"key": self.key})
                 self._opened = True
@@ -66,7 +66,7 @@ class LedgerStore:
 class LedgerLevels:
     """Levels of several limits of one system in the ledger, under its name and `<name>/<kind of call>`."""
 
-    engine: Engine
+    ledger: Database
     name: str
     limits: Mapping[str, Sequence[Window]]
     _opened: bool = False
@@ -75,7 +75,7 @@ class LedgerLevels:
     def open(self, groups: Sequence[str]) -> Iterator[tuple[dict[str, Quota], float]]:
         """Levels and the database's time, locked for the block; raises LedgerUnavailable: nothing may leave then."""
         keys = {group: f"{self.name}/{group}" if group else self.name for group in groups}
-        with transaction(self.engine) as connection:
+        with transaction(self.ledger) as connection:
             if not self._opened:
                 everything = (f"{self.name}/{group}" if group else self.name for group in self.limits)
                 connection.execute(_OPEN, [{"key": key} for key in sorted(everything)])

@@ -13,7 +13,7 @@ from include.errors import AccessDenied, ConfigurationError, LedgerUnavailable, 
 from include.ledger.audit import Intent
 from include.models import Record
 from include.night.enrich.asking import Settled
-from include.night.enrich.engine import REJECTED_AT_FIRST, Engine
+from include.night.enrich.dispatch import REJECTED_AT_FIRST, Dispatcher
 from include.night.enrich.flow import OPEN_AFTER_FAILURES, Flow
 from include.night.enrich.journal import Closed, Entry, Journal, Taken
 from include.night.enrich.prices import find_price
@@ -116,7 +116,7 @@ def ask(
             asked.put_nowait(one)
         asked.put_nowait(None)
         async with Journal(ledger.commit) as journal, KeyLimiter(ProcessStore([])) as limiter:
-            engine = Engine(
+            engine = Dispatcher(
                 client=client,
                 journal=journal,
                 limiter=limiter,

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, text
 from sqlalchemy.exc import IntegrityError
 
+from include.database import copy_rows, transaction
 from include.errors import LedgerUnavailable, SystemUnavailable
-from include.ledger.database import copy_rows, transaction
-from include.ledger.refusals import without_rows
+from include.refusals import without_rows
 from include.systems.model.client import _scrub
 from tests.core.conftest import Ledger
 

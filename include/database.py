@@ -18,8 +18,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from include.errors import LedgerUnavailable
-from include.ledger.refusals import without_rows
+from include.refusals import without_rows
 
+Database = Engine
+"""SQLAlchemy's engine; here an engine is what answers questions."""
 _ALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _UNHEARD_MS = 60_000
 """Milliseconds after which a connection that nothing comes back on is given up, here and by the kernel."""
@@ -36,7 +38,7 @@ _BEGIN = (
 _TRIED_AFTER = 1.0  # seconds
 
 
-def open_engine(url: str) -> Engine:
+def open_database(url: str) -> Database:
     """An engine whose transactions work in UTC and end if they hang; it connects when first used.
 
     Nothing belongs to a session: settings are those of a transaction, tables are named with their schema, and no
@@ -64,7 +66,7 @@ def may_be_idle(connection: Connection) -> None:
 
 
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
+def transaction(engine: Database) -> Iterator[Connection]:
     """One committed transaction; raises LedgerUnavailable when the database cannot be reached or has no room.
 
     No error that leaves it quotes a row.
@@ -129,7 +131,7 @@ def _run(driver: psycopg.Connection[Any], statements: Sequence[Statement]) -> No
 class Sender:
     """A connection of its own on which whole transactions are one trip; for one thread at a time, and to be closed."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Database) -> None:
         """Connects when first used, and anew after an error."""
         self._engine = engine
         self._driver: psycopg.Connection[Any] | None = None

@@ -58,7 +58,7 @@ class _Stopped(Exception):
 
 
 @dataclass
-class Engine:
+class Dispatcher:
     """Asks questions; one object per run and event loop. `context` and `max_output` are tokens, `timeout` seconds.
 
     `request` is what every call sends beside its messages. Counts are kept for the report.
