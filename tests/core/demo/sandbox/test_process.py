@@ -23,7 +23,7 @@ from include.demo.sandbox.process import running_sandbox
 from include.errors import ConfigurationError
 from tests.core.demo.sandbox.conftest import ANCHOR, Crm, Start
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 Launch = Callable[..., tuple["subprocess.Popen[str]", Endpoints]]
 
 
@@ -145,7 +145,7 @@ def test_nothing_in_here_imports_airflow() -> None:
 
 def test_the_page_names_every_fault_scenario_and_option() -> None:
     page = (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8")
-    source = (ROOT / "include" / "sandbox" / "__main__.py").read_text(encoding="utf-8")
+    source = (ROOT / "include" / "demo" / "sandbox" / "__main__.py").read_text(encoding="utf-8")
     options = set(re.findall(r'add_argument\(f?"(--[a-z-]+)"', source)) | {"--crm-port", "--model-port", "--sftp-port"}
     assert len(options) > 10
     for name in (*MODEL_FAULTS, *SCENARIOS, *CONTEXT_TOKENS, *options):

@@ -29,7 +29,7 @@ def clone(tmp_path: Path) -> Path:
     for name in ("include", "plugins"):
         (folder / name).symlink_to(ROOT / name)
     launcher = folder / ".venv" / "bin" / "nightledger"
-    shutil.copy(ROOT / "include" / "stack" / "nightledger", launcher)
+    shutil.copy(ROOT / "include" / "demo" / "stack" / "nightledger", launcher)
     return launcher
 
 

@@ -10,7 +10,7 @@ from include.errors import ConfigurationError
 from include.night.enrich.prices import assume_price, find_price
 from include.systems.registry import read_systems
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def test_cached_tokens_cost_less_and_nothing_is_rounded() -> None:

@@ -1,0 +1,247 @@
+"""What every kind of source and sink promises, so that a night works with one it has never heard of.
+
+A use case declares sources and sinks as frozen data that lies beside its adapter. `open` gives the adapter, which does
+the work within one run. What an adapter may know of that run is `Surroundings`: neither the ledger nor Airflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from include.models import Interval, Record, RejectedRow
+
+if TYPE_CHECKING:
+    from include.settings import Settings
+    from include.spec.use_case import Column
+    from include.systems.connections import Connections
+    from include.systems.http import RestClient
+    from include.systems.registry import System
+
+Guard = Literal["own_fields", "unchanged_since_read", "append_once"]
+VERSION = "version"
+"""The name, in the lineage of a row, of the token that changes with it: an ETag, a time, a number."""
+
+
+class Surroundings(Protocol):
+    """What an adapter is given of the run that opens it."""
+
+    @property
+    def interval(self) -> Interval:
+        """The span whose rows are read."""
+        ...
+
+    @property
+    def run_id(self) -> str:
+        """The run on whose behalf the adapter works."""
+        ...
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of the installation."""
+        ...
+
+    @property
+    def connections(self) -> Connections:
+        """Stored connections, opened by kind."""
+        ...
+
+    @property
+    def personal(self) -> Sequence[str]:
+        """Columns that are never quoted."""
+        ...
+
+    def system(self, name: str) -> System:
+        """An entry of the registry; raises ConfigurationError if there is none."""
+        ...
+
+    def client(self, system: str) -> RestClient:
+        """A client of a REST system, within the limits that all processes share."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one page gave: rows with `row_id`, `row_key`, `lineage` and every declared column, and rows set aside.
+
+    `row_id` is `<system>/<object>/<id>`, the same whenever the row is read. `lineage` maps the system to the place that
+    the row was found at, `retrieved_at` to when, and `version` to the row's version token where the source has one.
+    """
+
+    number: int
+    rows: list[Record]
+    rejected: list[RejectedRow]
+
+
+class Reader(Protocol):
+    """Reads one source within one run; the counts grow as it goes.
+
+    `rows` counts what the source gave, set aside or not; `watermark` is the latest change among it; `facts` are further
+    counts for the manifest, by name.
+    """
+
+    pages: int
+    rows: int
+    watermark: datetime | None
+    facts: Record
+
+    @property
+    def calls(self) -> int:
+        """Requests to the system so far, retries included."""
+        ...
+
+    @property
+    def retries(self) -> int:
+        """Requests that were sent again."""
+        ...
+
+    def check_contract(self) -> None:
+        """Raise ContractBroken for the first declared column that is not there, or is of another type.
+
+        The error names the likely rename. Columns that are there and not declared are no breach.
+        """
+        ...
+
+    def read(self, interval: Interval, limit: int | None = None) -> Iterator[Page]:
+        """Pages of the rows that belong to the interval, each row once, at most `limit` in all.
+
+        A row that moves out of the interval or into it while this reads hides no other. One that cannot be read is set
+        aside with every reason. Raises ContractBroken when rows could be lost, SystemUnavailable and AccessDenied.
+        """
+        ...
+
+    def read_ids(self, ids: Sequence[str]) -> Iterator[Page] | None:
+        """Pages of the records with these ids as they are now; ids that are gone are left out.
+
+        An id is what follows `<system>/<object>/` in a row id. None: this kind of source cannot be read anew.
+        """
+        ...
+
+
+class Source(Protocol):
+    """Where rows come from, as a use case declares it."""
+
+    @property
+    def system(self) -> str:
+        """The entry of the registry."""
+        ...
+
+    @property
+    def object(self) -> str:
+        """What is read of it: an object, a table, a folder."""
+        ...
+
+    @property
+    def key(self) -> Column:
+        """The column that names a row to people."""
+        ...
+
+    @property
+    def declared(self) -> Sequence[Column]:
+        """Every column of the rows that it gives, the key first."""
+        ...
+
+    def open(self, here: Surroundings) -> Reader:
+        """The adapter; raises ConfigurationError for a declaration or connection that cannot work."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Values for one record, in the destination's own form.
+
+    `version` is the token that the record must still have (None: whatever it has). `before` is what it held when it was
+    read just now (None: there was no such record). `once` is the same whenever this very write is tried again, and
+    another for every other write.
+    """
+
+    values: Mapping[str, Any]
+    once: str
+    version: str | None = None
+    before: Record | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one record: its state after the write, or the cause of its failure.
+
+    Causes are `rejected_by_destination`, `record_missing`, `changed_since_read` (a person decides), `no_result`, and
+    `unknown_ending`: the request may have arrived, and nothing tells whether it did.
+    """
+
+    after: Record | None
+    cause: str = ""
+    detail: str = ""
+
+
+class Destination(Protocol):
+    """Writes to one sink within one run, from any thread.
+
+    `batch_rows` records are read or sent at a time, `in_air` batches at once. `creates` says that a record which is not
+    there is made; without it such a write fails as `record_missing`.
+    """
+
+    batch_rows: int
+    in_air: int
+    creates: bool
+
+    @property
+    def calls(self) -> int:
+        """Requests to the system so far, retries included."""
+        ...
+
+    @property
+    def retries(self) -> int:
+        """Requests that were sent again."""
+        ...
+
+    def check_contract(self) -> None:
+        """Raise ContractBroken for a field that does not exist there or cannot be written, before anything is sent."""
+        ...
+
+    def form(self, values: Record) -> Record:
+        """Values as the destination stores and gives them back, JSON types only; what the ledger keeps of the write."""
+        ...
+
+    def holds(self, current: Record, values: Record) -> bool:
+        """Whether a record already holds these values, so that nothing needs to be sent."""
+        ...
+
+    def read(self, ids: Sequence[str]) -> Mapping[str, Record] | None:
+        """The written fields as they are now, by id, with `version` where there is one; unknown ids are absent.
+
+        None: nothing can be read back here.
+        """
+        ...
+
+    def send(self, writes: Mapping[str, Outgoing]) -> Mapping[str, Sent]:
+        """Write records, by id; a result for each of them. One that is refused does not keep others from being written.
+
+        A write that is sent again under the same `once` is not written twice. Raises SystemUnavailable, AccessDenied,
+        and ContractBroken where a refusal is about all records.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sink:
+    """Where answers go, as a use case declares it; each kind of system adds what it needs, and `open`.
+
+    `fields` maps fields of the answer to names at the destination. `target` is the column with the id of the record
+    there (None: the row's key). `each` names a list in the answer of which every element is one write. `when` says of
+    an answer whether this sink is meant at all. `guard` is what keeps a write from hurting somebody else's.
+    """
+
+    system: str
+    object: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    each: str | None = None
+    when: Any = None
+    guard: Guard = "own_fields"
+
+    def open(self, here: Surroundings) -> Destination:
+        """The adapter; raises ConfigurationError for a declaration or connection that cannot work."""
+        raise NotImplementedError
