@@ -21,7 +21,7 @@ PAGE = 5
 
 
 class SourceWorld(ABC):
-    """A system of one kind with an object of columns `name` (text) and `amount` (a number); ids are those of the kind."""
+    """A system of one kind with an object of columns `name` (text) and `amount` (a number)."""
 
     reads_anew = True
     """Whether rows can be read by their ids."""
