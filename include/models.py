@@ -29,6 +29,19 @@ class Outcome(StrEnum):
     DEFERRED = "deferred"
 
 
+OUTCOMES = {
+    Outcome.WRITTEN: "written",
+    Outcome.UNCHANGED: "unchanged",
+    Outcome.IN_REVIEW: "in review",
+    Outcome.SHADOWED: "shadowed",
+    Outcome.REJECTED: "rejected",
+    Outcome.DEFERRED: "deferred",
+    Outcome.DEAD_LETTER: "dead letter",
+    Outcome.QUARANTINED: "quarantined",
+}
+"""Outcomes in the order in which they are shown, with their names."""
+
+
 class Mode(StrEnum):
     """How far a night may go: record only, ask a person, or write."""
 

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-from collections.abc import Callable
 from typing import Any, TextIO
 
+from include import stages
 from include.errors import ConfigurationError, NightledgerError
 from include.ledger import door
 from include.ledger.failures import failures_on_record
 from include.ledger.leases import exclusive
-from include.ledger.record import find_manifest
 from include.models import Interval, Manifest, Record, RunKey, RunOptions
 from include.run import Night
-from include.settings import Settings, read_truth
+from include.settings import Settings
 from include.spec.use_case import load, names
 from include.systems.connections import EnvironmentConnections
 
-NEEDS = {"check": "raw", "enrich": "good", "gate": "enriched", "write": "approved"}
+STEPS = tuple(step for step in stages.STEPS if step != "plan")
+"""`plan` only announces, and splits for tasks; the command of that name shows more."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("stage", choices=["extract", *NEEDS, "close", "all"])
+    parser.add_argument("stage", choices=[*STEPS, "all"])
     parser.add_argument("use_case", choices=names())
     parser.add_argument("--from", dest="start", required=True, metavar="ISO", help="start of the interval, UTC")
     parser.add_argument("--to", dest="end", required=True, metavar="ISO", help="end of the interval (exclusive), UTC")
@@ -46,7 +45,7 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
         name = f"night/{key.use_case}/{key.interval.slug}"
         with exclusive(door.open_ledger(connections), name, settings.lease_seconds) as lease:
             night = door.begin_night(key, options, connections, settings)
-            for stage in ("extract", *NEEDS, "close"):
+            for stage in STEPS:
                 lease.require()
                 try:
                     _say_stage(night, stage, out)
@@ -67,17 +66,15 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     return 0
 
 
-def _close_failed(night: Night, stage: str, error: NightledgerError) -> None:
-    """Close a run that a stage ended for good, with its report; one that may go on later stays open."""
-    from include.night.close.close import close
-
-    if error.verdict != "retry" and stage != "close":
-        close(night, failed={stage: type(error).__name__})
+def _close_failed(night: Night, step: str, error: NightledgerError) -> None:
+    """Close a run that a step ended for good, with its report; one that may go on later stays open."""
+    if error.verdict != "retry" and step != "close":
+        stages.close(night, failed={step: type(error).__name__})
 
 
 def _say_stage(night: Night, stage: str, out: TextIO) -> None:
     with failures_on_record(night, stage):
-        done = _stage(night, stage)
+        done = stages.run_step(night, stage)
     out.write(json.dumps({stage: _summary(done)}, default=str) + "\n")
 
 
@@ -88,30 +85,7 @@ def _interval(given: argparse.Namespace) -> Interval:
         raise ConfigurationError(f"needs times in ISO 8601: {error}", about="--from and --to") from error
 
 
-def _stage(night: Night, stage: str) -> Manifest | Record:
-    """Run a stage; only what it needs is imported."""
-    if stage == "close":
-        from include.night.close.close import close
-
-        return close(night, truth=read_truth(night.settings))
-    run_stage: Callable[..., Any] = getattr(importlib.import_module(f"include.night.{stage}.{stage}"), stage)
-    if stage == "extract":
-        extracted: Manifest = run_stage(night)
-        return extracted
-    given = find_manifest(night.ledger, night.run_id, NEEDS[stage])
-    if given is None:
-        raise ConfigurationError(
-            f"dataset {NEEDS[stage]!r} is missing", about=night.run_id, action="Run the stage before"
-        )
-    if stage == "gate":
-        from include.night.gate.answers import check_answers
-
-        check_answers(night, given)
-    done: Manifest | Record = run_stage(night, given)
-    return done
-
-
-def _summary(result: Manifest | Record) -> Record:
+def _summary(result: Manifest | list[Manifest] | Record) -> Any:
     if isinstance(result, Manifest):
         return {"rows": result.rows, "uri": result.uri, **result.facts}
     return result

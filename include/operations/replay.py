@@ -7,6 +7,7 @@ from dataclasses import replace as changed
 
 import pyarrow as pa
 
+from include import stages
 from include.database import Database
 from include.errors import NightledgerError
 from include.ledger import door
@@ -16,7 +17,7 @@ from include.ledger.leases import Lease, exclusive
 from include.ledger.record import find_manifest, finished_snapshot, record_manifest
 from include.models import Interval, Manifest, Record, ReInfer, RunKey, RunOptions
 from include.run import Night
-from include.settings import Settings, read_truth
+from include.settings import Settings
 from include.spec.use_case import load, names
 from include.staging import StagedWriter, read_chunks, read_schema
 from include.systems.connections import Connections
@@ -69,35 +70,23 @@ def begin_again(
 
 
 def _replay(night: Night, lease: Lease, selection: Selection, origin: str, actor: str) -> Record:
-    from include.night.close.close import close
-
     rows = begin_replay(night, selection, actor)
     log.info("replaying %d rows of %s %s", len(rows), night.case.name, night.interval)
     try:
         _run_stages(night, lease, origin, rows)
-        summary = close(night, truth=read_truth(night.settings))
+        summary = stages.close(night)
     except NightledgerError as error:
         if error.verdict == "retry":
             raise
         log.exception("%s cannot be replayed", night.interval)
-        summary = {**close(night, failed={"replay": type(error).__name__}), "error": str(error)}
+        summary = {**stages.close(night, failed={"replay": type(error).__name__}), "error": str(error)}
     return {**end_replay(night, actor)._asdict(), **summary}
 
 
 def _run_stages(night: Night, lease: Lease, origin: str, rows: set[str]) -> None:
-    from include.night.check.check import check
-    from include.night.enrich.enrich import enrich
-    from include.night.gate.answers import check_answers
-    from include.night.gate.gate import gate
-    from include.night.write.write import write
-
     raw = _stage_rows(night, origin)
-    good = _hold_to(night, check(night, raw), raw.facts.get("reused_from"), rows)
-    enriched = enrich(night, good)
-    check_answers(night, enriched)
-    approved = gate(night, enriched)
-    lease.require()
-    write(night, approved)
+    good = _hold_to(night, stages.check(night, raw), raw.facts.get("reused_from"), rows)
+    stages.decide(night, good, lease.require)
 
 
 def _stage_rows(night: Night, origin: str) -> Manifest:

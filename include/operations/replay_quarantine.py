@@ -8,6 +8,7 @@ from dataclasses import replace as changed
 
 import pyarrow as pa
 
+from include import stages
 from include.errors import ConfigurationError, ContractBroken, FileNotReady, NightledgerError
 from include.ledger import door
 from include.ledger.carrying import carry_over, is_finished
@@ -17,7 +18,7 @@ from include.ledger.record import find_manifest, finished_snapshot, record_manif
 from include.models import Manifest, Record
 from include.operations.replay import begin_again
 from include.run import Night
-from include.settings import Settings, read_truth
+from include.settings import Settings
 from include.spec.use_case import load, names
 from include.staging import StagedWriter, read_chunks, read_schema
 from include.systems.connections import Connections
@@ -72,39 +73,28 @@ def _require_releasable(selection: Selection) -> None:
 
 
 def _replay(night: Night, lease: Lease, selection: Selection, origin: str, actor: str) -> Record:
-    from include.night.close.close import close
-
     begun = begin_replay(night, selection, actor)
     log.info("replaying %d entries of %s %s", len(begun), night.case.name, night.interval)
     try:
         _run_stages(night, lease, origin, begun)
-        summary = close(night, truth=read_truth(night.settings))
+        summary = stages.close(night)
     except NightledgerError as error:
         if error.verdict == "retry" and not isinstance(error, FileNotReady):
             raise
         log.exception("%s cannot be replayed", night.interval)
-        summary = {**close(night, failed={"replay": type(error).__name__}), "error": str(error)}
+        summary = {**stages.close(night, failed={"replay": type(error).__name__}), "error": str(error)}
     return {**replayed(night, begun)._asdict(), **summary}
 
 
 def _run_stages(night: Night, lease: Lease, origin: str, begun: Sequence[Begun]) -> None:
-    from include.night.check.check import check
-    from include.night.enrich.enrich import enrich
     from include.night.extract.anew import stage_replay
-    from include.night.gate.answers import check_answers
-    from include.night.gate.gate import gate
-    from include.night.write.write import write
 
     base = _base(night, origin)
     raw, rows = stage_replay(night, base, begun)
     if is_finished(night.ledger, base.run_id):
         night = changed(night, only=rows)
         _keep_others(night, raw, base.run_id)
-    enriched = enrich(night, _chosen(night, check(night, raw), base.run_id))
-    check_answers(night, enriched)
-    approved = gate(night, enriched)
-    lease.require()
-    write(night, approved)
+    stages.decide(night, _chosen(night, stages.check(night, raw), base.run_id), lease.require)
 
 
 def _base(night: Night, origin: str) -> Manifest:

@@ -11,9 +11,9 @@ from typing import Any
 from include.database import Database, transaction
 from include.ledger.explain import Explanation, find_explanations, rows_of_record
 from include.ledger.record import record_event
+from include.models import OUTCOMES
 from include.pages.reading import reading
 from include.personal import scrub
-from include.report.wording import OUTCOMES
 from include.spec.use_case import UseCase, load
 
 MOST = 25

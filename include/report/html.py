@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from include.models import Outcome
+from include.models import OUTCOMES, Outcome
 from include.report import wording
 from include.report.sections import Facts
 
@@ -77,12 +77,12 @@ def _flow(facts: Facts) -> list[Step]:
     if rows.not_finished > 0:
         steps.append(Step("minus", "Not finished", rows.not_finished, "a retry finishes them"))
     ended = {key: rows.counts.get(key, 0) for key in (Outcome.WRITTEN, Outcome.UNCHANGED)}
-    made_of = _named((count, wording.OUTCOMES[key]) for key, count in ended.items())
+    made_of = _named((count, OUTCOMES[key]) for key, count in ended.items())
     return [*steps, Step("equals", "In place", sum(ended.values()), made_of or "nothing written")]
 
 
 def _minus(facts: Facts, name: str, *outcomes: Outcome) -> Step:
-    counts = [(facts.rows.counts.get(key, 0), wording.OUTCOMES[key]) for key in outcomes]
+    counts = [(facts.rows.counts.get(key, 0), OUTCOMES[key]) for key in outcomes]
     return Step("minus", name, sum(count for count, _ in counts), _named(counts) or "none")
 
 

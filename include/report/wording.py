@@ -7,21 +7,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
-from include.models import Outcome
+from include.models import OUTCOMES, Outcome
 from include.report.sections import Facts, Rows, SecondCalls, Tally
-
-OUTCOMES = {
-    Outcome.WRITTEN: "written",
-    Outcome.UNCHANGED: "unchanged",
-    Outcome.IN_REVIEW: "in review",
-    Outcome.SHADOWED: "shadowed",
-    Outcome.REJECTED: "rejected",
-    Outcome.DEFERRED: "deferred",
-    Outcome.DEAD_LETTER: "dead letter",
-    Outcome.QUARANTINED: "quarantined",
-}
-"""Outcomes in the order in which they are shown, with their names."""
-
 
 _QUANTILES = re.compile(r"\{'quantiles': \[([\d., e-]+)\], 'values': \[([\d., e-]+)\]\}")
 _TIMES = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d):\d\d(?:\.\d+)?\+00:00")

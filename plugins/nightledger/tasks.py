@@ -88,9 +88,9 @@ def resume(manifest: dict[str, Any]) -> Night:
 
 @task(task_id="extract", doc_md=doc_of("extract"))
 def _extract(use_case: str, **context: Any) -> dict[str, Any]:
+    from include import stages
     from include.ledger.door import begin_night
     from include.ledger.failures import failures_on_record
-    from include.night.extract.extract import extract as run_stage
     from include.settings import Settings
     from nightledger.hooks.connections import AirflowConnections
 
@@ -99,61 +99,55 @@ def _extract(use_case: str, **context: Any) -> dict[str, Any]:
         key, options = run_key(use_case, given), run_options(use_case, given)
         night = begin_night(key, options, AirflowConnections(), Settings.read())
         with failures_on_record(night, "extract"):
-            return run_stage(night).to_json()
+            return stages.extract(night).to_json()
 
 
 @task(task_id="check", doc_md=doc_of("check"))
 def _check(use_case: str, raw: dict[str, Any]) -> dict[str, Any]:
+    from include import stages
     from include.models import Manifest
-    from include.night.check.check import check as run_stage
 
     with stage_of("check", raw) as night:
-        return run_stage(night, Manifest.from_json(raw)).to_json()
+        return stages.check(night, Manifest.from_json(raw)).to_json()
 
 
 @task(task_id="plan", doc_md=doc_of("plan"))
 def _plan(use_case: str, good: dict[str, Any]) -> list[dict[str, Any]]:
+    from include import stages
     from include.models import Manifest
-    from include.night.plan.preview import announce
-    from include.night.shards import split
 
     with stage_of("plan", good) as night:
-        manifest = Manifest.from_json(good)
-        announce(night, manifest)
-        return [part.to_json() for part in split(night, manifest)]
+        return [part.to_json() for part in stages.plan(night, Manifest.from_json(good))]
 
 
 @task(task_id="gate", doc_md=doc_of("gate"))
 def _gate(use_case: str, good: dict[str, Any], enriched: Any) -> dict[str, Any]:
+    from include import stages
     from include.models import Manifest
-    from include.night.gate.answers import check_answers
-    from include.night.gate.gate import gate as run_stage
     from include.night.shards import merge
 
     with stage_of("gate", good) as night:
         parts = [Manifest.from_json(part) for part in enriched]
-        whole = merge(night, Manifest.from_json(good), parts)
-        check_answers(night, whole)
-        return run_stage(night, whole).to_json()
+        return stages.gate(night, merge(night, Manifest.from_json(good), parts)).to_json()
 
 
 @task(task_id="write", doc_md=doc_of("write"))
 def _write(use_case: str, approved: dict[str, Any]) -> dict[str, Any]:
+    from include import stages
     from include.models import Manifest
-    from include.night.write.write import write as run_stage
 
     with stage_of("write", approved) as night:
-        return run_stage(night, Manifest.from_json(approved))
+        return stages.write(night, Manifest.from_json(approved))
 
 
 @task(task_id="close", doc_md=doc_of("close"), trigger_rule=TriggerRule.ALL_DONE, retries=1)
 def _close(use_case: str, **context: Any) -> dict[str, Any]:
     from airflow.sdk.exceptions import AirflowFailException
 
+    from include import stages
     from include.errors import ConfigurationError
     from include.ledger.door import find_run, open_ledger, resume_night
-    from include.night.close.close import close as run_stage
-    from include.settings import Settings, read_truth
+    from include.settings import Settings
     from nightledger.hooks.connections import AirflowConnections
 
     given: Context = context  # type: ignore[assignment]
@@ -163,9 +157,7 @@ def _close(use_case: str, **context: Any) -> dict[str, Any]:
         run_id = find_run(open_ledger(connections), run_key(use_case, given))
         if run_id is None:
             raise ConfigurationError("no run was opened", about=use_case, action="See the log of task `extract`")
-        settings = Settings.read()
-        night = resume_night(run_id, connections, settings)
-        summary = run_stage(night, failed=failed, truth=read_truth(settings))
+        summary = stages.close(resume_night(run_id, connections, Settings.read()), failed)
     if failed:
         raise AirflowFailException(f"The night did not finish. {summary['why']}. Report: {_address(run_id)}")
     log.info("Report: %s", _address(run_id))

@@ -16,7 +16,7 @@ from include.errors import AccessDenied
 from include.ledger.failures import failures_on_record
 from include.ledger.record import quarantine, record_manifest
 from include.models import Outcome, RejectedRow
-from include.night.close.close import close
+from include.stages import close
 from include.staging import StagedWriter
 from tests.adapters.ui_stand import MINE, ORIGIN, OTHERS, Stand, connection_of, open_stand
 from tests.core.conftest import Ledger, LedgerUrls, MakeNight

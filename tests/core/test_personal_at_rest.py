@@ -25,7 +25,6 @@ from include.demo.sandbox.process import running_sandbox
 from include.ledger.verify import verify
 from include.models import Interval, Mode, Record, RunOptions
 from include.night.check.check import check
-from include.night.close.close import close
 from include.night.enrich.enrich import enrich
 from include.night.extract.extract import extract
 from include.night.gate.answers import check_answers
@@ -34,6 +33,7 @@ from include.night.write.write import write
 from include.run import Night
 from include.spec.prompt import load_prompt
 from include.spec.use_case import load
+from include.stages import close
 from tests.core.conftest import Ledger
 
 LEADS = 30

@@ -25,7 +25,6 @@ from include.ledger.dead_letters import Selection, begin_replay, dismiss, list_g
 from include.ledger.verify import verify
 from include.models import Interval, Manifest, Mode, Record, ReInfer, RunOptions
 from include.night.check.check import check
-from include.night.close.close import close
 from include.night.enrich.enrich import enrich
 from include.night.extract.extract import extract
 from include.night.gate.answers import check_answers
@@ -36,6 +35,7 @@ from include.run import Night
 from include.settings import ROOT
 from include.spec.prompt import load_prompt
 from include.spec.use_case import load
+from include.stages import close
 from include.systems.connections import EnvironmentConnections
 from tests.core.conftest import Ledger
 

@@ -28,6 +28,7 @@ from include.intervals import last_night, night_of, read_night
 from include.ledger import door
 from include.models import Interval, RunKey
 from include.settings import ROOT
+from include.stages import STEPS
 from include.systems.connections import EnvironmentConnections
 
 HELD_BACK = "held back: another night was asked for while the schedule is off"
@@ -182,9 +183,8 @@ def _uninvited(stack: Stack, note: Mapping[str, Any]) -> list[Any]:
 
 
 def _progress(tasks: list[Any]) -> str:
-    order = ["extract", "check", "plan", "enrich", "gate", "write", "close"]
     states = {task["task_id"]: task["state"] or "waiting" for task in tasks}
-    return "  ".join(f"{name}: {states.get(name, 'waiting')}" for name in order)
+    return "  ".join(f"{name}: {states.get(name, 'waiting')}" for name in STEPS)
 
 
 def _say_why(stack: Stack, run_id: str, say: Say) -> None:

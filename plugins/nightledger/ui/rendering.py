@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from include.models import OUTCOMES
 from include.report import wording
 from nightledger.ui.access import Viewer
 from nightledger.ui.csrf import keep_nonce, nonce_of, token_for
@@ -50,7 +51,7 @@ def _environment() -> Environment:
     environment.filters.update({name: getattr(wording, name) for name in _WORDS})
     environment.filters.update(bar=bar, counted=counted, spark=spark, moment=moment, dollars=dollars, segment=segment)
     environment.filters.update(whole_percent=whole_percent, reason_words=reason_words)
-    environment.globals.update(pages=PAGES, outcomes={str(key): name for key, name in wording.OUTCOMES.items()})
+    environment.globals.update(pages=PAGES, outcomes={str(key): name for key, name in OUTCOMES.items()})
     return environment
 
 
@@ -86,7 +87,7 @@ def bar(counts: Mapping[str, int], rows_in: int | None = None) -> Markup:
     The whole bar is the rows that came in, so that what has no outcome yet stays empty.
     """
     total, x, pieces = max(sum(counts.values()), rows_in or 0), 0.0, list[str]()
-    for key in wording.OUTCOMES:
+    for key in OUTCOMES:
         count = counts.get(key, 0)
         if count:
             width = count * 100 / total
@@ -98,7 +99,7 @@ def bar(counts: Mapping[str, int], rows_in: int | None = None) -> Markup:
 
 def counted(counts: Mapping[str, int]) -> str:
     """Outcomes in words: `1,500 written, 20 quarantined`."""
-    named = (f"{counts[key]:,} {name}" for key, name in wording.OUTCOMES.items() if counts.get(key))
+    named = (f"{counts[key]:,} {name}" for key, name in OUTCOMES.items() if counts.get(key))
     return ", ".join(named) or "no outcomes"
 
 

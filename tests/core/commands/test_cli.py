@@ -15,10 +15,10 @@ from include.ledger.heads import export_head
 from include.ledger.schema import head_revision
 from include.ledger.verify import verify
 from include.models import Outcome
-from include.night.close.close import close
 from include.run import Night
 from include.spec.prompt import load_prompt
 from include.spec.use_case import load
+from include.stages import close
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import ask, decide, end_rows, rows_of, stage_raw
 

@@ -15,11 +15,11 @@ from include.ledger.cause import HEADINGS, KINDS, explain_failure, until_when
 from include.ledger.failures import Failure, failures_on_record, find_failures
 from include.links import anchor
 from include.models import Outcome
-from include.night.close.close import close
 from include.report.facts import collect
 from include.report.text import as_text
 from include.run import Night
 from include.settings import ROOT
+from include.stages import close
 from tests.core.conftest import MakeNight
 from tests.core.ledger.nights import end_rows, rows_of, say, stage_raw
 

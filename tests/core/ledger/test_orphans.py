@@ -15,10 +15,10 @@ from include.ledger.orphans import abandon_orphans, hear
 from include.ledger.record import note_progress
 from include.ledger.verify import verify
 from include.models import Outcome
-from include.night.close.close import close
 from include.report.facts import collect
 from include.report.text import as_text
 from include.run import Night
+from include.stages import close
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import end_rows, rows_of, stage_raw
 

@@ -22,9 +22,9 @@ from include.ledger.heads import export_head, read_heads
 from include.ledger.record import DeadLetter, bury, record_event
 from include.ledger.verify import verify
 from include.models import Origin, Outcome
-from include.night.close.close import close
 from include.night.close.totals import record_totals
 from include.run import Night
+from include.stages import close
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import PINS, ask, decide, end_rows, reject_rows, rows_of, stage_raw, write_rows
 from tests.core.ledger.test_verify import problems, tamper

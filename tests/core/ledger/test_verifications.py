@@ -12,9 +12,9 @@ from include.ledger.heads import export_head
 from include.ledger.verifications import MOST_KEPT, verify_on_record
 from include.ledger.verify import verify
 from include.models import Outcome
-from include.night.close.close import close
 from include.pages.verify import find_verdict, list_verdicts
 from include.run import Night
+from include.stages import close
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import ask, decide, end_rows, rows_of, stage_raw
 

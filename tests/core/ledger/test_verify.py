@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 from include.ledger.verify import Verification, verify
 from include.ledger.verify_sql import parts
 from include.models import Outcome
-from include.night.close.close import close
 from include.run import Night
+from include.stages import close
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import ask, decide, end_rows, rows_of, stage_raw
 

@@ -17,7 +17,6 @@ from include.ledger.backfill_plans import ask_plan, find_plan, list_plans
 from include.ledger.failures import failures_on_record
 from include.ledger.record import RowOutcome, note_progress, record_manifest, record_outcomes
 from include.models import Interval, Mode, Outcome, RunOptions
-from include.night.close.close import close
 from include.operations.backfill_plan import work_out
 from include.pages.backfill import nights_on_record
 from include.pages.dead_letters import list_letters
@@ -29,6 +28,7 @@ from include.pages.run import find_run_of, find_use_case, show_run
 from include.pages.systems import show_systems
 from include.run import Night
 from include.settings import ROOT, Settings
+from include.stages import close
 from include.staging import StagedWriter
 from include.systems.connections import EnvironmentConnections
 from include.systems.limits.quota import Ask, Quota

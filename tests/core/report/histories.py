@@ -13,8 +13,8 @@ from include.ledger import tables
 from include.ledger.record import quarantine, record_manifest
 from include.models import Interval, Manifest, Outcome, RejectedRow
 from include.night.check.drift import watch_drift
-from include.night.close.close import close
 from include.run import Night
+from include.stages import close
 from tests.core.conftest import MakeNight
 from tests.core.ledger.nights import ask, end_rows
 from tests.core.quality.seeded import Change, columns_of, stage

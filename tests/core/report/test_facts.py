@@ -12,12 +12,12 @@ from include.errors import ConfigurationError
 from include.ledger import tables
 from include.ledger.record import record_manifest
 from include.models import Manifest, Mode, Outcome, RunOptions
-from include.night.close.close import close
 from include.report.facts import collect
 from include.report.html import as_html
 from include.report.sections import Tally
 from include.report.text import as_text
 from include.run import Night
+from include.stages import close
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import ask, decide, end_rows, key_of, reject_rows, rows_of, say, stage_raw, write_rows
 

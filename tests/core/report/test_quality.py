@@ -16,7 +16,6 @@ from sqlalchemy import select, text
 from include.errors import ConfigurationError
 from include.ledger import tables
 from include.models import Mode, Outcome, RunOptions
-from include.night.close.close import close
 from include.report import quality_facts, quality_html
 from include.report.charts import spark
 from include.report.quality_facts import Point, QualityFacts, collect_quality
@@ -24,6 +23,7 @@ from include.report.quality_html import as_html, cell
 from include.report.quality_json import as_json
 from include.report.quality_text import verdict
 from include.run import Night
+from include.stages import close
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import ask, end_rows, reject_rows, rows_of, say, stage_raw
 from tests.core.report.histories import MONDAY, RULES, Rule, live, record_result

@@ -11,12 +11,12 @@ import pytest
 
 from include.ledger import tables
 from include.models import Mode, Outcome, RunOptions
-from include.night.close.close import close
 from include.report.facts import collect
 from include.report.html import as_html
 from include.report.text import as_text
 from include.report.wording import duration, milliseconds, money, percent
 from include.run import Night
+from include.stages import close
 from tests.core.conftest import MakeNight
 from tests.core.ledger.nights import ask, decide, end_rows, reject_rows, rows_of, say, stage_raw, write_rows
 

@@ -14,8 +14,8 @@ from include.ledger import tables
 from include.ledger.record import find_manifest
 from include.ledger.verify import verify
 from include.models import Outcome
-from include.night.close.close import close
 from include.run import Night
+from include.stages import close
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import end_rows, reject_rows, rows_of, say, stage_raw
 

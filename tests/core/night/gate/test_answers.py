@@ -15,12 +15,12 @@ from include.errors import ConfigurationError, QualityStop
 from include.ledger import tables
 from include.ledger.record import DeadLetter, RowOutcome, bury, find_manifest, record_manifest, record_outcomes
 from include.models import Manifest, Outcome, Record
-from include.night.close.close import close
 from include.night.gate.answers import check_answers
 from include.night.gate.gate import gate
 from include.quality.expectation import Expectation
 from include.quality.failures import read_failures
 from include.run import Night
+from include.stages import close
 from include.staging import StagedWriter, read_rows, read_schema
 from include.use_cases.crm_lead_scoring import expectations as declared
 from tests.core.ledger.nights import stage_raw
