@@ -16,6 +16,15 @@ Kind = Literal["text", "integer", "number", "datetime", "date", "boolean"]
 """What the values of a column are."""
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the staged data: the name at the source, the name here, its type."""
+
+    source_name: str
+    name: str
+    kind: Kind = "text"
+
+
 class Outcome(StrEnum):
     """Where an input row of a run ends; exactly one per row (invariant I1)."""
 

@@ -69,6 +69,11 @@ class Run:
         return place
 
     @property
+    def personal(self) -> tuple[str, ...]:
+        """Columns that are never quoted."""
+        return self.case.personal
+
+    @property
     def asking(self) -> Literal["live", "batch"]:
         """How the model is asked in this run: the option's, else the one declared in the spec."""
         return self.options.asking or self.case.asking

@@ -75,7 +75,6 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     endpoint, system = _system(given, settings)
     prompt = read_any_prompt(given.prompt)
     case = _case(given, prompt, system)
-    _open_embedded()
     settings = dataclasses.replace(settings, token_secret=os.environ.get("NIGHTLEDGER_TOKEN_SECRET", ""))
     door.require_token_secret(settings)
     ledger = door.open_ledger(EnvironmentConnections())
@@ -180,11 +179,3 @@ def _money(text: str) -> Decimal:
     if not (amount.is_finite() and amount > 0):
         raise ConfigurationError("must be an amount of US dollars above 0", about="--budget")
     return amount
-
-
-def _open_embedded() -> None:
-    """Use the embedded PostgreSQL unless a ledger is given."""
-    if not os.environ.get("AIRFLOW_CONN_NIGHTLEDGER_DB"):
-        from include.demo.stack.stack import ledger_alone
-
-        os.environ.update(ledger_alone())

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, text, update
 
 from include.database import Database, to_json, transaction
 from include.ledger import tables
@@ -109,7 +109,8 @@ def begin_replay(run: Night, selection: Selection, actor: str) -> list[Begun]:
         # A row that is read anew is another row: what it was let past before, it is not let past now.
         other = select(q.c.row_id).where(begun, anew_now)
         connection.execute(update(q).where(night, q.c.row_id.in_(other), q.c.released != []).values(released=[]))
-        modified = q.c.record[run.case.source.modified.name].astext
+        times = [one.changed.name for one in run.case.sources if one.changed]
+        modified: ColumnElement[str] = func.coalesce(None, *(q.c.record[name].astext for name in times))
         columns = (q.c.quarantine_id, q.c.row_id, q.c.row_key, q.c.counts_as_input, anew_now, modified)
         return [Begun(*row) for row in connection.execute(select(*columns).where(begun))]
 

@@ -91,10 +91,10 @@ def explain_row(ledger: Database, use_case: str, asked: str, *, clear: bool = Fa
     Personal values are hidden by their form, and messages left out, unless `clear`: then see `look_at_row`.
     """
     case = load(use_case)
-    sink = case.sink
     with reading(ledger) as connection:
         found = find_explanations(connection, use_case, asked, MOST, MOST)
-        others = [key for key in rows_of_record(connection, use_case, sink.system, sink.object, asked) if key != asked]
+        found_at = (rows_of_record(connection, use_case, sink.system, sink.object, asked) for sink in case.sinks)
+        others = list(dict.fromkeys(key for keys in found_at for key in keys if key != asked))
         key = asked
         if not found and len(others) == 1:
             key = others.pop()
@@ -103,7 +103,16 @@ def explain_row(ledger: Database, use_case: str, asked: str, *, clear: bool = Fa
     entries = tuple(_entry(one, hidden, clear) for one in found)
     writes = sum(one.kind == "write" for one in found)
     more = MOST in (writes, len(found) - writes)
-    return RowPage(asked, key, f"{sink.system} {sink.object}", entries, tuple(others), more, clear)
+    places = " and ".join(f"{sink.system} {sink.object}" for sink in case.sinks)
+    return RowPage(
+        asked,
+        key,
+        places,
+        entries,
+        tuple(others),
+        more,
+        clear,
+    )
 
 
 def look_at_row(ledger: Database, use_case: str, asked: str, actor: str) -> RowPage:
@@ -118,7 +127,7 @@ def look_at_row(ledger: Database, use_case: str, asked: str, actor: str) -> RowP
 def _hidden(case: UseCase) -> frozenset[str]:
     """Fields of an answer that may hold personal values, and those of the destination that they are written to."""
     names = case.answers_personal
-    return frozenset(names) | {field for name, field in case.sink.fields.items() if name in names}
+    return frozenset(names) | {field for sink in case.sinks for name, field in sink.fields.items() if name in names}
 
 
 def _entry(one: Explanation, hidden: Collection[str], clear: bool) -> Entry:

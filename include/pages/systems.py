@@ -112,11 +112,11 @@ def show_systems(ledger: Database, registry: Path, use_cases: Collection[str]) -
 
 def _roles(case: UseCase, system: str) -> Iterator[str]:
     """What a use case does with a system."""
-    if system == case.source.system or system in {drop.system for drop in case.drops}:
+    if system in {*(one.system for one in case.sources), *(one.system for one in case.joins)}:
         yield "read"
     if system == case.model.system or system in {one.system for one in case.model.failover}:
         yield "ask"
-    if system == case.sink.system or (case.warehouse and system == case.warehouse.system):
+    if system in {one.system for one in case.sinks} or (case.mirror and system == case.mirror.system):
         yield "write"
 
 

@@ -23,12 +23,13 @@ from include.database import Database, transaction
 from include.ledger import tables
 from include.ledger.quarantine import MOST_LISTED, Filter, read_page
 from include.models import Record
-from include.night.extract.owners import Origin, Owners
+from include.night.extract.owners import Owners
 from include.private import open_file, write_file
 from include.report import wording
 from include.report.cells import harmless
 from include.settings import Settings
 from include.spec.use_case import load, names
+from include.systems.port import Origin
 from include.systems.registry import System, read_systems
 
 NOBODY = "no owner in the registry"

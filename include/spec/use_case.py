@@ -12,10 +12,13 @@ from types import ModuleType
 from typing import Any, Literal
 
 from include.errors import ConfigurationError
-from include.models import Kind, Mode
+from include.models import Mode
+from include.spec.transforms0 import Transform
+from include.systems.files.drop import FileDrop
+from include.systems.port import Sink, Source
+from include.systems.sql.declared import Mirror
 
 FOLDER = Path(__file__).parent.parent / "use_cases"
-Proof = Literal["any", "checksum", "done"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,81 +42,6 @@ class FailurePlan:
     invalid: Literal["fallback", "dead_letter"]
     refused: Literal["fallback", "dead_letter"]
     in_words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of the staged data: the name at the source, the name here, its type."""
-
-    source_name: str
-    name: str
-    kind: Kind = "text"
-
-
-@dataclass(frozen=True, slots=True)
-class Related:
-    """A second CRM object read for context and joined onto each row by `join_on` (a staged column) = its id."""
-
-    object: str
-    join_on: str
-    columns: tuple[Column, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CrmSource:
-    """Rows changed within the interval, from a CRM object; `modified` is the property the interval is held against."""
-
-    system: str
-    object: str
-    key: Column
-    modified: Column
-    columns: tuple[Column, ...]
-    related: tuple[Related, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FileDrop:
-    """A file expected once per interval; `pattern` is filled by strftime with the interval's start, then globbed.
-
-    Rows are joined where file column `key` equals staged column `join_on`; `prefix` names the staged columns. `proof`
-    is what says that the file is complete: its sha256 ("checksum": beside it or in `MANIFEST.sha256`), a marker
-    ("done": the file's name and `.done`), or whichever there is, else that size and time stay for `settle_seconds`
-    ("any"); a writer that may pause for longer needs one of the first two.
-    """
-
-    system: str
-    folder: str
-    archive: str
-    pattern: str
-    columns: tuple[Column, ...]
-    key: str
-    join_on: str
-    prefix: str
-    required: bool = True
-    settle_seconds: float = 5.0
-    max_field_chars: int = 4_000
-    proof: Proof = "any"
-
-
-@dataclass(frozen=True, slots=True)
-class Coalesce:
-    """A staged column that takes the first present value of several, e.g. the CRM's industry or else the file's."""
-
-    name: str
-    first_of: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Recency:
-    """A staged integer column: within how many days before the interval's end the time in column `of` lies.
-
-    The value is the smallest of `days` that holds (None: older, absent or later than the interval's end). Steps rather
-    than a count, so that an unchanged row gives an unchanged input and its answer is reused the next night.
-    """
-
-    name: str
-    of: str
-    days: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,23 +168,6 @@ class Drift:
     volume_chance: float = 5e-3
 
 
-@dataclass(frozen=True, slots=True)
-class CrmSink:
-    """Where answers are written: staged key -> object id, output field -> property."""
-
-    system: str
-    object: str
-    fields: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class WarehouseSink:
-    """A warehouse table that is upserted with every written row."""
-
-    system: str
-    table: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseCase(Enrichment):
     """The declarations of one use case; a blank in any of them fails the test suite.
@@ -272,13 +183,18 @@ class UseCase(Enrichment):
     output_destination: str
     latency_class: Literal["batch", "interactive"]
     mode: Mode
-    source: CrmSource
-    drops: tuple[FileDrop, ...]
-    derived: tuple[Coalesce | Recency, ...]
+    sources: tuple[Source, ...]
+    joins: tuple[FileDrop, ...] = ()
+    transforms: tuple[Transform, ...] = ()
     confidence_threshold: float
-    sink: CrmSink
-    warehouse: WarehouseSink | None
+    sinks: tuple[Sink, ...]
+    mirror: Mirror | None = None
     drift: Drift = Drift()
+
+    @property
+    def keeps_versions(self) -> bool:
+        """Whether a sink must know which version of a row was read."""
+        return any(sink.guard == "unchanged_since_read" for sink in self.sinks)
 
 
 def load(name: str) -> UseCase:

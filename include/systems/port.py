@@ -6,16 +6,15 @@ the work within one run. What an adapter may know of that run is `Surroundings`:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from include.models import Interval, Record, RejectedRow
+from include.models import Column, Interval, Record, RejectedRow
 
 if TYPE_CHECKING:
     from include.settings import Settings
-    from include.spec.use_case import Column
     from include.systems.connections import Connections
     from include.systems.http import RestClient
     from include.systems.registry import System
@@ -60,6 +59,10 @@ class Surroundings(Protocol):
     def client(self, system: str) -> RestClient:
         """A client of a REST system, within the limits that all processes share."""
         ...
+
+
+UNPLACED = ("retrieved_at", VERSION)
+"""Names in a row's lineage that stand for no place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,14 @@ class Reader(Protocol):
         ...
 
 
+class Origin(NamedTuple):
+    """A column at its source: the system, the object or folder in it, and its name there."""
+
+    system: str
+    object: str
+    name: str
+
+
 class Source(Protocol):
     """Where rows come from, as a use case declares it."""
 
@@ -140,7 +151,22 @@ class Source(Protocol):
 
     @property
     def declared(self) -> Sequence[Column]:
-        """Every column of the rows that it gives, the key first."""
+        """Every column of the rows that it gives, under its name there and here; the key first."""
+        ...
+
+    @property
+    def changed(self) -> Column | None:
+        """The column with the time by which a row belongs to an interval; None where something else decides."""
+        ...
+
+    @property
+    def origins(self) -> Mapping[str, Origin]:
+        """Where each declared column comes from, by its name here."""
+        ...
+
+    @property
+    def refers(self) -> Mapping[str, str]:
+        """Objects of the system whose records are joined onto rows, and the column here with their ids."""
         ...
 
     def open(self, here: Surroundings) -> Reader:
@@ -177,15 +203,22 @@ class Sent:
 
 
 class Destination(Protocol):
-    """Writes to one sink within one run, from any thread.
+    """Writes to one sink within one run, from any thread."""
 
-    `batch_rows` records are read or sent at a time, `in_air` batches at once. `creates` says that a record which is not
-    there is made; without it such a write fails as `record_missing`.
-    """
+    @property
+    def batch_rows(self) -> int:
+        """Records that are read or sent at a time."""
+        ...
 
-    batch_rows: int
-    in_air: int
-    creates: bool
+    @property
+    def in_air(self) -> int:
+        """Batches that may be on their way at once."""
+        ...
+
+    @property
+    def creates(self) -> bool:
+        """Whether a record that is not there is made; else such a write fails as `record_missing`."""
+        ...
 
     @property
     def calls(self) -> int:
@@ -229,17 +262,19 @@ class Destination(Protocol):
 class Sink:
     """Where answers go, as a use case declares it; each kind of system adds what it needs, and `open`.
 
-    `fields` maps fields of the answer to names at the destination. `target` is the column with the id of the record
-    there (None: the row's key). `each` names a list in the answer of which every element is one write. `when` says of
-    an answer whether this sink is meant at all. `guard` is what keeps a write from hurting somebody else's.
+    `fields` maps fields of the answer to names at the destination. `target` says whose id the record there has: the
+    row's `key`, or its `id` at its source. `each` names a list in the answer of which every element is one write, under
+    that id and its number (`42/1`). `when` says of an answer whether this sink is meant at all. `guard` is what keeps a
+    write from hurting somebody else's: only we write these fields; the record is as it was when it was read; or what is
+    there cannot be read, so nothing is sent of which the ending is unknown.
     """
 
     system: str
     object: str
     fields: Mapping[str, str] = field(default_factory=dict)
-    target: str | None = None
+    target: Literal["key", "id"] = "key"
     each: str | None = None
-    when: Any = None
+    when: Callable[[Record], bool] | None = None
     guard: Guard = "own_fields"
 
     def open(self, here: Surroundings) -> Destination:

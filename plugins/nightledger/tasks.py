@@ -57,8 +57,9 @@ def write(case: UseCase, approved: Any) -> XComArg:
 
 
 def written_by(case: UseCase) -> Asset:
-    """What the nights of a use case write, e.g. `nightledger://crm_lead_scoring/crm/contacts`."""
-    return Asset(f"nightledger://{case.name}/{case.sink.system}/{case.sink.object}")
+    """What the nights of a use case write first, e.g. `nightledger://crm_lead_scoring/crm/contacts`."""
+    first = case.sinks[0]
+    return Asset(f"nightledger://{case.name}/{first.system}/{first.object}")
 
 
 def close(case: UseCase) -> XComArg:

@@ -42,6 +42,7 @@ from include.spec.prompt import load_prompt
 from include.spec.use_case import load
 from include.staging import StagedWriter, read_chunks
 from include.systems.connections import EnvironmentConnections
+from include.systems.hubspot.forms import as_texts
 
 GROUP = 16  # entries of one commit of the journal under load, about
 LEAD: Record = {
@@ -156,18 +157,20 @@ def _enriched(item: Item, uid, start: int) -> Record:  # type: ignore[no-untyped
 
 
 def _write(night: Night, rows: Sequence[Record]) -> None:
+    sink = night.case.sinks[0]
     writes = [
-        Write(r, r["row_key"], properties(night.case.sink, r), dict.fromkeys(night.case.sink.fields.values()))
+        Write(r, r["row_key"], values, as_texts(values), dict.fromkeys(sink.fields.values()))
         for r in rows
+        for values in [properties(sink, r)]
     ]
     with transaction(night.ledger) as connection:
-        outbox.put(connection, night, writes, "intended")
+        outbox.put(connection, night, sink, writes, "intended")
     ended = [
         RowOutcome(r["row_id"], r["row_key"], Outcome.WRITTEN, "write", None, json.loads(r["lineage"])) for r in rows
     ]
     with transaction(night.ledger) as connection:
         after = [Sent(w.external_id, "written", {**w.fields, "updatedAt": "2026-11-21T03:11:12.000Z"}) for w in writes]
-        outbox.conclude(connection, night, after)
+        outbox.conclude(connection, night, sink, after)
         record_outcomes(connection, night.run_id, ended)
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from include.models import Interval
 from include.night.extract.drops import fetch_drop
-from include.spec.use_case import FileDrop
 from include.systems.connections import EnvironmentConnections
+from include.systems.files.drop import FileDrop
 from tests.core.openssh import MISSING, SSHD, OpenSsh, running_sshd
 
 DELIVERIES = ((2_000, 2_000), (3, 100_000_000))

@@ -109,8 +109,10 @@ def _run_own(data: str | None, arguments: Sequence[str]) -> int:
 
         given = read_environment()
         first_ledger = arguments[0] == "enrich" and not open_home(given).postgres.exists()  # it makes one
-        if first_ledger or f"{PREFIX}NIGHTLEDGER_DB" in given:
+        if f"{PREFIX}NIGHTLEDGER_DB" in given:
             os.environ.update(given)
+        elif first_ledger:
+            os.environ.update(given | stack.ledger_alone())
         else:
             os.environ.update(stack.reach(_data_set(data)))
     return run_command(arguments)

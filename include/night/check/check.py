@@ -141,7 +141,7 @@ def _stop(night: Night, good: Manifest, failed: Sequence[Finding]) -> None:
         record_event(connection, night.run_id, "check.stopped", stopped)
     raise QualityStop(
         f"{words}. Nothing reached the model",
-        system=night.case.source.system,
+        system=night.case.sources[0].system,
         about=night.case.name,
         action="Fix it at the source, then clear the run from the extract task on",
     )

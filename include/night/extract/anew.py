@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,15 +23,16 @@ from include.ledger.record import find_manifest, put_manifest, quarantine, recor
 from include.models import Manifest, Record, RejectedRow
 from include.night.extract.archive import archive
 from include.night.extract.extract import DATASET, files_of, gather, read_drop
-from include.night.extract.join import DropJoin, derive
+from include.night.extract.join import DropJoin, as_staged, transform
 from include.night.extract.rejections import STAGE
 from include.night.extract.shape import raw_schema
 from include.run import Night
 from include.staging import StagedWriter, read_chunks, read_rows
 from include.systems.files.formats.values import join_key, read_value
-from include.systems.hubspot.reading import CrmReader
+from include.systems.port import Source
 
 CHOSEN = "chosen"
+_AGAIN = re.compile(r"#\d+$")  # see `Distinct`
 GONE = "the record is not at its source any more"
 NO_ID = "the row came under the id of another row, so it cannot be read by itself"
 SAME_FILE = "the file was not delivered again"
@@ -90,7 +91,7 @@ def _read_anew(night: Night, base: Manifest, begun: Sequence[Begun], work: Path)
         return anew
     anew.facts["files"] = list(base.facts.get("files", ()))
     lines = {one.row_id for one in begun if not one.counts_as_input and _is_line(night, one.row_id)}
-    joins = [_fetch(night, at, work, lines, anew) for at in range(len(night.case.drops))]
+    joins = [_fetch(night, at, work, lines, anew) for at in range(len(night.case.joins))]
     same = [line for line in lines if not line.startswith(tuple(anew.delivered))]
     anew.not_tried |= dict.fromkeys(same, SAME_FILE)
     modified = _first_read(night, base, [one for one in begun if one.row_id not in anew.not_tried])
@@ -99,7 +100,7 @@ def _read_anew(night: Night, base: Manifest, begun: Sequence[Begun], work: Path)
 
 
 def _is_line(night: Night, row_id: str) -> bool:
-    return row_id.startswith(tuple(f"{drop.system}/" for drop in night.case.drops))
+    return row_id.startswith(tuple(f"{drop.system}/" for drop in night.case.joins))
 
 
 def _fetch(night: Night, at: int, work: Path, lines: Collection[str], anew: _Anew) -> DropJoin:
@@ -108,7 +109,7 @@ def _fetch(night: Night, at: int, work: Path, lines: Collection[str], anew: _Ane
     It takes the place of the file read before, with its bad lines, when lines of it are replayed; else it stays where
     it was dropped, for their replay.
     """
-    drop, rejected = night.case.drops[at], list[RejectedRow]()
+    drop, rejected = night.case.joins[at], list[RejectedRow]()
     join, facts = read_drop(night, drop, work / str(at), rejected.append)
     if facts is None:
         return join
@@ -122,25 +123,27 @@ def _fetch(night: Night, at: int, work: Path, lines: Collection[str], anew: _Ane
     return join
 
 
-def _first_read(night: Night, base: Manifest, begun: Sequence[Begun]) -> dict[str, datetime | None]:
+def _first_read(night: Night, base: Manifest, begun: Sequence[Begun]) -> dict[str, Any]:
     """The rows to be read anew, with the change that brought them in: those chosen, and those that use what was chosen.
 
     A row uses a related record, or a line of a file, by the column that it is joined on.
     """
-    source = night.case.source
-    wanted = {one.row_id: _modified(one.modified) for one in begun if one.counts_as_input}
+    times = sorted({one.changed.name for one in night.case.sources if one.changed})
+    wanted: dict[str, Any] = {one.row_id: _modified(one.modified) for one in begun if one.counts_as_input}
     used = list(_uses(night, [one for one in begun if not one.counts_as_input]))
-    columns = ["row_id", source.modified.name, *{column for column, _, _ in used}]
+    columns = ["row_id", *{*times, *(column for column, _, _ in used)}]
     for row in read_rows(base, rows=night.settings.chunk_rows, columns=columns):
         if row["row_id"] in wanted or any(form(row[column]) in keys for column, form, keys in used):
-            wanted[row["row_id"]] = row[source.modified.name]
+            wanted[row["row_id"]] = next((row[name] for name in times if row[name] is not None), None)
     return wanted
 
 
 def _uses(night: Night, context: Sequence[Begun]) -> Iterator[tuple[str, Callable[[Any], str | None], set[str]]]:
-    case = night.case
-    joined = [(f"{case.source.system}/{one.object}/", one.join_on, _text) for one in case.source.related]
-    joined += [(f"{drop.system}/", drop.join_on, join_key) for drop in case.drops]
+    refers = [(source.system, *one) for source in night.case.sources for one in source.refers.items()]
+    joined: list[tuple[str, str, Callable[[Any], str | None]]] = [
+        (f"{system}/{kind}/", column, _text) for system, kind, column in refers
+    ]
+    joined += [(f"{drop.system}/", drop.join_on, join_key) for drop in night.case.joins]
     for start, column, form in joined:
         keys = {one.row_key for one in context if one.row_id.startswith(start) and one.row_key is not None}
         if keys:
@@ -163,28 +166,51 @@ def _modified(text: str | None) -> datetime | None:
 def _read_records(
     night: Night, modified: Mapping[str, datetime | None], joins: Sequence[DropJoin], anew: _Anew
 ) -> None:
-    source, schema, entry = night.case.source, raw_schema(night.case), night.system(night.case.source.system)
-    start = f"{entry.name}/{source.object}/"
-    asked = {row: row.removeprefix(start) for row in modified if row.startswith(start)}
-    numbers = sorted((number for number in asked.values() if number.isdecimal()), key=int)
-    client = night.client(entry.name)
-    reader = CrmReader(client, entry, source, night.case.personal)
-    if numbers:
-        reader.check_contract()
-    with StagedWriter(UPath(anew.path), schema) as writer:
-        for rows in gather(reader.read_ids(numbers), night.settings.chunk_rows, anew.rejected.append):
-            for join in joins:
-                join.join(rows)
-            for row in rows:
-                row[source.modified.name] = modified[row["row_id"]] or row[source.modified.name]
-            derive(rows, night.case.derived, night.interval.end)
-            writer.extend({**row, "lineage": json.dumps(row["lineage"], ensure_ascii=False)} for row in rows)
-            anew.rows |= {row["row_id"] for row in rows}
-    anew.rejected = [_as_first_read(row, source.modified.name, modified) for row in anew.rejected]
+    """Read the rows from whichever source has them; the others of them wait, each with why."""
+    asked = dict[str, str]()
+    anew.facts |= {"calls": 0, "retries": 0, "pages": 0}
+    with StagedWriter(UPath(anew.path), raw_schema(night.case)) as writer:
+        for source in night.case.sources:
+            start = f"{source.system}/{source.object}/"
+            ids = {row: row.removeprefix(start) for row in modified if row.startswith(start)}
+            asked |= ids
+            _read_source(night, source, list(ids.values()), modified, joins, anew, writer)
     found = anew.rows | {row.row_id for row in anew.rejected}
-    unread = modified.keys() - found
-    anew.not_tried |= {row: GONE if asked.get(row, "").isdecimal() else NO_ID for row in unread}
-    anew.facts |= {"calls": client.calls, "retries": client.retries, "pages": reader.pages}
+    anew.not_tried |= {row: GONE if _is_id(asked.get(row, "")) else NO_ID for row in modified.keys() - found}
+
+
+def _is_id(text: str) -> bool:
+    """Whether it is the id of a record, and not the name of one that came again (`42#2`)."""
+    return bool(text) and _AGAIN.search(text) is None
+
+
+def _read_source(
+    night: Night,
+    source: Source,
+    ids: Sequence[str],
+    modified: Mapping[str, datetime | None],
+    joins: Sequence[DropJoin],
+    anew: _Anew,
+    writer: StagedWriter,
+) -> None:
+    reader = source.open(night)
+    ids = sorted(one for one in ids if _is_id(one))
+    if ids:
+        reader.check_contract()
+    time, before = source.changed.name if source.changed else None, len(anew.rejected)
+    for rows in gather(reader.read_ids(ids) or iter(()), night.settings.chunk_rows, anew.rejected.append):
+        for join in joins:
+            join.join(rows)
+        for row in rows:
+            if time:
+                row[time] = modified[row["row_id"]] or row[time]
+        rows = transform(rows, night.case.transforms, night.interval.end)
+        writer.extend(as_staged(rows, night.case))
+        anew.rows |= {row["row_id"] for row in rows}
+    if time:
+        anew.rejected[before:] = [_as_first_read(row, time, modified) for row in anew.rejected[before:]]
+    anew.facts |= {"calls": anew.facts["calls"] + reader.calls, "retries": anew.facts["retries"] + reader.retries}
+    anew.facts["pages"] += reader.pages
 
 
 def _as_first_read(row: RejectedRow, column: str, modified: Mapping[str, datetime | None]) -> RejectedRow:

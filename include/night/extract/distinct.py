@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from include.models import Record, RejectedRow
 from include.staging import IDENTITY
-from include.systems.hubspot.reading import Page
+from include.systems.port import UNPLACED, Page
 
 SAME_ID = "another row of this run has the same row id; the first one was kept"
 SAME_KEY = "another row of this run has the same key and would be written to the same record; the first one was kept"
@@ -20,26 +20,29 @@ class Distinct:
     A further row of the same id is named `<id>#2`, `<id>#3` and so on, so that it has an outcome of its own.
     """
 
-    def __init__(self, owner: str, earlier: Collection[str] = ()) -> None:
-        """`owner` can mend a row at its source. `earlier` were set aside by an interrupted attempt: they are not let in
-        again, since they have their outcome and are counted.
+    def __init__(self, earlier: Collection[str] = ()) -> None:
+        """`earlier` were set aside by an interrupted attempt: they are not let in again, since they have their outcome
+        and are counted.
         """
-        self._owner, self._earlier = owner, frozenset(earlier)
+        self._earlier = frozenset(earlier)
         self._seen: set[bytes] = set()
         self._repeated: dict[str, int] = {}
         self.set_aside = 0
 
-    def admit(self, page: Page) -> Page:
-        """The page without rows that came before; they are among its rejected ones, with the reason."""
+    def admit(self, page: Page, owner: str = "") -> Page:
+        """The page without rows that came before; they are among its rejected ones, with the reason.
+
+        `owner` can mend them at their source.
+        """
         rows, again = list[Record](), list[RejectedRow]()
         for row in page.rows:
             row_id, key = row["row_id"], row["row_key"]
             if row_id in self._earlier:
                 continue
             if not self._is_new("id", row_id):
-                again.append(self._reject(row, self._next(row_id), SAME_ID))
+                again.append(self._reject(row, self._next(row_id), SAME_ID, owner))
             elif not self._is_new("key", key):
-                again.append(self._reject(row, row_id, SAME_KEY))
+                again.append(self._reject(row, row_id, SAME_KEY, owner))
             else:
                 rows.append(row)
         again += self._name(page.rejected)
@@ -50,11 +53,11 @@ class Distinct:
         self._seen.add(blake2b(f"{kind}:{name}".encode("utf-8", "surrogatepass"), digest_size=16).digest())
         return len(self._seen) > before
 
-    def _reject(self, row: Record, row_id: str, reason: str) -> RejectedRow:
+    def _reject(self, row: Record, row_id: str, reason: str, owner: str) -> RejectedRow:
         self.set_aside += 1
         record = {name: value for name, value in row.items() if name not in IDENTITY}
-        source = "; ".join(f"{name}: {place}" for name, place in row["lineage"].items() if name != "retrieved_at")
-        return RejectedRow(row_id, row["row_key"], source, (reason,), record, owner=self._owner)
+        source = "; ".join(f"{name}: {place}" for name, place in row["lineage"].items() if name not in UNPLACED)
+        return RejectedRow(row_id, row["row_key"], source, (reason,), record, owner=owner)
 
     def _name(self, rejected: Collection[RejectedRow]) -> Iterator[RejectedRow]:
         """Rows that cannot be read anyway, under ids that are free."""

@@ -16,7 +16,7 @@ import paramiko
 from include.errors import AccessDenied, ContractBroken, FileNotReady, SystemUnavailable
 from include.models import Interval, Record
 from include.run import Night
-from include.spec.use_case import FileDrop
+from include.systems.files.drop import FileDrop
 from include.systems.files.folder import (
     ASK_AGAIN,
     CHECKSUM,

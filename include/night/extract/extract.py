@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,15 +18,15 @@ from include.models import Manifest, Record, RejectedRow
 from include.night.extract.archive import archive
 from include.night.extract.distinct import Distinct
 from include.night.extract.drops import Fetched, fetch_drop, open_drop
-from include.night.extract.join import DropJoin, derive
+from include.night.extract.join import DropJoin, as_staged, transform
 from include.night.extract.rejections import Rejections
 from include.night.extract.shape import raw_schema
 from include.night.extract.snapshot import is_intact, reuse
 from include.run import Night
-from include.spec.use_case import FileDrop
 from include.staging import StagedWriter
 from include.systems.files.declared import stage_drop
-from include.systems.hubspot.reading import CrmReader, Page
+from include.systems.files.drop import FileDrop
+from include.systems.port import Page, Reader
 
 __all__ = ["DATASET", "extract", "raw_schema"]
 
@@ -78,14 +78,13 @@ def read_sources(night: Night) -> Manifest:
     rejections = Rejections(night)
     with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
         drops = [
-            read_drop(night, drop, Path(folder) / str(at), rejections.add) for at, drop in enumerate(night.case.drops)
+            read_drop(night, drop, Path(folder) / str(at), rejections.add) for at, drop in enumerate(night.case.joins)
         ]
         drops_done = time.monotonic()
-        entry = night.system(night.case.source.system)
-        reader = CrmReader(night.client(entry.name), entry, night.case.source, night.case.personal)
-        writer = _stage_pages(night, reader, [join for join, _ in drops], rejections)
+        readers = [source.open(night) for source in night.case.sources]
+        writer = _stage_pages(night, readers, [join for join, _ in drops], rejections)
     seconds = {"files": drops_done - started, "pages": time.monotonic() - drops_done}
-    facts = {**_facts(night, reader, writer.rows, rejections), "seconds": seconds}
+    facts = {**_facts(night, readers, writer.rows, rejections), "seconds": seconds}
     facts["files"] = [file for _, file in drops if file]
     facts["joined"] = {join.prefix: {"asked": join.asked, "matched": join.matched} for join, _ in drops}
     facts["absent_files"] = [join.prefix for join, file in drops if not file]
@@ -109,24 +108,40 @@ def read_drop(
     return DropJoin(drop, fetched.name, staged), {**fetched.to_json(), **asdict(found)}
 
 
-def _stage_pages(night: Night, reader: CrmReader, joins: Sequence[DropJoin], rejections: Rejections) -> StagedWriter:
-    """Stream the CRM's rows, joined and derived, to the staged file; one chunk of rows is in memory at a time."""
-    reader.check_contract()
-    size = night.settings.chunk_rows
-    with StagedWriter(night.path(f"{DATASET}.parquet"), raw_schema(night.case), rows_per_group=size) as writer:
-        distinct = Distinct(night.system(night.case.source.system).owner, rejections.earlier())
-        pages = map(distinct.admit, reader.read(night.interval, night.options.limit))
-        for rows in gather(pages, size, rejections.add):
+def _stage_pages(
+    night: Night, readers: Sequence[Reader], joins: Sequence[DropJoin], rejections: Rejections
+) -> StagedWriter:
+    """Stream the rows, joined and transformed, to the staged file; one chunk of them is in memory at a time."""
+    for reader in readers:
+        reader.check_contract()
+    size, schema = night.settings.chunk_rows, raw_schema(night.case)
+    with StagedWriter(night.path(f"{DATASET}.parquet"), schema, rows_per_group=size) as writer:
+        distinct = Distinct(rejections.earlier())
+        for rows in gather(_all_pages(night, readers, distinct), size, rejections.add):
             for join in joins:
                 join.join(rows)
-            derive(rows, night.case.derived, night.interval.end)
-            for row in rows:
-                row["lineage"] = json.dumps(row["lineage"], ensure_ascii=False)
-            writer.extend(rows)
-            note_progress(night.ledger, night.run_id, "extract", {"pages": reader.pages, "calls": reader.client.calls})
+            rows = transform(rows, night.case.transforms, night.interval.end)
+            writer.extend(as_staged(rows, night.case))
+            progress = {"pages": sum(one.pages for one in readers), "calls": sum(one.calls for one in readers)}
+            note_progress(night.ledger, night.run_id, "extract", progress)
     if distinct.set_aside:
         log.warning("%d rows came more than once and were set aside", distinct.set_aside)
     return writer
+
+
+def _all_pages(night: Night, readers: Sequence[Reader], distinct: Distinct) -> Iterator[Page]:
+    """The pages of all sources, one source after the other, each row once; the limit is one for all of them."""
+    names = {column.name for source in night.case.sources for column in source.declared}
+    for source, reader in zip(night.case.sources, readers, strict=True):
+        limit, owner = night.options.limit, night.system(source.system).owner
+        left = None if limit is None else limit - sum(one.rows for one in readers)
+        if left is not None and left <= 0:
+            return
+        absent = dict.fromkeys(names - {column.name for column in source.declared})
+        for page in reader.read(night.interval, left):
+            for row in page.rows if absent else ():
+                row.update(absent)
+            yield distinct.admit(page, owner)
 
 
 def gather(pages: Iterator[Page], size: int, set_aside: Callable[[RejectedRow], None]) -> Iterator[list[Record]]:
@@ -143,18 +158,22 @@ def gather(pages: Iterator[Page], size: int, set_aside: Callable[[RejectedRow], 
         yield rows
 
 
-def _facts(night: Night, reader: CrmReader, staged: int, rejections: Rejections) -> Record:
-    rejected = rejections.finish()
+def _facts(night: Night, readers: Sequence[Reader], staged: int, rejections: Rejections) -> Record:
+    rejected, read, more = rejections.finish(), Counter[str](), Counter[str]()
+    for source, reader in zip(night.case.sources, readers, strict=True):
+        read[source.system] += reader.rows
+        more.update(reader.facts)
+    watermark = max((one.watermark for one in readers if one.watermark), default=None)
     return {
         "input_rows": staged + rejected,
         "rejected_input": rejected,
         "rejected_context": rejections.context,
-        "read": {night.case.source.system: reader.rows},
-        "pages": reader.pages,
-        "calls": reader.client.calls,
-        "retries": reader.client.retries,
-        "missing_related": reader.missing_related,
-        "watermark": reader.watermark.isoformat() if reader.watermark else None,
+        "read": dict(read),
+        "pages": sum(one.pages for one in readers),
+        "calls": sum(one.calls for one in readers),
+        "retries": sum(one.retries for one in readers),
+        **more,
+        "watermark": watermark.isoformat() if watermark else None,
         "limit": night.options.limit,
     }
 

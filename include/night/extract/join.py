@@ -1,20 +1,23 @@
-"""Put the columns of dropped files and the derived columns onto rows, one chunk at a time."""
+"""Put the columns of dropped files onto rows and transform them, one chunk at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.models import Record
-from include.spec.use_case import Coalesce, FileDrop, Recency
+from include.spec.transforms0 import Transform
+from include.spec.use_case import UseCase
 from include.staging import column_of, records_of
+from include.systems.files.drop import FileDrop
 from include.systems.files.formats.values import join_key
+from include.systems.port import VERSION
 
 
 class DropJoin:
@@ -56,19 +59,15 @@ class DropJoin:
         return {row["key"]: row for chunk in chunks for row in records_of(chunk)}
 
 
-def derive(rows: Iterable[Record], derived: Sequence[Coalesce | Recency], end: datetime) -> None:
-    """Add the derived columns in their declared order, so that one may use another."""
+def as_staged(rows: Iterable[Record], case: UseCase) -> Iterator[Record]:
+    """The rows with their lineage as JSON; a version token is kept where a sink asks for it."""
     for row in rows:
-        for rule in derived:
-            row[rule.name] = _first_present(row, rule) if isinstance(rule, Coalesce) else _recency(row, rule, end)
+        lineage = row["lineage"] if case.keeps_versions else {n: v for n, v in row["lineage"].items() if n != VERSION}
+        yield {**row, "lineage": json.dumps(lineage, ensure_ascii=False)}
 
 
-def _first_present(row: Record, rule: Coalesce) -> Any:
-    return next((row[name] for name in rule.first_of if row[name] is not None), None)
-
-
-def _recency(row: Record, rule: Recency, end: datetime) -> int | None:
-    moment = row[rule.of]
-    if moment is None or moment > end:
-        return None
-    return min((days for days in rule.days if end - moment <= timedelta(days=days)), default=None)
+def transform(rows: list[Record], transforms: Sequence[Transform], end: datetime) -> list[Record]:
+    """The rows after every transform, in their declared order, so that one may use what another has made."""
+    for one in transforms:
+        rows = one.apply(rows, end)
+    return rows

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from include.run import Night
-from include.spec.use_case import Coalesce, UseCase
+from include.spec.use_case import UseCase
+from include.systems.port import Origin
 from include.systems.registry import System, read_systems
-
-
-class Origin(NamedTuple):
-    """A column at its source: the system, the object or folder in it, and its name there."""
-
-    system: str
-    object: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +32,11 @@ class Owners:
     @classmethod
     def read(cls, case: UseCase, systems: Mapping[str, System]) -> Self:
         """The owners of a use case's columns."""
-        source, origins = case.source, dict[str, Origin]()
-        for column in (source.key, source.modified, *source.columns):
-            origins[column.name] = Origin(source.system, source.object, column.source_name)
-        for related in source.related:
-            for column in related.columns:
-                origins[column.name] = Origin(source.system, related.object, column.source_name)
-        for drop in case.drops:
-            for column in drop.columns:
-                origins[drop.prefix + column.name] = Origin(drop.system, drop.folder, column.source_name)
-        derived = {rule.name: rule.first_of if isinstance(rule, Coalesce) else (rule.of,) for rule in case.derived}
-        return cls(systems, origins, derived, Origin(source.system, source.object, ""))
+        first, origins = case.sources[0], dict[str, Origin]()
+        for given in (*(one.origins for one in case.sources), *(one.origins for one in case.joins)):
+            origins = {**given, **origins}
+        derived = {name: parts for one in case.transforms for name, parts in one.made_of.items()}
+        return cls(systems, origins, derived, Origin(first.system, first.object, ""))
 
     def of_system(self, name: str) -> str:
         """The owner of a system; empty where the registry does not say."""

@@ -165,13 +165,15 @@ def _find_raw(night: Night) -> Manifest | None:
 def _find_loads(night: Night, raw: Manifest | None, calls: int, tokens: int, answered: int) -> tuple[Load, ...]:
     """What each system is asked for; at most, where it depends on the answers: a write is read and sent by batch."""
     case = night.case
-    source, model, sink = (night.system(name) for name in (case.source.system, case.model.system, case.sink.system))
+    source, model = night.system(case.sources[0].system), night.system(case.model.system)
     reads = int(raw.facts["calls"]) if raw and raw.run_id == night.run_id else 0
-    batches = -(-answered // sink.batch_rows) if night.options.mode is Mode.AUTO else 0
+    writes = dict.fromkeys((sink.system for sink in case.sinks), 0)
+    for sink in case.sinks if night.options.mode is Mode.AUTO else ():
+        writes[sink.system] += 2 * -(-answered // night.system(sink.system).batch_rows)
     return (
         Load("read", source, reads),
         Load("ask", model, calls, tokens, batched=night.asking == "batch"),
-        Load("write", sink, 2 * batches),
+        *(Load("write", night.system(name), calls) for name, calls in writes.items()),
     )
 
 

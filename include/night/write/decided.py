@@ -14,6 +14,7 @@ from include.database import to_json, transaction
 from include.ledger.record import DeadLetter, bury
 from include.models import Record
 from include.run import Night
+from include.systems.port import Sink
 
 log = logging.getLogger(__name__)
 CAUSE = "tampered"
@@ -21,7 +22,7 @@ _DETAIL = "what was staged to be written is not what was decided; nothing was wr
 _CLAIMED = ("row_id", "row_key", "inference_key", "origin")
 
 
-def hold(night: Night, rows: Sequence[Record]) -> tuple[list[Record], int]:
+def hold(night: Night, sink: Sink, rows: Sequence[Record]) -> tuple[list[Record], int]:
     """The approved rows that are what was decided, and how many others there were (invariant I2).
 
     A row that differs from its sealed decision, or whose decision differs from the sealed result it is about, is not
@@ -32,7 +33,7 @@ def hold(night: Night, rows: Sequence[Record]) -> tuple[list[Record], int]:
         forged = len(rows) - len(good)
         if forged:
             kept = {row["row_id"] for row in good}
-            _bury(connection, night, [row for row in rows if row["row_id"] not in kept])
+            _bury(connection, night, sink, [row for row in rows if row["row_id"] not in kept])
             log.warning("%d of %d approved rows are not what was decided and are not written", forged, len(rows))
     return good, forged
 
@@ -54,7 +55,7 @@ def _claim(at: int, row: Record) -> str | None:
         return None
 
 
-def _bury(connection: Connection, night: Night, rows: Sequence[Record]) -> None:
+def _bury(connection: Connection, night: Night, sink: Sink, rows: Sequence[Record]) -> None:
     """A letter for each row: under the name that was decided on, or its own where no decision is on record."""
     given: dict[str, Any] = {"run_id": night.run_id, "rows": [row["row_id"] for row in rows]}
     given["decisions"] = [row["decision_id"] for row in rows]
@@ -66,7 +67,7 @@ def _bury(connection: Connection, night: Night, rows: Sequence[Record]) -> None:
         name, key = (d.row_id, d.row_key) if d else (str(row["row_id"]), str(row["row_key"]))
         record = {"decision_id": str(d.decision_id) if d else None}
         letters[name] = DeadLetter(name, key, CAUSE, _DETAIL, d.inference_key if d else None, {}, record, 1)
-    bury(connection, night, "write", list(letters.values()), system=night.case.sink.system)
+    bury(connection, night, "write", list(letters.values()), system=sink.system)
 
 
 # `OFFSET 0` keeps each look-up by its index: without statistics, the decisions of the whole run are read every time.

@@ -1,64 +1,48 @@
-"""Answers as the destination's properties, and when two property values are the same."""
+"""What an approved row says to a sink: which records, under which ids, with which values."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from collections.abc import Iterator
 
 from include.models import Record
 from include.plain import defused, visible_all
-from include.spec.use_case import CrmSink
+from include.systems.port import Sink
 
 CONFIDENCE_DIGITS = 2
 
 
-def properties(sink: CrmSink, row: Record) -> Record:
-    """The values to write for one approved row, by property; the confidence is rounded, text is made plain.
+def addressed(sink: Sink, row: Record) -> Iterator[tuple[str, Record]]:
+    """Id and values of every record that an approved row is to write: one, or one for each element of list `each`.
 
-    Text has no control, bidi or invisible characters, and is no formula: people export a CRM's lists to spreadsheets.
-    Markup stays, since it is text; whoever shows it escapes it. What is compared, sent and kept is this form.
+    None for a row that the sink is not meant for. Ids come from what the decision has sealed, never from the answer.
+    """
+    output: Record = json.loads(row["output"])
+    if sink.when is not None and not sink.when(output):
+        return
+    name = str(row["row_key"]) if sink.target == "key" else str(row["row_id"]).rpartition("/")[2]
+    if sink.each is None:
+        yield name, _values(sink, output, row)
+        return
+    for number, element in enumerate(output.get(sink.each) or (), 1):
+        yield f"{name}/{number}", _values(sink, {**output, **element}, row)
+
+
+def properties(sink: Sink, row: Record) -> Record:
+    """The values to write for one approved row, by the destination's names."""
+    return _values(sink, json.loads(row["output"]), row)
+
+
+def _values(sink: Sink, output: Record, row: Record) -> Record:
+    """The confidence is rounded, text is made plain.
+
+    Text has no control, bidi or invisible characters, and is no formula: people export lists to spreadsheets. Markup
+    stays, since it is text; whoever shows it escapes it. What is compared, sent and kept is this form.
 
     No time of scoring is among them: it would differ on each run, so no re-run could be free of writes. When a record
     was written is in the outbox.
     """
-    values: Record = {**json.loads(row["output"]), "origin": row["origin"]}
+    values: Record = {**output, "origin": row["origin"]}
     if isinstance(values.get("confidence"), float):
         values["confidence"] = round(values["confidence"], CONFIDENCE_DIGITS)
     return {name: defused(visible_all(values.get(field))) for field, name in sink.fields.items()}
-
-
-def as_texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values in the CRM's own form, where every property is text."""
-    return {name: to_text(value) for name, value in values.items()}
-
-
-def to_text(value: Any) -> str:
-    """A value as HubSpot stores it: nothing as empty text, whole numbers without a fraction, never an exponent."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        text = format(Decimal(str(value)), "f")
-        return text.removesuffix(".0")
-    if isinstance(value, (list, dict)):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)
-
-
-def same(current: Mapping[str, Any], intended: Mapping[str, Any]) -> bool:
-    """Whether the record already holds what would be written: `7` and `7.0` are one number, absent is empty."""
-    return all(_equal(to_text(current.get(name)), value) for name, value in intended.items())
-
-
-def _equal(current: str, intended: Any) -> bool:
-    if current == to_text(intended):
-        return True
-    if isinstance(intended, bool) or not isinstance(intended, (int, float)):
-        return False
-    try:
-        return Decimal(current) == Decimal(str(intended))
-    except InvalidOperation:
-        return False

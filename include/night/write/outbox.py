@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import cached_property
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
 from include.database import to_json
 from include.models import Record
-from include.night.write.fields import as_texts, same
 from include.run import Night
+from include.systems.port import VERSION, Destination, Sink
 
 
 class State(NamedTuple):
@@ -31,17 +30,16 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Write:
-    """One approved row and the values it is to write; `before` is what the record holds now (None: no such record)."""
+    """One record that an approved row is to write: its values, and those in the destination's form.
+
+    `before` is what the record holds now (None: no such record, or nothing that can be read).
+    """
 
     row: Record
     external_id: str
     values: Record
+    fields: Record
     before: Record | None = None
-
-    @cached_property
-    def fields(self) -> dict[str, str]:
-        """The values in the destination's form."""
-        return as_texts(self.values)
 
     def is_settled(self, state: State | None) -> bool:
         """Whether this run has written these very values already, or found them there."""
@@ -52,6 +50,8 @@ class Step(Enum):
     """What there is to do about one write that is not settled."""
 
     MISSING = auto()
+    UNKNOWN = auto()
+    CHANGED = auto()
     SUPERSEDED = auto()
     ARRIVED = auto()
     UNCHANGED = auto()
@@ -67,34 +67,45 @@ class Result(NamedTuple):
     error: str | None = None
 
 
-def next_step(write: Write, state: State | None, *, superseded: bool) -> Step:
-    """Send only a difference, and never over what a later night has said.
+def next_step(write: Write, state: State | None, there: Destination, *, superseded: bool, version: str | None) -> Step:
+    """Send only a difference, and never over what a later night has said, or a person since the row was read.
 
-    An intent without a result whose values are there means that the write arrived and its answer was lost.
+    An intent without a result whose values are there means that the write arrived and its answer was lost. `version` is
+    the token that the record must still have.
     """
-    if write.before is None:
+    if write.before is None and not there.creates:
         return Step.MISSING
     if superseded:
         return Step.SUPERSEDED
-    if not same(write.before, write.values):
-        return Step.SEND
+    if write.before is None or not there.holds(write.before, write.values):
+        changed = version is not None and write.before is not None and write.before.get(VERSION) != version
+        return Step.CHANGED if changed else Step.SEND
     arrived = state and state.status == "intended" and state.fields == write.fields
     return Step.ARRIVED if arrived else Step.UNCHANGED
 
 
-def states(connection: Connection, night: Night, ids: Collection[str]) -> dict[str, State]:
+def blind_step(state: State | None, *, superseded: bool) -> Step:
+    """Where nothing can be read back, what may have been sent is not sent again: its ending is unknown."""
+    if superseded:
+        return Step.SUPERSEDED
+    return Step.UNKNOWN if state and state.status == "intended" else Step.SEND
+
+
+def states(connection: Connection, night: Night, sink: Sink, ids: Collection[str]) -> dict[str, State]:
     """Writes of this run so far, by record id."""
-    given = {**_names(night), "ids": list(ids)}
+    given = {**_names(night, sink), "ids": list(ids)}
     return {row[0]: State(*row[1:]) for row in connection.execute(_STATES, given)}
 
 
-def spoken_later(connection: Connection, night: Night, ids: Collection[str]) -> set[str]:
+def spoken_later(connection: Connection, night: Night, sink: Sink, ids: Collection[str]) -> set[str]:
     """Records that a later interval of this use case has written, or has found to hold its answer already."""
-    given = {**_names(night), "ids": list(ids), "use_case": night.case.name, "until": night.interval.end}
+    given = {**_names(night, sink), "ids": list(ids), "use_case": night.case.name, "until": night.interval.end}
     return set(connection.scalars(_SPOKEN_LATER, given))
 
 
-def put(connection: Connection, night: Night, writes: Sequence[Write], status: str, error: str | None = None) -> None:
+def put(
+    connection: Connection, night: Night, sink: Sink, writes: Sequence[Write], status: str, error: str | None = None
+) -> None:
     """Put writes on record, with their before-image.
 
     A write on record already keeps its first before-image for as long as something of ours may have been sent.
@@ -119,14 +130,14 @@ def put(connection: Connection, night: Night, writes: Sequence[Write], status: s
         "status": status,
         "error": error,
     }
-    connection.execute(_PUT, {**_names(night), **shared, "rows": to_json(rows)})
+    connection.execute(_PUT, {**_names(night, sink), **shared, "rows": to_json(rows)})
 
 
-def conclude(connection: Connection, night: Night, results: Sequence[Result]) -> None:
+def conclude(connection: Connection, night: Night, sink: Sink, results: Sequence[Result]) -> None:
     """Say what became of writes on record."""
     if results:
         rows = [result._asdict() for result in results]
-        connection.execute(_CONCLUDE, {**_names(night), "rows": to_json(rows)})
+        connection.execute(_CONCLUDE, {**_names(night, sink), "rows": to_json(rows)})
 
 
 # `OFFSET 0` keeps each look-up by its index: without statistics, all writes of the run are read for every group.
@@ -181,5 +192,5 @@ SELECT o.outbox_id, r.status, CASE WHEN o.fields || d.differs = r.after THEN NUL
        attempts = held.attempts + 1, updated_at = clock_timestamp()""")
 
 
-def _names(night: Night) -> Record:
-    return {"run_id": night.run_id, "destination": night.case.sink.system, "object": night.case.sink.object}
+def _names(night: Night, sink: Sink) -> Record:
+    return {"run_id": night.run_id, "destination": sink.system, "object": sink.object}

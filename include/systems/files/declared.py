@@ -13,8 +13,8 @@ from upath import UPath
 
 from include.errors import ContractBroken
 from include.models import Record, RejectedRow
-from include.spec.use_case import FileDrop
 from include.staging import ARROW, StagedWriter
+from include.systems.files.drop import FileDrop
 from include.systems.files.formats.delimited import Found, Layout, find_layout, open_text, read_records
 from include.systems.files.formats.encoding import Encoding, find_encoding
 from include.systems.files.formats.values import explain_missing, join_key, read_columns

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from include.errors import ContractBroken
-from include.models import Record
-from include.spec.use_case import Column
+from include.models import Column, Record
 from include.systems.files.formats.values import clean_text
 from include.systems.registry import System
 

@@ -12,30 +12,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from include.errors import ContractBroken
-from include.models import Interval, Record, RejectedRow
-from include.spec.use_case import Column, CrmSource
+from include.models import Column, Interval, Record, RejectedRow
 from include.systems.files.formats.values import explain_missing, read_columns
 from include.systems.http import RestClient
 from include.systems.hubspot.answers import as_text, has_name, is_object, present, results_of
+from include.systems.hubspot.declared import HubSpotRecords
 from include.systems.hubspot.related import RelatedRecords, Wanted
 from include.systems.in_air import in_order, threads
+from include.systems.port import VERSION, Page
 from include.systems.registry import System
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What one page gave: rows with `row_id`, `row_key`, `lineage` and every declared column, and rows set aside."""
-
-    number: int
-    rows: list[Record]
-    rejected: list[RejectedRow]
 
 
 class _Coming(NamedTuple):
@@ -50,17 +42,27 @@ class _Coming(NamedTuple):
 
 
 @dataclass
-class CrmReader:
-    """Reads one source; `pages`, `rows`, `missing_related` and `watermark` (latest modification) grow as it goes."""
+class HubSpotReader:
+    """Reads one source; `facts["missing_related"]` counts records that rows refer to and that are not there."""
 
     client: RestClient
     system: System
-    source: CrmSource
+    source: HubSpotRecords
     personal: Sequence[str] = ()
     pages: int = 0
     rows: int = 0
-    missing_related: int = 0
     watermark: datetime | None = None
+    facts: Record = field(default_factory=lambda: {"missing_related": 0})
+
+    @property
+    def calls(self) -> int:
+        """Requests so far, retries included."""
+        return self.client.calls
+
+    @property
+    def retries(self) -> int:
+        """Requests that were sent again."""
+        return self.client.retries
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -101,6 +103,7 @@ class CrmReader:
 
         An id whose record was merged into another is not there: the CRM answers with the other one.
         """
+        numbers = sorted((one for one in numbers if one.isdecimal()), key=int)
         size, left = self.system.batch_rows, set(numbers)
         parts = [numbers[first : first + size] for first in range(0, len(numbers), size)]
         with threads(self.client.in_air) as pool:
@@ -165,7 +168,7 @@ class CrmReader:
         for one, wanted in zip(related, coming.wanted, strict=True):
             rejected, missing = one.join(page.rows, wanted or one.start(page.rows))
             page.rejected.extend(rejected)
-            self.missing_related += missing
+            self.facts["missing_related"] += missing
         return page
 
     def _read_rows(self, items: list[Record], name: str) -> tuple[list[Record], list[RejectedRow]]:
@@ -184,7 +187,7 @@ class CrmReader:
                 where, owner = f"{self.system.name}: {place}", self.system.owner
                 rejected.append(RejectedRow(row_id, key, where, tuple(reasons), kept, owner=owner))
             else:
-                lineage = {self.system.name: place, "retrieved_at": now}
+                lineage = {self.system.name: place, "retrieved_at": now, VERSION: item.get("updatedAt")}
                 rows.append({"row_id": row_id, "row_key": key, "lineage": lineage, **record})
         return rows, rejected
 

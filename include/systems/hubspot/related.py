@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from include.models import Record, RejectedRow
-from include.spec.use_case import Related
 from include.systems.files.formats.values import read_columns
 from include.systems.http import RestClient
 from include.systems.hubspot.answers import as_text, is_object, present, results_of
+from include.systems.hubspot.declared import Related
 from include.systems.registry import System
 
 _REMEMBERED = 10_000

@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from include.errors import ContractBroken
 from include.models import Record
 from include.personal import scrub as scrub_forms
-from include.spec.use_case import CrmSink
 from include.systems.http import RestClient
+from include.systems.hubspot.forms import as_texts, same
+from include.systems.port import VERSION, Outgoing, Sent, Sink
 
 # A whole batch is refused when one record in it is invalid; 207 reports records one by one.
 # https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/batch/post-crm-v3-objects-contacts-batch-update
@@ -25,34 +26,64 @@ _LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """What became of one record: its state after the write, or the cause of its failure."""
-
-    after: Record | None
-    cause: str = ""
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Crm:
+class HubSpotWriter:
     """One object of one CRM, read and written in batches of at most `batch_rows` records, from any thread."""
 
     client: RestClient
-    sink: CrmSink
+    sink: Sink
     batch_rows: int = 100
 
+    creates: ClassVar[bool] = False
+
+    @property
+    def in_air(self) -> int:
+        """Batches that may be on their way at once."""
+        return self.client.in_air
+
+    @property
+    def calls(self) -> int:
+        """Requests so far, retries included."""
+        return self.client.calls
+
+    @property
+    def retries(self) -> int:
+        """Requests that were sent again."""
+        return self.client.retries
+
+    def check_contract(self) -> None:
+        """Nothing: the API refuses a batch with a wrong property whole, so the first one says so before a write."""
+
+    def form(self, values: Record) -> Record:
+        """Values as texts."""
+        return dict(as_texts(values))
+
+    def holds(self, current: Record, values: Record) -> bool:
+        """Whether the record holds them: `7` and `7.0` are one number, absent is empty."""
+        return same(current, values)
+
     def read(self, ids: Sequence[str]) -> dict[str, Record]:
-        """The present values of the sink's properties, by id; ids that do not exist are absent."""
+        """The present values of the sink's properties, by id; ids that do not exist are absent.
+
+        With guard `unchanged_since_read` they come with the time of the record's last change.
+        """
         names = list(self.sink.fields.values())
         body = {"inputs": [{"id": one} for one in ids], "properties": names}
         reply = self.client.call("POST", self._path("read"), body, accept=(_OK, _SOME))
-        return {number: {name: found.get(name) for name in names} for number, found, _ in self._results(reply.body)}
+        guarded = self.sink.guard == "unchanged_since_read"
+        return {
+            number: {name: found.get(name) for name in names} | ({VERSION: updated_at} if guarded else {})
+            for number, found, updated_at in self._results(reply.body)
+        }
 
-    def send(self, intended: Mapping[str, Mapping[str, str]]) -> dict[str, Sent]:
+    def send(self, writes: Mapping[str, Outgoing]) -> dict[str, Sent]:
         """Update records, by id; a batch refused as a whole is halved until the culprit is alone.
 
+        The API has no conditional write, so that the version is compared when the record is read, seconds before.
         Raises ContractBroken when the refusal is about a property rather than about a record's value.
         """
+        return self._update({number: one.values for number, one in writes.items()})
+
+    def _update(self, intended: Mapping[str, Mapping[str, str]]) -> dict[str, Sent]:
         inputs = [{"id": one, "properties": dict(values)} for one, values in intended.items()]
         reply = self.client.call("POST", self._path("update"), {"inputs": inputs}, accept=(_OK, _SOME, _REFUSED))
         if reply.status != _REFUSED:
@@ -64,7 +95,7 @@ class Crm:
             number, values = items[0]
             said = "; ".join(f"{code} on {name}" for code, name in faults) or scrub(_message(reply.body), values)
             return {number: Sent(None, "rejected_by_destination", said[:_LONGEST])}
-        return self.send(dict(items[:half])) | self.send(dict(items[half:]))
+        return self._update(dict(items[:half])) | self._update(dict(items[half:]))
 
     def _by_record(self, body: Any, intended: Mapping[str, Mapping[str, str]]) -> dict[str, Sent]:
         """A result for each record that was sent; the CRM may name others too (it merges records): not ours."""
@@ -92,7 +123,7 @@ class Crm:
     def _raise_if_about_all(self, body: Any, faults: Sequence[tuple[str, str]]) -> None:
         about_all = sorted({f"property `{name}` {_ABOUT_ALL[code]}" for code, name in faults if code in _ABOUT_ALL})
         if about_all:
-            action = "Create it in the CRM, or correct `sink.fields` of the use case; then clear task `write`"
+            action = "Create it in the CRM, or correct `fields` of the use case's sink; then clear task `write`"
             raise self._broken("; ".join(about_all), action)
         category = body.get("category")
         if category != "VALIDATION_ERROR":

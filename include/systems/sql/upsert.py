@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import psycopg
 from psycopg import sql
@@ -18,8 +18,8 @@ from include.database import to_json
 from include.errors import AccessDenied, ConfigurationError, ContractBroken, SystemUnavailable
 from include.models import Record
 from include.plain import visible, visible_all
-from include.run import Night
-from include.spec.use_case import WarehouseSink
+from include.systems.port import Surroundings
+from include.systems.sql.declared import Mirror
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _TYPES: Mapping[Any, str] = {int: "bigint", float: "double precision", bool: "boolean", str: "text"}
@@ -35,27 +35,34 @@ class Upserted:
     unchanged: int = 0
 
 
-class Warehouse:
-    """The table of one use case in the warehouse; made when it is missing, given the columns that it lacks."""
+class Said(NamedTuple):
+    """What the rows say: the use case, the column with a row's key, and the fields of an answer with their types."""
 
-    def __init__(self, night: Night, sink: WarehouseSink) -> None:
+    use_case: str
+    key: str
+    fields: Mapping[str, Any]
+
+
+class MirrorTable:
+    """The mirror of one use case; made when it is missing, given the columns that it lacks."""
+
+    def __init__(self, here: Surroundings, sink: Mirror, said: Said) -> None:
         """Nothing is reached yet; raises ConfigurationError if the connection, the table's name or a column is wrong.
 
         A name without a schema is one of schema `public`.
         """
-        system = night.system(sink.system)
-        url = night.connections.find("database", system.connection)
+        system = here.system(sink.system)
+        url = here.connections.find("database", system.connection)
         if url is None:
-            action = "Define it, or remove `warehouse` from the use case"
+            action = "Define it, or remove `mirror` from the use case"
             raise ConfigurationError("no such connection", system=system.connection, action=action)
         parts = sink.table.split(".") if "." in sink.table else ["public", sink.table]
         if len(parts) > 2 or not all(_NAME.fullmatch(part) for part in parts):
             raise ConfigurationError(f"{sink.table!r} is no table name", system=sink.system)
-        self.name, self._night, self._system = sink.table, night, system
+        self.name, self._here, self._said, self._system = sink.table, here, said, system
         self._table = sql.Identifier(*parts)
         self._url = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-        self._key = night.case.source.key.name
-        self._columns = _columns(night, self._key)
+        self._columns = _columns(said)
 
     def upsert(self, rows: Iterable[Record]) -> Upserted:
         """Insert or update approved rows in one transaction; a row that says the same keeps its run and load time.
@@ -85,7 +92,7 @@ class Warehouse:
             raise AccessDenied(primary, system=self._system.name, about=about, action=action) from None
         except psycopg.Error as error:
             problem = f"the table or its schema does not fit ({type(error).__name__})"
-            action = f"Compare it with the output model of {self._night.case.name}. {_AFTERWARDS}"
+            action = f"Compare it with the output model of {self._said.use_case}. {_AFTERWARDS}"
             raise ContractBroken(problem, system=self._system.name, about=about, action=action) from None
 
     def _prepare(self, connection: psycopg.Connection[Any]) -> None:
@@ -94,7 +101,7 @@ class Warehouse:
         present = {name for (name,) in connection.execute(query, [self._table.as_string(connection)])}
         if not present:
             form = "CREATE TABLE IF NOT EXISTS {} ({}, loaded_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY ({}))"
-            key = sql.Identifier(self._key)
+            key = sql.Identifier(self._said.key)
             connection.execute(sql.SQL(form).format(self._table, _typed(self._columns), key))
         elif lacking := {name: kind for name, kind in self._columns.items() if name not in present}:
             added = sql.SQL(", ").join(sql.SQL("ADD COLUMN {}").format(_typed({n: k})) for n, k in lacking.items())
@@ -114,8 +121,10 @@ class Warehouse:
 
     def _statement(self, names: sql.Composed) -> sql.Composed:
         """One merge: an older interval never replaces a newer one, and a row that says the same is left alone."""
-        said = [name for name in self._columns if name not in (self._key, "run_id", "interval_start", "interval_end")]
-        changed = [name for name in self._columns if name != self._key]
+        said = [
+            name for name in self._columns if name not in (self._said.key, "run_id", "interval_start", "interval_end")
+        ]
+        changed = [name for name in self._columns if name != self._said.key]
         return sql.SQL(
             "WITH merged AS (INSERT INTO {table} AS t ({names}) SELECT {names} FROM arriving "
             "ON CONFLICT ({key}) DO UPDATE SET {changes}, loaded_at = now() "
@@ -124,37 +133,36 @@ class Warehouse:
         ).format(
             table=self._table,
             names=names,
-            key=sql.Identifier(self._key),
+            key=sql.Identifier(self._said.key),
             changes=_join(changed, "{0} = excluded.{0}"),
             old=_join(said, "t.{0}"),
             new=_join(said, "excluded.{0}"),
         )
 
     def _values(self, row: Record) -> list[Any]:
-        night = self._night
+        here = self._here
         known = {
             **json.loads(row["output"]),
-            self._key: row["row_key"],
-            "use_case": night.case.name,
+            self._said.key: row["row_key"],
+            "use_case": self._said.use_case,
             "origin": row["origin"],
             "inference_key": row["inference_key"],
-            "interval_start": night.interval.start,
-            "interval_end": night.interval.end,
-            "run_id": night.run_id,
+            "interval_start": here.interval.start,
+            "interval_end": here.interval.end,
+            "run_id": here.run_id,
         }
         return [_encoded(known.get(name), kind) for name, kind in self._columns.items()]
 
 
-def _columns(night: Night, key: str) -> dict[str, str]:
+def _columns(said: Said) -> dict[str, str]:
     """Name and PostgreSQL type of each column but `loaded_at`."""
-    fields = night.case.module("output").Output.model_fields
-    answers = {name: _type(field.annotation) for name, field in fields.items()}
+    answers = {name: _type(annotation) for name, annotation in said.fields.items()}
     ours = {"use_case": "text", "origin": "text", "inference_key": "text"}
     ours |= {"interval_start": "timestamptz", "interval_end": "timestamptz", "run_id": "text"}
-    if taken := set(answers) & {key, "loaded_at", *ours}:
+    if taken := set(answers) & {said.key, "loaded_at", *ours}:
         problem = f"the warehouse needs these names for itself: {', '.join(sorted(taken))}"
-        raise ConfigurationError(problem, system=night.case.name, about="output.Output")
-    return {key: "text", **answers, **ours}
+        raise ConfigurationError(problem, system=said.use_case, about="output.Output")
+    return {said.key: "text", **answers, **ours}
 
 
 def _type(annotation: Any) -> str:

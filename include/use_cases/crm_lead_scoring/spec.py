@@ -2,22 +2,12 @@
 
 from decimal import Decimal
 
-from include.models import Mode
-from include.spec.use_case import (
-    Baseline,
-    Budgets,
-    Coalesce,
-    Column,
-    CrmSink,
-    CrmSource,
-    FailurePlan,
-    FileDrop,
-    ModelChoice,
-    Recency,
-    Related,
-    UseCase,
-    WarehouseSink,
-)
+from include.models import Column, Mode
+from include.spec.transforms0 import Coalesce, Recency
+from include.spec.use_case import Baseline, Budgets, FailurePlan, ModelChoice, UseCase
+from include.systems.files.drop import FileDrop
+from include.systems.hubspot.declared import HubSpotRecords, HubSpotSink, Related
+from include.systems.sql.declared import Mirror
 
 SPEC = UseCase(
     name="crm_lead_scoring",
@@ -45,44 +35,46 @@ SPEC = UseCase(
     why_not_batch="Sales reads the scores at 07:00, and the batch API may take 24 hours",
     latency_class="batch",
     mode=Mode.SHADOW,
-    source=CrmSource(
-        system="crm",
-        object="contacts",
-        key=Column("hs_object_id", "lead_id"),
-        modified=Column("lastmodifieddate", "modified_at", "datetime"),
-        columns=(
-            Column("email", "email"),
-            Column("firstname", "first_name"),
-            Column("lastname", "last_name"),
-            Column("phone", "phone"),
-            Column("jobtitle", "job_title"),
-            Column("lifecyclestage", "lifecycle_stage"),
-            Column("hs_analytics_source", "lead_source"),
-            Column("country", "country"),
-            Column("hs_analytics_num_page_views", "page_views", "integer"),
-            Column("notes_last_updated", "last_activity_at", "datetime"),
-            Column("product_interest", "product_interest"),
-            Column("lead_segment", "segment"),
-            Column("associatedcompanyid", "company_id"),
-        ),
-        related=(
-            Related(
-                object="companies",
-                join_on="company_id",
-                columns=(
-                    Column("name", "company_name"),
-                    Column("domain", "company_domain"),
-                    Column("industry", "company_industry"),
-                    Column("numberofemployees", "company_employees", "integer"),
-                    Column("annualrevenue", "company_revenue", "number"),
-                    Column("country", "company_country"),
-                    Column("founded_year", "company_founded_year", "integer"),
-                    Column("hs_lastmodifieddate", "company_modified_at", "datetime"),
+    sources=(
+        HubSpotRecords(
+            system="crm",
+            object="contacts",
+            key=Column("hs_object_id", "lead_id"),
+            modified=Column("lastmodifieddate", "modified_at", "datetime"),
+            columns=(
+                Column("email", "email"),
+                Column("firstname", "first_name"),
+                Column("lastname", "last_name"),
+                Column("phone", "phone"),
+                Column("jobtitle", "job_title"),
+                Column("lifecyclestage", "lifecycle_stage"),
+                Column("hs_analytics_source", "lead_source"),
+                Column("country", "country"),
+                Column("hs_analytics_num_page_views", "page_views", "integer"),
+                Column("notes_last_updated", "last_activity_at", "datetime"),
+                Column("product_interest", "product_interest"),
+                Column("lead_segment", "segment"),
+                Column("associatedcompanyid", "company_id"),
+            ),
+            related=(
+                Related(
+                    object="companies",
+                    join_on="company_id",
+                    columns=(
+                        Column("name", "company_name"),
+                        Column("domain", "company_domain"),
+                        Column("industry", "company_industry"),
+                        Column("numberofemployees", "company_employees", "integer"),
+                        Column("annualrevenue", "company_revenue", "number"),
+                        Column("country", "company_country"),
+                        Column("founded_year", "company_founded_year", "integer"),
+                        Column("hs_lastmodifieddate", "company_modified_at", "datetime"),
+                    ),
                 ),
             ),
         ),
     ),
-    drops=(
+    joins=(
         FileDrop(
             system="sftp",
             folder="drop",
@@ -103,7 +95,7 @@ SPEC = UseCase(
             prefix="firm_",
         ),
     ),
-    derived=(
+    transforms=(
         Coalesce("industry", ("company_industry", "firm_industry")),
         Coalesce("employees", ("firm_employees", "company_employees")),
         Coalesce("annual_revenue", ("firm_annual_revenue", "company_revenue")),
@@ -139,17 +131,19 @@ SPEC = UseCase(
     ),
     personal=("email", "first_name", "last_name", "phone"),
     confidence_threshold=0.7,
-    sink=CrmSink(
-        system="crm",
-        object="contacts",
-        fields={
-            "score": "nl_lead_score",
-            "tier": "nl_lead_tier",
-            "summary": "nl_lead_summary",
-            "next_action": "nl_next_action",
-            "confidence": "nl_lead_confidence",
-            "origin": "nl_score_origin",
-        },
+    sinks=(
+        HubSpotSink(
+            system="crm",
+            object="contacts",
+            fields={
+                "score": "nl_lead_score",
+                "tier": "nl_lead_tier",
+                "summary": "nl_lead_summary",
+                "next_action": "nl_next_action",
+                "confidence": "nl_lead_confidence",
+                "origin": "nl_score_origin",
+            },
+        ),
     ),
-    warehouse=WarehouseSink(system="warehouse", table="crm_lead_score"),
+    mirror=Mirror(system="warehouse", table="crm_lead_score"),
 )

@@ -9,7 +9,7 @@ from anyio import from_thread
 from fastapi import HTTPException, Request
 
 from nightledger.ui.access import Viewer
-from nightledger.ui.lazy import AIRFLOW
+from nightledger.ui.asgi import AIRFLOW
 
 
 def call_airflow(request: Request, viewer: Viewer, method: str, path: str, body: Any = None) -> Any:

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from include.errors import ConfigurationError, LedgerOutdated, LedgerUnavailable, NightledgerError
+from nightledger.ui.asgi import Receive, Scope, Send
 from nightledger.ui.headers import POLICY
-from nightledger.ui.lazy import Receive, Scope, Send
 from nightledger.ui.rendering import STATIC, render
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nightledger.ui.lazy import Receive, Scope, Send
+from nightledger.ui.asgi import Receive, Scope, Send
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; "

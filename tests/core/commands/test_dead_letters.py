@@ -202,8 +202,8 @@ def test_writes_that_were_rejected_are_sent_again_without_asking_and_others_wait
     letters: Command, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as wrong:
-        sink = replace(spec.SPEC.sink, fields={"score": "nl_lead_tier"})
-        wrong.setattr(spec, "SPEC", replace(spec.SPEC, sink=sink))
+        sink = replace(spec.SPEC.sinks[0], fields={"score": "nl_lead_tier"})
+        wrong.setattr(spec, "SPEC", replace(spec.SPEC, sinks=(sink,)))
         run_night()
     rejected = sorted(dead(ledger, "rejected_by_destination"))
     assert len(rejected) > 4

@@ -28,8 +28,8 @@ class TestReadiness:
         assert blanks(case) == []
 
     def test_every_system_is_in_the_registry(self, case: UseCase) -> None:
-        used = {case.source.system, case.model.system, case.sink.system, *(drop.system for drop in case.drops)}
-        used |= {case.warehouse.system} if case.warehouse else set()
+        used = {case.model.system, *(one.system for one in (*case.sources, *case.sinks, *case.joins))}
+        used |= {case.mirror.system} if case.mirror else set()
         assert used <= read_systems(ROOT / "include" / "systems.toml").keys()
 
     def test_no_personal_column_is_shown_to_the_model(self, case: UseCase) -> None:
@@ -46,7 +46,8 @@ class TestReadiness:
         assert case.module("fallback").answer(dict.fromkeys(case.model_sees)) is None
 
     def test_written_fields_are_fields_of_the_output(self, case: UseCase) -> None:
-        assert set(case.sink.fields) - {"origin"} <= set(case.module("output").Output.model_fields)
+        for sink in case.sinks:
+            assert set(sink.fields) - {"origin"} <= set(case.module("output").Output.model_fields)
 
     def test_the_schema_sent_is_strict(self, case: UseCase) -> None:
         schema = response_format(case.name, case.module("output").Output)["json_schema"]["schema"]

@@ -10,8 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from include.models import Kind, Record
-from include.spec.use_case import Column
+from include.models import Column, Kind, Record
 
 ABSENT_TEXT = frozenset({"", "-", "--", "\u2013", "\u2014", "n/a", "N/A", "#N/A", "null", "NULL", "(null)", "\\N"})
 ABSENT = frozenset({"na", "nan", "none", "nil", "null", "n/a", "#n/a", "(null)", "?", "unknown"})

@@ -18,7 +18,8 @@ import pytest
 
 from include.models import Interval
 from include.run import Night
-from include.spec.use_case import FileDrop, UseCase, load
+from include.spec.use_case import UseCase, load
+from include.systems.files.drop import FileDrop
 
 INTERVAL = Interval(datetime(2024, 3, 5, 2, tzinfo=UTC), datetime(2024, 3, 6, 2, tzinfo=UTC))
 HEADER = "domain,company_name,industry,employees,annual_revenue_usd,founded_year,technologies,updated_at"
@@ -143,7 +144,7 @@ def crm_server() -> Iterator[tuple[str, dict[str, Crm]]]:
 def crm(crm_server: tuple[str, dict[str, Crm]], case: UseCase) -> Crm:
     """An empty CRM that has every declared property."""
     url, slot = crm_server
-    source = case.source
+    source: Any = case.sources[0]
     slot["crm"] = Crm(url=url)
     slot["crm"].properties["contacts"] = {c.source_name for c in (source.key, source.modified, *source.columns)}
     for related in source.related:
@@ -230,12 +231,12 @@ def drop(sftp_server: Drop) -> Drop:
 def case() -> UseCase:
     """Lead scoring, with a file that settles at once."""
     spec = load("crm_lead_scoring")
-    return replace(spec, drops=tuple(replace(drop, settle_seconds=0.05) for drop in spec.drops))
+    return replace(spec, joins=tuple(replace(drop, settle_seconds=0.05) for drop in spec.joins))
 
 
 @pytest.fixture
 def file_drop(case: UseCase) -> FileDrop:
-    return case.drops[0]
+    return case.joins[0]
 
 
 @pytest.fixture

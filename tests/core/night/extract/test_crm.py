@@ -19,11 +19,11 @@ from include.settings import ROOT
 from include.spec.use_case import UseCase
 from include.systems.connections import HttpEndpoint
 from include.systems.http import RestClient
-from include.systems.hubspot.reading import CrmReader
+from include.systems.hubspot.reading import HubSpotReader
 from include.systems.registry import System, read_systems
 from tests.core.night.extract.conftest import INTERVAL, Crm
 
-Reader = Callable[..., CrmReader]
+Reader = Callable[..., HubSpotReader]
 
 
 @pytest.fixture
@@ -36,17 +36,17 @@ def reader(crm: Crm, case: UseCase) -> Reader:
         session.trust_env = False
         return HttpEndpoint(session, crm.url)
 
-    def make(sessions: int = 1, **entry: Any) -> CrmReader:
+    def make(sessions: int = 1, **entry: Any) -> HubSpotReader:
         known: System = read_systems(ROOT / "include" / "systems.toml")["crm"]
         system = dataclasses.replace(known, limits=(), call_limits={}, **entry)
         more = [endpoint() for _ in range(sessions - 1)]
         client = RestClient(endpoint(), system, more=more, sleep=lambda _: None)
-        return CrmReader(client, system, case.source, case.personal)
+        return HubSpotReader(client, system, case.sources[0], case.personal)
 
     return make
 
 
-def rows_of(reader: CrmReader, limit: int | None = None) -> tuple[list[Record], list[RejectedRow]]:
+def rows_of(reader: HubSpotReader, limit: int | None = None) -> tuple[list[Record], list[RejectedRow]]:
     pages = list(reader.read(INTERVAL, limit))
     return [row for page in pages for row in page.rows], [row for page in pages for row in page.rejected]
 
@@ -174,7 +174,7 @@ def test_related_records_are_read_once_and_a_missing_one_leaves_nulls(crm: Crm, 
     assert crm.batch_reads == [["9"], ["404"]]
     assert {(row["company_name"], row["company_employees"]) for row in rows[:150]} == {("Acme", 12)}
     assert (rows[150]["company_name"], rows[151]["company_name"]) == (None, None)
-    assert found.missing_related == 1
+    assert found.facts["missing_related"] == 1
 
 
 def test_a_related_id_that_is_none_is_not_asked_for(crm: Crm, reader: Reader) -> None:
@@ -184,7 +184,7 @@ def test_a_related_id_that_is_none_is_not_asked_for(crm: Crm, reader: Reader) ->
     found = reader()
     assert [row["company_name"] for row in rows_of(found)[0]] == [None, "Acme"]
     assert crm.batch_reads == [["9"]]
-    assert found.missing_related == 1
+    assert found.facts["missing_related"] == 1
 
 
 def test_related_records_are_asked_in_batches_of_the_registry(crm: Crm, reader: Reader) -> None:
@@ -262,7 +262,7 @@ def test_the_next_page_is_searched_while_what_a_page_refers_to_is_read(crm: Crm,
     rows, _ = rows_of(found)
     assert ids(rows) == list(range(1, 301))
     assert [row["company_name"] for row in rows] == [f"Company {number}" for number in range(1, 301)]
-    assert (found.pages, found.missing_related) == (3, 0)
+    assert (found.pages, found.facts["missing_related"]) == (3, 0)
 
 
 def assert_set(event: threading.Event) -> None:
@@ -282,7 +282,7 @@ def test_pages_that_overtake_each_other_give_the_rows_of_one_after_the_other(crm
     after = rows_of(four)
     assert [without_time(row) for row in after[0]] == [without_time(row) for row in before[0]]
     assert after[1] == before[1]
-    facts = [(each.pages, each.rows, each.missing_related, each.client.calls, each.watermark) for each in (one, four)]
+    facts = [(each.pages, each.rows, each.facts, each.client.calls, each.watermark) for each in (one, four)]
     assert facts[0] == facts[1]
 
 

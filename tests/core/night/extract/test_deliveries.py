@@ -19,7 +19,7 @@ from include.errors import FileNotReady
 from include.night.extract.archive import archive
 from include.night.extract.drops import Fetched, fetch_drop, open_drop
 from include.run import Night
-from include.spec.use_case import FileDrop
+from include.systems.files.drop import FileDrop
 from include.systems.files.transfer import PIECE, Wanted, copy_file, read_file
 from tests.core import openssh
 from tests.core.night.extract.conftest import FILE, INTERVAL, Drop

@@ -14,13 +14,13 @@ from sqlalchemy import select
 from include.database import transaction
 from include.ledger import tables
 from include.ledger.record import quarantine
-from include.models import Interval, Record, RejectedRow
+from include.models import Column, Interval, Record, RejectedRow
 from include.night.close.balance import compare
 from include.night.extract.distinct import SAME_ID, SAME_KEY, Distinct
 from include.night.extract.extract import extract
 from include.run import Night
-from include.spec.use_case import Column, UseCase
-from include.systems.hubspot.reading import CrmReader, Page
+from include.spec.use_case import UseCase
+from include.systems.hubspot.reading import HubSpotReader, Page
 from tests.core.night.extract.conftest import HEADER, LINE, Crm, Drop
 
 MakeNight = Callable[..., Night]
@@ -36,9 +36,9 @@ def row(row_id: str, key: str = "") -> Record:
 
 
 def test_every_further_row_of_an_id_is_set_aside_under_a_name_of_its_own() -> None:
-    distinct = Distinct("sales")
-    first = distinct.admit(Page(1, [row("m/1"), row("m/2"), row("m/1")], []))
-    second = distinct.admit(Page(2, [row("m/1"), row("m/3")], [RejectedRow("m/2", "m/2", "x", ("odd",), {})]))
+    distinct = Distinct()
+    first = distinct.admit(Page(1, [row("m/1"), row("m/2"), row("m/1")], []), "sales")
+    second = distinct.admit(Page(2, [row("m/1"), row("m/3")], [RejectedRow("m/2", "m/2", "x", ("odd",), {})]), "sales")
     assert [one["row_id"] for one in (*first.rows, *second.rows)] == ["m/1", "m/2", "m/3"]
     again = [*first.rejected, *second.rejected]
     assert [(one.row_id, one.reasons) for one in again] == [
@@ -55,22 +55,22 @@ def test_every_further_row_of_an_id_is_set_aside_under_a_name_of_its_own() -> No
 
 
 def test_a_row_that_could_not_be_read_holds_its_id_too() -> None:
-    page = Distinct("").admit(Page(1, [], [RejectedRow("m/1", "m/1", "x", ("odd",), {})]))
+    page = Distinct().admit(Page(1, [], [RejectedRow("m/1", "m/1", "x", ("odd",), {})]))
     assert [one.row_id for one in page.rejected] == ["m/1"]
-    distinct = Distinct("")
+    distinct = Distinct()
     distinct.admit(page)
     assert [one.row_id for one in distinct.admit(Page(2, [row("m/1")], [])).rejected] == ["m/1#2"]
 
 
 def test_rows_of_one_key_would_be_written_to_one_record_so_only_the_first_is_kept() -> None:
-    page = Distinct("").admit(Page(1, [row("m/1", "a"), row("m/2", "a"), row("m/3", "b"), row("m/4", "m/1")], []))
+    page = Distinct().admit(Page(1, [row("m/1", "a"), row("m/2", "a"), row("m/3", "b"), row("m/4", "m/1")], []))
     assert [one["row_id"] for one in page.rows] == ["m/1", "m/3", "m/4"]
     assert [(one.row_id, one.reasons) for one in page.rejected] == [("m/2", (SAME_KEY,))]
 
 
 def test_lines_of_a_file_give_context_to_many_rows_and_are_left_alone() -> None:
     line = RejectedRow("sftp/f:3", None, "f:3", ("ragged",), {}, counts_as_input=False)
-    assert Distinct("").admit(Page(1, [], [line, line])).rejected == [line, line]
+    assert Distinct().admit(Page(1, [], [line, line])).rejected == [line, line]
 
 
 def kept(night: Night, table: Any) -> dict[str, Record]:
@@ -85,8 +85,9 @@ def test_leads_that_share_a_key_are_set_aside_by_extract_and_the_counts_add_up(
     drop.put(f"{HEADER}\n{LINE.format(1)}\n")
     for number in range(1, 8):
         crm.add(number, email=f"p{number % 5}@example.com", jobtitle="CTO")
-    source = replace(case.source, key=Column("email", "lead_id"), columns=case.source.columns[1:])
-    night = night_of({"page_rows = 100": "page_rows = 3"}, case=replace(case, source=source))
+    first: Any = case.sources[0]
+    source = replace(first, key=Column("email", "lead_id"), columns=first.columns[1:])
+    night = night_of({"page_rows = 100": "page_rows = 3"}, case=replace(case, sources=(source,)))
     manifest = extract(night)
     staged = pq.read_table(manifest.uri).to_pylist()
     assert [one["row_id"] for one in staged] == [f"crm/contacts/{number}" for number in range(1, 6)]
@@ -102,14 +103,14 @@ def test_leads_that_share_a_key_are_set_aside_by_extract_and_the_counts_add_up(
 
 def repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     """A source that gives every page twice, as one does that pages by an offset while records are added."""
-    read = CrmReader.read
+    read = HubSpotReader.read
 
-    def twice(self: CrmReader, interval: Interval, limit: int | None = None) -> Iterator[Page]:
+    def twice(self: HubSpotReader, interval: Interval, limit: int | None = None) -> Iterator[Page]:
         for page in read(self, interval, limit):
             yield page
             yield Page(page.number, [dict(one, lineage=dict(one["lineage"])) for one in page.rows], page.rejected)
 
-    monkeypatch.setattr(CrmReader, "read", twice)
+    monkeypatch.setattr(HubSpotReader, "read", twice)
 
 
 def test_a_source_that_gives_rows_twice_ends_in_one_outcome_for_each_of_them(

@@ -18,8 +18,8 @@ from include.models import Record, RejectedRow
 from include.night.extract.archive import archive
 from include.night.extract.drops import Fetched, fetch_drop, open_drop
 from include.run import Night
-from include.spec.use_case import FileDrop
 from include.systems.files.declared import DropFacts, stage_drop
+from include.systems.files.drop import FileDrop
 from tests.core.night.extract.conftest import FILE, HEADER, INTERVAL, LINE, Drop
 
 GOOD = "\n".join([HEADER, *(LINE.format(n) for n in range(1, 4))]) + "\n"
@@ -266,7 +266,7 @@ def test_a_file_is_on_record_before_it_moves(night: Night, drop: Drop, file_drop
     drop.put(GOOD)
     found = fetch(night, file_drop, tmp_path / "file")
     assert found is not None
-    night.connections.sftp = None  # type: ignore[method-assign,assignment]
+    night.connections.open = None  # type: ignore[method-assign,assignment]
     with pytest.raises(TypeError):
         archive(night, [found])
     assert events(night) == ["file.registered"]

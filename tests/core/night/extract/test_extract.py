@@ -17,7 +17,8 @@ from include.ledger import tables
 from include.models import Interval, Manifest, Mode, Record, RunOptions
 from include.night.extract.extract import extract, raw_schema
 from include.run import Night
-from include.spec.use_case import Coalesce, Recency, UseCase
+from include.spec.transforms0 import Coalesce, Recency
+from include.spec.use_case import UseCase
 from tests.core.night.extract.conftest import FILE, HEADER, INTERVAL, LINE, Crm, Drop
 
 MakeNight = Callable[..., Night]
@@ -279,7 +280,7 @@ def test_a_file_that_need_not_come_leaves_nulls_and_is_counted(
     night_of: MakeNight, leads: Crm, drop: Drop, case: UseCase
 ) -> None:
     drop.put("", checksum=False).unlink()
-    night = night_of(case=replace(case, drops=tuple(replace(item, required=False) for item in case.drops)))
+    night = night_of(case=replace(case, joins=tuple(replace(item, required=False) for item in case.joins)))
     manifest = extract(night)
     assert {row["firm_name"] for row in rows_of(manifest)} == {None}
     assert (manifest.facts["absent_files"], manifest.facts["files"]) == (["firm_"], [])
@@ -312,7 +313,7 @@ def test_a_property_renamed_in_the_crm_stops_before_any_row(night_of: MakeNight,
 )
 def test_a_case_that_does_not_fit_together_is_refused(case: UseCase, derived: Coalesce | Recency, problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem):
-        raw_schema(replace(case, derived=(derived,)))
+        raw_schema(replace(case, transforms=(derived,)))
 
 
 def test_no_personal_value_is_logged(night_of: MakeNight, leads: Crm, caplog: pytest.LogCaptureFixture) -> None:

@@ -22,13 +22,13 @@ from include.models import Manifest, Mode, Record, RunOptions
 from include.night.gate.gate import gate
 from include.run import Night
 from include.settings import ROOT
-from include.spec.use_case import CrmSink, load
+from include.spec.use_case import load
 from include.systems import http as rest
 from tests.core.conftest import Postgres
 from tests.core.night.gate.answers import stage_enriched
 
 WAREHOUSE = "AIRFLOW_CONN_WAREHOUSE_DEFAULT"
-SINK = load("crm_lead_scoring").sink
+SINK = load("crm_lead_scoring").sinks[0]
 MISSING = "99999999999"
 WRITTEN = {
     "nl_lead_score": "80",
@@ -173,9 +173,9 @@ def begin(make_night: Callable[..., Night], crm: Crm, warehouse: Warehouse) -> B
     ) -> Night:
         reach = {"host": crm.endpoints.crm_url, "password": token or crm.endpoints.crm_token}
         known = {"AIRFLOW_CONN_CRM_DEFAULT": json.dumps(reach), WAREHOUSE: warehouse.connection}
-        sink: CrmSink = replace(SINK, fields=fields or SINK.fields)
+        sink = replace(SINK, fields=fields or SINK.fields)
         more = {"options": RunOptions(mode=Mode.AUTO), "confidence_threshold": 0.5, **more}
-        return make_night(connections={**known, **(variables or {})}, sink=sink, **more)
+        return make_night(connections={**known, **(variables or {})}, sinks=(sink,), **more)
 
     return open_night
 

@@ -13,14 +13,16 @@ import requests
 
 from include.errors import ContractBroken
 from include.settings import ROOT
-from include.spec.use_case import CrmSink
 from include.systems.connections import HttpEndpoint
 from include.systems.http import RestClient
-from include.systems.hubspot.writing import Crm, Sent, scrub
+from include.systems.hubspot.declared import HubSpotSink
+from include.systems.hubspot.writing import HubSpotWriter, scrub
+from include.systems.port import Outgoing, Sent
 from include.systems.registry import read_systems
 
-SINK = CrmSink("crm", "contacts", {"score": "nl_score", "tier": "nl_tier"})
+SINK = HubSpotSink(system="crm", object="contacts", fields={"score": "nl_score", "tier": "nl_tier"})
 VALUES = {"nl_score": "80", "nl_tier": "hot"}
+WRITE = Outgoing(VALUES, once="night/1")
 Script = list[tuple[int, Any]]
 
 
@@ -57,11 +59,11 @@ def script(server: tuple[str, Script]) -> Script:
 
 
 @pytest.fixture
-def crm(server: tuple[str, Script]) -> Iterator[Crm]:
+def crm(server: tuple[str, Script]) -> Iterator[HubSpotWriter]:
     with requests.Session() as session:
         session.trust_env = False
         system = read_systems(ROOT / "include" / "systems.toml")["crm"]
-        yield Crm(RestClient(HttpEndpoint(session, server[0]), system), SINK)
+        yield HubSpotWriter(RestClient(HttpEndpoint(session, server[0]), system), SINK)
 
 
 def updated(number: str) -> dict[str, Any]:
@@ -72,33 +74,33 @@ def refused(message: str, **more: Any) -> tuple[int, Any]:
     return 400, {"status": "error", "category": "VALIDATION_ERROR", "message": message, **more}
 
 
-def test_a_207_is_read_record_by_record(crm: Crm, script: Script) -> None:
+def test_a_207_is_read_record_by_record(crm: HubSpotWriter, script: Script) -> None:
     gone = {"category": "OBJECT_NOT_FOUND", "message": "Could not get some", "context": {"ids": ["2"]}}
     bad = {"category": "VALIDATION_ERROR", "message": "hot is no tier of anna@example.com", "context": {"ids": ["3"]}}
     script.append((207, {"status": "COMPLETE", "results": [updated("1")], "numErrors": 2, "errors": [gone, bad]}))
-    assert crm.send(dict.fromkeys("123", VALUES)) == {
+    assert crm.send(dict.fromkeys("123", WRITE)) == {
         "1": Sent(VALUES | {"updatedAt": "2026-11-21T03:00:00.000Z"}),
         "2": Sent(None, "record_missing", "Could not get some"),
         "3": Sent(None, "rejected_by_destination", "[value] is no tier of [address]"),
     }
 
 
-def test_a_record_that_the_answer_does_not_name_is_not_taken_for_written(crm: Crm, script: Script) -> None:
+def test_a_record_that_the_answer_does_not_name_is_not_taken_for_written(crm: HubSpotWriter, script: Script) -> None:
     script.append((200, {"results": [updated("1")]}))
-    sent = crm.send({"1": VALUES, "2": VALUES})
+    sent = crm.send({"1": WRITE, "2": WRITE})
     assert (sent["1"].after is not None, sent["2"].cause) == (True, "no_result")
 
 
-def test_records_that_were_not_sent_are_not_reported(crm: Crm, script: Script) -> None:
+def test_records_that_were_not_sent_are_not_reported(crm: HubSpotWriter, script: Script) -> None:
     error = {"category": "OBJECT_NOT_FOUND", "message": "", "context": {"ids": ["8"]}}
     script.append((207, {"results": [updated("1"), updated("9")], "errors": [error]}))
-    assert list(crm.send({"1": VALUES})) == ["1"]
+    assert list(crm.send({"1": WRITE})) == ["1"]
 
 
-def test_a_refused_batch_goes_through_in_halves(crm: Crm, script: Script) -> None:
+def test_a_refused_batch_goes_through_in_halves(crm: HubSpotWriter, script: Script) -> None:
     no = refused("no")
     script.extend([no, (200, {"results": [updated("1")]}), no, (200, {"results": [updated("2")]}), no])
-    sent = crm.send(dict.fromkeys("123", VALUES))
+    sent = crm.send(dict.fromkeys("123", WRITE))
     assert {number: one.cause for number, one in sent.items()} == {"1": "", "2": "", "3": "rejected_by_destination"}
     assert script == []
 
@@ -110,40 +112,42 @@ def test_a_refused_batch_goes_through_in_halves(crm: Crm, script: Script) -> Non
         {"message": 'Property values were not valid: [{"error":"INVALID_OPTION","name":"nl_tier","message":"Anna"}]'},
     ],
 )
-def test_a_refusal_is_told_by_code_and_property_and_not_by_value(crm: Crm, script: Script, body: Any) -> None:
+def test_a_refusal_is_told_by_code_and_property_and_not_by_value(crm: HubSpotWriter, script: Script, body: Any) -> None:
     script.append(refused(**({"message": "Anna"} | body)))
-    assert crm.send({"1": VALUES})["1"].detail == "INVALID_OPTION on nl_tier"
+    assert crm.send({"1": WRITE})["1"].detail == "INVALID_OPTION on nl_tier"
 
 
 @pytest.mark.parametrize("listed", ["[not json", "[1, 2]", '[{"error": "anna said", "name": "nl_tier"}]', "{}"])
-def test_a_refusal_in_an_unknown_form_keeps_the_scrubbed_message(crm: Crm, script: Script, listed: str) -> None:
+def test_a_refusal_in_an_unknown_form_keeps_the_scrubbed_message(
+    crm: HubSpotWriter, script: Script, listed: str
+) -> None:
     script.append(refused(f"hot was wrong: {listed}"))
-    assert crm.send({"1": VALUES})["1"].detail == f"[value] was wrong: {listed}"
+    assert crm.send({"1": WRITE})["1"].detail == f"[value] was wrong: {listed}"
 
 
-def test_a_property_unknown_to_the_crm_breaks_the_contract_at_once(crm: Crm, script: Script) -> None:
+def test_a_property_unknown_to_the_crm_breaks_the_contract_at_once(crm: HubSpotWriter, script: Script) -> None:
     listed = json.dumps([{"error": "PROPERTY_DOESNT_EXIST", "name": "nl_tier"}])
     script.append(refused(f"Property values were not valid: {listed}"))
     with pytest.raises(ContractBroken, match="property `nl_tier` does not exist"):
-        crm.send({"1": VALUES, "2": VALUES})
+        crm.send({"1": WRITE, "2": WRITE})
 
 
-def test_a_400_that_is_about_no_value_breaks_the_contract(crm: Crm, script: Script) -> None:
+def test_a_400_that_is_about_no_value_breaks_the_contract(crm: HubSpotWriter, script: Script) -> None:
     script.append((400, {"status": "error", "category": "BAD_JSON", "message": "?"}))
     with pytest.raises(ContractBroken, match="400 of category BAD_JSON"):
-        crm.send({"1": VALUES})
+        crm.send({"1": WRITE})
 
 
 @pytest.mark.parametrize("body", [{}, [], {"results": None}, {"results": [{"id": "1"}]}, {"results": ["x"]}, "text"])
-def test_an_answer_of_another_shape_breaks_the_contract(crm: Crm, script: Script, body: Any) -> None:
+def test_an_answer_of_another_shape_breaks_the_contract(crm: HubSpotWriter, script: Script, body: Any) -> None:
     script.extend([(200, body), (200, body)])
     with pytest.raises(ContractBroken, match="crm contacts: the answer is no list of records"):
         crm.read(["1"])
     with pytest.raises(ContractBroken, match="crm contacts: the answer is no list of records"):
-        crm.send({"1": VALUES})
+        crm.send({"1": WRITE})
 
 
-def test_reading_gives_the_declared_properties_of_the_records_that_exist(crm: Crm, script: Script) -> None:
+def test_reading_gives_the_declared_properties_of_the_records_that_exist(crm: HubSpotWriter, script: Script) -> None:
     found = {"id": 1, "properties": {"nl_score": "7", "createdate": "x"}}
     script.append((207, {"results": [found], "errors": [{"category": "OBJECT_NOT_FOUND", "context": {"ids": ["2"]}}]}))
     assert crm.read(["1", "2"]) == {"1": {"nl_score": "7", "nl_tier": None}}

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from include.night.write.fields import as_texts, properties, same, to_text
+from include.night.write.fields import properties
 from include.spec.use_case import load
+from include.systems.hubspot.forms import as_texts, same, to_text
 from tests.core.night.gate.answers import answer
 
-SINK = load("crm_lead_scoring").sink
+SINK = load("crm_lead_scoring").sinks[0]
 
 
 def test_an_answer_becomes_the_declared_properties_and_no_time() -> None:

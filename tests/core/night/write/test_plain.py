@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from include.night.write.fields import as_texts, properties
+from include.night.write.fields import properties
 from include.night.write.write import write
 from include.plain import defused, visible, visible_all
 from include.spec.use_case import load
+from include.systems.hubspot.forms import as_texts
 from tests.core.night.gate.answers import answer
 from tests.core.night.write.conftest import Begin, Crm, Warehouse, approve, counts, outbox_of
 
@@ -55,7 +56,7 @@ def test_prose_numbers_and_lists_stay(value: Any) -> None:
 
 def test_numbers_below_zero_are_written_as_numbers() -> None:
     row = {"output": json.dumps({"score": -5, "confidence": -0.5}), "origin": "model"}
-    sent = as_texts(properties(load("crm_lead_scoring").sink, row))
+    sent = as_texts(properties(load("crm_lead_scoring").sinks[0], row))
     assert (sent["nl_lead_score"], sent["nl_lead_confidence"]) == ("-5", "-0.5")
 
 

@@ -28,7 +28,7 @@ def crash_before_confirming(monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*arguments: Any) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(write_module, "_confirm", crash)
+    monkeypatch.setattr(write_module._Delivery, "_confirm", crash)
 
 
 def test_a_retry_of_the_task_sends_nothing_and_asks_nothing(begin: Begin, crm: Crm) -> None:
@@ -118,7 +118,7 @@ def test_a_batch_lost_among_others_in_the_air_keeps_their_results_and_is_found_a
     ids = crm.ids(40)
     night, written = begin(settings={"systems_file": small_batches}), crm.seen()["records_written"]
     approved = approve(night, {one: answer() for one in ids})
-    send = crm_module.Crm.send
+    send = crm_module.HubSpotWriter.send
 
     def lose_the_second(self: Any, intended: Any) -> Any:
         lost = ids[10] in intended
@@ -128,7 +128,7 @@ def test_a_batch_lost_among_others_in_the_air_keeps_their_results_and_is_found_a
         return sent
 
     with monkeypatch.context() as patch:
-        patch.setattr(crm_module.Crm, "send", lose_the_second)
+        patch.setattr(crm_module.HubSpotWriter, "send", lose_the_second)
         with pytest.raises(KeyboardInterrupt):
             write(night, approved)
     left = {one for one, row in outbox_of(night).items() if row["status"] == "intended"}
@@ -152,7 +152,7 @@ def test_a_write_that_never_left_keeps_its_first_before_image(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(crm_module.Crm, "send", crash)
+        patch.setattr(crm_module.HubSpotWriter, "send", crash)
         with pytest.raises(KeyboardInterrupt):
             write(night, approved)
     assert outbox_of(night)[one]["status"] == "intended"
@@ -180,7 +180,7 @@ def test_a_letter_is_no_longer_open_once_a_retry_gets_through(
     night = begin()
     approved = approve(night, {one: answer()})
     with monkeypatch.context() as patch:
-        patch.setattr(crm_module.Crm, "read", lambda self, ids: {})  # as if the record were deleted for a while
+        patch.setattr(crm_module.HubSpotWriter, "read", lambda self, ids: {})  # as if the record were deleted for a while
         write(night, approved)
     assert rows_in(night, "dead_letter")[one]["status"] == "open"
     write(night, approved)

@@ -11,10 +11,10 @@ import pytest
 
 from include.errors import AccessDenied, ConfigurationError, ContractBroken, SystemUnavailable
 from include.ledger.schema import SERVICE_ROLE
-from include.night.write.write import write
+from include.night.write.write import open_mirror, write
 from include.run import Night
-from include.spec.use_case import WarehouseSink
-from include.systems.sql.upsert import Warehouse as Sink
+from include.systems.sql.declared import Mirror
+from include.systems.sql.upsert import MirrorTable
 from tests.core.conftest import Postgres
 from tests.core.night.gate.answers import answer
 from tests.core.night.write.conftest import (
@@ -91,12 +91,17 @@ def test_an_older_night_does_not_replace_a_newer_one(begin: Begin, crm: Crm, war
     assert warehouse.rows()[0]["score"] == 90
 
 
+def opened(night: Night) -> MirrorTable:
+    found = open_mirror(night)
+    assert found is not None
+    return found
+
+
 def test_the_merge_itself_refuses_older_rows(begin: Begin, crm: Crm, warehouse: Warehouse) -> None:
     rows = [{"row_key": "1", "origin": "model", "inference_key": "k", "output": json.dumps(answer(score=90))}]
     older = [{**rows[0], "output": json.dumps(answer(score=10))}]
-    sink = WarehouseSink("warehouse", "crm_lead_score")
-    assert Sink(begin(day=1), sink).upsert(rows).inserted == 1
-    assert Sink(begin(day=0), sink).upsert(older).unchanged == 1
+    assert opened(begin(day=1)).upsert(rows).inserted == 1
+    assert opened(begin(day=0)).upsert(older).unchanged == 1
     assert warehouse.rows()[0]["score"] == 90
 
 
@@ -128,9 +133,9 @@ def test_a_warehouse_that_is_down_leaves_the_crm_confirmed_and_a_retry_completes
     ("problem", "changes"),
     [
         ("warehouse_default: no such connection", {"variables": {WAREHOUSE: ""}}),
-        ("is no table name", {"warehouse": WarehouseSink("warehouse", 'x"; DROP TABLE y; --')}),
-        ("is no table name", {"warehouse": WarehouseSink("warehouse", "a.b.c")}),
-        ("not in the registry", {"warehouse": WarehouseSink("elsewhere", "t")}),
+        ("is no table name", {"mirror": Mirror("warehouse", 'x"; DROP TABLE y; --')}),
+        ("is no table name", {"mirror": Mirror("warehouse", "a.b.c")}),
+        ("not in the registry", {"mirror": Mirror("elsewhere", "t")}),
     ],
 )
 def test_a_wrong_declaration_stops_before_anything_is_written(
@@ -146,7 +151,7 @@ def test_a_wrong_declaration_stops_before_anything_is_written(
 
 def test_a_use_case_without_a_warehouse_needs_none(begin: Begin, crm: Crm) -> None:
     (one,) = crm.ids(1)
-    night = begin(warehouse=None, variables={WAREHOUSE: ""})
+    night = begin(mirror=None, variables={WAREHOUSE: ""})
     result = run(night, **{one: answer()})
     assert (result["written"], result["warehouse"]) == (1, None)
 
@@ -154,13 +159,13 @@ def test_a_use_case_without_a_warehouse_needs_none(begin: Begin, crm: Crm) -> No
 def test_a_table_of_another_schema_is_used_where_it_is(begin: Begin, crm: Crm, warehouse: Warehouse) -> None:
     (one,) = crm.ids(1)
     warehouse.execute("CREATE SCHEMA sales")
-    run(begin(warehouse=WarehouseSink("warehouse", "sales.score")), **{one: answer()})
+    run(begin(mirror=Mirror("warehouse", "sales.score")), **{one: answer()})
     assert len(warehouse.rows("sales.score")) == 1
 
 
 def test_a_schema_that_is_missing_is_said_without_quoting_a_row(begin: Begin, crm: Crm) -> None:
     (one,) = crm.ids(1)
-    night = begin(warehouse=WarehouseSink("warehouse", "nowhere.score"))
+    night = begin(mirror=Mirror("warehouse", "nowhere.score"))
     with pytest.raises(ContractBroken, match=r"warehouse nowhere.score: .*InvalidSchemaName"):
         run(night, **{one: answer()})
 
@@ -227,5 +232,5 @@ def test_a_lock_held_by_someone_else_ends_in_a_retry(
 
 def test_text_that_postgresql_refuses_is_made_visible(begin: Begin, crm: Crm, warehouse: Warehouse) -> None:
     rows = [{"row_key": "1", "origin": "model", "inference_key": "k", "output": json.dumps(answer(summary="a\x00b"))}]
-    assert Sink(begin(), WarehouseSink("warehouse", "crm_lead_score")).upsert(rows).inserted == 1
+    assert opened(begin()).upsert(rows).inserted == 1
     assert warehouse.rows()[0]["summary"] == "a\ufffdb"

@@ -67,7 +67,7 @@ def test_what_a_record_holds_afterwards_is_kept_as_what_differs_or_as_a_whole(be
     sent = outbox_of(night)
     less = {name: value for name, value in sent[ids[1]]["after"].items() if name != "nl_lead_tier"}
     with transaction(night.ledger) as connection:
-        outbox.conclude(connection, night, [outbox.Result(ids[1], "written", less)])
+        outbox.conclude(connection, night, night.case.sinks[0], [outbox.Result(ids[1], "written", less)])
         kept = connection.execute(text("SELECT after, differs FROM nightledger.outbox_result ORDER BY attempts")).all()
     assert [(after, differs and set(differs)) for after, differs in kept] == [(None, {"updatedAt"}), (less, None)]
     assert (outbox_of(night)[ids[1]]["after"], outbox_of(night)[ids[1]]["attempts"]) == (less, 2)
@@ -79,13 +79,13 @@ def test_the_intent_is_committed_before_the_write_leaves(
     (one,) = crm.ids(1)
     night = begin()
     seen: list[Any] = []
-    send = crm_module.Crm.send
+    send = crm_module.HubSpotWriter.send
 
     def look_then_send(self: Any, intended: Any) -> Any:
         seen.append((outbox_of(night)[one]["status"], outbox_of(night)[one]["before"], crm.read(one)))
         return send(self, intended)
 
-    monkeypatch.setattr(crm_module.Crm, "send", look_then_send)
+    monkeypatch.setattr(crm_module.HubSpotWriter, "send", look_then_send)
     write(night, approve(night, {one: answer()}))
     assert seen == [("intended", dict.fromkeys(WRITTEN), dict.fromkeys(WRITTEN))]
 
@@ -203,14 +203,14 @@ def test_an_empty_night_calls_nobody_and_still_says_so(begin: Begin) -> None:
 def test_four_batches_are_in_the_air_while_the_next_group_is_read(
     begin: Begin, crm: Crm, small_batches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    together, further, send = threading.Barrier(4), threading.Event(), crm_module.Crm.send
+    together, further, send = threading.Barrier(4), threading.Event(), crm_module.HubSpotWriter.send
 
     def send_with_others(self: Any, intended: Any) -> Any:
         together.wait(20)
         assert further.wait(20)
         return send(self, intended)
 
-    monkeypatch.setattr(crm_module.Crm, "send", send_with_others)
+    monkeypatch.setattr(crm_module.HubSpotWriter, "send", send_with_others)
     ids = crm.ids(80)
     night = begin(settings={"systems_file": small_batches})
     approved = approve(night, {one: answer(score=at) for at, one in enumerate(ids)})
@@ -233,5 +233,5 @@ def count_and_release(next_group: Any, further: threading.Event) -> Any:
 def test_two_rows_for_one_record_are_refused_also_across_groups() -> None:
     seen = set[str]()
     write_module._require_own_records([{}, {}], {"1", "2"}, seen)
-    with pytest.raises(ContractBroken, match="2 approved rows name 1 records of their own"):
+    with pytest.raises(ContractBroken, match="2 approved writes name 1 records of their own"):
         write_module._require_own_records([{}, {}], {"2", "3"}, seen)

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.models import Kind
-from include.spec.use_case import Column
+from include.models import Column, Kind
 from include.systems.files.formats.values import explain_missing, join_key, read_columns, read_value
 
 MOMENT = datetime(2024, 3, 5, 2, tzinfo=UTC)
