@@ -11,41 +11,9 @@ and pays nothing; *Ask again* in the trigger form is the only way to pay twice.
 task `close` logs where.
 """
 
-from airflow.sdk import dag
-from pendulum import datetime
+from airflow.sdk import DAG
 
 from include.use_cases.crm_lead_scoring.spec import SPEC
-from nightledger.nightly import NIGHTLY, defaults, form
-from nightledger.operators.enrich import EnrichOperator
-from nightledger.steps import doc_of
-from nightledger.tasks import check, close, extract, gate, plan, write
+from nightledger.nightly_dag import nightly_dag
 
-
-@dag(
-    schedule=NIGHTLY,
-    start_date=datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    default_args=defaults(SPEC),
-    params=form(SPEC),
-    tags=["crm", "scoring", "tier-1"],
-    doc_md=__doc__,
-)
-def crm_lead_scoring():
-    """The night, in order."""
-    raw = extract(SPEC)
-    good = check(SPEC, raw)
-    shards = plan(SPEC, good)
-    each = EnrichOperator.partial(
-        task_id="enrich",
-        use_case=SPEC.name,
-        pool="model",
-        map_index_template="{{ task.shard }}",
-        doc_md=doc_of("enrich"),
-    )
-    enriched = each.expand(rows=shards)
-    written = write(SPEC, gate(SPEC, good, enriched.output))
-    written >> close(SPEC)
-
-
-crm_lead_scoring()
+dag: DAG = nightly_dag(SPEC, __doc__, tags=("crm", "scoring", "tier-1"))

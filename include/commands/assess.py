@@ -11,7 +11,7 @@ from include.errors import ConfigurationError
 from include.models import Interval
 from include.operations.assess import assess
 from include.settings import Settings
-from include.spec.use_case import names
+from include.spec.names import names
 from include.systems.connections import EnvironmentConnections
 
 

@@ -15,7 +15,7 @@ from include.ledger.causes import CAUSES
 from include.ledger.dead_letters import Selection, dismiss, list_groups, show
 from include.operations.replay import replay
 from include.settings import Settings
-from include.spec.use_case import names
+from include.spec.names import names
 from include.systems.connections import Connections, EnvironmentConnections
 
 

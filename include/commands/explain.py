@@ -7,7 +7,7 @@ from typing import TextIO
 
 from include.ledger import door
 from include.ledger.explain import as_text, explain
-from include.spec.use_case import names
+from include.spec.names import names
 from include.systems.connections import EnvironmentConnections
 
 

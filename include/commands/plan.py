@@ -15,7 +15,8 @@ from include.night.plan.preview_capacity import name_limit
 from include.operations.plan_nights import Room, add_up, cut, find_problems, find_rooms, preview_interval
 from include.run import Run
 from include.settings import Settings
-from include.spec.use_case import load, names
+from include.spec.names import names
+from include.spec.use_case import load
 from include.systems.connections import EnvironmentConnections
 
 _WIDTHS = (10, 7, 6, 8, 7, 6, 7, 7, 11, 10, 8, 6, 7, 6)

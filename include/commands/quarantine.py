@@ -26,7 +26,7 @@ from include.ledger.quarantine import (
 from include.ledger.quarantine_replays import Selection
 from include.operations.replay_quarantine import replay_quarantined
 from include.settings import Settings
-from include.spec.use_case import names
+from include.spec.names import names
 from include.systems.connections import Connections, EnvironmentConnections
 
 ACTIONS = ("list", "show", "replay", "fixed", "dismiss", "export")

@@ -10,7 +10,7 @@ from include.ledger import door
 from include.report.facts import collect
 from include.report.text import as_text
 from include.settings import Settings, read_truth
-from include.spec.use_case import names
+from include.spec.names import names
 from include.systems.connections import EnvironmentConnections
 
 

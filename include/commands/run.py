@@ -14,7 +14,8 @@ from include.ledger.leases import exclusive
 from include.models import Interval, Manifest, Record, RunKey, RunOptions
 from include.run import Night
 from include.settings import Settings
-from include.spec.use_case import load, names
+from include.spec.names import names
+from include.spec.use_case import load
 from include.systems.connections import EnvironmentConnections
 
 STEPS = tuple(step for step in stages.STEPS if step != "plan")

@@ -10,7 +10,7 @@ from include.errors import ConfigurationError
 from include.ledger import door
 from include.ledger.record import find_manifest
 from include.operations.suggest.suggest import write_suggestions_for
-from include.spec.use_case import names
+from include.spec.names import names
 from include.systems.connections import EnvironmentConnections
 
 

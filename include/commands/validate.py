@@ -8,7 +8,7 @@ from typing import TextIO
 
 from include.errors import ConfigurationError
 from include.settings import Settings
-from include.spec.use_case import names
+from include.spec.names import names
 from include.systems.connections import EnvironmentConnections
 
 

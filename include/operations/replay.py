@@ -18,7 +18,8 @@ from include.ledger.record import find_manifest, finished_snapshot, record_manif
 from include.models import Interval, Manifest, Record, ReInfer, RunKey, RunOptions
 from include.run import Night
 from include.settings import Settings
-from include.spec.use_case import load, names
+from include.spec.names import names
+from include.spec.use_case import load
 from include.staging import StagedWriter, read_chunks, read_schema
 from include.systems.connections import Connections
 

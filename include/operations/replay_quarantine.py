@@ -19,7 +19,8 @@ from include.models import Manifest, Record
 from include.operations.replay import begin_again
 from include.run import Night
 from include.settings import Settings
-from include.spec.use_case import load, names
+from include.spec.names import names
+from include.spec.use_case import load
 from include.staging import StagedWriter, read_chunks, read_schema
 from include.systems.connections import Connections
 

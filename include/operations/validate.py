@@ -14,6 +14,7 @@ from include.ledger import door
 from include.models import Mode, Record, ReInfer, RunOptions
 from include.operations.enrich_file import FileCase, enrich_file, open_file_run
 from include.settings import Settings
+from include.spec.names import folder_of
 from include.spec.prompt import load_prompt
 from include.spec.use_case import UseCase, load
 from include.systems.connections import Connections
@@ -23,7 +24,6 @@ AS_IT_IS = "as it is"
 CUT_CHARS = 12
 GROWTH = 10
 """A drifted number is so many times as large."""
-_FOLDER = Path(__file__).parent.parent / "use_cases"
 
 Change = Callable[[Record], Record]
 
@@ -63,7 +63,7 @@ def validate(
     """
     case = load(use_case)
     system = read_systems(settings.systems_file)[case.model.system]
-    examples = read_examples(_FOLDER / use_case / "evals.jsonl")
+    examples = read_examples(folder_of(use_case) / "evals.jsonl")
     asked = [
         (name, at, change(one.given)) for name, change in conditions(case, examples) for at, one in enumerate(examples)
     ]

@@ -16,7 +16,8 @@ from include.ledger.record import find_manifest
 from include.models import Manifest, Record
 from include.pages.reading import PAGE_ROWS, reading, rows
 from include.quality.failures import FailingRow, read_failures
-from include.spec.use_case import load, names
+from include.spec.names import names
+from include.spec.use_case import load
 from include.staging import opened
 
 _DATASETS = {"check": ("failures", "raw"), "answers": ("answer_failures", "answers")}

@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 
 from include.database import Database
 from include.pages.reading import reading, rows
-from include.spec.use_case import UseCase, load, names
+from include.spec.names import names
+from include.spec.use_case import UseCase, load
 from include.systems.limits.quota import Quota
 from include.systems.registry import System, read_systems
 

@@ -28,7 +28,8 @@ from include.private import open_file, write_file
 from include.report import wording
 from include.report.cells import harmless
 from include.settings import Settings
-from include.spec.use_case import load, names
+from include.spec.names import names
+from include.spec.use_case import load
 from include.systems.port import Origin
 from include.systems.registry import System, read_systems
 

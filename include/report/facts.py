@@ -32,7 +32,8 @@ from include.report.sections import (
     Verdict,
     Writes,
 )
-from include.spec.use_case import load, names
+from include.spec.names import names
+from include.spec.use_case import load
 
 NIGHTS = 30
 

@@ -18,7 +18,8 @@ from include.night.check.signals import OTHERS, Signal, aligned_counts
 from include.quality.gathering import AGE_DAYS
 from include.quality.profile import ColumnProfile
 from include.report.sections import Rows
-from include.spec.use_case import Drift, load, names
+from include.spec.names import names
+from include.spec.use_case import Drift, load
 
 NIGHTS = 30
 MOST_BARS = 12

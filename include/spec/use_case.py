@@ -13,12 +13,11 @@ from typing import Any, Literal
 
 from include.errors import ConfigurationError
 from include.models import Mode
+from include.spec.names import folder_of, package_of
 from include.spec.transforms0 import Transform
 from include.systems.files.drop import FileDrop
 from include.systems.port import Sink, Source
 from include.systems.sql.declared import Mirror
-
-FOLDER = Path(__file__).parent.parent / "use_cases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ class Enrichment:
     @property
     def folder(self) -> Path:
         """The folder that holds the use case's files."""
-        return FOLDER / self.name
+        return folder_of(self.name)
 
     @property
     def prompt_file(self) -> Path:
@@ -118,7 +117,7 @@ class Enrichment:
 
     def module(self, name: str) -> ModuleType:
         """Import one of the use case's modules (`output`, `expectations`, `fallback`) when it is needed."""
-        return importlib.import_module(f"include.use_cases.{self.name}.{name}")
+        return importlib.import_module(f"{package_of(self.name)}.{name}")
 
     @property
     def contract_hash(self) -> str:
@@ -199,9 +198,7 @@ class UseCase(Enrichment):
 
 def load(name: str) -> UseCase:
     """The use case of that name; raises ConfigurationError listing those that exist."""
-    if name not in names():
-        raise ConfigurationError(f"no use case {name!r}; known: {', '.join(names())}", about="use case")
-    spec: UseCase = importlib.import_module(f"include.use_cases.{name}.spec").SPEC
+    spec: UseCase = importlib.import_module(f"{package_of(name)}.spec").SPEC
     if spec.name != name:
         raise ConfigurationError(f"the spec in folder {name!r} calls itself {spec.name!r}", about="use case")
     if spec.latency_class != "batch":
@@ -209,11 +206,6 @@ def load(name: str) -> UseCase:
             "a nightly run cannot serve an interactive workflow", about=name, action="Serve it online instead"
         )
     return spec
-
-
-def names() -> list[str]:
-    """Names of all use cases, sorted."""
-    return sorted(path.parent.name for path in FOLDER.glob("*/spec.py"))
 
 
 def blanks(value: Any, path: str = "") -> list[str]:

@@ -15,7 +15,7 @@ _SAID = ("use_case", "interval", "verdict", "rows", "quarantined", "failed", "re
 
 def form() -> dict[str, Param]:
     """The trigger form: whose expectations, which rows, and how many at most."""
-    from include.spec.use_case import names
+    from include.spec.names import names
 
     moment = ["null", "string"]
     return {

@@ -17,7 +17,7 @@ _COUNTS = ("use_case", "interval", "run_id", "status", "rows", "died_again", "le
 def form() -> dict[str, Param]:
     """The trigger form: every field that is filled narrows the selection."""
     from include.ledger.causes import CAUSES
-    from include.spec.use_case import names
+    from include.spec.names import names
 
     text = ["null", "string"]
     return {

@@ -16,7 +16,7 @@ _COUNTS = ("use_case", "interval", "run_id", "status", "rows", "passed", "again"
 
 def form() -> dict[str, Param]:
     """The trigger form: every field that is filled narrows the selection."""
-    from include.spec.use_case import names
+    from include.spec.names import names
 
     text = ["null", "string"]
     about = "Ids of expectations, none critical; the rows go on although they fail them. Needs a reason and a filter."

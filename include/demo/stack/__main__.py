@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from include.commands import COMMANDS, WITHOUT_CONNECTIONS
 from include.errors import ConfigurationError, NightledgerError
 from include.models import Mode
-from include.spec.use_case import names
+from include.spec.names import names
 
 if TYPE_CHECKING:
     from include.demo.stack.stack import Stack

@@ -7,7 +7,8 @@ import pytest
 from include.night.extract.extract import raw_schema
 from include.quality.expectation import Expectation
 from include.quality.gx import prepare
-from include.spec.use_case import load, names
+from include.spec.names import names
+from include.spec.use_case import load
 from tests.core.quality.suites import HISTORY
 
 CASES = names()

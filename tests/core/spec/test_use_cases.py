@@ -9,8 +9,9 @@ import pytest
 from include.errors import ConfigurationError
 from include.night.enrich.questions import response_format
 from include.settings import ROOT
+from include.spec.names import names
 from include.spec.prompt import load_prompt
-from include.spec.use_case import UseCase, blanks, load, names
+from include.spec.use_case import UseCase, blanks, load
 from include.systems.registry import read_systems
 
 CASES = [load(name) for name in names()]

@@ -144,7 +144,7 @@ class VersionedSourceContract(SourceContract):
         after = versions(world)
         assert all(before.values())
         assert {row for row in before if before[row] != after[row]} == {
-            row for row in before if row.endswith(world.id_of(4))
+            row for row in before if row.rpartition("/")[2] == world.id_of(4)
         }
 
 
@@ -170,6 +170,10 @@ class SinkWorld(ABC):
     """Whether the records can be read through the destination."""
     versioned = False
     """Whether a write can be held against a version token."""
+    refused: Mapping[str, str] = {"note": "x" * 41}
+    """A value that the system refuses."""
+    names: Mapping[str, str] = {"score": "score", "note": "note"}
+    """The fields as the system calls them."""
 
     @abstractmethod
     def put(self, number: int, **values: Any) -> None:
@@ -208,7 +212,7 @@ class SinkContract:
             world.put(number, score=0, note="")
         there = world.open()
         there.check_contract()
-        sent = there.send({world.id_of(n): outgoing(there, n) for n in range(1, 13)})
+        sent = there.send({world.id_of(n): outgoing(there, n, names=world.names) for n in range(1, 13)})
         assert all(one.after is not None and not one.cause for one in sent.values()), sent
         assert sent.keys() == {world.id_of(n) for n in range(1, 13)}
         assert {i: int(float(world.held()[i]["score"])) for i in sent} == {world.id_of(n): n for n in range(1, 13)}
@@ -217,17 +221,17 @@ class SinkContract:
         for number in range(1, 9):
             world.put(number, score=0, note="")
         there = world.open()
-        writes = {world.id_of(n): outgoing(there, n) for n in range(1, 9)}
-        writes[world.id_of(4)] = outgoing(there, 4, note="x" * 41)
+        writes = {world.id_of(n): outgoing(there, n, names=world.names) for n in range(1, 9)}
+        writes[world.id_of(4)] = outgoing(there, 4, names=world.names, **world.refused)
         sent = there.send(writes)
         assert sent[world.id_of(4)].cause == "rejected_by_destination"
         assert {i for i, one in sent.items() if one.after is not None} == writes.keys() - {world.id_of(4)}
-        assert "x" * 41 not in sent[world.id_of(4)].detail
+        assert not any(value in sent[world.id_of(4)].detail for value in world.refused.values())
 
     def test_an_unknown_record_is_made_or_named_as_missing(self, world: SinkWorld) -> None:
         there = world.open()
         assert there.creates == world.creates
-        (sent,) = there.send({world.id_of(77): outgoing(there, 77)}).values()
+        (sent,) = there.send({world.id_of(77): outgoing(there, 77, names=world.names)}).values()
         assert (sent.after is not None) == world.creates
         assert sent.cause == ("" if world.creates else "record_missing")
 
@@ -240,14 +244,15 @@ class SinkContract:
             return
         assert found is not None
         assert found.keys() == {world.id_of(1)}
-        assert there.holds(found[world.id_of(1)], {"score": 5, "note": "as it was"})
-        assert not there.holds(found[world.id_of(1)], {"score": 6, "note": "as it was"})
+        score, note = world.names["score"], world.names["note"]
+        assert there.holds(found[world.id_of(1)], {score: 5, note: "as it was"})
+        assert not there.holds(found[world.id_of(1)], {score: 6, note: "as it was"})
 
     def test_the_same_write_again_is_not_written_twice(self, world: SinkWorld) -> None:
         world.put(1, score=0, note="")
         world.lose_next_answer()
         there = world.open()
-        write = outgoing(there, 1)
+        write = outgoing(there, 1, names=world.names)
         (first,) = there.send({world.id_of(1): write}).values()
         if first.after is None:
             assert first.cause in ("unknown_ending", "no_result")
@@ -262,11 +267,21 @@ class SinkContract:
         there = world.open()
         read = there.read([world.id_of(1), world.id_of(2)]) or {}
         world.put(2, score=0, note="a person's")
-        sent = there.send({i: outgoing(there, n, version=read[i][VERSION]) for n in (1, 2) for i in [world.id_of(n)]})
+        ids = {world.id_of(n): n for n in (1, 2)}
+        sent = there.send({i: outgoing(there, n, version=read[i][VERSION], names=world.names) for i, n in ids.items()})
         assert sent[world.id_of(1)].after is not None
         assert (sent[world.id_of(2)].after, sent[world.id_of(2)].cause) == (None, "changed_since_read")
         assert world.held()[world.id_of(2)]["note"] == "a person's"
 
 
-def outgoing(there: Destination, number: int, note: str = "ours", version: str | None = None) -> Outgoing:
-    return Outgoing(there.form({"score": number, "note": note}), once=f"run/{number}", version=version)
+def outgoing(
+    there: Destination,
+    number: int,
+    *,
+    note: str = "ours",
+    score: Any = None,
+    version: str | None = None,
+    names: Mapping[str, str] = SinkWorld.names,
+) -> Outgoing:
+    values = there.form({names["score"]: number if score is None else score, names["note"]: note})
+    return Outgoing(values, once=f"run/{number}", version=version)

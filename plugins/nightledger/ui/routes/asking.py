@@ -10,7 +10,7 @@ from fastapi import Depends, HTTPException, Path, Query, Request
 
 from include.database import Database
 from include.settings import Settings
-from include.spec.use_case import names
+from include.spec.names import names
 from nightledger.ui.access import Viewer
 
 LARGEST = 2**63 - 1

@@ -97,7 +97,8 @@ class Crm:
 
     def _item(self, number: int, properties: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
         shown = {name: properties.get(name) for name in body["properties"]} | {"hs_object_id": str(number)}
-        return {"id": str(number), "properties": shown, "archived": False}
+        updated = properties.get("lastmodifieddate") or properties.get("hs_lastmodifieddate")
+        return {"id": str(number), "properties": shown, "updatedAt": updated, "archived": False}
 
 
 @pytest.fixture(scope="module")

@@ -180,7 +180,7 @@ def test_a_letter_is_no_longer_open_once_a_retry_gets_through(
     night = begin()
     approved = approve(night, {one: answer()})
     with monkeypatch.context() as patch:
-        patch.setattr(crm_module.HubSpotWriter, "read", lambda self, ids: {})  # as if the record were deleted for a while
+        patch.setattr(crm_module.HubSpotWriter, "read", lambda self, ids: {})  # it is gone for a while
         write(night, approved)
     assert rows_in(night, "dead_letter")[one]["status"] == "open"
     write(night, approved)

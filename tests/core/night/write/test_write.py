@@ -214,7 +214,8 @@ def test_four_batches_are_in_the_air_while_the_next_group_is_read(
     ids = crm.ids(80)
     night = begin(settings={"systems_file": small_batches})
     approved = approve(night, {one: answer(score=at) for at, one in enumerate(ids)})
-    monkeypatch.setattr(write_module, "_next_group", count_and_release(write_module._next_group, further))
+    delivery = write_module._Delivery
+    monkeypatch.setattr(delivery, "_next_group", count_and_release(delivery._next_group, further))
     assert counts(write(night, approved)) == {"written": 80, "sent": 80, "unchanged": 0, "failed": 0}
     assert [outbox_of(night)[one]["after"]["nl_lead_score"] for one in ids] == [str(at) for at in range(80)]
 
