@@ -1,4 +1,4 @@
-"""How a stage gets in: the ledger's ledger, migrated, and the run it works under."""
+"""How a stage gets in: the ledger, migrated, and the run it works under."""
 
 from __future__ import annotations
 

@@ -21,9 +21,10 @@ from include.night.extract.extract import read_sources
 from include.operations.rehearse import rehearsal
 from include.private import close_folder, make_folder, open_file, write_file
 from include.report.cleanup import write_cleanup
-from include.report.quality_facts import QualityFacts, read_quality
+from include.report.quality_facts import read_quality
 from include.report.quality_html import as_html
 from include.report.quality_json import as_json
+from include.report.quality_parts import QualityFacts
 from include.report.quality_text import verdict
 from include.run import Night
 from include.settings import Settings

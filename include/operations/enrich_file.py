@@ -1,4 +1,4 @@
-"""Enrich a file of JSON lines without Airflow, sources or sinks: the same ledger, the same ledger."""
+"""Enrich a file of JSON lines without Airflow, sources or sinks: the same asking, the same ledger."""
 
 from __future__ import annotations
 

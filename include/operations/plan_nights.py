@@ -111,7 +111,7 @@ def find_problems(
 def _exceed(name: str, one: Preview, hours: float, asking: str) -> Iterator[str]:
     minutes = sum(one.minutes.values())
     if minutes > hours * 60:
-        other = "ask live" if asking == "batch" else "raise that limit in the registry, or use --ledger batch"
+        other = "ask live" if asking == "batch" else "raise that limit in the registry, or use --asking batch"
         yield (
             f"{name}: {minutes:,.1f} minutes, mostly {one.slowest}, do not fit {hours:,.1f} hours; widen the window, "
             f"or {other}"

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from include.report.quality_facts import MOST_BARS, Brought, Compared, Course, Point
+from include.report.quality_drawings import MOST_BARS
+from include.report.quality_parts import Brought, Compared, Course, Point
 
 MOST_DRAWN = 12
 WIDE, NARROW, HEIGHT = 780, 350, 150

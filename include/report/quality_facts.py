@@ -2,192 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from include.database import Database, transaction
 from include.errors import ConfigurationError
-from include.night.check.drift import DriftFact, compared_nights
-from include.night.check.past_nights import PastNight, read_past_nights, read_profiles
-from include.night.check.signals import OTHERS, Signal, aligned_counts
-from include.quality.gathering import AGE_DAYS
+from include.night.check.drift import DriftFact
+from include.night.check.past_nights import read_profiles
 from include.quality.profile import ColumnProfile
+from include.report.quality_drawings import NIGHTS, draw
+from include.report.quality_parts import (
+    Brought,
+    FailureSet,
+    Held,
+    OwnerLoad,
+    Point,
+    QualityFacts,
+    QualityRun,
+    Reason,
+    WorstColumn,
+)
 from include.report.sections import Rows
-from include.spec.names import names
-from include.spec.use_case import Drift, load
-
-NIGHTS = 30
-MOST_BARS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class QualityRun:
-    """The run that the report is about."""
-
-    run_id: str
-    use_case: str
-    interval_start: datetime
-    interval_end: datetime
-    attempt: int
-    status: str
-    detail: str | None
-    code_version: str
-    finished_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Brought:
-    """Rows of one night, and how many of them were set aside for what they failed."""
-
-    run_id: str
-    start: datetime
-    rows: int
-    quarantined: int
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One night of an expectation; `failing_share` is 0 to 1, None where it could not run."""
-
-    run_id: str
-    start: datetime
-    failing: int
-    failing_share: float | None
-    success: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """One expectation of the run, with its trend over the trailing nights (this one last).
-
-    `needed` is the share of rows that must pass, None for an expectation about the table. `examples` are row ids.
-    `states` counts the rows that it set aside by what became of them.
-    """
-
-    id: str
-    stage: str
-    type: str
-    columns: tuple[str, ...]
-    severity: str
-    meaning: str
-    unit: str
-    handling: str
-    success: bool
-    could_not_run: str | None
-    checked: int
-    failing: int
-    needed: float | None
-    observed: str | None
-    examples: tuple[str, ...]
-    states: Mapping[str, int]
-    trend: tuple[Point, ...]
-
-    @property
-    def pass_share(self) -> float | None:
-        """Rows that pass as a share of those checked, 0 to 1; None without any, and for a verdict on the table."""
-        unknown = self.could_not_run or not self.checked or self.needed is None
-        return None if unknown else 1 - self.failing / self.checked
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Shares of rows, tonight and usually, by bin or value: what a drifted column looked like."""
-
-    signal: Signal
-    column: str
-    unit: str
-    labels: tuple[str, ...]
-    tonight: tuple[float, ...]
-    usual: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """A drifted figure night by night, this one last; `low` and `high` bound what counts as steady tonight."""
-
-    signal: Signal
-    column: str
-    unit: str
-    nights: tuple[datetime, ...]
-    values: tuple[float, ...]
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class WorstColumn:
-    """A column by what is wrong with it tonight; a row that fails two expectations on it counts twice."""
-
-    name: str
-    failing: int
-    expectations: tuple[str, ...]
-    null_share: float | None
-    drifted: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Rows set aside for one reason; `expectation` is empty for what could not be read."""
-
-    reason: str
-    expectation: str
-    owner: str
-    stage: str
-    states: Mapping[str, int]
-
-    @property
-    def rows(self) -> int:
-        """Rows in whatever state."""
-        return sum(self.states.values())
-
-
-@dataclass(frozen=True, slots=True)
-class OwnerLoad:
-    """Rows of the run that one owner can mend at the source, by state; `owner` is empty where none is named."""
-
-    owner: str
-    states: Mapping[str, int]
-
-    @property
-    def rows(self) -> int:
-        """Rows in whatever state."""
-        return sum(self.states.values())
-
-
-@dataclass(frozen=True, slots=True)
-class FailureSet:
-    """A dataset that holds every failing row of the expectations of one stage: where it is, and its rows."""
-
-    dataset: str
-    uri: str
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class QualityFacts:
-    """Everything the data-quality report shows; what the run did not get to is empty."""
-
-    run: QualityRun
-    rows: Rows
-    rejected_lines: int
-    nights: tuple[Brought, ...]
-    expectations: tuple[Held, ...]
-    drift: tuple[DriftFact, ...]
-    drawings: tuple[Compared | Course, ...]
-    worst: tuple[WorstColumn, ...]
-    reasons: tuple[Reason, ...]
-    owners: tuple[OwnerLoad, ...]
-    failures: tuple[FailureSet, ...]
-
-    @property
-    def drifted(self) -> tuple[DriftFact, ...]:
-        """The signals that drifted."""
-        return tuple(one for one in self.drift if one.verdict == "drifted")
 
 
 def collect_quality(ledger: Database, run_id: str) -> QualityFacts:
@@ -215,7 +53,7 @@ def read_quality(connection: Connection, run_id: str) -> QualityFacts:
         nights=nights,
         expectations=held,
         drift=drift,
-        drawings=tuple(_drawings(read, run, columns, drift)),
+        drawings=tuple(draw(read.connection, run, columns, drift)),
         worst=_worst(held, columns, drift),
         reasons=tuple(Reason(**row) for row in _with_states(read.dicts(_REASONS))),
         owners=tuple(OwnerLoad(**row) for row in _with_states(read.dicts(_OWNERS))),
@@ -297,97 +135,6 @@ def _with_states(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         kept = together.setdefault(tuple(row.values()), row | {"states": {}})
         kept["states"][status] = kept["states"].get(status, 0) + count
     return sorted(together.values(), key=lambda one: -sum(one["states"].values()))
-
-
-_DRAWN = ("rows", "share of rows", "population stability index", "hours since the newest")
-
-
-def _drawings(
-    read: _Reader, run: QualityRun, columns: Mapping[str, ColumnProfile], drift: Sequence[DriftFact]
-) -> list[Compared | Course]:
-    drifted = [
-        one
-        for one in drift
-        if one.verdict == "drifted" and one.statistic in _DRAWN and (one.column or one.signal == "volume")
-    ]
-    if not drifted:
-        return []
-    declared = load(run.use_case).drift if run.use_case in names() else Drift()
-    past = read_past_nights(read.connection, run.run_id, declared.nights)
-    found: list[Compared | Course | None] = []
-    for fact in drifted:
-        column = columns.get(fact.column)
-        if fact.signal in ("distribution", "category_share") and column is not None:
-            nights = compared_nights(fact.signal, column, run.interval_start, past, declared)
-            found.append(_compared(fact, column, nights))
-        else:
-            found.append(_course(fact, run, past[:NIGHTS]))
-    return [drawing for drawing in found if drawing is not None]
-
-
-def _compared(fact: DriftFact, column: ColumnProfile, past: Sequence[PastNight]) -> Compared | None:
-    """Tonight's shares beside those of the nights it was held against."""
-    before = [night.columns[column.name] for night in past]
-    if not before or (fact.signal == "category_share" and column.kind != "category"):
-        return None
-    if fact.signal == "category_share":
-        now, *each = aligned_counts([column, *before])
-        was = sum(each, Counter[str]())
-        most = [name for name, _ in (now + was).most_common(MOST_BARS) if name != OTHERS]
-        rest = {*now, *was} - set(most)
-        labels = [*most, *([OTHERS] if rest else [])]
-        tonight = [float(now[name]) for name in most] + ([float(sum(now[name] for name in rest))] if rest else [])
-        usual = [float(was[name]) for name in most] + ([float(sum(was[name] for name in rest))] if rest else [])
-        unit = "value"
-    else:
-        labels, unit = (_ages(), "age") if column.kind == "time" else (_bins(column), column.name)
-        tonight = [float(count) for count in column.profile["counts"]]
-        usual = [float(sum(counts)) for counts in zip(*(was.profile["counts"] for was in before), strict=True)]
-    return Compared(fact.signal, column.name, unit, tuple(labels), _shares(tonight), _shares(usual))
-
-
-def _shares(counts: Sequence[float]) -> tuple[float, ...]:
-    whole = sum(counts) or 1.0
-    return tuple(count / whole for count in counts)
-
-
-def _bins(column: ColumnProfile) -> list[str]:
-    edges = column.profile["edges"]
-    return [*(f"≤ {_compact(edge)}" for edge in edges), f"> {_compact(edges[-1])}"] if edges else ["all"]
-
-
-def _compact(value: float) -> str:
-    """A number in four digits, with a letter from a hundred thousand on."""
-    for above, unit, letter in ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e5, 1e3, "k")):
-        if above <= abs(value) < 1e15:
-            return f"{value / unit:.4g} {letter}"
-    return f"{value:.4g}"
-
-
-def _ages() -> list[str]:
-    named = [f"{days} d" for days in AGE_DAYS[1:]]
-    return ["in the future", *(f"≤ {name}" for name in named), f"> {named[-1]}"]
-
-
-def _course(fact: DriftFact, run: QualityRun, past: Sequence[PastNight]) -> Course | None:
-    """The figure of the earlier nights that have it, and tonight's."""
-    if fact.value is None:
-        return None
-    known: list[tuple[datetime, float]] = []
-    for night in reversed(past):
-        column = night.columns.get(fact.column)
-        value: float | None = night.rows if fact.signal == "volume" else None
-        if column is not None:
-            value = column.null_share if fact.signal == "null_share" else column.profile.get("newest_age_hours")
-        if value is not None:
-            known.append((night.start, float(value)))
-    known.append((run.interval_start, fact.value))
-    expected, allowed = fact.expected, fact.threshold
-    low = None if expected is None or allowed is None or fact.signal == "freshness" else max(expected - allowed, 0.0)
-    high = None if expected is None or allowed is None else expected + allowed
-    days, values = zip(*known, strict=True)
-    unit = {"volume": "rows", "null_share": "share without a value"}.get(fact.signal, "hours since the newest")
-    return Course(fact.signal, fact.column, unit, days, values, low, high)
 
 
 _RUN = """

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from include import links
 from include.report import charts, quality_text, wording
-from include.report.quality_facts import QualityFacts
+from include.report.quality_parts import QualityFacts
 
 MOST_REASONS = 30
 CELL_CHARS = 400

@@ -7,7 +7,7 @@ from typing import Any
 
 from include.database import to_json
 from include.links import quarantine_page, run_page
-from include.report.quality_facts import Compared, Held, QualityFacts
+from include.report.quality_parts import Compared, Held, QualityFacts
 from include.report.quality_text import verdict
 
 FORMAT = "nightledger/data-quality/1"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from include.night.check.drift import DriftFact
 from include.night.check.signals import Signal
-from include.report.quality_facts import Held, QualityFacts
+from include.report.quality_parts import Held, QualityFacts
 from include.report.wording import number, observed, percent, plural
 
 SIGNALS = {

@@ -107,7 +107,7 @@ def test_a_missing_connection_is_named_with_what_to_do(monkeypatch: pytest.Monke
     monkeypatch.delenv("AIRFLOW_CONN_CRM_DEFAULT", raising=False)
     with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_CRM_DEFAULT"):
         AirflowConnections().open("http", "crm_default")
-    assert AirflowConnections().database("warehouse_nowhere") is None
+    assert AirflowConnections().find("database", "warehouse_nowhere") is None
 
 
 def test_the_operator_shows_no_row_in_its_template_fields() -> None:

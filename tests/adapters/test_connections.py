@@ -76,7 +76,7 @@ def test_a_login_is_sent_as_login(connections: AirflowConnections, define: Defin
 @pytest.mark.parametrize("kind", ["http", "model"])
 def test_a_missing_connection_names_the_variable_to_set(connections: AirflowConnections, kind: str) -> None:
     with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_NOWHERE"):
-        getattr(connections, kind)("nowhere")
+        connections.open(kind, "nowhere")
 
 
 def test_a_missing_drop_names_the_variable_to_set(connections: AirflowConnections) -> None:
@@ -119,7 +119,7 @@ def test_a_database_that_cannot_be_used_is_not_taken_for_none(connections: Airfl
     define("nightledger_db", conn_type="postgres", host="db.example", extra={"sslmode": ["require"]})
     for found in (connections, EnvironmentConnections()):
         with pytest.raises(ConfigurationError, match="sslmode"):
-            found.database("nightledger_db")
+            found.find("database", "nightledger_db")
 
 
 def test_fields_are_those_that_the_command_line_reads(connections: AirflowConnections, define: Define) -> None:
@@ -170,7 +170,7 @@ def test_a_key_as_text_with_its_passphrase_logs_in_on_both_sides(
         extra = {"host_key": sshd.host_key, **key}
         define("sftp_default", conn_type="sftp", host="127.0.0.1", port=sshd.port, login=sshd.login, extra=extra)
         for side in (connections, EnvironmentConnections()):
-            with side.sftp("sftp_default") as sftp:
+            with side.open("sftp", "sftp_default") as sftp:
                 assert "host" in sftp.listdir(str(tmp_path))
 
 

@@ -16,8 +16,8 @@ from include.operations.check_file.check import READABLE, Failing, FileCheck
 from include.operations.check_file.file_history import PastCheck
 from include.quality.examine import Finding
 from include.report import charts
-from include.report.quality_facts import Point
 from include.report.quality_html import page_environment
+from include.report.quality_parts import Point
 
 _SEVERITIES = ("critical", "warning", "info")
 MOST_DRAWN = 300

@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import uuid4
 
-from include.systems.limits.quota import AHEAD_SECONDS, KINDS, REMEMBER_GRANTS, Ask, Grant, Quota, Seen
+from include.systems.limits.quota import REMEMBER_GRANTS, Quota
+from include.systems.limits.turns import AHEAD_SECONDS, KINDS, Ask, Grant, Seen
 from include.systems.registry import Window
 
 log = logging.getLogger(__name__)

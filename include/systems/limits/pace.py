@@ -23,7 +23,8 @@ from uuid import uuid4
 
 from include.errors import SystemUnavailable
 from include.systems.limits.limiter import LONGEST_TURN, PATIENCE, SHORTEST_TURN
-from include.systems.limits.quota import AHEAD_SECONDS, Ask, Grant, Quota
+from include.systems.limits.quota import Quota
+from include.systems.limits.turns import AHEAD_SECONDS, Ask, Grant
 from include.systems.registry import System, Window
 
 ALL = ""

@@ -8,113 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Self
 
+from include.systems.limits.levels import MARGIN, Levels, Record
+from include.systems.limits.turns import AHEAD_SECONDS, KINDS, Ask, Grant, Kind, Seen
 from include.systems.registry import Window
-
-Kind = Literal["requests", "tokens"]
-KINDS: tuple[Kind, Kind] = ("requests", "tokens")
-
-SLOTS = 64
-"""Parts into which a sliding window is cut: uses are counted per part, so 1/64 of the limit may stay unused."""
-
-MARGIN = 1.0
-"""Requests kept in a bucket: the vendor reports whole units, so the real level may be up to one lower than known.
-
-Of tokens 1 % is kept, since what a request is charged is only estimated.
-"""
 
 FORGET_HOLDER = 3.0  # seconds without a word after which a process that waited is taken for gone
 REMEMBER_GRANTS = 10.0  # seconds; an answer that took longer says nothing about the level now
 MERGE_GRANTS = 0.1
-AHEAD_SECONDS = 0.5
-"""Leave given ahead may be used this much later, and is counted in sliding windows at that time."""
-SHORTEST_WAIT = 0.005
 _AGREEING = 4  # observations in a row that must report more than is known before the level is raised
 _MAYBE_LATER, _SURELY_LATER = 0.3, 0.05
 """Seconds around the sending of an observed request in which others' grants may or may not be counted in it."""
 _STALE = 60.0  # seconds after which what was heard of the vendor is too old to begin with a burst
 _PROBES = 2  # requests that leave before anything was heard
-_SLOWEST = 0.05  # share of the refill that is counted on at least, however much others seem to take
-_HALF_LIFE = 10.0  # seconds in which half of what others took is forgotten
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What an answer's headers said about one kind of limit.
-
-    `sent` is when the request left, `own_after` what its process sent later (it cannot be counted in `remaining`),
-    `own_maybe` what it sent just before and may have arrived later, `own_between` what it sent since the observation
-    before this one, unscaled.
-    """
-
-    kind: Kind
-    limit: float
-    remaining: float
-    sent: float
-    own_after: float
-    own_maybe: float
-    own_between: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One process's turn: what waits there (tokens of each request, in order), what it gives back, what it saw.
-
-    `heard` says that some answer came since the last turn, `missed` that some call ended without one. `settled` are the
-    tokens of finished calls: as estimated, as reported by the vendor, as counted at the grant. What is granted leaves
-    within `late` seconds, and is counted then. `moved` are requests by when they were counted and when they arrived at
-    the latest, None if they never left.
-    """
-
-    holder: str
-    group: str = ""
-    weight: float = 1.0
-    waiting: Sequence[int] = ()
-    ahead: Sequence[int] = ()
-    unused: tuple[int, int] = (0, 0)
-    settled: tuple[int, int, float] = (0, 0, 0.0)
-    seen: Sequence[Seen] = ()
-    closed_for: float = 0.0
-    refused: bool = False
-    heard: bool = False
-    missed: bool = False
-    late: float = 0.0
-    moved: Sequence[tuple[float, float | None]] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """The first `granted` requests may leave now, `ahead` more within `AHEAD_SECONDS`; ask again after `wait` seconds.
-
-    `ratio` is what the vendor charges per token of our estimates.
-    """
-
-    granted: int
-    ahead: int
-    wait: float
-    ratio: float
 
 
 @dataclass
-class Quota:
-    """Levels of one key. `windows` come from the registry, the rest is learned."""
+class Quota(Levels):
+    """Levels of one key that several processes take turns on. `windows` come from the registry, the rest is learned."""
 
-    windows: Sequence[Window]
-    used: list[Record] = field(default_factory=list)
-    vendor: dict[str, Record] = field(default_factory=dict)
     holders: dict[str, Record] = field(default_factory=dict)
     recent: list[list[Any]] = field(default_factory=list)
     closed_until: float = 0.0
-    trust: float = 1.0
     heard: float = -_STALE
     probes: list[float] = field(default_factory=list)
-    charged: list[float] = field(default_factory=lambda: [0.0, 0.0])
-
-    def __post_init__(self) -> None:
-        """Begin with empty sliding windows and full buckets."""
-        if len(self.used) != len(self.windows):
-            self.used = [{} for _ in self.windows]
 
     @classmethod
     def read(cls, windows: Sequence[Window], document: Mapping[str, Any] | None) -> Self:
@@ -126,12 +44,6 @@ class Quota:
     def document(self) -> dict[str, Any]:
         """The reverse of `read`, JSON-compatible."""
         return {"windows": _fingerprint(self.windows), **{name: getattr(self, name) for name in _KEPT}}
-
-    @property
-    def ratio(self) -> float:
-        """What the vendor charges per token of our estimates: 1 until something is known, within 0.05 and 1.5."""
-        estimated, real = self.charged
-        return min(max(real / estimated, 0.05), 1.5) if estimated > 0 else 1.0
 
     def turn(self, ask: Ask, now: float) -> Grant:
         """Take in what the process says, then grant as much of what it waits for as fits and is its share.
@@ -336,169 +248,9 @@ class Quota:
         costs += [tokens / window.tokens for window in self.windows if window.tokens]
         return max(costs, default=1e-6)
 
-    def _fitting(self, tokens: float) -> float:
-        """What a request counts at most: one that is larger than a whole window goes when the window is empty."""
-        limits = [w.tokens * (1.0 if w.refills else self.trust) for w in self.windows if w.tokens]
-        limits += [known["limit"] for kind, known in self.vendor.items() if kind == "tokens"]
-        return float(min([tokens, *(limit * 0.98 for limit in limits)]))
 
-    # Levels
-
-    def levels(self, now: float) -> list[tuple[Window, Kind, int, float]]:
-        """Every limit with what is left of it now, by the vendor's own word where it is on that very limit."""
-        found = []
-        for index, window in enumerate(self.windows):
-            for kind in KINDS:
-                limit = getattr(window, kind)
-                if limit is not None:
-                    left = self._level(kind, index, now)
-                    known = self.vendor.get(kind)
-                    if left == float("inf") and known is not None:
-                        self._refill(known, now)
-                        left = known["level"]
-                    found.append((window, kind, limit, min(max(left, 0.0), float(limit))))
-        return found
-
-    def _room(self, now: float) -> list[float]:
-        """Requests and tokens that fit every limit now."""
-        return [
-            min([self._level(kind, i, now) for i in range(len(self.windows))] + self._gates(kind, now))
-            if (self.windows or kind in self.vendor)
-            else float("inf")
-            for kind in KINDS
-        ]
-
-    def _gates(self, kind: Kind, now: float) -> list[float]:
-        known = self.vendor.get(kind)
-        if known is None:
-            return []
-        self._refill(known, now)
-        return [known["level"] - self._kept(kind, known)]
-
-    def _kept(self, kind: Kind, known: Record) -> float:
-        """What is not used of the vendor's bucket: up to three times the margin while somebody else draws on it."""
-        return _margin(kind, known["limit"]) * (1.0 + min(2.0, float(known["others"]) / 3.0))
-
-    def _level(self, kind: Kind, index: int, now: float) -> float:
-        window, used = self.windows[index], self.used[index]
-        limit = getattr(window, kind)
-        if limit is None:
-            return float("inf")
-        if not window.refills:
-            first, column = _first_slot(window, now), KINDS.index(kind)
-            for slot in [slot for slot in used if int(slot) < _first_slot(window, now - AHEAD_SECONDS)]:
-                del used[slot]  # what another turn ahead of time saw leave may still be counted now
-            taken = sum(counted[column] for slot, counted in used.items() if int(slot) >= first)
-            return float(max(limit * self.trust, 1.0) - taken)
-        known = self.vendor.get(kind)
-        if known is not None and known["limit"] == limit:
-            return float("inf")  # the vendor's own word on this very limit is better
-        self._fill(window, used, now)
-        return float(used[kind] - _margin(kind, limit))
-
-    def _fill(self, window: Window, used: Record, now: float) -> None:
-        """Refill a bucket evenly up to now."""
-        passed = min(max(now - used.get("at", now), 0.0), window.per_seconds)
-        for kind in KINDS:
-            limit = float(getattr(window, kind) or 0)
-            filled = used.get(kind, limit) + passed * limit * self.trust / window.per_seconds
-            used[kind] = min(filled, limit)
-        used["at"] = now
-
-    def _refill(self, known: Record, now: float) -> None:
-        passed = min(max(now - known["at"], 0.0), known["per"])
-        rate = known["limit"] / known["per"]
-        taken = known["others"] / (_HALF_LIFE / 0.693)
-        known["level"] = min(known["level"] + passed * max(rate - taken, rate * _SLOWEST), known["limit"])
-        known["others"] *= 0.5 ** (passed / _HALF_LIFE)
-        known["at"] = now
-
-    def _take(self, requests: float, tokens: float, at: float, now: float, *, scaled: bool = False) -> None:
-        if not requests and not tokens:
-            return
-        charged = tokens if scaled else tokens * self.ratio
-        for window, used in zip(self.windows, self.used, strict=True):
-            if window.refills:
-                self._fill(window, used, now)
-                used["requests"] -= requests
-                used["tokens"] -= charged
-            else:
-                slot = str(int(at * SLOTS / window.per_seconds))
-                for column, amount in enumerate((requests, charged)):
-                    _count(used, slot, column, amount)
-        for kind, amount in (("requests", requests), ("tokens", charged)):
-            if kind in self.vendor:
-                self._refill(self.vendor[kind], now)
-                self.vendor[kind]["level"] -= amount
-
-    def _move(self, counted: float, arrived: float | None) -> None:
-        """Count one request at another time, or no more."""
-        for window, used in zip(self.windows, self.used, strict=True):
-            if window.refills:
-                used["requests"] = used.get("requests", float(window.requests or 0)) + (arrived is None)
-                continue
-            slot = used.get(str(int(counted * SLOTS / window.per_seconds)))
-            if slot and slot[0] >= 1:
-                slot[0] -= 1
-            if arrived is not None:
-                _count(used, str(int(arrived * SLOTS / window.per_seconds)), 0, 1)
-
-    def counted(self, window: Window, now: float) -> float:
-        """Requests in a sliding window of this key."""
-        first, used = _first_slot(window, now), self.used[list(self.windows).index(window)]
-        return float(sum(requests for slot, (requests, _) in used.items() if int(slot) >= first))
-
-    def _wait(self, requests: float, tokens: float, now: float) -> float:
-        """Seconds until so much has room, if nobody else takes it."""
-        wants = {"requests": requests, "tokens": self._fitting(tokens)}
-        waits = [0.0]
-        for kind in KINDS:
-            known = self.vendor.get(kind)
-            if known is not None:
-                missing = wants[kind] + self._kept(kind, known) - known["level"]
-                waits.append(missing * known["per"] / known["limit"])
-            for index, window in enumerate(self.windows):
-                limit = getattr(window, kind)
-                missing = wants[kind] - self._level(kind, index, now)
-                if limit is None or missing <= 0:
-                    continue
-                if window.refills:
-                    waits.append(missing * window.per_seconds / (limit * self.trust))
-                else:
-                    waits.append(self._leaving(window, self.used[index], KINDS.index(kind), missing, now))
-        return max(*waits, SHORTEST_WAIT)
-
-    def _leaving(self, window: Window, used: Record, column: int, missing: float, now: float) -> float:
-        first = _first_slot(window, now)
-        for slot in sorted((slot for slot in used if int(slot) >= first), key=int):
-            missing -= float(used[slot][column])
-            if missing <= 0:
-                return float(int(slot) + 1) * window.per_seconds / SLOTS + window.per_seconds - now
-        return float(window.per_seconds)
-
-
-Record = dict[str, Any]
 _KEPT = ("used", "vendor", "holders", "recent", "closed_until", "trust", "heard", "probes", "charged")
 
 
 def _fingerprint(windows: Sequence[Window]) -> list[list[Any]]:
     return [[w.per_seconds, w.requests, w.tokens, w.refills] for w in windows]
-
-
-def _margin(kind: Kind, limit: float) -> float:
-    return min(MARGIN, (limit - 1) / 2) if kind == "requests" else limit / 100
-
-
-def _first_slot(window: Window, now: float) -> int:
-    """The oldest slot that still counts."""
-    return int((now - window.per_seconds) * SLOTS / window.per_seconds)
-
-
-def _count(used: Record, slot: str, column: int, amount: float) -> None:
-    """Count a use in its slot; what is given back leaves the newest slots, so that it ends when its use does."""
-    for name in sorted(used, key=int, reverse=True) if amount < 0 else ():
-        taken = min(used[name][column], -amount)
-        used[name][column] -= taken
-        amount += taken
-    if amount > 0:
-        used.setdefault(slot, [0, 0])[column] += amount

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from sqlalchemy import text
 
 from include.database import SHORTLY, Database, to_json, transaction
-from include.systems.limits.quota import Ask, Grant, Quota
+from include.systems.limits.quota import Quota
+from include.systems.limits.turns import Ask, Grant
 from include.systems.registry import Window
 
 _OPEN = text("INSERT INTO nightledger.quota (key, state) VALUES (:key, '{}') ON CONFLICT DO NOTHING")

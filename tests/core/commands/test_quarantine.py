@@ -475,7 +475,7 @@ def users_of(ledger: Ledger, domain: str) -> set[str]:
 
 def deliver_again(environment: dict[str, str], correct: Callable[[str], str]) -> None:
     """Put the night's file, corrected, where the vendor drops it."""
-    with EnvironmentConnections(environment).sftp("sftp_default") as sftp:
+    with EnvironmentConnections(environment).open("sftp", "sftp_default") as sftp:
         (name,) = [name for name in sftp.listdir("archive") if name.endswith("2026-11-19.csv")]
         with sftp.open(f"archive/{name}", "rb") as archived:
             content = archived.read().decode("latin-1")

@@ -31,7 +31,8 @@ from include.settings import ROOT, Settings
 from include.stages import close
 from include.staging import StagedWriter
 from include.systems.connections import EnvironmentConnections
-from include.systems.limits.quota import Ask, Quota
+from include.systems.limits.quota import Quota
+from include.systems.limits.turns import Ask
 from include.systems.registry import Window
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import end_rows, reject_rows, rows_of, say, stage_raw

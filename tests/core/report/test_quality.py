@@ -16,11 +16,12 @@ from sqlalchemy import select, text
 from include.errors import ConfigurationError
 from include.ledger import tables
 from include.models import Mode, Outcome, RunOptions
-from include.report import quality_facts, quality_html
+from include.report import quality_html, quality_parts
 from include.report.charts import spark
-from include.report.quality_facts import Point, QualityFacts, collect_quality
+from include.report.quality_facts import collect_quality
 from include.report.quality_html import as_html, cell
 from include.report.quality_json import as_json
+from include.report.quality_parts import Point, QualityFacts
 from include.report.quality_text import verdict
 from include.run import Night
 from include.stages import close
@@ -71,7 +72,7 @@ def test_every_expectation_has_its_trend_and_what_became_of_its_rows(history: Ni
     assert [one.stage for one in facts.expectations[-2:]] == ["answers", "answers"]
 
 
-def _start(night: quality_facts.Brought) -> Any:
+def _start(night: quality_parts.Brought) -> Any:
     return night.start
 
 
@@ -88,11 +89,11 @@ def test_drift_is_drawn_and_columns_are_ranked(history: Night) -> None:
     drawn = {one.column: one for one in facts.drawings}
     assert set(drawn) == {"country", "lifecycle_stage", "annual_revenue"}
     for name in ("lifecycle_stage", "annual_revenue"):
-        assert isinstance(drawn[name], quality_facts.Compared)
+        assert isinstance(drawn[name], quality_parts.Compared)
         assert sum(drawn[name].tonight) == pytest.approx(1)
         assert sum(drawn[name].usual) == pytest.approx(1)
     course = drawn["country"]
-    assert isinstance(course, quality_facts.Course)
+    assert isinstance(course, quality_parts.Course)
     assert (len(course.values), course.nights[-1]) == (DAYS, facts.run.interval_start)
     assert course.high is not None
     assert course.values[-1] > course.high > max(course.values[:-1])

@@ -304,6 +304,6 @@ def test_a_real_server_beyond_its_startups_is_asked_again(tmp_path: Path, monkey
 
 
 def test_no_request_waits_for_the_answer_to_another(server: Server) -> None:
-    with server.connections(password="right").sftp("drop") as sftp:
+    with server.connections(password="right").open("sftp", "drop") as sftp:
         line = sftp.get_channel().get_transport().sock
         assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

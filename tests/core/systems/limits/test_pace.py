@@ -23,8 +23,9 @@ from include.settings import ROOT
 from include.systems.connections import HttpEndpoint
 from include.systems.http import RestClient
 from include.systems.limits.pace import ALL, Pace, ProcessLevels, limits_of
-from include.systems.limits.quota import Ask, Quota
+from include.systems.limits.quota import Quota
 from include.systems.limits.shared import LedgerLevels
+from include.systems.limits.turns import Ask
 from include.systems.registry import System, Window, read_systems
 from tests.core.conftest import Ledger
 from tests.core.systems.limits.virtual_processes import World

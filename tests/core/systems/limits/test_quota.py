@@ -11,7 +11,8 @@ import pytest
 
 from include.errors import ConfigurationError
 from include.systems.limits.limiter import KeyLimiter, LimitReached, ProcessStore
-from include.systems.limits.quota import Ask, Quota, Seen
+from include.systems.limits.quota import Quota
+from include.systems.limits.turns import Ask, Seen
 from include.systems.registry import Window
 from tests.core.night.enrich.virtual import Vendor, finish, now, run, send_all
 
