@@ -1,0 +1,223 @@
+"""Several sinks of kinds that the night has never heard of: outcomes, lists, routing and guards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from sqlalchemy import text
+
+from include.models import Mode, Record, RunOptions
+from include.night.gate.gate import gate
+from include.night.write.write import NOT_MEANT, write
+from include.run import Night
+from include.systems.port import VERSION, Outgoing, Sent, Sink, Surroundings
+from include.use_cases.crm_lead_scoring import output
+from tests.core.night.gate.answers import stage_enriched
+from tests.core.night.write.conftest import approve, outcomes_of
+
+MakeNight = Callable[..., Night]
+
+
+@dataclass
+class Shelf:
+    """A system of a kind of its own: records in memory, each with a version that counts its changes."""
+
+    creates: bool = True
+    readable: bool = True
+    batch_rows: int = 2
+    in_air: int = 1
+    calls: int = 0
+    retries: int = 0
+    records: dict[str, Record] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    sent: list[str] = field(default_factory=list)
+    refuses: set[str] = field(default_factory=set)
+    crashes: bool = False
+
+    def put(self, name: str, **values: Any) -> None:
+        self.records[name] = {**self.records.get(name, {}), **values}
+        self.versions[name] = self.versions.get(name, 0) + 1
+
+    def check_contract(self) -> None:
+        pass
+
+    def form(self, values: Record) -> Record:
+        return dict(values)
+
+    def holds(self, current: Record, values: Record) -> bool:
+        return all(current.get(name) == value for name, value in values.items())
+
+    def read(self, ids: Sequence[str]) -> Mapping[str, Record] | None:
+        if not self.readable:
+            return None
+        return {one: {**self.records[one], VERSION: str(self.versions[one])} for one in ids if one in self.records}
+
+    def send(self, writes: Mapping[str, Outgoing]) -> Mapping[str, Sent]:
+        found = {}
+        for name, one in writes.items():
+            self.sent.append(name)
+            if name in self.refuses:
+                found[name] = Sent(None, "rejected_by_destination", "no")
+            else:
+                self.put(name, **one.values)
+                found[name] = Sent(dict(one.values))
+        if self.crashes:
+            raise KeyboardInterrupt
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShelfSink(Sink):
+    shelf: Any
+
+    def open(self, here: Surroundings) -> Shelf:
+        found: Shelf = self.shelf
+        return found
+
+
+def sink(shelf: Shelf, name: str = "one", **more: Any) -> ShelfSink:
+    return ShelfSink(system="shelf", object=name, fields=more.pop("fields", {"score": "points"}), shelf=shelf, **more)
+
+
+class Line(BaseModel):
+    amount: int
+
+
+class Said(BaseModel):
+    """What these tests' model answers."""
+
+    score: int
+    confidence: float
+    lines: list[Line] = []
+
+
+@pytest.fixture
+def night_to(make_night: MakeNight, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Night]:
+    monkeypatch.setattr(output, "Output", Said)
+
+    def open_night(*sinks: Sink, **more: Any) -> Night:
+        options = {"options": RunOptions(mode=Mode.AUTO), "confidence_threshold": 0.5, "mirror": None}
+        return make_night(sinks=sinks, **{**options, **more})
+
+    return open_night
+
+
+def answers(**outputs: Record) -> dict[str, Record]:
+    return {name: {"confidence": 0.9, "score": 1, "lines": [], **said} for name, said in outputs.items()}
+
+
+def letters(night: Night) -> list[tuple[str, str, str]]:
+    query = text("SELECT row_key, cause, status FROM dead_letter WHERE run_id = :run ORDER BY 1")
+    with night.ledger.connect() as connection:
+        return [tuple(row) for row in connection.execute(query, {"run": night.run_id})]
+
+
+def statuses(night: Night) -> dict[tuple[str, str], str]:
+    query = text("SELECT object, external_id, status FROM outbox WHERE run_id = :run")
+    with night.ledger.connect() as connection:
+        return {(row[0], row[1]): row[2] for row in connection.execute(query, {"run": night.run_id})}
+
+
+def test_a_row_that_goes_to_two_sinks_ends_as_its_worse_write(night_to: Callable[..., Night]) -> None:
+    first, second = Shelf(), Shelf(refuses={"b"})
+    second.put("c", points=1)
+    first.put("d", points=1)
+    second.put("d", points=1)
+    night = night_to(sink(first, "one"), sink(second, "two"))
+    approved = approve(night, answers(a={}, b={}, c={}, d={}))
+    done = write(night, approved)
+    assert {key: one[0] for key, one in outcomes_of(night).items()} == {
+        "a": "written",
+        "b": "dead_letter",
+        "c": "written",
+        "d": "unchanged",
+    }
+    assert [one["failed"] for one in done["sinks"]] == [0, 1]
+    assert letters(night) == [("b", "rejected_by_destination", "open")]
+    second.refuses.clear()
+    write(night, approved)
+    assert outcomes_of(night)["b"][0] == "written"
+    assert letters(night) == [("b", "rejected_by_destination", "replayed")]
+    assert (first.sent, second.sent.count("a"), second.sent.count("b")) == (["a", "b", "c"], 1, 2)
+
+
+def test_a_row_that_failed_at_the_first_sink_stays_failed_though_the_second_took_it(
+    night_to: Callable[..., Night],
+) -> None:
+    first, second = Shelf(refuses={"a"}), Shelf()
+    night = night_to(sink(first, "one"), sink(second, "two"))
+    write(night, approve(night, answers(a={})))
+    assert outcomes_of(night)["a"][0] == "dead_letter"
+    assert letters(night) == [("a", "rejected_by_destination", "open")]
+    assert statuses(night) == {("one", "a"): "failed", ("two", "a"): "written"}
+
+
+def test_each_element_of_a_list_is_one_write_and_the_row_one_outcome(night_to: Callable[..., Night]) -> None:
+    shelf = Shelf(refuses={"b/2"})
+    night = night_to(sink(shelf, each="lines", fields={"amount": "amount", "score": "points"}))
+    lines = [{"amount": 10}, {"amount": 20}]
+    write(night, approve(night, answers(a={"lines": lines}, b={"lines": lines}, c={"lines": []})))
+    assert shelf.records["a/1"] == {"amount": 10, "points": 1}
+    assert shelf.records["a/2"] == {"amount": 20, "points": 1}
+    assert {key: one[0] for key, one in outcomes_of(night).items()} == {
+        "a": "written",
+        "b": "dead_letter",
+        "c": "unchanged",
+    }
+    assert statuses(night)[("one", "b/1")] == "written"
+    assert letters(night) == [("b", "rejected_by_destination", "open")]
+
+
+def test_an_answer_says_whether_a_sink_is_meant(night_to: Callable[..., Night]) -> None:
+    all_of_them, urgent = Shelf(), Shelf()
+    night = night_to(sink(all_of_them), sink(urgent, "two", when=lambda said: said["score"] > 5))
+    write(night, approve(night, answers(a={"score": 9}, b={})))
+    assert (sorted(all_of_them.records), sorted(urgent.records)) == (["a", "b"], ["a"])
+    nobody = night_to(sink(Shelf(), when=lambda said: False), settings={})
+    write(nobody, approve(nobody, answers(a={})))
+    assert outcomes_of(nobody)["a"] == ("unchanged", NOT_MEANT)
+
+
+def test_a_record_that_changed_since_its_row_was_read_is_left_to_a_person(night_to: Callable[..., Night]) -> None:
+    shelf = Shelf(creates=False)
+    for name in ("a", "b", "c"):
+        shelf.put(name, points=0)
+    night = night_to(
+        ShelfSink(
+            system="crm", object="contacts", fields={"score": "points"}, shelf=shelf, guard="unchanged_since_read"
+        )
+    )
+    read = json.dumps({"crm": "contacts page 1 row 1", VERSION: "1"})
+    approved = gate(night, stage_enriched(night, answers(a={}, b={}, c={"score": 0}), lineage=read))
+    shelf.put("b", note="a person's")
+    shelf.put("c", note="a person's")
+    write(night, approved)
+    assert shelf.sent == ["a"]
+    assert {key: one[0] for key, one in outcomes_of(night).items()} == {
+        "a": "written",
+        "b": "dead_letter",
+        "c": "unchanged",
+    }
+    assert letters(night) == [("b", "changed_since_read", "open")]
+
+
+def test_what_cannot_be_read_back_is_never_sent_twice(night_to: Callable[..., Night]) -> None:
+    shelf = Shelf(readable=False, crashes=True)
+    night = night_to(sink(shelf, guard="append_once"))
+    approved = approve(night, answers(a={}, b={}, c={}))
+    with pytest.raises(KeyboardInterrupt):
+        write(night, approved)
+    left = [one for one in "abc" if one not in shelf.sent]
+    shelf.crashes = False
+    write(night, approved)
+    assert sorted(shelf.sent) == ["a", "b", "c"]
+    outcomes = {key: one[0] for key, one in outcomes_of(night).items()}
+    unknown = [key for key, outcome in outcomes.items() if outcome == "dead_letter"]
+    assert unknown
+    assert all(outcomes[one] == "written" for one in left if one not in unknown)
+    assert {cause for _, cause, _ in letters(night)} == {"unknown_ending"}
