@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from include.errors import ConfigurationError
 from include.models import Mode
+from include.spec.contradictions import contradictions
 from include.spec.names import folder_of, package_of
-from include.spec.transforms0 import Transform
+from include.spec.transforms import Transform
 from include.systems.files.drop import FileDrop
 from include.systems.port import Sink, Source
 from include.systems.sql.declared import Mirror
@@ -205,6 +206,8 @@ def load(name: str) -> UseCase:
         raise ConfigurationError(
             "a nightly run cannot serve an interactive workflow", about=name, action="Serve it online instead"
         )
+    if wrong := next(contradictions(spec), None):
+        raise ConfigurationError(wrong, system=name, action="Correct the use case's spec")
     return spec
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.models import Record
-from include.spec.transforms0 import Transform
+from include.spec.transforms import Transform
 from include.spec.use_case import UseCase
 from include.staging import column_of, records_of
 from include.systems.files.drop import FileDrop

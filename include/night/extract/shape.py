@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from include.errors import ConfigurationError
 from include.models import Column, Kind
-from include.spec.transforms0 import added
+from include.spec.transforms import added
 from include.spec.use_case import UseCase
 from include.staging import ARROW
 

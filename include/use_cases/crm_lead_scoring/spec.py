@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from include.models import Column, Mode
-from include.spec.transforms0 import Coalesce, Recency
+from include.spec.transforms import Coalesce, Recency
 from include.spec.use_case import Baseline, Budgets, FailurePlan, ModelChoice, UseCase
 from include.systems.files.drop import FileDrop
 from include.systems.hubspot.declared import HubSpotRecords, HubSpotSink, Related

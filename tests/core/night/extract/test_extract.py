@@ -17,7 +17,7 @@ from include.ledger import tables
 from include.models import Interval, Manifest, Mode, Record, RunOptions
 from include.night.extract.extract import extract, raw_schema
 from include.run import Night
-from include.spec.transforms0 import Coalesce, Recency
+from include.spec.transforms import Coalesce, Recency
 from include.spec.use_case import UseCase
 from tests.core.night.extract.conftest import FILE, HEADER, INTERVAL, LINE, Crm, Drop
 

@@ -38,6 +38,7 @@ class Shelf:
     sent: list[str] = field(default_factory=list)
     refuses: set[str] = field(default_factory=set)
     crashes: bool = False
+    lost: set[str] = field(default_factory=set)
 
     def put(self, name: str, **values: Any) -> None:
         self.records[name] = {**self.records.get(name, {}), **values}
@@ -66,7 +67,7 @@ class Shelf:
             else:
                 self.put(name, **one.values)
                 found[name] = Sent(dict(one.values))
-        if self.crashes:
+        if self.crashes or self.lost & set(writes):
             raise KeyboardInterrupt
         return found
 
@@ -171,6 +172,30 @@ def test_each_element_of_a_list_is_one_write_and_the_row_one_outcome(night_to: C
     }
     assert statuses(night)[("one", "b/1")] == "written"
     assert letters(night) == [("b", "rejected_by_destination", "open")]
+
+
+def test_a_write_that_has_no_record_fails_its_row_though_the_others_went_through(
+    night_to: Callable[..., Night],
+) -> None:
+    shelf = Shelf(creates=False)
+    shelf.put("a/1", amount=0)
+    night = night_to(sink(shelf, each="lines", fields={"amount": "amount"}))
+    write(night, approve(night, answers(a={"lines": [{"amount": 1}, {"amount": 2}]})))
+    assert shelf.sent == ["a/1"]
+    assert outcomes_of(night)["a"][0] == "dead_letter"
+
+
+def test_a_row_has_no_outcome_while_one_of_its_writes_is_unknown(night_to: Callable[..., Night]) -> None:
+    shelf = Shelf(lost={"a/3"})
+    night = night_to(sink(shelf, each="lines", fields={"amount": "amount"}))
+    approved = approve(night, answers(a={"lines": [{"amount": n} for n in (1, 2, 3)]}))
+    with pytest.raises(KeyboardInterrupt):
+        write(night, approved)
+    assert outcomes_of(night) == {}
+    shelf.lost.clear()
+    write(night, approved)
+    assert outcomes_of(night)["a"][0] == "written"
+    assert shelf.sent == ["a/1", "a/2", "a/3"]
 
 
 def test_an_answer_says_whether_a_sink_is_meant(night_to: Callable[..., Night]) -> None:

@@ -1,0 +1,53 @@
+"""What a use case must not declare, whatever its parts are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from include.spec.use_case import UseCase
+
+
+def contradictions(case: UseCase) -> Iterator[str]:
+    """Each contradiction in one sentence, with what to do.
+
+    A model that sees what it writes would feed on itself, night after night. The ledger keeps one write of a run for
+    each record of an object, so that two sinks cannot share one.
+    """
+    if not case.sources:
+        yield "has no source; declare where its rows come from"
+    if not case.sinks:
+        yield "has no sink; declare where its answers go"
+    yield from _feeding_on_itself(case)
+    for (system, kind), count in Counter((sink.system, sink.object) for sink in case.sinks).items():
+        if count > 1:
+            yield f"has {count} sinks for {system} {kind}; put their fields into one"
+    for sink in case.sinks:
+        for name, count in Counter(sink.fields.values()).items():
+            if count > 1:
+                yield f"writes {count} fields of an answer to {sink.system} {sink.object} `{name}`; keep one of them"
+
+
+def _feeding_on_itself(case: UseCase) -> Iterator[str]:
+    origins = {name: origin for source in case.sources for name, origin in source.origins.items()}
+    made_of = {name: parts for one in case.transforms for name, parts in one.made_of.items()}
+    written = {(sink.system, sink.object, name) for sink in case.sinks for name in sink.fields.values()}
+    for column in case.model_sees:
+        for part in _parts(column, made_of):
+            if part in origins and tuple(origins[part]) in written:
+                where = f"{origins[part].system} {origins[part].object} `{origins[part].name}`"
+                yield f"shows the model column {column}, which holds what it writes itself to {where}; take one away"
+
+
+def _parts(column: str, made_of: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The columns that a column is made of in the end, itself where it is made of none."""
+    left, seen = [column], set[str]()
+    while left:
+        one = left.pop()
+        if one in seen:
+            continue
+        seen.add(one)
+        yield one
+        left.extend(made_of.get(one, ()))

@@ -1,0 +1,54 @@
+"""A use case that contradicts itself is refused when it is read."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from include.errors import ConfigurationError
+from include.models import Column
+from include.spec.contradictions import contradictions
+from include.spec.transforms import Coalesce
+from include.spec.use_case import UseCase, load
+from include.systems.hubspot.declared import HubSpotSink
+from include.use_cases.crm_lead_scoring import spec
+
+CASE = load("crm_lead_scoring")
+FIRST: Any = CASE.sources[0]
+READS_SCORE = replace(FIRST, columns=(*FIRST.columns, Column("nl_lead_score", "last_score", "integer")))
+AGAIN = HubSpotSink(system="crm", object="contacts", fields={"tier": "other"})
+TWICE = replace(CASE.sinks[0], fields={"score": "nl_lead_score", "confidence": "nl_lead_score"})
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (replace(CASE, sources=()), "has no source"),
+        (replace(CASE, sinks=()), "has no sink"),
+        (replace(CASE, sources=(READS_SCORE,), model_sees=("last_score",)), "last_score, which holds what it writes"),
+        (
+            replace(
+                CASE,
+                sources=(READS_SCORE,),
+                transforms=(
+                    *CASE.transforms,
+                    Coalesce("known", ("last_score", "page_views")),
+                    Coalesce("x", ("known",)),
+                ),
+                model_sees=("x",),
+            ),
+            "shows the model column x",
+        ),
+        (replace(CASE, sinks=(*CASE.sinks, AGAIN)), "has 2 sinks for crm contacts"),
+        (replace(CASE, sinks=(TWICE,)), "writes 2 fields of an answer to crm contacts `nl_lead_score`"),
+    ],
+)
+def test_a_contradiction_is_named_and_refused(case: UseCase, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words in " ".join(contradictions(case))
+    monkeypatch.setattr(spec, "SPEC", case)
+    with pytest.raises(ConfigurationError, match=words.split("`")[0]):
+        load("crm_lead_scoring")
+
+
+def test_what_is_read_and_not_shown_may_be_written() -> None:
+    assert list(contradictions(replace(CASE, sources=(READS_SCORE,)))) == []
