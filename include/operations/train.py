@@ -25,7 +25,7 @@ _VERSION = re.compile(r"(.*\.v)(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the new model stands to the one in use: on which rows, and of either the shares right, and right and alone."""
+    """How the new model stands to the one in use: on which rows, and the shares of either: right, right and alone."""
 
     split: str
     new: tuple[float, float]
