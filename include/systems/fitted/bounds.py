@@ -13,8 +13,8 @@ CHANCE = 0.05
 """How probable it may be that a bound does not hold, each side."""
 _STEP = 0.01
 """The share of rows by which the set that is tested grows."""
-_TWO_WRONG = 6.2958
-"""95 % upper bound of a Poisson mean of which two were seen: chi-squared(0.95, 6) / 2."""
+_FIVE_WRONG = 10.513
+"""95 % upper bound of a Poisson mean of which five were seen: chi-squared(0.95, 12) / 2."""
 
 
 def bounds(hits: int, of: int) -> tuple[float, float]:
@@ -33,7 +33,7 @@ def certain_above(probability: Floats, right: Bools, certain: float) -> float | 
     Rows are held-out ones, most probable first. Sets of them, each containing the one before, are tested in an order
     that is fixed before any truth is seen; the first whose lower bound is too low ends it. So the bound of the set that
     is taken holds as if it alone had been tested: fixed sequence testing, https://arxiv.org/abs/2110.01052 section 4.
-    The first set is large enough to bear two wrong rows.
+    The first set is large enough to bear five wrong rows: chance would end it too often otherwise.
     """
     order = np.argsort(-probability, kind="stable")
     hits = np.cumsum(right[order])
@@ -46,5 +46,5 @@ def certain_above(probability: Floats, right: Bools, certain: float) -> float | 
 
 
 def _sizes(rows: int, certain: float) -> list[int]:
-    first, step = int(np.ceil(_TWO_WRONG / (1 - certain))), max(1, round(rows * _STEP))
+    first, step = int(np.ceil(_FIVE_WRONG / (1 - certain))), max(1, round(rows * _STEP))
     return sorted({*range(first, rows + 1, step), *([rows] if rows >= first else [])})
