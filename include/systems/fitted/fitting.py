@@ -86,7 +86,7 @@ def fit(local: Local, given: Labelled, folds: int = FOLDS, seed: int = SEED) -> 
         name: replace(Classifier.fit(vectors, given.labels[name], seed), temperature=temperatures[name])
         for name in local.fills
     }
-    threshold = _threshold(local, held)
+    threshold = threshold_of(held, local.certain)
     seen = np.unique(digests_of(texts))
     return Fitted(local.reads, classifiers, vocabulary, rarity, scope, threshold, seen), held
 
@@ -168,9 +168,9 @@ def _held_out(
     return HeldOut(judged, truth)
 
 
-def _threshold(local: Local, held: HeldOut) -> float | None:
+def threshold_of(held: HeldOut, certain: float) -> float | None:
     """Above which probability whole answers are right often enough, among held-out rows that look familiar."""
     pairs = [(one, truth) for one, truth in zip(held.judged, held.truth, strict=True) if one.familiar]
     probability = np.array([one.probability for one, _ in pairs], dtype=np.float64)
     right = np.array([one.labels == truth for one, truth in pairs], dtype=bool)
-    return certain_above(probability, right, local.certain)
+    return certain_above(probability, right, certain)

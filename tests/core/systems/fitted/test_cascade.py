@@ -30,6 +30,7 @@ def test_an_answer_is_whole_and_valid() -> None:
     rows = others()
     found = Cascade(LOCAL, ANSWERER, Output).sort(rows)
     judged = ANSWERER.fitted.judge(rows)
+    assert found.counts.unfit == 0
     for at, answer in found.decided.items():
         assert Output.model_validate(answer)
         assert {name: answer[name] for name in LOCAL.fills} == judged[at].labels

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from include.errors import ConfigurationError
-from include.systems.fitted.fitting import Labelled, fit
+from include.systems.fitted.fitting import HeldOut, Labelled, fit, threshold_of
+from include.systems.fitted.model import Judged
 from include.systems.fitted.scores import answered, score
 from tests.core.systems.fitted.rows import LOCAL, fitted, labelled, others, tickets
 
@@ -98,6 +99,20 @@ def test_a_field_of_two_labels_is_learnt() -> None:
     model, held = fit(local, labelled(rows, "priority"), folds=3)
     assert model.classifiers["priority"].labels == ("low", "urgent")
     assert score(answered(model, held.judged, held.truth)).right.value > 0.9
+
+
+def test_a_row_without_words_is_out_of_scope_whatever_the_line() -> None:
+    model = replace(fitted()[0], scope=replace(fitted()[0].scope, least=-1e9))
+    assert [model.rule(one) for one in model.judge([{"subject": "?!", "body": ""}])] == ["out_of_scope"]
+
+
+def test_rows_that_look_strange_say_nothing_about_the_threshold() -> None:
+    """They are never decided, so that they are wrong costs nothing."""
+    familiar = [Judged({"category": "a"}, {"category": 0.8}, True)] * 300
+    strange = [Judged({"category": "a"}, {"category": 0.99}, False)] * 200
+    truth = [{"category": "a"}] * 300 + [{"category": "b"}] * 200
+    assert threshold_of(HeldOut([*familiar, *strange], truth), 0.95) == 0.8
+    assert threshold_of(HeldOut([*familiar, *(replace(one, familiar=True) for one in strange)], truth), 0.95) is None
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,7 @@ def test_a_known_class_made_by_another_loader_is_refused(folder: Path) -> None:
     "parts",
     [
         {"words": np.frombuffer(b"one\ntwo", dtype=np.uint8)},
+        {"word_weights": np.zeros(3)},
         {"base category": np.zeros(3, dtype=np.float32)},
         {"weights category": np.zeros((2, 2), dtype=np.float32)},
         {"claims": "[]"},
