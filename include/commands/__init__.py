@@ -23,10 +23,12 @@ COMMANDS = {
         "validate",
         "ask labelled examples with missing, cut and drifted values; exit code 1 if the model does not bear them",
     ),
+    "train": ("train", "fit a use case's model to labelled rows; exit code 1 if it is worse than the one in use"),
+    "evaluate": ("evaluate", "how good a fitted model is on labelled rows, and what it would leave to be asked"),
     "report": ("report", "print the morning report of a run"),
     "init": ("init", "write files to start from: `init enrich FOLDER`"),
 }
 """Command -> its module here, and what it does in a line of `--help`."""
 
-WITHOUT_CONNECTIONS = ("check", "init")
+WITHOUT_CONNECTIONS = ("check", "init", "train", "evaluate")
 """Commands that need neither a ledger nor a system."""

@@ -1,0 +1,194 @@
+"""What tickets must satisfy before anybody sorts them, and the answers before anything is written.
+
+Shares are of all rows of the night.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from include.models import Interval
+from include.quality.expectation import DERIVED, Expectation
+from include.quality.usual import usual_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHANNELS = ["mail", "form", "chat", "phone note"]
+ENOUGH = 200
+"""Answers below which their distribution says nothing."""
+
+
+def _says_something(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    said = rows["subject"].fillna("") + rows["body"].fillna("")
+    return said.str.contains(r"\w", regex=True)
+
+
+def _created_before_end(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    return ~(rows["created_at"] > interval.end)
+
+
+def _share_of_category(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    """The share of the night's answers that have the row's category."""
+    return rows["category"].map(rows["category"].value_counts(normalize=True))
+
+
+EXPECTATIONS = (
+    Expectation(
+        "rows_arrived",
+        "ExpectTableRowCountToBeBetween",
+        ("row_id",),
+        "critical",
+        "The night brought between 1 and 1,000,000 tickets",
+        {"min_value": 1, "max_value": 1_000_000},
+        unit="tickets",
+    ),
+    Expectation(
+        "ticket_id_present",
+        "ExpectColumnValuesToNotBeNull",
+        ("ticket_id",),
+        "critical",
+        "Every ticket has an id",
+        {"column": "ticket_id"},
+        unit="tickets",
+    ),
+    Expectation(
+        "ticket_id_unique",
+        "ExpectColumnValuesToBeUnique",
+        ("ticket_id",),
+        "critical",
+        "No ticket came twice",
+        {"column": "ticket_id"},
+        unit="tickets",
+    ),
+    Expectation(
+        "says_something",
+        "ExpectColumnValuesToBeInSet",
+        ("subject", "body"),
+        "warning",
+        "Subject or body holds a letter or digit",
+        {"column": DERIVED, "value_set": [True]},
+        rows="quarantine",
+        at_least=0.95,
+        derive=_says_something,
+        unit="tickets",
+    ),
+    Expectation(
+        "body_length",
+        "ExpectColumnValueLengthsToBeBetween",
+        ("body",),
+        "warning",
+        "The body has at most 20,000 characters",
+        {"column": "body", "max_value": 20_000},
+        rows="quarantine",
+        at_least=0.98,
+        unit="tickets",
+    ),
+    Expectation(
+        "body_printable",
+        "ExpectColumnValuesToNotMatchRegex",
+        ("body",),
+        "warning",
+        "The body holds no control characters but line breaks and tabs",
+        {"column": "body", "regex": r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"},
+        rows="quarantine",
+        at_least=0.98,
+        unit="tickets",
+    ),
+    Expectation(
+        "channel_known",
+        "ExpectColumnValuesToBeInSet",
+        ("channel",),
+        "info",
+        "The channel is one of those in use",
+        {"column": "channel", "value_set": CHANNELS},
+        at_least=0.95,
+        unit="tickets",
+    ),
+    Expectation(
+        "created_before_end",
+        "ExpectColumnValuesToBeInSet",
+        ("created_at",),
+        "warning",
+        "The ticket was not written later than the night",
+        {"column": DERIVED, "value_set": [True]},
+        rows="quarantine",
+        at_least=0.95,
+        derive=_created_before_end,
+        unit="tickets",
+    ),
+    Expectation(
+        "rows_as_usual",
+        "ExpectTableRowCountToBeBetween",
+        (),
+        "warning",
+        "The night brought between half and twice the tickets that this weekday's nights bring",
+        bounds=usual_rows(0.5, 2.0),
+        unit="tickets",
+    ),
+)
+
+ANSWER_EXPECTATIONS = (
+    Expectation(
+        "answers_arrived",
+        "ExpectTableRowCountToBeBetween",
+        (),
+        "info",
+        "At least one ticket was to be sorted",
+        {"min_value": 1},
+        unit="tickets",
+    ),
+    Expectation(
+        "category_present",
+        "ExpectColumnValuesToNotBeNull",
+        ("category",),
+        "warning",
+        "The ticket has a category; at least 90 % must",
+        {"column": "category"},
+        at_least=0.9,
+        unit="tickets",
+    ),
+    Expectation(
+        "answers_refused",
+        "ExpectColumnValuesToNotBeInSet",
+        ("ending",),
+        "critical",
+        "The model did not refuse; half of a night refused stops it",
+        {"column": "ending", "value_set": ["refused"]},
+        at_least=0.5,
+        unit="tickets",
+        least_rows=ENOUGH,
+    ),
+    Expectation(
+        "category_balance",
+        "ExpectColumnMaxToBeBetween",
+        ("category",),
+        "critical",
+        "No category has more than 80 % of the night's answers",
+        {"column": DERIVED, "max_value": 0.8},
+        derive=_share_of_category,
+        unit="share of answers",
+        least_rows=ENOUGH,
+    ),
+    Expectation(
+        "urgent_share",
+        "ExpectColumnValuesToNotBeInSet",
+        ("priority",),
+        "warning",
+        "At most four of ten tickets are urgent",
+        {"column": "priority", "value_set": ["urgent"]},
+        at_least=0.6,
+        unit="tickets",
+        least_rows=ENOUGH,
+    ),
+    Expectation(
+        "confidence_median",
+        "ExpectColumnMedianToBeBetween",
+        ("confidence",),
+        "warning",
+        "Half of the answers are at least 50 % certain",
+        {"column": "confidence", "min_value": 0.5, "max_value": 1},
+        unit="share",
+        least_rows=ENOUGH,
+    ),
+)

@@ -1,0 +1,14 @@
+"""The model that decides tickets in the process where it is certain."""
+
+from include.spec.engines import Local
+
+LOCAL = Local(
+    "model.v1",
+    certain=0.97,
+    reads=("subject", "body"),
+    fills=("category", "priority", "language"),
+    copies={"summary": "subject"},
+    strange=0.05,
+    out_of_scope="other",
+    most_terms=6_000,
+)
