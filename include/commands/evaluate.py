@@ -8,7 +8,7 @@ from typing import TextIO
 
 from include.commands.train import add_columns, columns_of, figures, left_out
 from include.spec.engines import local_names, local_of, output_of
-from include.spec.use_case import FOLDER
+from include.spec.names import folder_of
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     """Exit code 0, or 1 if a row is decided alone with an answer that it must not get."""
     from include.operations.evaluate import evaluate, write_predictions
 
-    local, folder = local_of(given.use_case), FOLDER / given.use_case
+    local, folder = local_of(given.use_case), folder_of(given.use_case)
     labels = given.labels or folder / "evals.jsonl"
     columns = columns_of(given, local)
     found = evaluate(local, output_of(given.use_case), given.model or folder, labels, columns, given.split)

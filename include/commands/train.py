@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from include.errors import ConfigurationError
-from include.spec.engines import Local, local_names, local_of, output_of
-from include.spec.use_case import FOLDER
+from include.spec.engines import local_names, local_of, output_of
+from include.spec.names import folder_of
+from include.systems.fitted.declared import Local
 
 if TYPE_CHECKING:
     from include.operations.train import Trained
@@ -61,7 +62,7 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     """Exit code 0 when the model is kept, 1 when it is not since it is worse than the one in use."""
     from include.operations.train import train
 
-    local, folder = local_of(given.use_case), FOLDER / given.use_case
+    local, folder = local_of(given.use_case), folder_of(given.use_case)
     columns = columns_of(given, local)
     made = train(local, output_of(given.use_case), folder, given.labels, columns, into=given.out, anyway=given.anyway)
     out.writelines(left_out(made.unusable))

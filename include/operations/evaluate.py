@@ -11,7 +11,7 @@ from typing import Any, Literal
 from include.errors import ConfigurationError
 from include.models import Record
 from include.operations.train import apart, describe, labelled
-from include.spec.engines import Local
+from include.systems.fitted.declared import Local
 from include.systems.fitted.fitting import FOLDS, fit
 from include.systems.fitted.kept import load
 from include.systems.fitted.labels import Columns, LabelledRow, Unusable, read_labels, usable

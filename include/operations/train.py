@@ -10,7 +10,7 @@ from typing import Any
 
 from include.canonical import digest
 from include.errors import ConfigurationError
-from include.spec.engines import Local, labels_of
+from include.systems.fitted.declared import Local, labels_of
 from include.systems.fitted.fitting import FOLDS, SEED, Labelled, fit
 from include.systems.fitted.kept import Kept, load, save
 from include.systems.fitted.labels import Columns, LabelledRow, Unusable, read_labels, usable

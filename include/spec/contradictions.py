@@ -4,13 +4,37 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from include.spec.use_case import UseCase
+from include.spec.transforms import Transform
+from include.systems.port import Sink, Source
 
 
-def contradictions(case: UseCase) -> Iterator[str]:
+class Parts(Protocol):
+    """The parts of a use case that may contradict each other."""
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """Where rows come from."""
+        ...
+
+    @property
+    def transforms(self) -> Sequence[Transform]:
+        """What happens to them."""
+        ...
+
+    @property
+    def sinks(self) -> Sequence[Sink]:
+        """Where answers go."""
+        ...
+
+    @property
+    def model_sees(self) -> Sequence[str]:
+        """The columns that may enter a prompt."""
+        ...
+
+
+def contradictions(case: Parts) -> Iterator[str]:
     """Each contradiction in one sentence, with what to do.
 
     A model that sees what it writes would feed on itself, night after night. The ledger keeps one write of a run for
@@ -30,7 +54,7 @@ def contradictions(case: UseCase) -> Iterator[str]:
                 yield f"writes {count} fields of an answer to {sink.system} {sink.object} `{name}`; keep one of them"
 
 
-def _feeding_on_itself(case: UseCase) -> Iterator[str]:
+def _feeding_on_itself(case: Parts) -> Iterator[str]:
     origins = {name: origin for source in case.sources for name, origin in source.origins.items()}
     made_of = {name: parts for one in case.transforms for name, parts in one.made_of.items()}
     written = {(sink.system, sink.object, name) for sink in case.sinks for name in sink.fields.values()}

@@ -1,81 +1,29 @@
-"""Who answers in the process: the declaration of a fitted model, which lies in the use case's folder as `local.py`."""
+"""Use cases whose rows are answered in the process, by a fitted model that `local.py` in their folder declares."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from include.errors import ConfigurationError
-from include.spec.use_case import FOLDER
-
-
-@dataclass(frozen=True, slots=True)
-class Local:
-    """A model fitted on labelled rows; it decides alone what it is certain of and sends on the rest.
-
-    `model` names its kept files, `<model>.skops` and `<model>.json`. `reads` are the columns whose texts it reads, in
-    this order; `fills` are the fields of the answer that it gives, the first of them the one that says what a row is
-    about; `copies` maps further fields to the column whose text they repeat.
-
-    `certain` is the precision, 0 to 1, wanted of the answers that it decides alone: of all fields together. `strange`
-    is the share of rows in scope that may be sent on because they are like nothing it has learnt. `out_of_scope` is the
-    label of rows that are about nothing else: it is neither learnt nor ever decided, and such rows audit the rule.
-    `most_terms` bounds the terms that are learnt, words and pieces of words each.
-    """
-
-    model: str
-    certain: float
-    reads: tuple[str, ...]
-    fills: tuple[str, ...]
-    copies: Mapping[str, str] = field(default_factory=dict)
-    strange: float = 0.05
-    out_of_scope: str | None = None
-    most_terms: int = 60_000
-
-    def __post_init__(self) -> None:
-        """Refuse shares outside their range, and a model that would read or fill nothing."""
-        if not 0.5 <= self.certain < 1:
-            raise ConfigurationError("`certain` must be at least 0.5 and less than 1", about=self.model)
-        if not 0 <= self.strange < 1:
-            raise ConfigurationError("`strange` must be at least 0 and less than 1", about=self.model)
-        if not self.reads or not self.fills:
-            raise ConfigurationError("needs columns to read and fields to fill", about=self.model)
-        if both := sorted(set(self.fills) & set(self.copies)):
-            raise ConfigurationError(f"both fills and copies {', '.join(both)}", about=self.model)
+from include.spec.names import folder_of, names, package_of
+from include.systems.fitted.declared import Local
 
 
 def local_names() -> list[str]:
     """Use cases that declare a fitted model, sorted."""
-    return sorted(path.parent.name for path in FOLDER.glob("*/local.py"))
+    return [name for name in names() if (folder_of(name) / "local.py").exists()]
 
 
 def local_of(use_case: str) -> Local:
     """What a use case declares; raises ConfigurationError listing those that declare a fitted model."""
-    if use_case not in local_names():
+    if not (folder_of(use_case) / "local.py").exists():
         known = ", ".join(local_names()) or "none"
         raise ConfigurationError(f"{use_case!r} declares no fitted model; those that do: {known}", about="use case")
-    declared: Local = importlib.import_module(f"include.use_cases.{use_case}.local").LOCAL
+    declared: Local = importlib.import_module(f"{package_of(use_case)}.local").LOCAL
     return declared
 
 
 def output_of(use_case: str) -> Any:
     """The class of what a use case must answer."""
-    return importlib.import_module(f"include.use_cases.{use_case}.output").Output
-
-
-def labels_of(output: Any, name: str) -> tuple[str, ...] | None:
-    """The labels that a field of the answer may have, or None if it takes any text.
-
-    Raises ConfigurationError if there is no such field, or it takes neither texts nor a closed set of them.
-    """
-    if name not in output.model_fields:
-        raise ConfigurationError("is no field of the answer", about=name)
-    kind = output.model_fields[name].annotation
-    if kind is str:
-        return None
-    labels = get_args(kind)
-    if not labels or not all(isinstance(one, str) for one in labels):
-        raise ConfigurationError("holds neither a text nor one of a closed set of texts", about=name)
-    return labels
+    return importlib.import_module(f"{package_of(use_case)}.output").Output

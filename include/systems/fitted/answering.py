@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from include.spec.engines import Local
+from include.systems.fitted.declared import Local
 from include.systems.fitted.kept import load
 from include.systems.fitted.model import Fitted
 

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from include.errors import ConfigurationError
 from include.models import Record
 from include.plain import visible
-from include.spec.engines import Local
 from include.systems.fitted.answering import Answerer
+from include.systems.fitted.declared import Local
 from include.systems.fitted.model import Judged
 
 CONFIDENCE = "confidence"

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from include.errors import ConfigurationError
-from include.spec.engines import Local
 from include.systems.fitted.bounds import certain_above
 from include.systems.fitted.classifier import Classifier, probabilities, temperature_of
+from include.systems.fitted.declared import Local
 from include.systems.fitted.model import Fitted, Judged, Scope, digests_of, single_words
 from include.systems.fitted.texts import Counts, Floats, Rarity, Vocabulary, text_of
 

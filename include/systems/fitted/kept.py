@@ -19,8 +19,8 @@ import skops.io
 
 from include.errors import ConfigurationError
 from include.models import Record
-from include.spec.engines import Local, labels_of
 from include.systems.fitted.classifier import Classifier
+from include.systems.fitted.declared import Local, labels_of
 from include.systems.fitted.model import Fitted, Scope
 from include.systems.fitted.texts import Rarity, Vocabulary
 

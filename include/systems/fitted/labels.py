@@ -12,7 +12,7 @@ from typing import Any
 
 from include.errors import ConfigurationError
 from include.models import Record
-from include.spec.engines import Local, labels_of
+from include.systems.fitted.declared import Local, labels_of
 from include.systems.fitted.texts import text_of
 
 _MOST_UNUSABLE = 0.2

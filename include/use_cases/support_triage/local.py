@@ -1,6 +1,6 @@
 """The model that decides tickets in the process where it is certain."""
 
-from include.spec.engines import Local
+from include.systems.fitted.declared import Local
 
 LOCAL = Local(
     "model.v1",

@@ -13,7 +13,7 @@ from include.demo.sandbox.seed.tickets import PARTS, make_tickets, write_tickets
 from include.models import Record
 from include.operations.evaluate import Evaluated, evaluate
 from include.spec.engines import local_of
-from include.spec.use_case import FOLDER
+from include.spec.names import FOLDER
 from include.systems.fitted.answering import open_local
 from include.systems.fitted.cascade import Cascade
 from include.systems.fitted.labels import Columns, read_labels, usable

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from include.demo.sandbox.seed.tickets import make_tickets
 from include.models import Record
-from include.spec.engines import Local
+from include.systems.fitted.declared import Local
 from include.systems.fitted.fitting import HeldOut, Labelled, fit
 from include.systems.fitted.model import Fitted
 

@@ -18,8 +18,8 @@ from pydantic import BaseModel
 from sklearn.svm import LinearSVC
 
 from include.errors import ConfigurationError
-from include.spec.engines import Local
 from include.systems.fitted.answering import open_local
+from include.systems.fitted.declared import Local
 from include.systems.fitted.kept import load, save
 from tests.core.systems.fitted.rows import LOCAL, Output, fitted, others
 

@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 
 from include.models import Record
 from include.settings import ROOT
-from include.spec.engines import Local
+from include.systems.fitted.declared import Local
 from include.systems.fitted.fitting import fit
 from include.systems.fitted.model import Fitted
 from include.systems.fitted.scores import Score, answered, score
