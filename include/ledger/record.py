@@ -39,6 +39,7 @@ EVENT_TYPES = frozenset(
         "quality.assessed",
         "answers.completed",
         "answers.stopped",
+        "enrich.decided",
         "enrich.planned",
         "enrich.completed",
         "enrich.failed_over",

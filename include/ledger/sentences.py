@@ -106,6 +106,10 @@ _SENTENCES: Mapping[str, Callable[[Said], str]] = {
     ),
     "answers.stopped": _stopped,
     "enrich.planned": _planned,
+    "enrich.decided": lambda said: (
+        f"Decided {_count(said, 'decided', 'question')} in the process by {said.get('model', '-')}, sent "
+        f"{_count(said, 'doubt')} on in doubt and {_count(said, 'out_of_scope')} as like nothing it has learnt"
+    ),
     "enrich.completed": _enriched,
     "enrich.failed_over": lambda said: (
         f"{_count(said, 'rows', 'row')} went from {said.get('from', '-')} to {said.get('to', '-')}: "

@@ -16,6 +16,7 @@ from include.ledger.failures import find_failures
 from include.report.sections import (
     Agreement,
     DeadLetters,
+    Decided,
     Expectation,
     Facts,
     Failover,
@@ -159,6 +160,8 @@ def _model(found: _Reader, use_case: str) -> ModelUse:
         ceiling=load(use_case).cost_ceiling_usd if use_case in names() else None,
         projection=Projection(cost["nights"], Decimal(cost["cost"]) / max(cost["nights"], 1)),
         failovers=tuple(Failover(**row) for row in found.rows(_FAILOVERS)),
+        rows_decided=int(ended.get("decided_rows", 0)),
+        local=tuple(Decided(**row) for row in found.rows(_DECIDED)),
     )
 
 
@@ -238,7 +241,13 @@ SELECT count(*) AS calls, count(*) FILTER (WHERE kind = 'retry') AS retries,
        count(*) FILTER (WHERE kind = 're-ask') AS reasks,
        count(*) FILTER (WHERE NOT EXISTS (SELECT FROM nightledger.inference_result r
                                            WHERE r.inference_id = i.inference_id)) AS without_result
-  FROM nightledger.inference i WHERE run_id = :run"""
+  FROM nightledger.inference i WHERE run_id = :run AND kind <> 'local'"""
+
+_DECIDED = """
+SELECT details ->> 'model' AS model, sum((details ->> 'decided')::int)::int AS decided,
+       sum(coalesce((details ->> 'reused')::int, 0))::int AS reused, sum((details ->> 'doubt')::int)::int AS doubt,
+       sum((details ->> 'out_of_scope')::int)::int AS out_of_scope, sum((details ->> 'unfit')::int)::int AS unfit
+  FROM nightledger.event WHERE stream = :run AND type = 'enrich.decided' GROUP BY 1"""
 
 _RESULTS = """
 SELECT coalesce(sum(tokens_in), 0)::bigint AS tokens_in, coalesce(sum(tokens_out), 0)::bigint AS tokens_out,
@@ -249,7 +258,7 @@ SELECT coalesce(sum(tokens_in), 0)::bigint AS tokens_in, coalesce(sum(tokens_out
        percentile_cont(0.95) WITHIN GROUP (ORDER BY queue_ms) AS queue_p95,
        (count(*) * 60 / nullif(extract(epoch FROM max(recorded_at)
            - (SELECT min(recorded_at) FROM nightledger.inference WHERE run_id = :run)), 0))::float AS calls_per_minute
-  FROM nightledger.inference_result WHERE run_id = :run"""
+  FROM nightledger.inference_result WHERE run_id = :run AND price_dated IS DISTINCT FROM 'local'"""
 
 # Of two calls for one question the one that was not used is what the second call cost. What it saved is estimated by
 # the calls that took longer than the first one had when its question was answered, and were left alone.
@@ -274,7 +283,8 @@ SELECT (SELECT count(*) FROM twice) AS calls, (SELECT count(*) FROM won) AS won,
 
 _CALL_OUTCOMES = """
 SELECT outcome AS name, count(*) AS count, '{}'::text[] AS examples
-  FROM nightledger.inference_result WHERE run_id = :run GROUP BY 1 ORDER BY 2 DESC, 1"""
+  FROM nightledger.inference_result WHERE run_id = :run AND price_dated IS DISTINCT FROM 'local'
+ GROUP BY 1 ORDER BY 2 DESC, 1"""
 
 # A night is an interval: what later attempts for it cost belongs to it.
 _MONTH = """

@@ -13,7 +13,7 @@ from include.models import OUTCOMES, Outcome
 from include.report import wording
 from include.report.sections import Facts
 
-_WORDS = ("number", "money", "percent", "milliseconds", "plural", "tallies", "second_calls", "observed")
+_WORDS = ("number", "money", "percent", "milliseconds", "plural", "tallies", "second_calls", "decided", "observed")
 
 
 class Step(NamedTuple):
@@ -65,8 +65,12 @@ def _flow(facts: Facts) -> list[Step]:
     if rows.rows_in is None:
         return []
     left = rows.rows_in - rows.counts.get(Outcome.QUARANTINED, 0)
-    asked = model.rows_answered - model.rows_reused - model.rows_by_rule
-    answers = ((asked, "asked"), (model.rows_reused, "reused"), (model.rows_by_rule, "by rule"))
+    answers = (
+        (model.rows_asked, "asked"),
+        (model.rows_decided, "decided in the process"),
+        (model.rows_reused, "reused"),
+        (model.rows_by_rule, "by rule"),
+    )
     steps = [
         Step("", "In", rows.rows_in, "read from the sources"),
         Step("minus", "Quarantined", rows.rows_in - left, "failed a row check"),

@@ -142,6 +142,23 @@ class Failover(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """Questions that a fitted model decided in the process, each a call saved, and those that it sent on, and why."""
+
+    model: str
+    decided: int
+    reused: int
+    doubt: int
+    out_of_scope: int
+    unfit: int
+
+    @property
+    def share(self) -> float:
+        """Questions decided of those that it saw, 0 to 1."""
+        return self.decided / max(self.decided + self.doubt + self.out_of_scope + self.unfit, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelUse:
     """Calls of the run; cost in US dollars, latency in milliseconds, counts of rows where the name says rows.
 
@@ -169,6 +186,13 @@ class ModelUse:
     calls_per_minute: float | None
     bounded: int = 0
     failovers: tuple[Failover, ...] = ()
+    rows_decided: int = 0
+    local: tuple[Decided, ...] = ()
+
+    @property
+    def rows_asked(self) -> int:
+        """Rows that the model was asked about."""
+        return self.rows_answered - self.rows_reused - self.rows_by_rule - self.rows_decided
 
     @property
     def cost_per_row(self) -> Decimal | None:

@@ -10,6 +10,7 @@ from include.report.sections import Facts, ModelUse
 from include.report.wording import (
     attention,
     change,
+    decided,
     drifted,
     endings,
     equation,
@@ -107,11 +108,13 @@ def _model(facts: Facts) -> Iterator[str]:
     if not model.calls and not model.rows_answered:
         yield from _section("Model", ["was not asked"])
         return
-    asked = model.rows_answered - model.rows_reused - model.rows_by_rule
     yield from _section(
         f"Model {facts.header.model}, prompt {facts.header.prompt_version} ({facts.header.prompt_hash[:12]})",
         [
-            f"rows     {number(asked)} asked, {number(model.rows_reused)} reused, {number(model.rows_by_rule)} by rule",
+            f"rows     {number(model.rows_asked)} asked, {number(model.rows_reused)} reused,"
+            f" {number(model.rows_by_rule)} by rule"
+            + (f", {number(model.rows_decided)} decided in the process" if model.local else ""),
+            *(f"local    {decided(one)}" for one in model.local),
             f"calls    {number(model.calls)}, {plural(model.retries, 'retry', 'retries')},"
             f" {plural(model.reasks, 're-ask')};"
             f" {tallies(model.outcomes)}",
@@ -122,7 +125,7 @@ def _model(facts: Facts) -> Iterator[str]:
             f"time     p50 {milliseconds(model.latency_p50)}, p95 {milliseconds(model.latency_p95)}; waited p95"
             f" {milliseconds(model.queue_p95)}; {number(model.calls_per_minute)} calls a minute",
         ],
-        most=6,
+        most=7,
     )
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from include.models import OUTCOMES, Outcome
-from include.report.sections import Facts, Rows, SecondCalls, Tally
+from include.report.sections import Decided, Facts, Rows, SecondCalls, Tally
 
 _QUANTILES = re.compile(r"\{'quantiles': \[([\d., e-]+)\], 'values': \[([\d., e-]+)\]\}")
 _TIMES = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d):\d\d(?:\.\d+)?\+00:00")
@@ -222,6 +222,16 @@ def _spending(facts: Facts) -> Iterator[str]:
 def tallies(found: tuple[Tally, ...]) -> str:
     """Names with their counts, in one line."""
     return ", ".join(f"{number(one.count)} {one.name.replace('_', ' ')}" for one in found)
+
+
+def decided(local: Decided) -> str:
+    """What a fitted model decided, and what it sent on."""
+    sent = [(local.doubt, "in doubt"), (local.out_of_scope, "like nothing it has learnt"), (local.unfit, "not valid")]
+    on = ", ".join(f"{number(count)} {why}" for count, why in sent if count) or "none"
+    return (
+        f"{local.model} decided {number(local.decided)} ({percent(local.share)}), each a call saved; "
+        f"sent on: {on}; {number(local.reused)} rows known before"
+    )
 
 
 def second_calls(found: SecondCalls) -> str:

@@ -6,13 +6,14 @@ import importlib
 from typing import Any
 
 from include.errors import ConfigurationError
-from include.spec.names import folder_of, names, package_of
+from include.spec.names import FOLDER, folder_of, names, package_of
 from include.systems.fitted.declared import Local
 
 
 def local_names() -> list[str]:
     """Use cases that declare a fitted model, sorted."""
-    return [name for name in names() if (folder_of(name) / "local.py").exists()]
+    inside = {path.parent.name for path in FOLDER.glob("*/local.py")}
+    return sorted(inside | {name for name in names() if (folder_of(name) / "local.py").exists()})
 
 
 def local_of(use_case: str) -> Local:

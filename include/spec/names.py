@@ -16,7 +16,7 @@ GROUP = "nightledger.use_cases"
 
 def package_of(name: str) -> str:
     """The package of a use case; raises ConfigurationError listing those that exist."""
-    if (FOLDER / name / "spec.py").exists():
+    if (FOLDER / name / "__init__.py").exists():
         return f"include.use_cases.{name}"
     found = _packages()
     if name not in found:

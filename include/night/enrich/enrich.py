@@ -23,6 +23,7 @@ from include.night.datasets import ENRICHED
 from include.night.enrich.answering import CHUNK_ROWS, NOT_ASKED, Answering, letter_of, prepare, take
 from include.night.enrich.batch import Batching
 from include.night.enrich.dispatch import DOWN
+from include.night.enrich.local import Deciding
 from include.night.enrich.questions import Item, make_item, pin
 from include.night.shards import require_asking, shard_name
 from include.run import Night
@@ -34,12 +35,16 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Work:
-    """One shard's enrichment, begun; `chain` is the pinned model and those that take over while it cannot answer."""
+    """One shard's enrichment, begun; `chain` is the pinned model and those that take over while it cannot answer.
+
+    `deciding` is the fitted model that decides before anybody is asked, where the use case has one.
+    """
 
     night: Night
     good: Manifest
     chain: list[Answering]
     started: float
+    deciding: Deciding | None = None
 
     @property
     def answering(self) -> Answering:
@@ -47,14 +52,19 @@ class Work:
         return self.chain[0]
 
     def items(self) -> Iterator[Item]:
-        """The shard's rows, as the pinned model is asked about them."""
-        return (make_item(self.night, self.answering.pins, row) for row in self._rows())
+        """The shard's rows that nobody has decided in the process, as the pinned model is asked about them."""
+        if self.deciding is None:
+            yield from (make_item(self.night, self.answering.pins, row) for row in self._rows())
+            return
+        for chunk in Work(self.night, self.good, [], self.started, self.deciding).found():
+            yield from (make_item(self.night, self.answering.pins, one.row) for one in chunk if one.answer is None)
 
     def ask(self) -> None:
-        """Ask the pinned model, then the next one for what is open because a model is down or its quota used up.
+        """Let the fitted model decide, then ask the pinned one, then the next one where a model is down or used up.
 
         Raises QuotaUsedUp where no model comes next.
         """
+        self.decide()
         for place, answering in enumerate(self.chain):
             why = DOWN
             try:
@@ -68,6 +78,11 @@ class Work:
                     return
             self._fail_over(place, why)
 
+    def decide(self) -> None:
+        """Put on record what is decided in the process, if anything is."""
+        if self.deciding is not None:
+            self.deciding.decide(self._rows())
+
     def batching(self) -> Batching:
         """The same work through the provider's batch API."""
         return Batching(self.answering, int(self.good.facts.get("shard", 0)), self.items)
@@ -79,6 +94,9 @@ class Work:
         with transaction(night.ledger) as connection:
             planned = {k[8:]: n for k, n in self.answering.counts.items() if k.startswith("planned_")}
             record_event(connection, night.run_id, "enrich.planned", planned)
+            if self.deciding is not None:
+                said = {"model": self.deciding.pins.model, **self.deciding.counts}
+                record_event(connection, night.run_id, "enrich.decided", said)
             record_event(connection, night.run_id, "enrich.completed", dict(manifest.facts))
         return manifest
 
@@ -86,21 +104,23 @@ class Work:
         """What every row has on record so far, in chunks: the first answer of the chain, or an ending."""
         rows = self._rows()
         while chunk := take(rows, CHUNK_ROWS):
-            open_rows = [Found(make_item(self.night, self.answering.pins, row), row) for row in chunk]
-            for answering in self.chain:
+            every = ([self.deciding.pins] if self.deciding else []) + [one.pins for one in self.chain]
+            open_rows = [Found(make_item(self.night, every[0], row), row) for row in chunk]
+            for place, pins in enumerate(every):
                 waiting = [one for one in open_rows if one.answer is None and one.dead is None]
-                for one in waiting if answering is not self.answering else ():
-                    one.item = make_item(self.night, answering.pins, one.row)
+                for one in waiting if place else ():
+                    one.item = make_item(self.night, pins, one.row)
                 keys = {one.item.inference_key for one in waiting}
                 answers = audit.find_answers(self.night.ledger, self.night, keys)
                 dead = audit.find_dead(self.night.ledger, self.night, keys - answers.keys())
                 for one in waiting:
                     one.answer, one.dead = answers.get(one.item.inference_key), dead.get(one.item.inference_key)
+                    one.decided = one.answer is not None and self.deciding is not None and place == 0
             yield open_rows
 
     def _open_items(self, place: int) -> Iterator[Item]:
         pins = self.chain[place].pins
-        for chunk in Work(self.night, self.good, self.chain[:place], self.started).found():
+        for chunk in Work(self.night, self.good, self.chain[:place], self.started, self.deciding).found():
             for one in chunk:
                 if one.answer is None and one.dead is None:
                     yield make_item(self.night, pins, one.row)
@@ -119,12 +139,16 @@ class Work:
 
 @dataclass
 class Found:
-    """A row with what is on record for it; `item` is the row as the model was asked that answered it."""
+    """A row with what is on record for it; `item` is the row as the model was asked that answered it.
+
+    `decided` says that it was the fitted model.
+    """
 
     item: Item
     row: Record
     answer: Answer | None = None
     dead: tuple[str, str] | None = None
+    decided: bool = False
 
 
 def begin(night: Night, good: Manifest) -> Work:
@@ -143,7 +167,7 @@ def begin(night: Night, good: Manifest) -> Work:
         answering.shard = int(good.facts.get("shard", 0))
     for answering in chain[:-1]:
         answering.has_next = night.asking == "live"
-    return Work(night, good, chain, time.monotonic())
+    return Work(night, good, chain, time.monotonic(), Deciding.open(night))
 
 
 def enrich(night: Night, good: Manifest) -> Manifest:
@@ -154,6 +178,7 @@ def enrich(night: Night, good: Manifest) -> Manifest:
     """
     work = begin(night, good)
     if night.asking == "batch":
+        work.decide()
         _run_to_the_end(work.batching())
     else:
         work.ask()
@@ -192,6 +217,7 @@ def _collect(work: Work) -> Manifest:
                 if one.answer is not None:
                     row = _row(one.item, one.answer, began)
                     counts["reused"] += row["reused"]
+                    counts["decided_rows"] += one.decided and not row["reused"]
                     counts["answered_rows"] += 1
                     writer.append(row)
             lost, later = _conclude(night, [one for one in chunk if one.answer is None], why)

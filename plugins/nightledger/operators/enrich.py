@@ -52,6 +52,7 @@ class EnrichOperator(BaseOperator):
         with stage_of("enrich", self.rows) as night:
             work = self._begin(night)
             if (self.asking or work.night.asking) == "batch":
+                work.decide()
                 return self._advance(work)
             work.ask()
             return work.finish().to_json()

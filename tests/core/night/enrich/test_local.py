@@ -1,0 +1,152 @@
+"""What a fitted model is certain of is decided in the process and on record; the rest is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from include.ledger.verify import verify
+from include.models import Column, Manifest, Mode, Record, RunOptions
+from include.night.enrich.enrich import enrich
+from include.report.facts import collect
+from include.report.text import as_text
+from include.run import Night
+from include.spec.prompt import load_prompt
+from include.spec.use_case import UseCase, load
+from include.systems.hubspot.declared import HubSpotRecords
+from include.use_cases.support_triage.local import LOCAL
+from tests.core.conftest import Ledger
+from tests.core.night.enrich.test_enrich import Sandbox, connection_to, serving, stage
+
+LEAD = load("crm_lead_scoring")
+TICKETS = HubSpotRecords(
+    system="crm",
+    object="tickets",
+    key=Column("id", "ticket_id"),
+    modified=Column("changed", "changed_at", "datetime"),
+    columns=(Column("channel", "channel"), Column("subject", "subject"), Column("body", "body")),
+)
+CASE: UseCase = replace(
+    LEAD,
+    name="support_triage",
+    sources=(TICKETS,),
+    joins=(),
+    transforms=(),
+    model_sees=("channel", "subject", "body"),
+    personal=(),
+    local=LOCAL,
+    mirror=None,
+)
+CLEAR = "I was charged twice for my subscription this month, please correct the invoice"
+STRANGE = "zxq vrrt plomb quuux wibble frobnicate snorgle"
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with serving(tmp_path_factory.mktemp("sandbox"), latency=1) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def night_of(endpoint: Sandbox, make_night: Callable[..., Night]) -> Callable[..., Night]:
+    prompt = load_prompt(CASE)
+    pinned = prompt.as_mapping()
+
+    def make(ref: str = "cli", **parts: Any) -> Night:
+        given = {"connections": connection_to(endpoint), "prompt": pinned, "options": RunOptions(mode=Mode.SHADOW)}
+        return make_night(external_ref=ref, case=CASE, **{**given, **parts})
+
+    return make
+
+
+def ticket(number: int, body: str) -> Record:
+    return {
+        "row_id": f"crm/tickets/{number}",
+        "row_key": str(number),
+        "lineage": json.dumps({"crm": "tickets page 1"}),
+        "ticket_id": str(number),
+        "channel": "mail",
+        "subject": f"Invoice {number}" if body == CLEAR else f"qwop {number}",
+        "body": body,
+    }
+
+
+def answered(manifest: Manifest) -> dict[str, Record]:
+    from include.staging import read_rows
+
+    return {row["row_key"]: row for row in read_rows(manifest)}
+
+
+def kinds(ledger: Ledger, run_id: str) -> dict[str, int]:
+    query = "SELECT kind, count(*) FROM inference WHERE run_id = :run GROUP BY 1"
+    with ledger.owner.connect() as connection:
+        return {row[0]: row[1] for row in connection.execute(text(query), {"run": run_id})}
+
+
+def test_what_is_certain_is_decided_for_nothing_and_the_rest_is_asked(
+    night_of: Callable[..., Night], ledger: Ledger
+) -> None:
+    night = night_of()
+    rows = [ticket(n, CLEAR) for n in range(1, 4)] + [ticket(n, f"{STRANGE} {n}") for n in range(4, 7)]
+    done = enrich(night, stage(night, rows))
+    found = answered(done)
+    assert len(found) == 6
+    made = kinds(ledger, night.run_id)
+    assert made["local"] >= 1
+    assert made["ask"] >= 1
+    assert made["local"] + made["ask"] == 6
+    assert done.facts["decided_rows"] == made["local"]
+    model = f"{LOCAL.model}@"
+    with ledger.owner.connect() as connection:
+        query = text(
+            "SELECT i.row_key, i.model, i.messages, i.cost_reserved, r.cost, r.tokens_in, r.parsed ->> 'category' "
+            "FROM inference i JOIN inference_result r USING (inference_id) WHERE i.run_id = :run AND kind = 'local'"
+        )
+        decided = connection.execute(query, {"run": night.run_id}).all()
+    for key, name, messages, reserved, cost, tokens, category in decided:
+        assert name.startswith(model)
+        assert (messages, reserved, cost, tokens) == ([], 0, 0, 0)
+        assert json.loads(found[key]["output"])["category"] == category
+    assert verify(night.ledger).holds
+    words = as_text(collect(night.ledger, night.run_id))
+    assert f"{made['local']} decided in the process" in words
+    assert f"{made['ask']} asked" in words
+    assert f"calls    {made['ask']}," in words
+
+
+def test_the_same_rows_the_next_night_are_decided_and_asked_by_nobody(
+    night_of: Callable[..., Night], ledger: Ledger
+) -> None:
+    rows = [ticket(1, CLEAR), ticket(2, STRANGE)]
+    first, second = night_of(), night_of("again", day=1)
+    before = enrich(first, stage(first, rows))
+    after = enrich(second, stage(second, rows))
+    assert kinds(ledger, second.run_id) == {}
+    assert (after.facts["reused"], after.facts["decided_rows"]) == (2, 0)
+    outputs = [{key: row["output"] for key, row in answered(one).items()} for one in (before, after)]
+    assert outputs[0] == outputs[1]
+
+
+def test_another_fitted_model_decides_anew(
+    night_of: Callable[..., Night], ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from include.night.enrich import local
+
+    rows = [ticket(1, CLEAR)]
+    first = night_of()
+    enrich(first, stage(first, rows))
+    opened = local.open_local
+
+    def newer(folder: Path, declared: Any, output: Any) -> Any:
+        return replace(opened(folder, declared, output), name="model.v2@0123456789ab")
+
+    monkeypatch.setattr(local, "open_local", newer)
+    second = night_of("again", day=1)
+    enrich(second, stage(second, rows))
+    assert kinds(ledger, second.run_id) == {"local": 1}
