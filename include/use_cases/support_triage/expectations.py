@@ -5,15 +5,18 @@ Shares are of all rows of the night.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
 from include.quality.expectation import DERIVED, Expectation
-from include.quality.usual import usual_rows
+from include.quality.usual import newest_within, usual_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
+COLUMNS = ["ticket_id", "created_at", "channel", "subject", "body"]
+TYPES = {"ticket_id": ("str", "text"), "body": ("str", "text"), "created_at": ("Timestamp", "times")}
 CHANNELS = ["mail", "form", "chat", "phone note"]
 ENOUGH = 200
 """Answers below which their distribution says nothing."""
@@ -116,6 +119,36 @@ EXPECTATIONS = (
         at_least=0.95,
         derive=_created_before_end,
         unit="tickets",
+    ),
+    Expectation(
+        "columns_present",
+        "ExpectTableColumnsToMatchSet",
+        (),
+        "critical",
+        "Every column that is checked or read was staged",
+        {"column_set": COLUMNS, "exact_match": False},
+        unit="columns",
+    ),
+    *(
+        Expectation(
+            f"{column}_type",
+            "ExpectColumnValuesToBeOfType",
+            (column,),
+            "critical",
+            f"Column {column} holds {words}",
+            {"column": column, "type_": kind},
+            unit="type",
+        )
+        for column, (kind, words) in TYPES.items()
+    ),
+    Expectation(
+        "source_fresh",
+        "ExpectColumnMaxToBeBetween",
+        ("created_at",),
+        "warning",
+        "The newest ticket was written at most 24 hours before the end of the night",
+        bounds=newest_within("created_at", timedelta(hours=24)),
+        unit="time",
     ),
     Expectation(
         "rows_as_usual",
