@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from queue import LifoQueue
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 
@@ -30,6 +30,9 @@ _CLOSED_SECONDS = 1.0
 """How long nobody calls after a 429 that does not say."""
 _EMAIL = re.compile(r"[^\s@\"'<>\[\]()]+@[^\s@\"'<>\[\]()]+")
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'|`([^`]*)`")
+_RECORD = re.compile(r"[?(]")
+"""Where a path begins to name records, which no message does: OData has their keys in parentheses."""
+_PART_BYTES = 65_536
 _LONG_NUMBER = re.compile(r"\+?\d[\d\s().-]{4,}\d")
 
 
@@ -40,6 +43,16 @@ class Reply:
     status: int
     body: Any
     headers: Mapping[str, str]
+
+
+class _Call(NamedTuple):
+    """What is sent, the same at each attempt."""
+
+    method: str
+    path: str
+    body: Any
+    headers: Mapping[str, str]
+    raw_bytes: int | None
 
 
 class RestClient:
@@ -61,7 +74,7 @@ class RestClient:
         """`more` are further sessions at the same place, each used by one thread at a time. `pace` gives leave to call,
         by default within this process; `sleep` and `clock` (seconds) are passed in so that tests need not wait.
         """
-        self._base_url, self._system = endpoint.base_url, system
+        self.base_url, self._system = endpoint.base_url, system
         self._pace = pace or Pace(system, sleep=sleep, clock=clock)
         self._sleep = sleep or time.sleep
         self._sessions: LifoQueue[requests.Session] = LifoQueue()
@@ -73,23 +86,35 @@ class RestClient:
         self.retries = 0
 
     def call(
-        self, method: str, path: str, body: Any = None, *, accept: Collection[int] = (200,), kind: str = ALL
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        accept: Collection[int] = (200,),
+        kind: str = ALL,
+        headers: Mapping[str, str] | None = None,
+        raw_bytes: int | None = None,
+        arrived: Callable[[], Reply | None] | None = None,
     ) -> Reply:
-        """The reply, if its status is one of `accept`; only for calls that may safely be repeated.
+        """The reply, if its status is one of `accept`; without `arrived` only for calls that may safely be repeated.
 
-        `kind` names a limit of the registry's `call_limits` that the call is counted in besides.
+        `kind` names a limit of the registry's `call_limits` that the call is counted in besides. With `raw_bytes` the
+        body is kept as the bytes that came, at most so many. `arrived` is asked before a call whose answer was lost is
+        repeated: what it finds is the reply, and None says that the call did not arrive.
         429, 500, 502, 503, 504, time-outs and lost connections climb the retry ladder, then raise SystemUnavailable.
         401 and 403 raise AccessDenied, anything else ContractBroken; a wrong address or certificate ConfigurationError.
         """
-        about = f"{method} {path.partition('?')[0]}"
+        about = f"{method} {_RECORD.split(path)[0]}"
+        call = _Call(method, path, body, dict(headers or {}), raw_bytes)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             with self._counting:
                 self.calls += 1
                 self.retries += attempt > 1
-            answer = self._paced(method, path, body, about, kind)
+            answer = self._paced(call, about, kind)
             if isinstance(answer, requests.Response):
                 if answer.status_code in accept:
-                    return self._accepted(answer, about)
+                    return self._accepted(answer, call, about)
                 if answer.status_code not in _PASSING:
                     raise self._refused(answer, body, about)
                 problem, asked = f"answered {answer.status_code}", retry_after_seconds(answer.headers)
@@ -101,30 +126,34 @@ class RestClient:
                 seconds = wait_seconds(attempt, asked)
                 log.warning("%s %s %s; attempt %d, next in %.1f s", self._system.name, about, problem, attempt, seconds)
                 self._sleep(seconds)
+                if arrived and not problem.endswith(" 429") and (found := arrived()):
+                    return found
         raise SystemUnavailable(
             f"{problem}, {MAX_ATTEMPTS} times", system=self._system.name, about=about, action="Retry later"
         )
 
-    def _paced(self, method: str, path: str, body: Any, about: str, kind: str) -> requests.Response | str:
+    def _paced(self, call: _Call, about: str, kind: str) -> requests.Response | str:
         """The response, or what went wrong in words if another attempt may help; sent when there is leave to."""
         session = self._sessions.get()
         try:
             leave, answer = self._pace.take(kind), None
             try:
-                answer = self._send(session, method, path, body, about)
+                answer = self._send(session, call, about)
             finally:
                 self._pace.end(leave, answer.headers if isinstance(answer, requests.Response) else None)
         finally:
             self._sessions.put(session)
         return answer
 
-    def _send(
-        self, session: requests.Session, method: str, path: str, body: Any, about: str
-    ) -> requests.Response | str:
-        url = f"{self._base_url.rstrip('/')}/{path.lstrip('/')}"
+    def _send(self, session: requests.Session, call: _Call, about: str) -> requests.Response | str:
+        url = f"{self.base_url.rstrip('/')}/{call.path.lstrip('/')}"
         limit = self._system.timeout_seconds
+        given: dict[str, Any] = {"json": call.body, "timeout": (limit, limit), "allow_redirects": False}
         try:
-            return session.request(method, url, json=body, timeout=(limit, limit), allow_redirects=False)
+            if call.raw_bytes is None:
+                return session.request(call.method, url, headers=call.headers, **given)
+            with session.request(call.method, url, headers=call.headers, stream=True, **given) as response:
+                return self._bounded(response, call.raw_bytes, about)
         except requests.exceptions.SSLError as error:
             raise self._misconfigured("the TLS certificate was refused", about) from error
         except (requests.Timeout, requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
@@ -132,13 +161,26 @@ class RestClient:
         except (requests.RequestException, ValueError) as error:
             raise self._misconfigured(f"the request cannot be sent ({type(error).__name__})", about) from error
 
+    def _bounded(self, response: requests.Response, most: int, about: str) -> requests.Response:
+        """The response with its body read; raises ContractBroken for one of more bytes, without reading on."""
+        body = bytearray()
+        for part in response.iter_content(_PART_BYTES):
+            body += part
+            if len(body) > most:
+                problem = f"the body is longer than {most:,} bytes"
+                raise ContractBroken(problem, system=self._system.name, about=about)
+        response._content = bytes(body)
+        return response
+
     def _misconfigured(self, problem: str, about: str) -> ConfigurationError:
         action = f"Check host and schema of connection `{self._system.connection}`"
         return ConfigurationError(problem, system=self._system.name, about=about, action=action)
 
-    def _accepted(self, response: requests.Response, about: str) -> Reply:
+    def _accepted(self, response: requests.Response, call: _Call, about: str) -> Reply:
         if response.status_code == 204:
             return Reply(204, None, response.headers)
+        if call.raw_bytes is not None:
+            return Reply(response.status_code, response.content, response.headers)
         try:
             return Reply(response.status_code, json.loads(response.content), response.headers)
         except ValueError as error:
@@ -166,7 +208,7 @@ class RestClient:
         if 300 <= response.status_code < 400:
             where = response.headers.get("Location")
             return self._misconfigured(describe_redirect(response.status_code, str(response.url), where), about)
-        message = _scrub(said.get("message") if isinstance(said, dict) else None, sent)
+        message = scrub_message(message_of(said), sent)
         return ContractBroken(f"{response.status_code} {message}".rstrip(), system=name, about=about)
 
 
@@ -191,7 +233,15 @@ def _scopes(said: Any) -> Iterator[str]:
                 yield from _scopes(value)
 
 
-def _scrub(message: Any, sent: Any) -> str:
+def message_of(said: Any) -> Any:
+    """What an error's body says in words: `message`, or that of the object `error`."""
+    if not isinstance(said, dict):
+        return None
+    error = said.get("error")
+    return error.get("message") if isinstance(error, dict) else said.get("message")
+
+
+def scrub_message(message: Any, sent: Any) -> str:
     """A vendor's message without addresses, numbers, quoted values or values that we sent; names that we sent stay."""
     if not isinstance(message, str):
         return ""
