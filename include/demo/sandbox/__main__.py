@@ -22,12 +22,13 @@ def parse(arguments: Sequence[str] | None = None) -> SandboxConfig:
     parser = argparse.ArgumentParser(prog="python -m include.demo.sandbox", description=__doc__)
     parser.add_argument("--state", type=Path, required=True, help="folder that outlives the process")
     parser.add_argument("--host", default=default.host)
-    for name in ("crm", "model", "sftp"):
+    for name in ("crm", "model", "sftp", "erp"):
         parser.add_argument(f"--{name}-port", type=int, default=0, help="0: the last one used, or a free one")
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--anchor", type=_moment, help="end of the newest interval, ISO 8601 (default: last 02:00 UTC)")
     parser.add_argument("--leads-per-day", type=int, default=default.leads_per_day)
     parser.add_argument("--days", type=int, default=default.days)
+    parser.add_argument("--erp-products", type=int, default=default.erp_products)
     parser.add_argument("--data", type=Path, help="folder of CSVs to load instead of generated leads")
     parser.add_argument("--latency-ms", type=float, default=default.model_latency_ms, dest="model_latency_ms")
     parser.add_argument("--crm-latency-ms", type=float, default=default.crm_latency_ms)
@@ -67,6 +68,7 @@ async def _run(config: SandboxConfig) -> None:
         loop.add_signal_handler(number, stop.set)
     async with serve(config) as endpoints:
         print(f"stand-ins: CRM {endpoints.crm_url}, model {endpoints.model_url}, SFTP port {endpoints.sftp_port}")
+        print(f"ERP: {endpoints.erp_url}")
         print(f"endpoints and logins: {Path(endpoints.state) / 'endpoints.json'}", flush=True)
         await stop.wait()
 

@@ -39,7 +39,8 @@ class SandboxConfig:
     last 02:00 UTC). A batch of the model takes `batch_seconds` and has the limits of the other `batch_*`. `data` is a
     folder of CSVs to load instead of generated leads. `mess` overrides some of `MESS_RATES` (share of rows).
     `scenarios` makes days bad: UTC date of the interval's start, or `last`, to a name of
-    `SCENARIOS`. `crm_search_per_second` 0 means that searches have no limit of their own.
+    `SCENARIOS`. `crm_search_per_second` 0 means that searches have no limit of their own. The ERP has `erp_products`
+    products and gives at most `erp_page_rows` rows a page.
     """
 
     state: Path
@@ -47,10 +48,12 @@ class SandboxConfig:
     crm_port: int = 0
     model_port: int = 0
     sftp_port: int = 0
+    erp_port: int = 0
     seed: int = 7
     anchor: datetime | None = None
     leads_per_day: int = 240
     days: int = 8
+    erp_products: int = 24
     data: Path | None = None
     mess: Mapping[str, float] = field(default_factory=dict)
     scenarios: Mapping[str, str] = field(default_factory=dict)
@@ -67,14 +70,19 @@ class SandboxConfig:
     crm_requests_per_10s: int = 100
     crm_requests_per_day: int = 250_000
     crm_search_per_second: int = 0
+    erp_latency_ms: float = 10.0
+    erp_page_rows: int = 200
     model_faults: FaultPlan = NO_FAULTS
     crm_faults: FaultPlan = NO_FAULTS
+    erp_faults: FaultPlan = NO_FAULTS
     fresh: bool = False
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError naming the value that is wrong."""
         if not 0 <= self.leads_per_day <= 40_000 or self.days < 1:
             raise _wrong("leads_per_day must be 0 to 40,000 and days at least 1")
+        if not 1 <= self.erp_products <= 10_000 or self.erp_page_rows < 1:
+            raise _wrong("erp_products must be 1 to 10,000 and erp_page_rows at least 1")
         if self.anchor is not None and self.anchor.tzinfo is None:
             raise _wrong("anchor needs a time zone, e.g. 2026-11-20T02:00:00+00:00")
         if unknown := set(self.scenarios.values()) - set(SCENARIOS):
@@ -106,6 +114,9 @@ class Endpoints:
     sftp_login: str
     sftp_key_file: str
     sftp_host_key: str
+    erp_url: str
+    erp_port: int
+    erp_login: str
     state: str
     anchor: str
     pid: int
@@ -114,6 +125,7 @@ class Endpoints:
     readonly_token: str = field(repr=False)
     model_key: str = field(repr=False)
     sftp_password: str = field(repr=False)
+    erp_password: str = field(repr=False)
 
     @property
     def model_root(self) -> str:

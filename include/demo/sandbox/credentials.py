@@ -24,22 +24,25 @@ class Credentials:
     readonly_token: str
     model_key: str
     sftp_password: str
+    erp_password: str
 
 
 def credentials_of(state: Path) -> Credentials:
-    """Read `secrets.json`, or make it."""
+    """Read `secrets.json`, or make it; what an older one lacks is added."""
     path = state / "secrets.json"
-    if path.exists():
-        return Credentials(**json.loads(path.read_text(encoding="utf-8")))
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     made = Credentials(
         crm_token=f"pat-sandbox-{secrets.token_hex(16)}",
         expired_token=f"pat-sandbox-expired-{secrets.token_hex(16)}",
         readonly_token=f"pat-sandbox-readonly-{secrets.token_hex(16)}",
         model_key=f"sk-sandbox-{secrets.token_hex(20)}",
         sftp_password=secrets.token_urlsafe(18),
+        erp_password=secrets.token_urlsafe(18),
     )
-    write_atomically(path, json.dumps(asdict(made), indent=1), _OWNER_ONLY)
-    return made
+    whole = {**asdict(made), **known}
+    if whole.keys() != known.keys():
+        write_atomically(path, json.dumps(whole, indent=1), _OWNER_ONLY)
+    return Credentials(**whole)
 
 
 def sftp_keys_of(state: Path, password: str) -> SftpKeys:

@@ -122,6 +122,7 @@ class BatchFaults:
 NO_FAULTS = FaultPlan()
 MODEL_FAULTS = TRANSPORT_FAULTS + ANSWER_FAULTS
 CRM_FAULTS = TRANSPORT_FAULTS
+ODATA_FAULTS = (*TRANSPORT_FAULTS, "repeated_link", "foreign_link")
 
 
 class Ordinals:

@@ -1,4 +1,4 @@
-"""One process, one event loop, three servers: started on a state folder, stopped cleanly, or killed without loss."""
+"""One process, one event loop, four servers: started on a state folder, stopped cleanly, or killed without loss."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from include.demo.sandbox.config import Endpoints, SandboxConfig
 from include.demo.sandbox.credentials import Credentials, credentials_of, sftp_keys_of
 from include.demo.sandbox.crm.access import Access
 from include.demo.sandbox.crm.api import CrmApi
-from include.demo.sandbox.crm.store import Store
+from include.demo.sandbox.crm.store import Store as CrmStore
 from include.demo.sandbox.journal import write_atomically
 from include.demo.sandbox.model.api import ModelApi
 from include.demo.sandbox.model.batch_work import BatchSettings
 from include.demo.sandbox.model.bills import Bills
+from include.demo.sandbox.odata.api import LOGIN, ROOT, ODataApi
+from include.demo.sandbox.odata.erp import MODEL, Erp
+from include.demo.sandbox.odata.store import Store
 from include.demo.sandbox.seed.prepare import prepare
 from include.demo.sandbox.serving import Latency
 from include.errors import ConfigurationError
@@ -47,15 +50,17 @@ async def serve(config: SandboxConfig) -> AsyncIterator[Endpoints]:
         keys = sftp_keys_of(config.state, secrets.sftp_password)
         crm = _crm(config, secrets, stack)
         model = _model(config, secrets, stack)
+        erp = _erp(config, secrets, stack)
         before = _ports_before(config.state)
         crm_port = await _listen(crm.application(), config.host, config.crm_port, before.get("crm", 0), stack)
         model_port = await _listen(model.application(), config.host, config.model_port, before.get("model", 0), stack)
+        erp_port = await _listen(erp.application(), config.host, config.erp_port, before.get("erp", 0), stack)
         folder = config.state / "sftp"
         wanted = _choose(config.host, config.sftp_port, before.get("sftp", 0))
         acceptor = await sftp.listen(folder, keys, config.host, wanted)
         stack.push_async_callback(acceptor.wait_closed)
         stack.callback(acceptor.close)
-        ports = {"crm": crm_port, "model": model_port, "sftp": acceptor.get_port()}
+        ports = {"crm": crm_port, "model": model_port, "sftp": acceptor.get_port(), "erp": erp_port}
         endpoints = _endpoints(config, secrets, keys, ports)
         write_atomically(config.state / "ports.json", json.dumps(ports))
         write_atomically(config.state / "endpoints.json", json.dumps(endpoints.to_json(), indent=1), 0o600)
@@ -100,7 +105,7 @@ def running_sandbox(config: SandboxConfig) -> Iterator[Endpoints]:
 
 
 def _crm(config: SandboxConfig, secrets: Credentials, stack: AsyncExitStack) -> CrmApi:
-    store = Store(config.state / "crm")
+    store = CrmStore(config.state / "crm")
     stack.callback(store.close)
     access = Access(config, secrets.crm_token, secrets.expired_token, secrets.readonly_token)
     return CrmApi(store, access, Latency(config.crm_latency_ms, config.crm_jitter_ms, config.seed), config.crm_faults)
@@ -115,6 +120,17 @@ def _model(config: SandboxConfig, secrets: Credentials, stack: AsyncExitStack) -
     )
     keys, folder = (secrets.model_key,), config.state / "model"
     return ModelApi(keys, config.rpm, config.tpm, latency, bills, config.model_faults, folder, batching)
+
+
+def _erp(config: SandboxConfig, secrets: Credentials, stack: AsyncExitStack) -> ODataApi:
+    def open_store() -> Store:
+        rows = Erp(config.seed, config.erp_products, config.end).rows()
+        return Store(MODEL, rows, config.state / "erp" / "journal.jsonl")
+
+    latency = Latency(config.erp_latency_ms, config.erp_latency_ms / 3, config.seed)
+    api = ODataApi(open_store, secrets.erp_password, latency, config.erp_faults, config.erp_page_rows)
+    stack.callback(api.close)
+    return api
 
 
 async def _listen(app: web.Application, host: str, port: int, before: int, stack: AsyncExitStack) -> int:
@@ -161,6 +177,9 @@ def _endpoints(config: SandboxConfig, secrets: Credentials, keys: sftp.SftpKeys,
         sftp_login=sftp.LOGIN,
         sftp_key_file=str(keys.client_key.resolve()),
         sftp_host_key=keys.public_host_key,
+        erp_url=f"http://{config.host}:{ports['erp']}{ROOT}",
+        erp_port=ports["erp"],
+        erp_login=LOGIN,
         state=str(config.state.resolve()),
         anchor=config.end.isoformat(),
         pid=os.getpid(),
@@ -169,6 +188,7 @@ def _endpoints(config: SandboxConfig, secrets: Credentials, keys: sftp.SftpKeys,
         readonly_token=secrets.readonly_token,
         model_key=secrets.model_key,
         sftp_password=secrets.sftp_password,
+        erp_password=secrets.erp_password,
     )
 
 

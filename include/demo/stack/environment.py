@@ -123,8 +123,11 @@ def sandbox_connections(endpoints: Mapping[str, Any]) -> dict[str, str]:
     base = endpoints["model_url"].rstrip("/")
     model_url = base if base.endswith("/v1") else f"{base}/v1"
     model = {"conn_type": "openai", "host": model_url, "password": endpoints["model_key"]}
-    made = zip(SANDBOX_CONNECTIONS, (crm, sftp, model), strict=True)
-    return {f"{PREFIX}{name}": json.dumps(value) for name, value in made}
+    made = dict(zip(SANDBOX_CONNECTIONS, (crm, sftp, model), strict=True))
+    if "erp_url" in endpoints:
+        login = {"login": endpoints["erp_login"], "password": endpoints["erp_password"]}
+        made["ERP_DEFAULT"] = {"conn_type": "http", "host": endpoints["erp_url"], **login}
+    return {f"{PREFIX}{name}": json.dumps(value) for name, value in made.items()}
 
 
 def fingerprint(environment: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from include.demo.sandbox.seed.days import Seeded, generate_day
 from include.demo.sandbox.seed.folder import load_folder, touch_folder
 from include.errors import ConfigurationError
 
-_OWN = ("crm", "model", "sftp", "truth.json", "seed.json")
+_OWN = ("crm", "model", "sftp", "erp", "truth.json", "seed.json")
 
 
 def prepare(config: SandboxConfig) -> None:
