@@ -58,7 +58,7 @@ class Schema:
     def type(self, name: str) -> EntityType | None:
         """A type with everything that it inherits; None where the document has no such type."""
         chain: list[EntityType] = []
-        while (found := self.types.get(self._qualified(name))) and found not in chain:
+        while (found := self.types.get(self.qualified(name))) and found not in chain:
             chain.append(found)
             name = found.base
         whole = None
@@ -68,9 +68,10 @@ class Schema:
 
     def primitive(self, name: str) -> str:
         """The Edm type under a type definition; any other name unchanged."""
-        return self.definitions.get(self._qualified(name), name)
+        return self.definitions.get(self.qualified(name), name)
 
-    def _qualified(self, name: str) -> str:
+    def qualified(self, name: str) -> str:
+        """A type's name under its namespace, where the document uses an alias."""
         namespace, _, last = name.rpartition(".")
         return f"{self.aliases.get(namespace, namespace)}.{last}"
 
@@ -93,7 +94,7 @@ def read_schema(document: bytes) -> Schema:
         raise NotCsdl(f"is no XML ({error.msg})") from error
     if not collected.sets:
         raise NotCsdl("has no entity set")
-    return Schema(collected.sets, collected.types, collected.definitions, collected.aliases)
+    return collected.schema()
 
 
 class _Collected:
@@ -107,6 +108,7 @@ class _Collected:
         self._namespace = self._type = self._property = self._target = ""
         self._keys: list[str] = []
         self._base = ""
+        self._read_only: list[str] = []
         self._properties: dict[str, Property] = {}
         self._navigations: dict[str, Navigation] = {}
 
@@ -158,16 +160,23 @@ class _Collected:
         """The document is over."""
 
     def _annotate(self) -> None:
-        """Mark as read-only the property that the annotation stands in, or that its list is about."""
+        """Mark as read-only the property that the annotation stands in, or note the one that its list is about."""
         if self._type and self._property:
             self._properties[self._property] = replace(self._properties[self._property], read_only=True)
-            return
-        owner, _, name = self._target.partition("/")
-        namespace, _, last = owner.rpartition(".")
-        found = self.types.get(f"{self.aliases.get(namespace, namespace)}.{last}")
-        if found and name in found.properties:
-            marked = {**found.properties, name: replace(found.properties[name], read_only=True)}
-            self.types[f"{self.aliases.get(namespace, namespace)}.{last}"] = replace(found, properties=marked)
+        else:
+            self._read_only.append(self._target)
+
+    def schema(self) -> Schema:
+        """What was collected; annotations may stand before what they are about."""
+        whole = Schema(self.sets, self.types, self.definitions, self.aliases)
+        for target in self._read_only:
+            owner, _, name = target.partition("/")
+            owner = whole.qualified(owner)
+            found = self.types.get(owner)
+            if found and name in found.properties:
+                marked = {**found.properties, name: replace(found.properties[name], read_only=True)}
+                self.types[owner] = replace(found, properties=marked)
+        return whole
 
 
 def _element(type_name: str) -> tuple[str, bool]:

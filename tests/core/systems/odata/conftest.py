@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from aiohttp import web
 
 from include.demo.sandbox.faults import NO_FAULTS, FaultPlan
 from include.demo.sandbox.odata.api import LOGIN, ROOT, ODataApi
-from include.demo.sandbox.odata.model import EntitySet, Link, Model, Prop
+from include.demo.sandbox.odata.model import EntitySet, Link, Model, Prop, metadata
 from include.demo.sandbox.odata.store import Store
 from include.demo.sandbox.serving import Latency
 from include.models import Interval
@@ -181,6 +180,51 @@ def here(erp: Erp) -> Here:
     return Here(erp.url)
 
 
+@dataclass
+class Said:
+    """An answer of the scripted service."""
+
+    body: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Scripted:
+    """A service that answers in a given order, the last answer for ever, and describes itself as `MODEL`."""
+
+    url: str = ""
+    answers: list[Said] = field(default_factory=list)
+    document: bytes = b""
+    asked: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
+
+    def says(self, *bodies: Any) -> None:
+        self.answers = [body if isinstance(body, Said) else Said(body) for body in bodies]
+        self.document, self.asked = metadata(MODEL).encode(), []
+
+    def paths(self, method: str = "GET") -> list[str]:
+        return [path for verb, path, _ in self.asked if verb == method]
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if request.path.endswith("$metadata"):
+            return web.Response(body=self.document, content_type="application/xml")
+        self.asked.append((request.method, request.raw_path, dict(request.headers)))
+        said = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if said.body is None:
+            return web.Response(status=said.status, headers=said.headers)
+        return web.json_response(said.body, status=said.status, headers=said.headers)
+
+
+@pytest.fixture(scope="session")
+def scripts(serving: Loop) -> Scripted:
+    scripted = Scripted()
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", scripted.answer)
+    scripted.url = serving.serve(app) + "/api/v4"
+    return scripted
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path
+def scripted(scripts: Scripted) -> Scripted:
+    scripts.says({"value": []})
+    return scripts
