@@ -84,7 +84,14 @@ def _derived(base: EntityType, own: EntityType) -> EntityType:
 
 
 def read_schema(document: bytes) -> Schema:
-    """Read a CSDL document; raises NotCsdl for what is none, or has a document type (no CSDL has, every bomb does)."""
+    """Read a CSDL document; raises NotCsdl for what is none, or has a document type (no CSDL has, every bomb does).
+
+    It is looked for in the bytes, since expat reads on to the end of what it was given, whatever a handler raises.
+    """
+    if b"\0" in document[:4]:
+        raise NotCsdl("is no XML in UTF-8")
+    if b"<!DOCTYPE" in document:
+        raise NotCsdl("has a document type, which CSDL does not know")
     collected = _Collected()
     parser = ElementTree.XMLParser(target=collected)  # noqa: S314 - entities need a document type, which is refused
     try:
@@ -111,10 +118,6 @@ class _Collected:
         self._read_only: list[str] = []
         self._properties: dict[str, Property] = {}
         self._navigations: dict[str, Navigation] = {}
-
-    def doctype(self, name: str, public: str | None, system: str | None) -> None:
-        """Refuse the document before anything that it defines is read."""
-        raise NotCsdl("has a document type, which CSDL does not know")
 
     def start(self, tag: str, given: dict[str, str]) -> None:
         """An element begins."""
