@@ -176,12 +176,11 @@ class _Seen:
 
     def take(self, items: Sequence[Record]) -> list[Record]:
         """The rows that are new; raises ContractBroken where a row comes again by key, or a whole page by a link."""
-        fresh = []
-        for item in items:
-            known = hash(self._reader._key(item))
-            if known not in self._keys:
-                self._keys.add(known)
-                fresh.append(item)
+        keys = [hash(self._reader._key(item)) for item in items]
+        if len(set(keys)) < len(keys):
+            raise self._reader.service.broken("two rows of a page have the same key", "Ask the system's owner")
+        fresh = [item for key, item in zip(keys, items, strict=True) if key not in self._keys]
+        self._keys.update(keys)
         again = len(items) - len(fresh)
         if again and (self._reader.source.paging == "key" or not fresh):
             problem = f"{again} of the {len(items)} rows of a page have come before, so the pages might never end"
