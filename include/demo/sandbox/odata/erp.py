@@ -191,7 +191,7 @@ class Erp:
                     quantity = max(0.0, chance.gauss(level * season, level * 0.15))
                     over = datetime.combine(week + timedelta(days=7), time(), UTC)
                     corrected = chance.random() < 0.06
-                    late = chance.randint(7, 28) * 86_400 if corrected else chance.randint(3_600, 6 * 86_400)
+                    late = chance.randint(7, 28) * 86_400 if corrected else chance.randint(0, 7 * 86_400 - 1)
                     changed = over + timedelta(seconds=late)
                     if changed < self.end:
                         key = {"ProductId": product, "Plant": plant, "Week": week.isoformat()}
