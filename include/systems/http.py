@@ -32,6 +32,7 @@ _EMAIL = re.compile(r"[^\s@\"'<>\[\]()]+@[^\s@\"'<>\[\]()]+")
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'|`([^`]*)`")
 _RECORD = re.compile(r"[?(]")
 """Where a path begins to name records, which no message does: OData has their keys in parentheses."""
+_FORGERY = "X-CSRF-Token"
 _PART_BYTES = 65_536
 _LONG_NUMBER = re.compile(r"\+?\d[\d\s().-]{4,}\d")
 
@@ -109,9 +110,8 @@ class RestClient:
         call = _Call(method, path, body, dict(headers or {}), raw_bytes)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             with self._counting:
-                self.calls += 1
                 self.retries += attempt > 1
-            answer = self._paced(call, about, kind)
+            answer = self._over_a_session(call, about, kind)
             if isinstance(answer, requests.Response):
                 if answer.status_code in accept:
                     return self._accepted(answer, call, about)
@@ -132,17 +132,34 @@ class RestClient:
             f"{problem}, {MAX_ATTEMPTS} times", system=self._system.name, about=about, action="Retry later"
         )
 
-    def _paced(self, call: _Call, about: str, kind: str) -> requests.Response | str:
-        """The response, or what went wrong in words if another attempt may help; sent when there is leave to."""
+    def _over_a_session(self, call: _Call, about: str, kind: str) -> requests.Response | str:
+        """The response, or what went wrong in words if another attempt may help.
+
+        SAP refuses a change without a token against forgery, which it gives for the asking together with a cookie:
+        https://help.sap.com/saphelp_em92/helpdata/en/b3/5c22518bc72214e10000000a44176d/content.htm
+        """
         session = self._sessions.get()
         try:
-            leave, answer = self._pace.take(kind), None
-            try:
-                answer = self._send(session, call, about)
-            finally:
-                self._pace.end(leave, answer.headers if isinstance(answer, requests.Response) else None)
+            answer = self._paced(session, call, about, kind)
+            if isinstance(answer, requests.Response) and _lacks_token(answer):
+                given = self._paced(session, _FETCH, "GET", kind)
+                token = given.headers.get(_FORGERY) if isinstance(given, requests.Response) else None
+                if token:
+                    session.headers[_FORGERY] = token
+                    answer = self._paced(session, call, about, kind)
         finally:
             self._sessions.put(session)
+        return answer
+
+    def _paced(self, session: requests.Session, call: _Call, about: str, kind: str) -> requests.Response | str:
+        """As sent when there is leave to."""
+        leave, answer = self._pace.take(kind), None
+        try:
+            with self._counting:
+                self.calls += 1
+            answer = self._send(session, call, about)
+        finally:
+            self._pace.end(leave, answer.headers if isinstance(answer, requests.Response) else None)
         return answer
 
     def _send(self, session: requests.Session, call: _Call, about: str) -> requests.Response | str:
@@ -210,6 +227,14 @@ class RestClient:
             return self._misconfigured(describe_redirect(response.status_code, str(response.url), where), about)
         message = scrub_message(message_of(said), sent)
         return ContractBroken(f"{response.status_code} {message}".rstrip(), system=name, about=about)
+
+
+_FETCH = _Call("GET", "", None, {_FORGERY: "Fetch"}, None)
+
+
+def _lacks_token(answer: requests.Response) -> bool:
+    """Whether a change was refused for want of a token against forgery."""
+    return answer.status_code == 403 and answer.headers.get(_FORGERY, "").lower() == "required"
 
 
 def _names_seconds(answer: requests.Response) -> bool:

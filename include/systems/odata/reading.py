@@ -87,7 +87,7 @@ class ODataReader:
 
     def _read_batch(self, batch: Sequence[Key]) -> list[Record]:
         options = {**self._options(), "$filter": self.keys.is_one_of(batch)}
-        found = {self._key(item): item for items in self.service.pages(options) for item in items}
+        found = {self._key(item): item for items in self.service.pages(options, most=len(batch)) for item in items}
         return [found[key] for key in batch if key in found]
 
     def _by_key(self, interval: Interval, limit: int | None) -> Iterator[list[Record]]:
@@ -137,10 +137,7 @@ class ODataReader:
         return " and ".join(conditions)
 
     def _key(self, item: Record) -> Key:
-        try:
-            return self.keys.of_row(item)
-        except ValueError as error:
-            raise self.service.broken(f"a row without its key ({error})") from error
+        return self.service.key_of(self.keys, item)
 
     def _page(self, items: Sequence[Record], name: str = "page") -> Page:
         self.pages += 1

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from include.errors import ContractBroken
 from include.models import Record
@@ -93,17 +93,29 @@ class Service:
         if origin(target) != origin(root):
             problem = f"a next link leads to {origin(target)}, away from {origin(root)}"
             raise self.broken(problem, f"Nothing was sent there. {BY_LINKS}")
-        if not target.startswith(root) or ".." in urlsplit(target).path.split("/"):
+        if not target.startswith(root) or ".." in unquote(urlsplit(target).path).split("/"):
             raise self.broken("a next link leads out of the service's root", BY_LINKS)
         return self._answer(self.client.call("GET", target.removeprefix(root), headers=headers))
 
-    def pages(self, options: Mapping[str, Any], headers: Mapping[str, str] = READS) -> Iterator[list[Record]]:
-        """All pages of a query by the service's own links; raises ContractBroken for links without end."""
-        answer, trail = self.page(options, headers), Trail(self)
+    def pages(
+        self, options: Mapping[str, Any], headers: Mapping[str, str] = READS, most: int | None = None
+    ) -> Iterator[list[Record]]:
+        """All pages of a query by the service's own links; raises ContractBroken for links without end.
+
+        `most` are the rows that there can be.
+        """
+        answer, trail = self.page(options, headers), Trail(self, most)
         yield answer.items
         while answer.link:
             answer = trail.follow(answer, headers)
             yield answer.items
+
+    def key_of(self, keys: Keys, item: Record) -> Key:
+        """The key of a record that came; raises ContractBroken where it has none."""
+        try:
+            return keys.of_row(item)
+        except ValueError as error:
+            raise self.broken(f"a row without its key ({error})") from error
 
     def path_of(self, keys: Keys, key: Key) -> str:
         """The path of one record."""
@@ -128,6 +140,8 @@ class Trail:
     """Next links that were followed, one after the other; each once, and not for ever through empty pages."""
 
     service: Service
+    most: int | None = None
+    _rows: int = 0
     _followed: set[str] = field(default_factory=set)
     _empty: int = 0
 
@@ -135,6 +149,9 @@ class Trail:
         """The page after this one; raises ContractBroken where the pages would never end."""
         link = answer.link or ""
         self._empty = 0 if answer.items else self._empty + 1
+        self._rows += len(answer.items)
+        if self.most is not None and self._rows > self.most:
+            raise self.service.broken(f"more than the {self.most} rows that were asked for", BY_LINKS)
         if link in self._followed or self._empty > _MOST_EMPTY:
             problem = "a next link comes again" if link in self._followed else "next links lead through empty pages"
             raise self.service.broken(f"{problem}, so the pages would never end", BY_LINKS)

@@ -127,7 +127,7 @@ class ODataDestination:
 
         Some services say 409 where others say 412.
         """
-        if write.version and (reply.status == _CHANGED or etag(now) != write.version):
+        if write.version and etag(now) != write.version:
             return Sent(None, "changed_since_read", "the record has another version now")
         if reply.status not in (_CHANGED, _REQUIRED) or not etag(now):
             return _refused(reply, write.values)
@@ -196,7 +196,8 @@ class ODataDestination:
 
     def _look_up(self, batch: Sequence[Key]) -> dict[Key, Record]:
         options = {"$select": ",".join(self._names), "$filter": self.keys.is_one_of(batch)}
-        return {self.keys.of_row(item): item for items in self.service.pages(options) for item in items}
+        pages = self.service.pages(options, most=len(batch))
+        return {self.service.key_of(self.keys, item): item for items in pages for item in items}
 
     @property
     def _names(self) -> Sequence[str]:

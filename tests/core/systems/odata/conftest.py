@@ -104,6 +104,7 @@ class Here:
     run_id: str = "run"
     personal: Sequence[str] = ()
     page_rows: int = PAGE
+    sessions: int = 4
     settings: Settings = field(default_factory=lambda: Settings.read({}))
     slept: list[float] = field(default_factory=list)
 
@@ -118,7 +119,7 @@ class Here:
         return System(name=name, connection="erp_default", page_rows=self.page_rows, **facts, **more)
 
     def client(self, system: str) -> RestClient:
-        first, *more = (self.connections.open("http", "erp_default") for _ in range(4))
+        first, *more = (self.connections.open("http", "erp_default") for _ in range(self.sessions))
         return RestClient(first, self.system(system), more=more, sleep=self.slept.append)
 
 

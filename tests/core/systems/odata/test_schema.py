@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from include.errors import ContractBroken
+from include.spec.use_case import Column
 from include.systems.odata import service
-from include.systems.odata.declared import ODataSink
+from include.systems.odata.declared import ODataRecords, ODataSink
 from include.systems.odata.schema import Navigation, NotCsdl, Property, Schema, read_schema
-from tests.core.systems.odata.conftest import Here, Loop, Scripted
+from tests.core.systems.contracts import NIGHT, rows_of
+from tests.core.systems.odata.conftest import Here, Loop, Said, Scripted
 
 HEAD = '<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices>'
 TAIL = "</edmx:DataServices></edmx:Edmx>"
@@ -20,8 +23,12 @@ SINK = ODataSink(system="erp", object="Scores", fields={"note": "note"}, keys=("
 
 
 def schema(inside: str, attributes: str = 'Namespace="N"') -> Schema:
+    return read_schema(document(inside, attributes))
+
+
+def document(inside: str, attributes: str = 'Namespace="N"') -> bytes:
     text = f'{HEAD}<Schema {attributes} xmlns="http://docs.oasis-open.org/odata/ns/edm">{inside}</Schema>{TAIL}'
-    return read_schema(text.encode())
+    return text.encode()
 
 
 BOMB = (
@@ -33,23 +40,27 @@ OUTSIDE = f'<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]>{HEAD}<Schema 
 BLOWN_UP = f'<!DOCTYPE x [<!ENTITY a "{"a" * 100_000}">]>{HEAD}<Schema Namespace="{"&a;" * 500}"/>{TAIL}'
 
 
-@pytest.mark.parametrize("document", [BOMB, OUTSIDE, BLOWN_UP, '<!DOCTYPE x SYSTEM "http://127.0.0.1:9/x.dtd"><x/>'])
-def test_a_document_with_entities_is_refused_before_they_are_read(document: str) -> None:
+@pytest.mark.parametrize("text", [BOMB, OUTSIDE, BLOWN_UP, '<!DOCTYPE x SYSTEM "http://127.0.0.1:9/x.dtd"><x/>'])
+def test_a_document_with_entities_is_refused_before_they_are_read(text: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(NotCsdl, match="has a document type"):
-            read_schema(document.encode())
+            read_schema(text.encode())
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize(
-    "document", [b"", b"{}", b"<html>", b"<a></b>", BOMB.encode("utf-16"), BOMB.encode("utf-16-le")]
-)
-def test_what_is_no_xml_is_named(document: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"{}", b"<html>", b"<a></b>"])
+def test_what_is_no_xml_is_named(content: bytes) -> None:
     with pytest.raises(NotCsdl, match="is no XML"):
-        read_schema(document)
+        read_schema(content)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_no_encoding_hides_a_document_type(encoding: str) -> None:
+    with pytest.raises(NotCsdl, match="is no XML in UTF-8"):
+        read_schema(BOMB.encode(encoding))
 
 
 def test_a_page_without_entity_sets_is_no_schema() -> None:
@@ -61,6 +72,43 @@ def test_a_wrong_document_is_a_breach_that_names_the_connection(scripted: Script
     scripted.document = b"<html><body>Sign in</body></html>"
     with pytest.raises(ContractBroken, match=r"has no entity set.*connection `erp_default`"):
         SINK.open(Here(scripted.url)).check_contract()
+
+
+COMPLEX = (
+    '<ComplexType Name="Place"><Property Name="Town" Type="Edm.String"/></ComplexType>'
+    '<EntityType Name="S"><Key><PropertyRef Name="Id"/><PropertyRef Name="Lost"/></Key>'
+    '<Property Name="Id" Type="Edm.String"/><Property Name="At" Type="Edm.DateTimeOffset"/>'
+    '<Property Name="Place" Type="N.Place"/><Property Name="Tags" Type="Collection(Edm.String)"/></EntityType>'
+    '<EntityContainer Name="C"><EntitySet Name="Scores" EntityType="N.S"/></EntityContainer>'
+)
+READ = ODataRecords(
+    system="erp", object="Scores", keys=(Column("Id", "id"),), changed=Column("At", "at", "datetime"), columns=()
+)
+
+
+@pytest.mark.parametrize("name", ["Place", "Tags"])
+def test_what_is_no_single_value_is_neither_read_nor_written(scripted: Scripted, name: str) -> None:
+    scripted.document = document(COMPLEX.replace('<PropertyRef Name="Lost"/>', ""))
+    with pytest.raises(ContractBroken, match=f"'{name}' is .* cannot be read as text"):
+        replace(READ, columns=(Column(name, "x"),)).open(Here(scripted.url)).check_contract()
+    with pytest.raises(ContractBroken, match=f"'{name}' is .* no single value"):
+        replace(SINK, fields={"x": name}).open(Here(scripted.url)).check_contract()
+
+
+def test_a_part_of_a_complex_value_is_read(scripted: Scripted) -> None:
+    scripted.document = document(COMPLEX.replace('<PropertyRef Name="Lost"/>', ""))
+    rows = {"value": [{"Id": "1", "At": "2026-11-18T03:00:00Z", "Place": {"Town": "Ulm"}}]}
+    scripted.answers = [Said(rows), Said({"value": []})]
+    read = replace(READ, columns=(Column("Place/Town", "town"),)).open(Here(scripted.url))
+    read.check_contract()
+    assert [row["town"] for row in rows_of(read.read(NIGHT))] == ["Ulm"]
+    assert "$select=Id,At,Place&$filter" in scripted.paths()[0]
+
+
+def test_a_key_that_is_nowhere_is_a_breach(scripted: Scripted) -> None:
+    scripted.document = document(COMPLEX)
+    with pytest.raises(ContractBroken, match="the key Lost is no property"):
+        replace(SINK, keys=("Id", "Lost"), fields={"x": "Place"}).open(Here(scripted.url)).check_contract()
 
 
 def test_a_document_without_end_is_not_read_to_its_end(serving: Loop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from include.demo.sandbox.odata.filters import parse_filter, parse_key
@@ -76,6 +76,7 @@ def test_a_key_in_a_path(keys: Keys, key: tuple[str, ...], predicate: str) -> No
 
 
 @settings(max_examples=40, deadline=None)
+@example("%2C,%", 7)
 @given(st.text(), st.integers(-(2**63), 2**63 - 1))
 def test_any_key_survives_its_id_its_path_and_its_filter(plant: str, number: int) -> None:
     key = Key((plant, str(number)))

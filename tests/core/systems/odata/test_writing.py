@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from include.errors import ConfigurationError, ContractBroken, SystemUnavailable
+from include.errors import AccessDenied, ConfigurationError, ContractBroken, SystemUnavailable
 from include.models import Record
 from include.systems.odata.declared import ODataSink
 from include.systems.odata.writing import ODataDestination
@@ -176,6 +176,41 @@ class TestAnswers:
     def test_what_concerns_one_record_stops_no_other(self, scripted: Scripted, status: int) -> None:
         scripted.says(Said({"error": {"code": "x", "message": "no"}}, status))
         assert send(SCORES.open(Here(scripted.url))) == Sent(None, "rejected_by_destination", f"{status} no")
+
+
+class TestForgery:
+    """SAP Gateway wants a token with each change, and the cookie that came with it."""
+
+    LACKING = Said(
+        {"error": {"code": "403", "message": "CSRF token validation failed"}}, 403, {"X-CSRF-Token": "Required"}
+    )
+
+    def test_a_token_is_fetched_and_kept_with_its_cookie(self, scripted: Scripted) -> None:
+        given = Said({"value": []}, 200, {"X-CSRF-Token": "t1", "Set-Cookie": "sap-XSRF_X_100=c1; path=/"})
+        scripted.says(self.LACKING, given, Said(None, 204))
+        here = Here(scripted.url, sessions=1)
+        there = SCORES.open(here)
+        assert send(there).after is not None
+        assert send(there).after is not None
+        assert [verb for verb, _, _ in scripted.asked] == ["PATCH", "GET", "PATCH", "PATCH"]
+        assert scripted.asked[1][1:2] == ("/api/v4/",)
+        assert scripted.asked[1][2]["X-CSRF-Token"] == "Fetch"
+        for _, _, headers in scripted.asked[2:]:
+            assert (headers["X-CSRF-Token"], headers["Cookie"]) == ("t1", "sap-XSRF_X_100=c1")
+        assert (there.calls, there.retries) == (5, 0)
+
+    @pytest.mark.parametrize("fetched", [Said({}, 200), Said({"error": {}}, 403)])
+    def test_without_a_token_it_is_access_denied(self, scripted: Scripted, fetched: Said) -> None:
+        scripted.says(self.LACKING, fetched)
+        with pytest.raises(AccessDenied, match="403"):
+            send(SCORES.open(Here(scripted.url)))
+        assert len(scripted.asked) == 2
+
+    def test_another_refusal_asks_for_no_token(self, scripted: Scripted) -> None:
+        scripted.says(Said({"error": {}}, 403))
+        with pytest.raises(AccessDenied, match="403"):
+            send(SCORES.open(Here(scripted.url)))
+        assert len(scripted.asked) == 1
 
 
 class TestForm:
