@@ -6,7 +6,7 @@ https://docs.oasis-open.org/odata/odata/v4.01/odata-v4.01-part1-protocol.html
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
@@ -137,26 +137,25 @@ class Service:
 
 @dataclass
 class Trail:
-    """Next links that were followed, one after the other; each once, and not for ever through empty pages."""
+    """Next links that are followed one after the other, though not for ever.
+
+    `most` are the rows that there can be; where nobody knows, whoever reads has to see that rows come again.
+    """
 
     service: Service
     most: int | None = None
     _rows: int = 0
-    _followed: set[str] = field(default_factory=set)
     _empty: int = 0
 
     def follow(self, answer: Answer, headers: Mapping[str, str] = READS) -> Answer:
-        """The page after this one; raises ContractBroken where the pages would never end."""
-        link = answer.link or ""
-        self._empty = 0 if answer.items else self._empty + 1
+        """The page after this one; raises ContractBroken where the pages might never end."""
         self._rows += len(answer.items)
+        self._empty = 0 if answer.items else self._empty + 1
         if self.most is not None and self._rows > self.most:
             raise self.service.broken(f"more than the {self.most} rows that were asked for", BY_LINKS)
-        if link in self._followed or self._empty > _MOST_EMPTY:
-            problem = "a next link comes again" if link in self._followed else "next links lead through empty pages"
-            raise self.service.broken(f"{problem}, so the pages would never end", BY_LINKS)
-        self._followed.add(link)
-        return self.service.follow(link, headers)
+        if self._empty > _MOST_EMPTY:
+            raise self.service.broken("next links lead through empty pages, so the pages might never end", BY_LINKS)
+        return self.service.follow(str(answer.link), headers)
 
 
 def etag(item: Record) -> str | None:

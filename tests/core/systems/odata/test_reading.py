@@ -102,7 +102,7 @@ class TestPages:
         for number in range(12):
             erp.put("Things", **thing(f"T{number:02d}"))
         erp.fail(rates={fault: 1.0})
-        with pytest.raises(ContractBroken, match=r"comes again|come before|leads to http://elsewhere.invalid"):
+        with pytest.raises(ContractBroken, match=r"have come before|leads to http://elsewhere\.invalid"):
             list(replace(THINGS, paging="links").open(here).read(NIGHT))
         assert len(erp.paths()) <= 3
 
@@ -143,7 +143,7 @@ class TestPages:
     def test_reading_anew_ends_whatever_the_links_say(self, scripted: Scripted, step: int) -> None:
         again = ({"value": [thing("A")], "@odata.nextLink": f"Things?$skip={n * step}"} for n in range(300))
         scripted.says(*again)
-        with pytest.raises(ContractBroken, match=r"comes again|more than the 2 rows"):
+        with pytest.raises(ContractBroken, match="more than the 2 rows"):
             list(reader(scripted.url).read_ids(["A", "B"]))
         assert len(scripted.asked) < 5
 
