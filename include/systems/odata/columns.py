@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from include.models import Record
-from include.spec.use_case import Column
+from include.models import Column, Record
 from include.systems.files.formats.values import explain_missing
 from include.systems.odata.schema import EntityType, Property
 from include.systems.odata.service import Service

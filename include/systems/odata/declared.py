@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from include.errors import ConfigurationError
-from include.spec.use_case import Column
-from include.systems.port import Sink, Surroundings
+from include.models import Column
+from include.systems.port import Origin, Sink, Surroundings
 
 if TYPE_CHECKING:
     from include.systems.odata.reading import ODataReader
@@ -52,9 +52,7 @@ class ODataRecords:
             "`lag` must not be negative": self.lag < timedelta(0),
             "`changed` must be a datetime": self.changed.kind != "datetime",
         }
-        for problem, holds in problems.items():
-            if holds:
-                raise ConfigurationError(problem, system=self.system, about=self.object)
+        _refuse(problems, self.system, self.object)
 
     @property
     def key(self) -> Column:
@@ -65,6 +63,16 @@ class ODataRecords:
     def declared(self) -> Sequence[Column]:
         """Every column of the rows, the keys first."""
         return (*self.keys, self.changed, *self.columns)
+
+    @property
+    def origins(self) -> Mapping[str, Origin]:
+        """Where each column comes from; what is read through another property is that property's affair."""
+        return {one.name: Origin(self.system, self.object, one.source_name) for one in self.declared}
+
+    @property
+    def refers(self) -> Mapping[str, str]:
+        """Nothing: what other entities give is read with the row."""
+        return {}
 
     def open(self, here: Surroundings) -> ODataReader:
         """The reader; raises ConfigurationError for a system or connection that cannot be used."""
@@ -79,8 +87,9 @@ class ODataRecords:
 class ODataSink(Sink):
     """Answers as properties of an entity set.
 
-    `keys` are the names of the key properties; a record's id is its key, as in `ODataRecords`. With `creates` a record
-    that is not there is made under that key, which the service must let its clients choose.
+    `keys` are the names of the key properties; a record's id is its key, as in `ODataRecords`. With `each` the number
+    of an element is the last of them. With `creates` a record that is not there is made under that key, which the
+    service must let its clients choose.
     """
 
     keys: tuple[str, ...]
@@ -89,12 +98,13 @@ class ODataSink(Sink):
     def __post_init__(self) -> None:
         """Refuse what could not be written."""
         written = sorted(set(self.keys) & set(self.fields.values()))
-        if not self.keys or not self.fields or written:
-            problem = f"{', '.join(written)} is a key" if written else "`keys` and `fields` must name properties"
-            raise ConfigurationError(problem, system=self.system, about=self.object)
-        if self.guard == "append_once":
-            problem = "`append_once` is for what cannot be read back"
-            raise ConfigurationError(problem, system=self.system, about=self.object)
+        problems = {
+            "`keys` and `fields` must name properties": not (self.keys and self.fields),
+            f"{', '.join(written)} is a key": bool(written),
+            "`each` needs a key property for the number of an element": bool(self.each) and len(self.keys) < 2,
+            "`append_once` is for what cannot be read back": self.guard == "append_once",
+        }
+        _refuse(problems, self.system, self.object)
 
     def open(self, here: Surroundings) -> ODataDestination:
         """The destination; raises ConfigurationError for a system or connection that cannot be used."""
@@ -104,3 +114,10 @@ class ODataSink(Sink):
         system = here.system(self.system)
         service = Service(here.client(self.system), system, self.object)
         return ODataDestination(service, self, system.batch_rows, self.creates)
+
+
+def _refuse(problems: Mapping[str, bool], system: str, about: str) -> None:
+    """Raise ConfigurationError for the first problem that there is."""
+    for problem, holds in problems.items():
+        if holds:
+            raise ConfigurationError(problem, system=system, about=about)

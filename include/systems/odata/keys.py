@@ -53,6 +53,12 @@ class Keys:
             return None
         return Key(values)
 
+    def of_numbered(self, text: str) -> Key | None:
+        """The key behind `<id>/<number>`: the id's parts and, as the last one, the number of an element."""
+        head, _, number = text.rpartition("/")
+        single = len(self.types) == 2
+        return self.of_id(f"{Key((head, '')).id if single else head + ','}{number}")
+
     def predicate(self, key: Key) -> str:
         """The key in a path, encoded: `('it''s')`, or `(Plant='DE01',Week=2026-11-16)`."""
         written = self._literals(key)

@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from include.models import Interval, Record, RejectedRow
-from include.spec.use_case import Column
+from include.models import Column, Interval, Record, RejectedRow
 from include.systems.files.formats.values import clean_text, read_columns
 from include.systems.in_air import in_order, threads
 from include.systems.odata.columns import Shape, check_columns

@@ -86,7 +86,7 @@ class ODataDestination:
 
     def read(self, ids: Sequence[str]) -> Mapping[str, Record]:
         """The written fields as they are now, by id, with the ETag as `version`; unknown ids are absent."""
-        asked = {key: one for one in ids if (key := self.keys.of_id(one))}
+        asked = {key: one for one in ids if (key := self._key(one))}
         batches = list(self.keys.batches(list(asked)))
         found: dict[str, Record] = {}
         with threads(self.service.client.in_air) as pool:
@@ -104,7 +104,7 @@ class ODataDestination:
             return dict(zip(writes, sent, strict=True))
 
     def _send(self, one: str, write: Outgoing) -> Sent:
-        key = self.keys.of_id(one)
+        key = self._key(one)
         if key is None:
             return Sent(None, "record_missing", "no such key can exist")
         condition = write.version or _ANY
@@ -121,6 +121,9 @@ class ODataDestination:
                 return settled
             condition = str(etag(now))
         return Sent(None, "changed_since_read", f"somebody else changed the record, {_TRIES} times in a row")
+
+    def _key(self, one: str) -> Key | None:
+        return self.keys.of_numbered(one) if self.sink.each else self.keys.of_id(one)
 
     def _settled(self, reply: Reply, write: Outgoing, now: Record) -> Sent | None:
         """What became of a write over a record that is there; None if it may go out again, under its present version.

@@ -28,10 +28,9 @@ _TEXT = Prop("Edm.String", longest=80)
 _CODE = Prop("Edm.String", required=True, longest=20)
 _AMOUNT = Prop("Edm.Decimal", scale=3)
 _DAY = Prop("Edm.Date")
-_WEEK = Prop("Edm.Date", required=True)
 _CHANGED = Prop("Edm.DateTimeOffset", computed=True)
 _TO_PRODUCT = Link("Products", {"ProductId": "ProductId"})
-_SERIES = {"ProductId": _CODE, "Plant": _CODE, "Week": _WEEK}
+_SERIES = {"ProductId": _CODE, "Plant": _CODE, "Week": Prop("Edm.Date", required=True)}
 MODEL: Model = {
     each.name: each
     for each in (
@@ -76,9 +75,12 @@ MODEL: Model = {
         EntitySet(
             "ForecastProposals",
             "ForecastProposal",
-            ("ProductId", "Plant", "Week"),
+            ("ProductId", "Plant", "Ahead"),
             {
-                **_SERIES,
+                "ProductId": _CODE,
+                "Plant": _CODE,
+                "Ahead": Prop("Edm.Int32", required=True),
+                "Week": _DAY,
                 "Quantity": _AMOUNT,
                 "Lower": _AMOUNT,
                 "Upper": _AMOUNT,
@@ -205,7 +207,7 @@ class Erp:
                 for ahead in range(1, HORIZON + 1):
                     week = self._monday + timedelta(weeks=ahead)
                     empty = dict.fromkeys(("Quantity", "Lower", "Upper", "Method", "Note"))
-                    key = {"ProductId": product, "Plant": plant, "Week": week.isoformat()}
+                    key = {"ProductId": product, "Plant": plant, "Ahead": ahead, "Week": week.isoformat()}
                     yield {**key, **empty, "ModifiedAt": instant(self.end - timedelta(days=30))}
 
     def _orders(self) -> Iterator[dict[str, Any]]:

@@ -19,8 +19,7 @@ from include.demo.sandbox.odata.erp import MODEL, Erp
 from include.demo.sandbox.process import running_sandbox
 from include.demo.stack.environment import sandbox_connections
 from include.errors import ConfigurationError
-from include.models import Interval
-from include.spec.use_case import Column
+from include.models import Column, Interval
 from include.systems.connections import EnvironmentConnections
 from include.systems.http import RestClient
 from include.systems.odata.declared import ODataRecords, ODataSink
@@ -33,7 +32,7 @@ from tests.core.demo.sandbox.conftest import ANCHOR, QUICK, Start
 from tests.core.systems.contracts import rows_of
 
 TEXTS = {"Accept": "application/json;IEEE754Compatible=true"}
-PROPOSAL = "ForecastProposals(ProductId='P-1001',Plant='DE01',Week=2026-11-23)"
+PROPOSAL = "ForecastProposals(ProductId='P-1001',Plant='DE01',Ahead=1)"
 
 
 @dataclass
@@ -328,12 +327,13 @@ def test_demand_is_read_and_forecasts_are_written_through_the_stack_s_connection
         system="erp",
         object="ForecastProposals",
         fields={"quantity": "Quantity", "note": "Note"},
-        keys=("ProductId", "Plant", "Week"),
+        keys=("ProductId", "Plant", "Ahead"),
+        each="horizon",
         creates=True,
     )
     there = ODataDestination(Service(client, system, "ForecastProposals"), sink, creates=True)
     there.check_contract()
-    known, new = "P-1001,DE01,2026-11-23", "P-1001,DE01,2027-01-04"
+    known, new = "P-1001,DE01/1", "P-1001,DE01/5"
     held = there.read([known, new])
     assert held.keys() == {known}
     values = there.form({"Quantity": 12.34567, "Note": "Theta"})

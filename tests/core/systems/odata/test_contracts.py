@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.models import Record
-from include.spec.use_case import Column
+from include.models import Column, Record
 from include.systems.odata.declared import ODataRecords, ODataSink, Paging
 from include.systems.odata.reading import ODataReader
 from include.systems.odata.values import instant

@@ -11,8 +11,7 @@ import pytest
 
 from include.demo.sandbox.odata.model import Prop
 from include.errors import AccessDenied, ConfigurationError, ContractBroken
-from include.models import Interval, Record
-from include.spec.use_case import Column
+from include.models import Column, Interval, Record
 from include.systems.odata.declared import ODataRecords, Paging
 from include.systems.odata.keys import MOST_CHARACTERS
 from include.systems.odata.reading import ODataReader

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from include.errors import ContractBroken
-from include.spec.use_case import Column
+from include.models import Column
 from include.systems.odata import service
 from include.systems.odata.declared import ODataRecords, ODataSink
 from include.systems.odata.schema import Navigation, NotCsdl, Property, Schema, read_schema

@@ -92,6 +92,14 @@ def test_any_key_survives_its_id_its_path_and_its_filter(plant: str, number: int
     assert parse_filter(TWO.above(key), PAIRS)({"Plant": plant + "a", "Number": number - 1})
 
 
+@pytest.mark.parametrize("head", ["DE,1/x", "50%2C", "", "a'b"])
+def test_the_number_of_an_element_is_the_last_part_of_its_key(head: str) -> None:
+    assert TWO.of_numbered(f"{head}/12") == Key((head, "12"))
+    three = Keys({"Product": TEXT, "Plant": TEXT, "Ahead": "Edm.Int32"})
+    assert three.of_numbered(f"{Key((head, 'DE')).id}/12") == Key((head, "DE", "12"))
+    assert three.of_numbered("P,DE/x") is three.of_numbered("P,DE") is three.of_numbered("P/1") is None
+
+
 def test_a_filter_for_keys_above_one_of_three() -> None:
     three = Keys({"A": TEXT, "B": "Edm.Date", "C": WHOLE})
     key = Key(("x", "2026-11-16", "7"))

@@ -278,8 +278,15 @@ class TestContract:
         assert not erp.paths("PATCH")
 
     @pytest.mark.parametrize(
-        "change", [{"keys": ()}, {"fields": {}}, {"fields": {"x": "Id"}}, {"guard": "append_once"}]
+        ("change", "words"),
+        [
+            ({"keys": ()}, "must name properties"),
+            ({"fields": {}}, "must name properties"),
+            ({"fields": {"x": "Id"}}, "Id is a key"),
+            ({"guard": "append_once"}, "cannot be read back"),
+            ({"each": "lines"}, "`each` needs a key"),
+        ],
     )
-    def test_a_declaration_that_cannot_work_is_refused(self, change: Any) -> None:
-        with pytest.raises(ConfigurationError):
+    def test_a_declaration_that_cannot_work_is_refused(self, change: Any, words: str) -> None:
+        with pytest.raises(ConfigurationError, match=words):
             replace(SCORES, **change)
