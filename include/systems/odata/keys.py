@@ -54,10 +54,11 @@ class Keys:
         return Key(values)
 
     def of_numbered(self, text: str) -> Key | None:
-        """The key behind `<id>/<number>`: the id's parts and, as the last one, the number of an element."""
+        """The key behind `<id>/<number>`: that of the id and, as its last part, the number of an element."""
         head, _, number = text.rpartition("/")
-        single = len(self.types) == 2
-        return self.of_id(f"{Key((head, '')).id if single else head + ','}{number}")
+        *most, (last, edm) = self.types.items()
+        above, own = Keys(dict(most)).of_id(head), Keys({last: edm}).of_id(number)
+        return Key(above.values + own.values) if above and own else None
 
     def predicate(self, key: Key) -> str:
         """The key in a path, encoded: `('it''s')`, or `(Plant='DE01',Week=2026-11-16)`."""
