@@ -77,7 +77,7 @@ class TestPages:
 
     @pytest.mark.parametrize("paging", ["key", "links"])
     def test_empty_pages_do_not_go_on_for_ever(self, scripted: Scripted, paging: Paging) -> None:
-        scripted.says(*({"value": [], "@odata.nextLink": f"Things?$skiptoken={n}"} for n in range(300)))
+        scripted.says(*({"value": [], "@odata.nextLink": f"Things?$skiptoken={n}"} for n in range(300)), {})
         with pytest.raises(ContractBroken, match="through empty pages"):
             list(reader(scripted.url, replace(THINGS, paging=paging)).read(NIGHT))
         assert len(scripted.asked) < 150
@@ -282,6 +282,13 @@ class TestColumns:
         scripted.says({"value": [thing("A", **given)]}, {"value": []})
         (row,) = rows_of(reader(scripted.url).read(NIGHT))
         assert row["lineage"].get(VERSION) == token
+
+    def test_the_watermark_is_the_latest_change(self, erp: Erp, here: Here) -> None:
+        for minutes in (5, 9, 2):
+            erp.put("Things", **thing(f"T{minutes}", ChangedAt=instant(NOON + timedelta(minutes=minutes))))
+        read = THINGS.open(here)
+        list(read.read(NIGHT))
+        assert read.watermark == NOON + timedelta(minutes=9)
 
     def test_a_reason_never_shows_a_personal_value(self, erp: Erp, here: Here) -> None:
         erp.put("Lines", Plant="DE", Number=1, name="a", amount="Ann Miller", ChangedAt=instant(NOON))
