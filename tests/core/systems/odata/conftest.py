@@ -192,7 +192,11 @@ class Said:
 
 @dataclass
 class Scripted:
-    """A service that answers in a given order, the last answer for ever, and describes itself as `MODEL`."""
+    """A service that answers in a given order, the last answer for ever, and describes itself as `MODEL`.
+
+    For what a service that keeps the protocol never says. The forms of answers are those of
+    https://docs.oasis-open.org/odata/odata-json-format/v4.01/odata-json-format-v4.01.html
+    """
 
     url: str = ""
     answers: list[Said] = field(default_factory=list)

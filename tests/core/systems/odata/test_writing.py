@@ -53,7 +53,7 @@ class TestVersions:
 
     @pytest.mark.parametrize("status", [409, 412])
     def test_services_differ_in_how_they_say_it(self, scripted: Scripted, status: int) -> None:
-        refusal = {"error": {"code": "Request_EntityChanged", "message": "Another user has changed the record."}}
+        refusal = {"error": {"code": "Changed", "message": "Another user has changed the record."}}
         now = {"Id": "1", "score": "0", "@odata.etag": 'W/"new"'}
         scripted.says(Said(refusal, status), now)
         assert send(SCORES.open(Here(scripted.url)), version='W/"old"').cause == "changed_since_read"
@@ -179,7 +179,10 @@ class TestAnswers:
 
 
 class TestForgery:
-    """SAP Gateway wants a token with each change, and the cookie that came with it."""
+    """SAP Gateway wants a token with each change, and the cookie that came with it.
+
+    https://help.sap.com/saphelp_em92/helpdata/en/b3/5c22518bc72214e10000000a44176d/content.htm
+    """
 
     LACKING = Said(
         {"error": {"code": "403", "message": "CSRF token validation failed"}}, 403, {"X-CSRF-Token": "Required"}
