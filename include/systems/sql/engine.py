@@ -80,7 +80,7 @@ def sql_url(connection: StoredConnection) -> URL:
 
 
 def bound(engine: Engine, seconds: float, *, reading: bool) -> Engine:
-    """The engine, of which every transaction works in UTC and ends when one statement takes longer than so many seconds.
+    """The engine, of which every transaction works in UTC and ends when one statement takes longer than that.
 
     For `reading` the database itself refuses every change: PostgreSQL and SQLite do, other databases are told by the
     rights of the account alone.
