@@ -36,10 +36,11 @@ from include.retry import MAX_ATTEMPTS, wait_seconds
 from include.spec.use_case import Column
 from include.systems.files.formats.records import as_text
 from include.systems.files.formats.values import clean_text, explain_missing, read_columns
+from include.systems.ids import join_id, split_id
 from include.systems.port import VERSION, Page
 from include.systems.registry import System
 from include.systems.sql.faults import typed_errors
-from include.systems.sql.naming import column_of, join_id, split_id, table_of
+from include.systems.sql.naming import column_of, table_of
 from include.systems.sql.shape import Shape, breaches, look_at, tables_of
 from include.systems.sql.times import span, with_zone
 

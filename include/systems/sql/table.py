@@ -22,7 +22,7 @@ _DIALECTS = ("postgresql", "sqlite")
 class Table(Sink):
     """Records of `[schema.]table` on PostgreSQL or SQLite, told apart by the columns `key`, which must be unique there.
 
-    An id is the value of the one key column, or those of several as `naming.join_id` writes them; with `each` the last
+    An id is the value of the one key column, or those of several as `join_id` writes them; with `each` the last
     key column takes the number after the last `/`. `version` is a column that changes with the record (`xmin` for
     PostgreSQL's own); without it the guard `unchanged_since_read` compares what was read before. `creates` says that
     records that are not there are made. `stamps` name columns for the run, its interval and the time of writing; with

@@ -17,12 +17,12 @@ from include.errors import ContractBroken, SystemUnavailable
 from include.models import Record
 from include.retry import MAX_ATTEMPTS, wait_seconds
 from include.systems.files.formats.values import explain_missing
+from include.systems.ids import split_id
 from include.systems.port import VERSION, Outgoing, Sent, Surroundings
 from include.systems.registry import System
 from include.systems.sql.faults import fault_of, in_words, typed_errors
 from include.systems.sql.making import make, type_of
 from include.systems.sql.merging import VERSION_SHOWN, Merge, Merged, Row, literal, quoted
-from include.systems.sql.naming import split_id
 from include.systems.sql.shape import Shape, look_at, tables_of
 from include.systems.sql.values import plain, same
 
