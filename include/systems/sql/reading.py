@@ -31,9 +31,8 @@ from sqlalchemy import (
 from sqlalchemy.types import Date, Integer, NullType
 
 from include.errors import ContractBroken, SystemUnavailable
-from include.models import Interval, Record, RejectedRow
+from include.models import Column, Interval, Record, RejectedRow
 from include.retry import MAX_ATTEMPTS, wait_seconds
-from include.spec.use_case import Column
 from include.systems.files.formats.records import as_text
 from include.systems.files.formats.values import clean_text, explain_missing, read_columns
 from include.systems.ids import join_id, split_id
@@ -45,7 +44,7 @@ from include.systems.sql.shape import Shape, breaches, look_at, tables_of
 from include.systems.sql.times import span, with_zone
 
 if TYPE_CHECKING:
-    from include.systems.sql.source import SqlRecords
+    from include.systems.sql.declared import SqlRecords
 
 log = logging.getLogger(__name__)
 _INSTANT = "%Y-%m-%d %H:%M:%f"

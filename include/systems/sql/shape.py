@@ -10,8 +10,7 @@ from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import NullType, TypeEngine
 
-from include.models import Kind
-from include.spec.use_case import Column
+from include.models import Column, Kind
 from include.systems.files.formats.values import explain_missing
 
 _HOLD: dict[Kind, tuple[type, ...]] = {

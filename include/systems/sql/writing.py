@@ -24,10 +24,10 @@ from include.systems.sql.faults import fault_of, in_words, typed_errors
 from include.systems.sql.making import make, type_of
 from include.systems.sql.merging import VERSION_SHOWN, Merge, Merged, Row, literal, quoted
 from include.systems.sql.shape import Shape, look_at, tables_of
-from include.systems.sql.values import plain, same
+from include.systems.values import plain, same
 
 if TYPE_CHECKING:
-    from include.systems.sql.table import Table
+    from include.systems.sql.declared import Table
 
 log = logging.getLogger(__name__)
 Found = TypeVar("Found")
@@ -240,7 +240,7 @@ class TableDestination:
             key, number = key[:-1], [last]
             if not slash or not last.isdecimal():
                 return None
-        found = (one,) if len(key) == 1 else split_id(one, len(key))
+        found = (one,) if len(key) == 1 and self._sink.target == "key" else split_id(one, len(key))
         return None if found is None else (*found, *number)
 
     def _look(self, connection: Connection) -> Shape | None:

@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from include.errors import AccessDenied, ConfigurationError, ContractBroken, FileNotReady
-from include.models import Record, RejectedRow
-from include.spec.use_case import Column
-from include.systems.files.forms import Csv, FixedWidth, JsonLines, Xlsx, Xml
-from include.systems.files.source import Arrived, Files
-from include.systems.files.unpacking import Bounds
+from include.models import Column, Record, RejectedRow
+from include.systems.files.source.declared import Arrived, Files
+from include.systems.files.source.forms import Csv, FixedWidth, JsonLines, Xlsx, Xml
+from include.systems.files.source.unpacking import Bounds
 from include.systems.port import VERSION
 from tests.core.systems.contracts import NIGHT, rows_of
 from tests.core.systems.files.conftest import Shelf

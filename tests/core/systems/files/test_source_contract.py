@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from include.spec.use_case import Column
-from include.systems.files.rows import FilesReader
-from include.systems.files.source import Files
+from include.models import Column
+from include.systems.files.source.declared import Files
+from include.systems.files.source.rows import FilesReader
 from tests.core.systems.contracts import NIGHT, SourceWorld, VersionedSourceContract, versions
 from tests.core.systems.files.conftest import Shelf
 

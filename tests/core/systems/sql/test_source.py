@@ -10,11 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from include.errors import AccessDenied, ConfigurationError, ContractBroken, SystemUnavailable
-from include.models import Interval
-from include.spec.use_case import Column
+from include.models import Column, Interval
 from include.systems.ids import join_id, split_id
 from include.systems.port import VERSION
-from include.systems.sql.source import SqlRecords
+from include.systems.sql.declared import SqlRecords
 from include.systems.sql.times import local
 from tests.core.systems.contracts import NIGHT, rows_of
 from tests.core.systems.sql.conftest import Base

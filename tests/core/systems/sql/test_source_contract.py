@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from include.spec.use_case import Column
+from include.models import Column
+from include.systems.sql.declared import SqlRecords
 from include.systems.sql.reading import SqlReader
-from include.systems.sql.source import SqlRecords
 from tests.core.systems.contracts import SourceWorld, VersionedSourceContract
 from tests.core.systems.sql.conftest import Base
 

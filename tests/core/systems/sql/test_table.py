@@ -13,9 +13,9 @@ import pytest
 from include.errors import AccessDenied, ConfigurationError, ContractBroken
 from include.models import Interval
 from include.systems.port import VERSION, Outgoing, Sent
-from include.systems.sql.table import Table
-from include.systems.sql.values import plain, same
+from include.systems.sql.declared import Table
 from include.systems.sql.writing import TableDestination
+from include.systems.values import plain, same
 from tests.core.systems.contracts import NIGHT
 from tests.core.systems.sql.conftest import Base
 
@@ -100,6 +100,13 @@ def test_a_key_of_several_columns_takes_the_ids_that_a_source_gives(base: Base) 
     sent = send(opened(base, sink), {"a%2Fb,7": {"level": 1}, "no key": {"level": 2}})
     assert {one: s.cause for one, s in sent.items()} == {"a%2Fb,7": "", "no key": "rejected_by_destination"}
     assert base.run("SELECT * FROM stock") == [("a/b", 7, 1)]
+
+
+def test_a_row_is_written_back_under_the_id_that_its_source_gave_it(base: Base) -> None:
+    base.run("CREATE TABLE scores (id text PRIMARY KEY, score integer)")
+    sink = Table(system="shop", object="scores", fields={"s": "score"}, key=("id",), target="id")
+    send(opened(base, sink), {"a%2Fb": {"score": 1}})
+    assert base.run("SELECT id FROM scores") == [("a/b",)]
 
 
 STRICT = replace(STAMPED, guard="unchanged_since_read", stamps={}, make=False)

@@ -11,7 +11,7 @@ import pytest
 
 from include.models import Record
 from include.systems.port import Destination
-from include.systems.sql.table import Table
+from include.systems.sql.declared import Table
 from tests.core.systems.contracts import SinkContract, SinkWorld, outgoing
 from tests.core.systems.sql.conftest import Base
 from tests.core.systems.sql.proxy import Proxy

@@ -1,4 +1,4 @@
-"""Values on their way to a table and back, in JSON types, and when two of them are the same."""
+"""Values on their way to another system and back, in JSON types, and when two of them are the same."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from include.errors import ConfigurationError, ContractBroken
 from include.models import Record
 from include.systems.files.formats.reading import Reading, Tell
 from include.systems.files.formats.stage import stage_file
-from include.systems.files.unpacking import Member
-from include.systems.files.xml import read_xml
+from include.systems.files.source.unpacking import Member
+from include.systems.files.source.xml import read_xml
 
 _ROWS = 1_000
 

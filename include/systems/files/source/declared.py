@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from include.errors import ConfigurationError
-from include.spec.use_case import Column, Proof
-from include.systems.files.forms import Csv, Form
-from include.systems.files.rows import FilesReader
-from include.systems.files.unpacking import Bounds
-from include.systems.port import Surroundings
+from include.models import Column
+from include.systems.files.drop import Proof
+from include.systems.files.source.forms import Csv, Form
+from include.systems.files.source.unpacking import Bounds
+from include.systems.port import Origin, Surroundings
+
+if TYPE_CHECKING:
+    from include.systems.files.source.rows import FilesReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,29 @@ class Files:
         return self.folder
 
     @property
-    def declared(self) -> Sequence[Column]:
+    def declared(self) -> tuple[Column, ...]:
         """Every column of the rows that it gives, the key first."""
         return (self.key, *self.columns)
 
+    @property
+    def changed(self) -> None:
+        """No column: a file's name or time decides to which interval its rows belong."""
+        return
+
+    @property
+    def origins(self) -> Mapping[str, Origin]:
+        """Where each column comes from."""
+        return {one.name: Origin(self.system, self.folder, one.source_name) for one in self.declared}
+
+    @property
+    def refers(self) -> Mapping[str, str]:
+        """Nothing else is joined."""
+        return {}
+
     def open(self, here: Surroundings) -> FilesReader:
         """The adapter; raises ConfigurationError for a declaration that cannot work."""
+        from include.systems.files.source.rows import FilesReader
+
         problem = ""
         if not self.folder or not self.pattern or "/" in self.pattern:
             problem = "`folder` and a `pattern` without folders are needed"

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 from include.errors import ContractBroken
 from include.models import Interval, Record, RejectedRow
 from include.systems.files.declared import FirstLines
-from include.systems.files.fetching import Fetched, Fetching, with_rows
 from include.systems.files.formats.values import clean_text, explain_missing, read_columns
-from include.systems.files.forms import Staged
+from include.systems.files.source.fetching import Fetched, Fetching, with_rows
+from include.systems.files.source.forms import Staged
+from include.systems.files.source.unpacking import Member, unpack
 from include.systems.files.stores import open_store
-from include.systems.files.unpacking import Member, unpack
 from include.systems.ids import join_id
 from include.systems.port import VERSION, Page, Surroundings
 from include.systems.registry import System
 
 if TYPE_CHECKING:
-    from include.systems.files.source import Files
+    from include.systems.files.source.declared import Files
 
 _SHOWN = 200
 """Characters of a value that cannot be read which are kept."""

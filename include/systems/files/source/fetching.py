@@ -28,7 +28,7 @@ from include.systems.files.stores import Store, manifest_of
 from include.systems.files.transfer import Wanted
 
 if TYPE_CHECKING:
-    from include.systems.files.source import Files
+    from include.systems.files.source.declared import Files
 
 _AGAIN = re.compile(r"\.[0-9a-f]{8}$")
 _NAMED = 5
