@@ -160,6 +160,17 @@ def test_the_version_may_be_postgres_own_or_a_declared_column(base: Base) -> Non
     assert row["lineage"][VERSION] == "2"
 
 
+def test_a_value_that_the_driver_cannot_hold_sets_only_its_row_aside(base: Base) -> None:
+    base.run('ALTER TABLE sales."Order Lines" ADD due timestamptz')
+    for number in range(3):
+        put(base, f"{number}", 1)
+    base.run("UPDATE sales.\"Order Lines\" SET due = 'infinity' WHERE no = '1'")
+    source = replace(SOURCE, columns=(*SOURCE.columns, Column("due", "due", "datetime")))
+    (page,) = source.open(base.standing).read(NIGHT)
+    assert [r["number"] for r in page.rows] == ["0", "2"]
+    assert page.rejected[0].reasons == ("due: expected datetime, got 'infinity'",)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
