@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from include.systems.files.folder import (
     look_at,
     parse_manifest,
 )
-from include.systems.files.transfer import Wanted, copy_file, read_file
+from include.systems.files.transfer import PIECE, Wanted, copy_file, read_file
 from include.systems.port import Surroundings
 
 _BLOCK = 1 << 20
@@ -85,19 +86,28 @@ class SftpStore:
         return read_file(self._sftp, wanted)
 
     def put(self, local: Path, path: str) -> None:
-        """As `Store`; the server's own `fsync` where it knows it (`fsync@openssh.com`)."""
+        """As `Store`; what arrived is held against the size of what was sent."""
         self.calls += 1
-        folder = str(PurePosixPath(path).parent)
-        made = path.rpartition("/")[0]
-        for part in [str(one) for one in reversed(PurePosixPath(made).parents) if str(one) not in (".", "/")] + [made]:
-            self._make(part)
-        temporary = f"{folder}/.{PurePosixPath(path).name}.part"
-        self._sftp.put(str(local), temporary, confirm=True)
+        place = PurePosixPath(path)
+        for one in reversed([place.parent, *place.parent.parents]):
+            self._make(str(one))
+        temporary = f"{place.parent}/.{place.name}.part"
+        with local.open("rb") as ours, self._sftp.open(temporary, "wb") as theirs:
+            while block := ours.read(_BLOCK):
+                self._write(theirs, block)
+        arrived, sent = self._sftp.stat(temporary).st_size, local.stat().st_size
+        if arrived != sent:
+            raise OSError(errno.EIO, f"{arrived} of {sent} bytes arrived")
         self._sftp.posix_rename(temporary, path)
 
+    def _write(self, theirs: paramiko.SFTPFile, block: bytes) -> None:
+        """One wait for a block: its last piece alone asks for the answers to all."""
+        theirs.set_pipelined(True)
+        theirs.write(block[:-PIECE])
+        theirs.set_pipelined(False)
+        theirs.write(block[-PIECE:])
+
     def _make(self, folder: str) -> None:
-        if not folder:
-            return
         try:
             self._sftp.stat(folder)
         except FileNotFoundError:
@@ -172,8 +182,6 @@ class PathStore:
 
 def sync(place: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
-    import os
-
     handle = os.open(place, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -69,7 +69,8 @@ class Merge:
         first = "0 AS n, CAST('' AS text) AS version, 0 AS known"
         source = f"SELECT {first}, {', '.join(names)} FROM {self.target} AS t"
         run(connection, "DROP TABLE IF EXISTS arriving" if self.postgres else "DROP TABLE IF EXISTS temp.arriving")
-        if self.postgres:
+        if self.postgres:  # a batch is small: look its keys up in the index, instead of reading all of the target
+            run(connection, "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
             run(connection, f"CREATE TEMP TABLE arriving ON COMMIT DROP AS {source} WITH NO DATA")
         else:
             run(connection, f"CREATE TEMP TABLE arriving AS {source} WHERE 0")

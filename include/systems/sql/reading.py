@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Engine,
     Executable,
     Select,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from include.systems.sql.declared import SqlRecords
 
 log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 _INSTANT = "%Y-%m-%d %H:%M:%f"
 """How SQLite writes any time that it can read: UTC, milliseconds. https://www.sqlite.org/lang_datefunc.html"""
 _ACTION = "Correct the use case's spec, or ask the table's owner"
@@ -129,12 +131,14 @@ class SqlReader:
 
     def _look(self) -> Shape:
         if self._shape is None:
-            with typed_errors(self.system, self.source.object), self.engine.connect() as connection:
-                self.calls += 1
-                self._shape = look_at(connection, *self.place)
-                if self._shape is None:
-                    raise self._broken(explain_missing(self.place[1], tables_of(connection, self.place[0])))
+            self._shape = self._try(self._describe)
         return self._shape
+
+    def _describe(self, connection: Connection) -> Shape:
+        shape = look_at(connection, *self.place)
+        if shape is None:
+            raise self._broken(explain_missing(self.place[1], tables_of(connection, self.place[0])))
+        return shape
 
     def _prove(self, interval: Interval) -> None:
         """Count what has no time of change, and hold ids that the database does not keep unique against each other."""
@@ -203,13 +207,16 @@ class SqlReader:
         return int(part) if whole and part.lstrip("-").isdecimal() else part
 
     def _ask(self, statement: Executable) -> Sequence[Any]:
-        """The rows of one statement in a transaction of its own; a database that is away is asked again."""
+        return self._try(lambda connection: connection.execute(statement).all())
+
+    def _try(self, work: Callable[[Connection], Found]) -> Found:
+        """What comes of a transaction; a database that is away is asked again, by the one ladder."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             self.calls += 1
             self.retries += attempt > 1
             try:
                 with typed_errors(self.system, self.source.object), self.engine.begin() as connection:
-                    return connection.execute(statement).all()
+                    return work(connection)
             except SystemUnavailable as error:
                 if attempt == MAX_ATTEMPTS:
                     raise

@@ -43,7 +43,7 @@ class _Part:
 
 @dataclass
 class FilesReader:
-    """Reads files; `facts` name them as they were read, so that they can be moved out of the sender's way."""
+    """Reads files; `facts` name them as they were read: `files` to be moved to the archive, or `left_files`."""
 
     here: Surroundings
     system: System
@@ -131,7 +131,7 @@ class FilesReader:
             self.watermark = max(self.watermark or moment, moment)
         first: dict[str, str] = {}
         again = {one.name: first[one.sha256] for one in counted if first.setdefault(one.sha256, one.name) != one.name}
-        self.facts = {"files": [one.to_json() for one in counted]}
+        self.facts = {"files" if self.source.archive else "left_files": [one.to_json() for one in counted]}
         if again:
             self.facts["same_content"] = again
         notes = {part.name: list(part.staged.notes) for part in parts if part.staged.notes}

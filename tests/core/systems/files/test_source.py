@@ -57,6 +57,13 @@ def test_several_files_are_read_in_order_and_each_row_names_its_file_and_line(sh
     assert len({r["lineage"][VERSION] for r in rows}) == 3
 
 
+def test_files_without_an_archive_are_left_where_they_are(local_shelf: Shelf) -> None:
+    local_shelf.put(text("1,Ann,1"), f"{DAY}_a.csv")
+    facts = read(local_shelf, replace(MANY, archive=""))[2]
+    assert [one["path"] for one in facts["left_files"]] == [f"drop/{DAY}_a.csv"]
+    assert "files" not in facts
+
+
 def test_the_same_content_under_two_names_is_read_and_told(local_shelf: Shelf) -> None:
     for name in ("a", "b"):
         local_shelf.put(text("1,Ann,1"), f"{DAY}_{name}.csv")
