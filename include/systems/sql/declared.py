@@ -40,7 +40,7 @@ class SqlRecords:
     `ids` are the columns that tell rows apart (default: that of `key`); the database must keep them unique, else every
     night proves it. `version` is a column that changes with the row (default: `changed`; `xmin` for PostgreSQL's own).
     `where` is a condition in the database's own SQL, of the spec's author and nobody else. Values of columns `as_text`
-    may be texts there though they are declared as something else. Views and sinks may name what is not declared.
+    may be texts there though they are declared as something else.
     """
 
     system: str
