@@ -125,8 +125,9 @@ class PathStore:
         """As `Store`."""
         self.calls += 1
         place = self._root / folder
-        place.fs.invalidate_cache(place.path)
-        names = [one.name for one in place.iterdir()] if place.is_dir() else []
+        with reaching(place, "read"):
+            place.fs.invalidate_cache(place.path)
+            names = [one.name for one in place.iterdir()] if place.is_dir() else []
         return self._look(folder, names)
 
     def look_at(self, folder: str, names: Sequence[str]) -> Look:
@@ -172,10 +173,11 @@ class PathStore:
         for name in names:
             place = self._root / folder / name
             try:
-                stat = place.stat()
+                with reaching(place, "read"):
+                    stat, is_folder = place.stat(), place.is_dir()
             except FileNotFoundError:
                 continue
-            if not place.is_dir():
+            if not is_folder:
                 found[name] = Seen(int(stat.st_size), int(stat.st_mtime))
         return Look(folder, found)
 
