@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.pool import NullPool
 
 from tests.core.conftest import Postgres
 from tests.core.systems.sql.standing import Standing
@@ -42,7 +41,7 @@ def shop_database(postgres: Postgres) -> str:
 
 @pytest.fixture
 def postgres_base(postgres: Postgres, shop_database: str) -> Iterator[Base]:
-    engine = create_engine(postgres.database(shop_database), poolclass=NullPool)
+    engine = create_engine(postgres.database(shop_database))
     found = Base(engine, Standing({"host": postgres.socket, "login": "postgres", "schema": shop_database}))
     found.run("DROP SCHEMA public CASCADE")
     found.run("CREATE SCHEMA public")
@@ -53,6 +52,6 @@ def postgres_base(postgres: Postgres, shop_database: str) -> Iterator[Base]:
 @pytest.fixture
 def sqlite_base(tmp_path: Path) -> Iterator[Base]:
     file = tmp_path / "shop.db"
-    engine = create_engine(f"sqlite:///{file}", poolclass=NullPool)
+    engine = create_engine(f"sqlite:///{file}")
     yield Base(engine, Standing({"host": str(file), "extra": {"sqlalchemy_scheme": "sqlite"}}))
     engine.dispose()
