@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 Ending = Literal["nothing", "unknown"]
 """How a try ended that gave no result: surely nothing arrived, or nobody knows."""
 _ABOUT_ALL = frozenset({404, 405, 410})
+_ANSWER_BYTES = 65_536
 _CLOSED_SECONDS = 1.0
 """How long nobody calls after a 429 that does not say."""
 
@@ -143,7 +144,12 @@ class Webhook:
         url = f"{endpoint.base_url.rstrip('/')}/{self._sink.object.lstrip('/')}".rstrip("/")
         limit = self._system.timeout_seconds
         try:
-            return endpoint.session.post(url, data=body, headers=headers, timeout=(limit, limit), allow_redirects=False)
+            answer = endpoint.session.post(
+                url, data=body, headers=headers, timeout=(limit, limit), allow_redirects=False, stream=True
+            )
+            next(answer.iter_content(_ANSWER_BYTES), None)  # what it says does not matter, however long it is
+            answer.close()
+            return answer
         except requests.exceptions.SSLError as error:
             raise self._misconfigured("the TLS certificate was refused") from error
         except (requests.Timeout, requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:

@@ -79,7 +79,10 @@ class FilesReader:
                         break
                     left = None if left is None else left - 1
                     self.rows += 1
-                    (page.rejected if isinstance(row, RejectedRow) else page.rows).append(row)  # type: ignore[arg-type]
+                    if isinstance(row, RejectedRow):
+                        page.rejected.append(row)
+                    else:
+                        page.rows.append(row)
                     if len(page.rows) + len(page.rejected) >= self.system.page_rows:
                         yield self._turn(page)
                         page = self._page()
