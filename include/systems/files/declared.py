@@ -59,7 +59,7 @@ def stage_drop(
     reader = _Reader(drop, name, layout, encoding, set(personal), owner)
     rejected = 0
     with (
-        closing(_FirstLines()) as first_lines,
+        closing(FirstLines()) as first_lines,
         open_text(local, encoding) as handle,
         StagedWriter(UPath(into), _schema(drop)) as writer,
     ):
@@ -147,7 +147,7 @@ class _Reader:
         return RejectedRow(place, key, place, tuple(reasons), record, counts_as_input=False, owner=self._owner)
 
 
-class _FirstLines:
+class FirstLines:
     """The line of each key seen first, in a temporary database of SQLite that goes to disk when it grows."""
 
     def __init__(self) -> None:
@@ -164,4 +164,5 @@ class _FirstLines:
         return first
 
     def close(self) -> None:
+        """Forget them."""
         self._database.close()

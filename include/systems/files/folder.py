@@ -20,7 +20,7 @@ _UNFINISHED = (".part", ".partial", ".filepart", ".tmp", ".temp", "~")
 _DIGEST = re.compile(r"\s*([0-9a-fA-F]{64})\b")
 _LINE = re.compile(r"\\?([0-9a-fA-F]{64}) [ *](.+)")
 LARGEST_CHECKSUM = 4_096  # bytes of it that are read
-_LARGEST_MANIFEST = 64 * 1024 * 1024
+LARGEST_MANIFEST = 64 * 1024 * 1024
 ASK_AGAIN = "Retry when the delivery is complete, else ask the sender to deliver it again"
 
 
@@ -111,10 +111,15 @@ def read_manifest(sftp: paramiko.SFTPClient, system: str, seen: Look) -> dict[st
     if MANIFEST not in seen.files:
         return {}
     about, size = seen.path(MANIFEST), seen.files[MANIFEST].bytes
-    if size > _LARGEST_MANIFEST:
-        raise FileNotReady(f"larger than {_LARGEST_MANIFEST} bytes", system=system, about=about, action=ASK_AGAIN)
+    if size > LARGEST_MANIFEST:
+        raise FileNotReady(f"larger than {LARGEST_MANIFEST} bytes", system=system, about=about, action=ASK_AGAIN)
+    return parse_manifest(system, about, read_file(sftp, Wanted(about, size)))
+
+
+def parse_manifest(system: str, about: str, data: bytes) -> dict[str, str]:
+    """The sums in a manifest's text, as `read_manifest` gives them."""
     sums = {}
-    for number, line in enumerate(read_file(sftp, Wanted(about, size)).decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
         match = _LINE.fullmatch(line.strip())
         if match:
             sums[match[2].removeprefix("./")] = match[1].lower()

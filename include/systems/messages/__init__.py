@@ -1,0 +1,1 @@
+"""Messages to people and programs: webhooks, and drafts of e-mails."""
