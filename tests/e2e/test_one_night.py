@@ -1,4 +1,4 @@
-"""Other ways to a night on a real scheduler: by batch, by two DAGs at once, of dead letters, and without an interval.
+"""One night on a real scheduler in many ways: killed, cleared, by batch, two at once, replayed, without an interval.
 
 One stack for the module, beside the one of `test_week`. The tests follow each other.
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
 from include.demo.stack.night import last_interval
 from include.settings import ROOT
-from tests.e2e.stack import DAG, ENDED, Stack, running_stack, state_folder
+from tests.e2e.stack import CONCURRENCY, DAG, ENDED, Stack, running_stack, state_folder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SECOND = "lead_scoring_again"
@@ -48,12 +50,50 @@ def stack() -> Iterator[Stack]:
         yield stack
 
 
+def enrich_process(stack: Stack, run_id: str) -> psutil.Process:
+    """The process that runs the enrich task now, named by Airflow after the task instance."""
+    (instance,) = [task["id"] for task in stack.api.tasks(DAG, run_id) if task["task_id"] == "enrich"]
+    title = f"airflow worker -- {instance}"
+    (found,) = [
+        process for process in psutil.process_iter(["cmdline"]) if title in " ".join(process.info["cmdline"] or [])
+    ]
+    return found
+
+
+def test_a_killed_enrich_task_is_retried_and_pays_at_most_what_was_in_flight_twice(stack: Stack) -> None:
+    start, end = last_interval(None)
+    run_id = stack.api.trigger(DAG, "killed", start, end, start, {"mode": "auto"})  # at the tick of the scheduled run
+    stack.api.pause(DAG, False)
+    answered = "SELECT count(*) FROM nightledger.inference_result"
+    while stack.query(answered)[0][0] < 40:
+        assert stack.state(run_id) not in ENDED
+        time.sleep(0.05)
+    enrich_process(stack, run_id).kill()
+    assert stack.wait(run_id) == "success"
+    tries = {task["task_id"]: task["try_number"] for task in stack.api.tasks(DAG, run_id)}
+    assert tries["enrich"] == 2
+    lost = "SELECT count(*) FROM nightledger.inference i LEFT JOIN nightledger.inference_result r USING (inference_id) "
+    without_result = stack.query(lost + "WHERE r.inference_id IS NULL")[0][0]
+    assert without_result <= CONCURRENCY
+    asked = Counter(call["message"] for call in stack.billed())
+    assert sum(count - 1 for count in asked.values()) <= without_result
+    (counts,) = stack.query("SELECT counts FROM nightledger.run WHERE status = 'succeeded'")[0]
+    assert sum(counts.values()) == 240
+    assert stack.cli("ledger", "verify").returncode == 0
+
+
+def test_a_cleared_run_pays_and_writes_nothing(stack: Stack) -> None:
+    billed, written = len(stack.billed()), stack.records_written()
+    stack.api.call("POST", f"/dags/{DAG}/dagRuns/killed/clear", {"dry_run": False})
+    assert stack.wait("killed") == "success"
+    assert (len(stack.billed()), stack.records_written()) == (billed, written)
+
+
 def test_a_night_through_the_batch_api_waits_without_a_worker_and_pays_half(stack: Stack) -> None:
     start, end = last_interval(None)
     billed = len(stack.billed())
     by_batch = {"re_infer": "all", "asking": "batch"}
-    run_id = stack.api.trigger(DAG, "batch", start, end, start, by_batch)  # the tick itself: no scheduled run beside it
-    stack.api.pause(DAG, False)
+    run_id = stack.api.trigger(DAG, "batch", start, end, start + timedelta(minutes=2), by_batch)
     enrich = "SELECT state FROM task_instance WHERE dag_id = %s AND run_id = %s AND task_id = 'enrich'"
     states = set()
     while stack.state(run_id) not in ENDED:
