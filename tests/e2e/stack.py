@@ -99,6 +99,11 @@ class Stack:
         assert state is not None, f"{dag} has no run {run_id}"
         return str(state)
 
+    def task_state(self, run_id: str, task: str) -> str | None:
+        """The state of a task, None before it is scheduled; of a mapped one, that of its first instance."""
+        found = "SELECT state FROM task_instance WHERE dag_id = %s AND run_id = %s AND task_id = %s ORDER BY map_index"
+        return next((state for (state,) in self.airflow.execute(found, [DAG, run_id, task])), None)
+
     def wait(self, run_id: str, dag: str = DAG) -> str:
         """The state in which a run ends."""
         while (state := self.state(run_id, dag)) not in ENDED:

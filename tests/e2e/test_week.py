@@ -15,7 +15,7 @@ from include.demo.stack.night import last_interval
 from tests.e2e.stack import DAG, Stack, running_stack, state_folder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-AGAIN = 3
+AGAIN = 2
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def week() -> Iterator[Stack]:
 
 def backfill(week: Stack, first: date, last: date, behavior: str) -> None:
     """`airflow backfill create`, as a user types it."""
-    days = ["--from-date", f"{first}", "--to-date", f"{last}T23:59:59", "--max-active-runs", "1"]
+    days = ["--from-date", f"{first}", "--to-date", f"{last}T23:59:59", "--max-active-runs", "2"]
     how = ["--reprocess-behavior", behavior, "--dag-run-conf", '{"mode": "auto"}']
     week.airflow_command("backfill", "create", "--dag-id", DAG, *days, *how)
 
