@@ -30,19 +30,19 @@ PROMPT = {"version": "1", "hash": "f" * 64, "name": "test", "system": "Answer.",
 
 @dataclass(frozen=True)
 class Postgres:
-    """A running server; `url` logs in as superuser to its maintenance database."""
+    """A running server; `url` logs in as superuser to its maintenance database.
+
+    `engine` keeps one connection there: a new one costs as much as a small database.
+    """
 
     url: str
+    engine: Engine
 
     def execute(self, *statements: str) -> None:
         """Run statements as superuser, each in autocommit."""
-        engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
-        try:
-            with engine.connect() as connection:
-                for statement in statements:
-                    connection.exec_driver_sql(statement)
-        finally:
-            engine.dispose()
+        with self.engine.connect() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
 
     def database(self, name: str, user: str = "postgres") -> str:
         """SQLAlchemy URL of a database on this server, as that user (all are trusted)."""
@@ -79,13 +79,16 @@ def postgres() -> Iterator[Postgres]:
         tempfile.TemporaryDirectory(prefix="nightledger-test-", ignore_cleanup_errors=True) as folder,
         embedded_postgres(Path(folder) / "data") as server,
     ):
-        running = Postgres(server.url("postgres"))
+        url = server.url("postgres")
+        engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1)
+        running = Postgres(url, engine)
         quick = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "log_statement = 'none'")
         running.execute(*(f"ALTER SYSTEM SET {setting}" for setting in quick), "SELECT pg_reload_conf()")
         running.execute(f"CREATE ROLE {SERVICE_ROLE} LOGIN")
         # For the tests' own short statements; the project's name the schema themselves, as a test of them holds.
         running.execute(*(f"ALTER ROLE {r} SET search_path = nightledger, public" for r in ("postgres", SERVICE_ROLE)))
         yield running
+        engine.dispose()
 
 
 @pytest.fixture(scope="session")
