@@ -99,7 +99,9 @@ def test_http_sends_the_password_as_bearer_token(given: dict[str, object], base_
 
 def test_the_model_is_reached_by_host_and_password() -> None:
     given = {"host": "http://127.0.0.1:9/v1", "password": SECRET}
-    assert only("openai_default", given).open("model", "openai_default") == ModelEndpoint("http://127.0.0.1:9/v1", SECRET)
+    assert only("openai_default", given).open("model", "openai_default") == ModelEndpoint(
+        "http://127.0.0.1:9/v1", SECRET
+    )
     assert only("openai_default", {"password": SECRET}).open("model", "openai_default").base_url is None
 
 
