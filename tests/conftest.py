@@ -1,4 +1,4 @@
-"""The order of tests, longest files first, so that no worker is left with a long one at the end; and less of what waits."""
+"""The order of tests, longest files first, so that no worker is left with a long one at the end."""
 
 from __future__ import annotations
 
@@ -41,3 +41,8 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
+
+
+def pytest_unconfigure() -> None:
+    """At the end everything is let go of again; some libraries count what is left."""
+    gc.unfreeze()

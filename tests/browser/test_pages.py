@@ -91,9 +91,8 @@ class Site:
         door.fill("input[name=username]", user)
         door.fill("input[name=password]", self.passwords[user])
         door.click("button[type=submit]")
-        door.wait_for_url(
-            lambda url: urlsplit(url).path == "/nightledger/nights"
-        )  # the login's own address ends so too
+        arrived = "/nightledger/nights"  # as a path: the address of the login ends so too
+        door.wait_for_url(lambda url: urlsplit(url).path == arrived)
 
     def _note(self, page: Page, kind: str, words: str) -> None:
         refused = "Failed to load resource" in words and "(" in words  # a status that a test asked for

@@ -37,7 +37,7 @@ def two_dags(folder: Path) -> Path:
     dags = folder / "dags"
     shutil.copytree(ROOT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     text = (dags / "crm_lead_scoring.py").read_text(encoding="utf-8")
-    second = text.replace("crm_lead_scoring():", f"{SECOND}():").replace("\ncrm_lead_scoring()", f"\n{SECOND}()")
+    second = text.replace("SPEC, __doc__,", f"SPEC, __doc__, dag_id={SECOND!r},")
     (dags / f"{SECOND}.py").write_text(second, encoding="utf-8")
     return dags
 
