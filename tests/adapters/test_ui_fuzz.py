@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, assume, given, settings
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from include.database import open_database
 from include.ledger.record import open_run
@@ -57,11 +55,15 @@ def bearer(stand: Stand) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def api(stand: Stand, bearer: dict[str, str]) -> Any:
+    import schemathesis  # here, since every worker loads every file of tests
+
     return schemathesis.openapi.from_asgi("/nightledger/api/openapi.json", stand.server, headers=bearer)
 
 
 def test_the_api_keeps_what_it_promises(api: Any, bearer: dict[str, str]) -> None:
     """A value of the right form may still name nothing, so 400 is an answer to that as well."""
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
     tried: Counter[str] = Counter()
     for found in api.get_all_operations():
         operation = found.ok()

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+ALONE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+"""Nothing but this machine is found, whatever a page asks for."""
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -21,7 +23,7 @@ def chromium() -> Iterator[Any]:
         pytest.skip("no Chromium on this machine; install it: apt-get install chromium")
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", ALONE])
         yield browser
         browser.close()
 

@@ -6,7 +6,6 @@ missing. The ledger is behind PgBouncer in transaction mode, with a password tha
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ pytestmark = [
     pytest.mark.timeout(1_800),
     pytest.mark.skipif(not REDIS, reason="redis-server is not installed (`make cluster` as root installs it)"),
     pytest.mark.skipif(
-        importlib.util.find_spec("airflow.providers.celery") is None,
+        not any(distributions(name="apache-airflow-providers-celery")),
         reason="the Celery provider is not installed (pip install -c constraints.txt -r requirements-celery.txt)",
     ),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -25,24 +27,26 @@ from include.spec.use_case import UseCase, load
 from include.systems.connections import Connections, EnvironmentConnections
 
 TEMPLATE = "ledger_template"
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4_000_000_000
 PROMPT = {"version": "1", "hash": "f" * 64, "name": "test", "system": "Answer.", "user": "{{ row }}"}
 
 
 @dataclass(frozen=True)
 class Postgres:
-    """A running server; `url` logs in as superuser to its maintenance database."""
+    """A running server; `url` logs in as superuser to its maintenance database.
+
+    `engine` keeps one connection there: a new one costs as much as a small database.
+    """
 
     url: str
+    engine: Engine
 
     def execute(self, *statements: str) -> None:
         """Run statements as superuser, each in autocommit."""
-        engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
-        try:
-            with engine.connect() as connection:
-                for statement in statements:
-                    connection.exec_driver_sql(statement)
-        finally:
-            engine.dispose()
+        with self.engine.connect() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
 
     def database(self, name: str, user: str = "postgres") -> str:
         """SQLAlchemy URL of a database on this server, as that user (all are trusted)."""
@@ -72,20 +76,40 @@ class Ledger:
     urls: LedgerUrls
 
 
+def place_of_databases() -> Path | None:
+    """Memory where it is roomy, else the usual place for temporary files.
+
+    A database is 300 files. ext4 looks long for an inode where so many were given back a moment ago, at three times
+    the cost of all else in making one.
+    """
+    roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM_BYTES
+    return MEMORY if roomy else None
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """One embedded server for the session, without durability: it is thrown away."""
+    place = place_of_databases()
     with (
-        tempfile.TemporaryDirectory(prefix="nightledger-test-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(prefix="nightledger-test-", dir=place, ignore_cleanup_errors=True) as folder,
         embedded_postgres(Path(folder) / "data") as server,
     ):
-        running = Postgres(server.url("postgres"))
-        quick = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "log_statement = 'none'")
+        url = server.url("postgres")
+        engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1)
+        running = Postgres(url, engine)
+        quick = (
+            "fsync = off",
+            "synchronous_commit = off",
+            "full_page_writes = off",
+            "log_statement = 'none'",
+            "max_wal_size = '128MB'",
+        )
         running.execute(*(f"ALTER SYSTEM SET {setting}" for setting in quick), "SELECT pg_reload_conf()")
         running.execute(f"CREATE ROLE {SERVICE_ROLE} LOGIN")
         # For the tests' own short statements; the project's name the schema themselves, as a test of them holds.
         running.execute(*(f"ALTER ROLE {r} SET search_path = nightledger, public" for r in ("postgres", SERVICE_ROLE)))
         yield running
+        engine.dispose()
 
 
 @pytest.fixture(scope="session")

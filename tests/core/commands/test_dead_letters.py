@@ -34,6 +34,7 @@ from include.spec.use_case import FailurePlan, UseCase
 from include.systems.connections import EnvironmentConnections
 from include.use_cases.crm_lead_scoring import spec
 from tests.core.conftest import Ledger, MakeNight
+from tests.core.ledger.nights import let_leases_run_out
 from tests.core.night.enrich.test_enrich import rows
 from tests.core.test_whole_night import Sandbox
 
@@ -235,6 +236,7 @@ def test_a_replay_killed_half_way_loses_nothing_and_pays_only_what_was_in_flight
             assert run.poll() is None
             time.sleep(0.005)
         run.kill()
+    let_leases_run_out(ledger.owner)
     assert len(refused) > sandbox.billed()["calls"] - before
     assert rows(ledger, "SELECT count(*) FROM dead_letter WHERE status = 'replayed'") == [(len(refused),)]
     code, said = letters("replay")

@@ -27,6 +27,7 @@ from include.models import Record
 from include.night.enrich.parse import CUT_OFF
 from include.settings import ROOT
 from tests.core.conftest import Ledger
+from tests.core.ledger.nights import let_leases_run_out
 from tests.core.night.enrich.test_enrich import rows
 from tests.core.odd_server import Seen, completion, odd_server, refusal
 from tests.core.test_whole_night import Sandbox
@@ -120,7 +121,7 @@ def test_lines_that_are_no_rows_are_set_aside_and_the_rest_goes_on(
 
 
 def test_a_killed_call_is_finished_by_the_next(
-    flags: list[str], enrich: Enrich, sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
+    flags: list[str], enrich: Enrich, sandbox: Sandbox, ledger: Ledger, environment: dict[str, str], tmp_path: Path
 ) -> None:
     lines = [json.dumps({"company": f"Works {n}"}) for n in range(300)]
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))
@@ -132,6 +133,7 @@ def test_a_killed_call_is_finished_by_the_next(
             assert run.poll() is None
             time.sleep(0.02)
         run.send_signal(signal.SIGKILL)
+    let_leases_run_out(ledger.owner)
     assert not (tmp_path / "results.jsonl").exists()
     code, counts, _ = enrich()
     assert (code, counts["answered"]) == (0, 300)

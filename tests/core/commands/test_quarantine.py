@@ -36,6 +36,7 @@ from include.systems.files.formats.values import join_key
 from include.use_cases.crm_lead_scoring import expectations, spec
 from tests.core.commands.test_dead_letters import END, environment, last_outcomes, run_night
 from tests.core.conftest import Ledger
+from tests.core.ledger.nights import let_leases_run_out
 from tests.core.night.enrich.test_enrich import rows
 from tests.core.test_whole_night import Sandbox
 
@@ -309,6 +310,7 @@ def test_a_replay_killed_half_way_is_taken_up_and_pays_only_what_was_in_flight_t
             assert run.poll() is None
             time.sleep(0.005)
         run.kill()
+    let_leases_run_out(ledger.owner)
     assert waiting(ledger) == {}
     code, said = quarantine("replay")
     done = done_of(said)

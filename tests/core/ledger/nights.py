@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pyarrow as pa
-from sqlalchemy import insert
+from sqlalchemy import Engine, insert, text
 
 from include.database import copy_rows, send, transaction
 from include.ledger import tables
@@ -29,6 +29,13 @@ def stage_raw(night: Night, row_ids: Sequence[str], **facts: Any) -> Manifest:
     manifest = writer.manifest(night.run_id, "raw", {"input_rows": len(row_ids), **facts})
     record_manifest(night.ledger, manifest)
     return manifest
+
+
+def let_leases_run_out(ledger: Engine) -> None:
+    """Have the minute pass in which what a killed process held is still its own; only where none other is at work."""
+    with transaction(ledger) as connection:
+        over = connection.execute(text("UPDATE nightledger.lease SET until = clock_timestamp() RETURNING name")).all()
+    assert over, "nothing was held"
 
 
 def key_of(row_id: str) -> str:

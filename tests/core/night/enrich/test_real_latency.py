@@ -29,7 +29,7 @@ from include.night.enrich.questions import Question
 from include.systems.limits.limiter import Lease
 from include.systems.model.client import Reply
 from include.use_cases.crm_lead_scoring.output import Output
-from tests.core.night.enrich.test_engine import question
+from tests.core.night.enrich.test_dispatch import question
 from tests.core.night.enrich.test_parse import GOOD
 from tests.core.night.enrich.virtual import now, run
 
