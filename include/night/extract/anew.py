@@ -35,6 +35,7 @@ CHOSEN = "chosen"
 _AGAIN = re.compile(r"#\d+$")  # see `Distinct`
 GONE = "the record is not at its source any more"
 NO_ID = "the row came under the id of another row, so it cannot be read by itself"
+NOT_ANEW = "this kind of source cannot be read anew"
 SAME_FILE = "the file was not delivered again"
 
 
@@ -176,7 +177,8 @@ def _read_records(
             asked |= ids
             _read_source(night, source, list(ids.values()), modified, joins, anew, writer)
     found = anew.rows | {row.row_id for row in anew.rejected}
-    anew.not_tried |= {row: GONE if _is_id(asked.get(row, "")) else NO_ID for row in modified.keys() - found}
+    left = modified.keys() - found - anew.not_tried.keys()
+    anew.not_tried |= {row: GONE if _is_id(asked.get(row, "")) else NO_ID for row in left}
 
 
 def _is_id(text: str) -> bool:
@@ -194,11 +196,15 @@ def _read_source(
     writer: StagedWriter,
 ) -> None:
     reader = source.open(night)
-    ids = sorted(one for one in ids if _is_id(one))
+    every, ids = ids, sorted(one for one in ids if _is_id(one))
     if ids:
         reader.check_contract()
     time, before = source.changed.name if source.changed else None, len(anew.rejected)
-    for rows in gather(reader.read_ids(ids) or iter(()), night.settings.chunk_rows, anew.rejected.append):
+    pages = reader.read_ids(ids)
+    if pages is None:
+        anew.not_tried |= dict.fromkeys((f"{source.system}/{source.object}/{one}" for one in every), NOT_ANEW)
+        return
+    for rows in gather(pages, night.settings.chunk_rows, anew.rejected.append):
         for join in joins:
             join.join(rows)
         for row in rows:

@@ -85,7 +85,7 @@ def read_sources(night: Night) -> Manifest:
         writer = _stage_pages(night, readers, [join for join, _ in drops], rejections)
     seconds = {"files": drops_done - started, "pages": time.monotonic() - drops_done}
     facts = {**_facts(night, readers, writer.rows, rejections), "seconds": seconds}
-    facts["files"] = [file for _, file in drops if file]
+    facts["files"] = [*(file for _, file in drops if file), *facts.get("files", ())]
     facts["joined"] = {join.prefix: {"asked": join.asked, "matched": join.matched} for join, _ in drops}
     facts["absent_files"] = [join.prefix for join, file in drops if not file]
     return _record(night, writer.manifest(night.run_id, DATASET, facts))
@@ -159,10 +159,12 @@ def gather(pages: Iterator[Page], size: int, set_aside: Callable[[RejectedRow], 
 
 
 def _facts(night: Night, readers: Sequence[Reader], staged: int, rejections: Rejections) -> Record:
-    rejected, read, more = rejections.finish(), Counter[str](), Counter[str]()
+    rejected, read = rejections.finish(), Counter[str]()
+    more: Record = {}
     for source, reader in zip(night.case.sources, readers, strict=True):
         read[source.system] += reader.rows
-        more.update(reader.facts)
+        for name, fact in reader.facts.items():  # numbers and lists, of several readers together
+            more[name] = more[name] + fact if name in more else fact
     watermark = max((one.watermark for one in readers if one.watermark), default=None)
     return {
         "input_rows": staged + rejected,

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from include.errors import ContractBroken
 from include.models import Record
 from include.plain import defused, visible_all
-from include.systems.port import Sink
+from include.systems.port import Sink, Source
 
 CONFIDENCE_DIGITS = 2
 
 
-def addressed(sink: Sink, row: Record) -> Iterator[tuple[str, Record]]:
+def addressed(sink: Sink, sources: Iterable[Source], row: Record) -> Iterator[tuple[str, Record]]:
     """Id and values of every record that an approved row is to write: one, or one for each element of list `each`.
 
-    None for a row that the sink is not meant for. Ids come from what the decision has sealed, never from the answer.
+    None for a row that the sink is not meant for. `sources` tell which part of a row id is the id there. Ids come from
+    what the decision has sealed, never from the answer.
     """
     output: Record = json.loads(row["output"])
     if sink.when is not None and not sink.when(output):
         return
-    name = str(row["row_key"]) if sink.target == "key" else str(row["row_id"]).rpartition("/")[2]
+    name = str(row["row_key"]) if sink.target == "key" else _id_at_source(sources, str(row["row_id"]))
     if sink.each is None:
         yield name, _values(sink, output, row)
         return
     for number, element in enumerate(output.get(sink.each) or (), 1):
         yield f"{name}/{number}", _values(sink, {**output, **element}, row)
+
+
+def _id_at_source(sources: Iterable[Source], row_id: str) -> str:
+    """What follows `<system>/<object>/`; an id may hold slashes of its own."""
+    starts = (f"{source.system}/{source.object}/" for source in sources)
+    found = next((row_id.removeprefix(start) for start in starts if row_id.startswith(start)), None)
+    if found is None:
+        raise ContractBroken("a row's id names none of the sources", system="staging", about="approved")
+    return found
 
 
 def properties(sink: Sink, row: Record) -> Record:

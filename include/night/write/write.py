@@ -124,7 +124,7 @@ class _Delivery:
         rows, forged = decided.hold(self.night, self.sink, rows)
         asked, idle = list[Write](), list[Record]()
         for row in rows:
-            mine = [Write(row, n, v, self.there.form(v)) for n, v in addressed(self.sink, row)]
+            mine = [Write(row, n, v, self.there.form(v)) for n, v in addressed(self.sink, self.night.case.sources, row)]
             asked += mine
             if not mine:
                 idle.append(row)
@@ -282,7 +282,7 @@ def _succeeded(night: Night, approved: Manifest) -> Iterator[Record]:
         rows = batch.to_pylist()
         with transaction(night.ledger) as connection:
             rows = decided.matching(connection, night, rows)
-            ids = {row["row_id"]: [number for number, _ in addressed(sink, row)] for row in rows}
+            ids = {row["row_id"]: [number for number, _ in addressed(sink, night.case.sources, row)] for row in rows}
             found = outbox.states(connection, night, sink, [number for mine in ids.values() for number in mine])
         good = {number for number, state in found.items() if state.is_settled and state.error != SUPERSEDED}
         yield from (row for row in rows if set(ids[row["row_id"]]) <= good)
