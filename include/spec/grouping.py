@@ -13,7 +13,8 @@ from urllib.parse import quote
 from include.canonical import canonical
 from include.errors import ConfigurationError
 from include.models import Kind, Record
-from include.spec.reshape import ROW, Applied, require, set_aside, with_column
+from include.spec.reshape import ROW, require, set_aside
+from include.spec.transforms import Applied, added
 
 SHORT = 2
 """Members; a group with no more is counted as `short`, and goes on."""
@@ -45,6 +46,11 @@ class Group:
     reach: timedelta | None = None
     prefix: str = ""
 
+    @property
+    def made_of(self) -> Mapping[str, Sequence[str]]:
+        """The text, of the columns that are taken; the counts, of none."""
+        return {self.into: self.take}
+
     def columns(self, given: Mapping[str, Kind]) -> Mapping[str, Kind]:
         """The columns `by`, the text, and the two counts; all others are gone."""
         if not self.by or not self.take or self.most < 1:
@@ -54,12 +60,12 @@ class Group:
             require(given, name, of=self.into)
         sorts: tuple[Kind, ...] = ("date", "datetime") if self.reach else ()
         require(given, self.order, *sorts, of=self.into)
-        after: dict[str, Kind] = {name: kind for name, kind in given.items() if name in ROW}
+        after: Mapping[str, Kind] = {name: kind for name, kind in given.items() if name in ROW}
         for name in self.by:
-            after = with_column(after, name, require(given, name, of=self.into))
-        after = with_column(after, self.into, "text")
+            after = added(after, name, require(given, name, of=self.into))
+        after = added(after, self.into, "text")
         for count in (self._count, self._left_out):
-            after = with_column(after, count, "integer")
+            after = added(after, count, "integer")
         return after
 
     @property

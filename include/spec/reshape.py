@@ -1,4 +1,4 @@
-"""What a use case declares between reading and checking: frozen rules by which rows and their columns change."""
+"""Transforms that a function or a list decides: a column derived, a row for each element; those that fail set aside."""
 
 from __future__ import annotations
 
@@ -6,55 +6,19 @@ import importlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from include.canonical import canonical
 from include.errors import ConfigurationError
 from include.models import Kind, Record, RejectedRow
+from include.spec.transforms import Applied, added
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 ROW = ("row_id", "row_key", "lineage")
 """What every row has beside the columns."""
-
-
-class Transform(Protocol):
-    """Changes rows after they are read and before they are checked.
-
-    `whole` says that all rows of the night are needed at once; else a night may give them in parts.
-    """
-
-    @property
-    def whole(self) -> bool:
-        """Whether `apply` must see all rows of the night in one call."""
-        ...
-
-    def columns(self, given: Mapping[str, Kind]) -> Mapping[str, Kind]:
-        """The columns afterwards.
-
-        Raises ConfigurationError for a column that is not there, is of another kind, or is declared twice.
-        """
-        ...
-
-    def apply(self, rows: list[Record], end: datetime) -> list[Record]:
-        """The rows afterwards; each has `row_id`, `row_key`, `lineage` (a dict) and the columns.
-
-        `end` is the end of the interval. What cannot be changed is set aside: the list is then an `Applied`.
-        """
-        ...
-
-
-class Applied(list[Record]):
-    """Rows that go on, beside those that were set aside and what was counted; no row is lost in silence."""
-
-    def __init__(
-        self, rows: Iterable[Record] = (), rejected: Iterable[RejectedRow] = (), counts: Mapping[str, int] | None = None
-    ) -> None:
-        super().__init__(rows)
-        self.rejected = list(rejected)
-        self.counts = dict(counts or {})
 
 
 class Underivable(ValueError):
@@ -77,12 +41,17 @@ class Derive:
     fn: Callable[..., Any] | str
     of: tuple[str, ...]
 
+    @property
+    def made_of(self) -> Mapping[str, Sequence[str]]:
+        """Its column, of those that the function is given."""
+        return {self.name: self.of}
+
     def columns(self, given: Mapping[str, Kind]) -> Mapping[str, Kind]:
         """The columns with this one; also raises ConfigurationError where there is no such function."""
         find_function(self.fn, self.name)
         for name in self.of:
             require(given, name, of=self.name)
-        return with_column(given, self.name, self.kind)
+        return added(given, self.name, self.kind)
 
     def apply(self, rows: list[Record], end: datetime) -> Applied:
         """The rows with the column, and those set aside for which there is no value."""
@@ -115,12 +84,17 @@ class Explode:
     take: Mapping[str, Kind] = field(default_factory=dict)
     most: int = 10_000
 
+    @property
+    def made_of(self) -> Mapping[str, Sequence[str]]:
+        """The number and the fields, of the list."""
+        return dict.fromkeys((self.key, *self.take), (self.of,))
+
     def columns(self, given: Mapping[str, Kind]) -> Mapping[str, Kind]:
         """The columns with the number and the fields."""
         require(given, self.of, "text", of=self.key)
-        after = with_column(given, self.key, "integer")
+        after = added(given, self.key, "integer")
         for name, kind in self.take.items():
-            after = with_column(after, name, kind)
+            after = added(after, name, kind)
         return after
 
     def apply(self, rows: list[Record], end: datetime) -> Applied:
@@ -177,13 +151,6 @@ def require(given: Mapping[str, Kind], name: str, *kinds: Kind, of: str) -> Kind
     if kinds and given[name] not in kinds:
         raise _wrong(of, f"is made of {name!r}, which is {given[name]} and must be {' or '.join(kinds)}")
     return given[name]
-
-
-def with_column(given: Mapping[str, Kind], name: str, kind: Kind) -> dict[str, Kind]:
-    """The columns and one more; raises ConfigurationError for a name that is taken."""
-    if name in given or name in ROW:
-        raise _wrong(name, "is declared twice")
-    return {**given, name: kind}
 
 
 def find_function(fn: Callable[..., Any] | str, name: str) -> Callable[..., Any]:

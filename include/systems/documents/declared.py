@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from include.errors import ConfigurationError
-from include.spec.use_case import Column
+from include.models import Column
 from include.systems.documents.pdf import PdfLimits
 from include.systems.documents.place import Where
-from include.systems.port import Reader, Surroundings
+from include.systems.port import Origin, Reader, Surroundings
 
 COLUMNS = (
     Column("name", "name"),
@@ -65,6 +65,21 @@ class Documents:
     def declared(self) -> Sequence[Column]:
         """The columns that every document has."""
         return COLUMNS
+
+    @property
+    def changed(self) -> Column | None:
+        """The time that the file's server has of it."""
+        return next(column for column in COLUMNS if column.name == "arrived")
+
+    @property
+    def origins(self) -> Mapping[str, Origin]:
+        """Every column comes from the folder."""
+        return {column.name: Origin(self.system, self.object, column.source_name) for column in COLUMNS}
+
+    @property
+    def refers(self) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
 
     def open(self, here: Surroundings) -> Reader:
         """The reader; raises ConfigurationError for a `key_of` that is no pattern with a group."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from include.spec.use_case import Column
+from include.models import Column
 from include.systems.documents.place import Where
-from include.systems.port import Reader, Surroundings
+from include.systems.port import Origin, Reader, Surroundings
 
 COLUMNS = (
     Column("message_id", "message_id"),
@@ -65,6 +65,21 @@ class Mail:
     def declared(self) -> Sequence[Column]:
         """The columns that every message has."""
         return COLUMNS
+
+    @property
+    def changed(self) -> Column | None:
+        """The time that the file's server has of it."""
+        return next(column for column in COLUMNS if column.name == "arrived")
+
+    @property
+    def origins(self) -> Mapping[str, Origin]:
+        """Every column comes from the folder."""
+        return {column.name: Origin(self.system, self.object, column.source_name) for column in COLUMNS}
+
+    @property
+    def refers(self) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
 
     def open(self, here: Surroundings) -> Reader:
         """The reader."""

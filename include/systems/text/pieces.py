@@ -12,7 +12,8 @@ from typing import ClassVar, NamedTuple
 
 from include.errors import ConfigurationError
 from include.models import Kind, Record
-from include.spec.reshape import Applied, numbered, require, set_aside, with_column
+from include.spec.reshape import numbered, require, set_aside
+from include.spec.transforms import Applied, added
 from include.systems.text.tokens import token_spans
 
 PAGE_BREAK = "\f"
@@ -128,11 +129,16 @@ class Chunk:
     key: str = "chunk"
     most: int = 20_000
 
+    @property
+    def made_of(self) -> Mapping[str, Sequence[str]]:
+        """The number, of the text."""
+        return {self.key: (self.of,)}
+
     def columns(self, given: Mapping[str, Kind]) -> Mapping[str, Kind]:
         """The columns with the number."""
         self._cut.check(self.of)
         require(given, self.of, "text", of=self.key)
-        return with_column(given, self.key, "integer")
+        return added(given, self.key, "integer")
 
     def apply(self, rows: list[Record], end: datetime) -> Applied:
         """A row for each piece."""

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from include.canonical import canonical
 from include.errors import ConfigurationError
 from include.models import Kind, Record
-from include.spec.reshape import Applied, find_function, require, with_column
+from include.spec.reshape import find_function, require
+from include.spec.transforms import Applied, added
 from include.systems.text.pieces import Cut
 from include.systems.text.tokens import terms
 
@@ -126,6 +127,11 @@ class Retrieve:
         """Whether the corpus is shared by all rows."""
         return not isinstance(self.corpus, Own)
 
+    @property
+    def made_of(self) -> Mapping[str, Sequence[str]]:
+        """The context, of the question and the row's own text."""
+        return {self.into: (self.question, self.corpus.of) if isinstance(self.corpus, Own) else (self.question,)}
+
     def columns(self, given: Mapping[str, Kind]) -> Mapping[str, Kind]:
         """The columns with the context."""
         require(given, self.question, "text", of=self.into)
@@ -139,7 +145,7 @@ class Retrieve:
             self.corpus.cut.check(self.into)
         if self.k < 1:
             raise ConfigurationError("`k` is at least 1", about=f"column {self.into}")
-        return with_column(given, self.into, "text")
+        return added(given, self.into, "text")
 
     def apply(self, rows: list[Record], end: datetime) -> Applied:
         """The rows with what was found; raises ConfigurationError if a shared corpus has no passage."""

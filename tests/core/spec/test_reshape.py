@@ -13,7 +13,8 @@ import pytest
 from include.errors import ConfigurationError
 from include.models import Kind, Record
 from include.spec.grouping import Group
-from include.spec.reshape import Applied, Derive, Explode, Transform, Underivable
+from include.spec.reshape import Derive, Explode, Underivable
+from include.spec.transforms import Applied, Transform
 
 END = datetime(2026, 11, 20, 2, tzinfo=UTC)
 GIVEN: Mapping[str, Kind] = {
@@ -64,6 +65,8 @@ def test_what_it_says_of_columns_is_what_rows_have(transform: Transform, added: 
     (after,) = transform.apply([given], END)
     assert after.keys() == transform.columns(GIVEN).keys()
     assert not transform.whole
+    assert transform.made_of.keys() == added.keys()
+    assert all(set(parts) <= GIVEN.keys() for parts in transform.made_of.values())
 
 
 def test_a_group_keeps_only_what_it_says() -> None:
@@ -78,6 +81,7 @@ def test_a_group_keeps_only_what_it_says() -> None:
     (one,) = history().apply([of_week(1, 1)], END)
     assert one.keys() == after.keys()
     assert history().whole
+    assert history().made_of == {"history": ("week", "quantity")}
 
 
 @pytest.mark.parametrize(
@@ -107,13 +111,6 @@ def test_a_group_keeps_only_what_it_says() -> None:
 def test_what_cannot_work_is_refused_before_a_row_is_read(transform: Transform, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         transform.columns(GIVEN)
-
-
-@pytest.mark.parametrize("name", ["row_id", "row_key", "lineage"])
-def test_what_every_row_has_is_no_columns_name(name: str) -> None:
-    for transform in (Derive(name, "text", str, of=("plant",)), Explode("plant", key=name)):
-        with pytest.raises(ConfigurationError, match="declared twice"):
-            transform.columns({"plant": "text"})
 
 
 @pytest.mark.parametrize(
