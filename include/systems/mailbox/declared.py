@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from include.models import Column
-from include.systems.documents.place import Where
-from include.systems.port import Origin, Reader, Surroundings
-
-COLUMNS = (
-    Column("message_id", "message_id"),
-    Column("date", "date", "datetime"),
-    Column("from", "from"),
-    Column("to", "to"),
-    Column("subject", "subject"),
-    Column("text", "text"),
-    Column("body", "body"),
-    Column("attachments", "attachments"),
-    Column("in_reply_to", "in_reply_to"),
-    Column("bytes", "bytes", "integer"),
-    Column("sha256", "sha256"),
-    Column("problem", "problem"),
-    Column("uri", "uri"),
-    Column("arrived", "arrived", "datetime"),
-)
+from include.systems.documents.source import ARRIVED, FolderSource
+from include.systems.port import Reader, Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
+class Mail(FolderSource):
     """One row for each message that arrived in the interval: files of one message, or mailboxes (RFC 4155).
 
     A file arrives at the time that its server has of it, a message of a mailbox when its `From ` line says. The header
-    `Date` is what the sender claims and decides nothing. `pattern` is as in `Documents`.
+    `Date` is what the sender claims and decides nothing.
 
     Columns: `message_id`, else null; `date` in UTC; `from`, `to`, `subject`; `text`, what the writer wrote, without
     quotations and signature; `body`, all words; `attachments` as JSON (name, type, bytes, sha256), never their content;
@@ -43,43 +25,26 @@ class Mail:
     What is no message, or beyond `most_bytes`, or made to cost its parser too much, is set aside by its name.
     """
 
-    system: str
-    folder: str
-    pattern: str
-    where: Where = "sftp"
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("message_id", "message_id"),
+        Column("date", "date", "datetime"),
+        Column("from", "from"),
+        Column("to", "to"),
+        Column("subject", "subject"),
+        Column("text", "text"),
+        Column("body", "body"),
+        Column("attachments", "attachments"),
+        Column("in_reply_to", "in_reply_to"),
+        Column("bytes", "bytes", "integer"),
+        Column("sha256", "sha256"),
+        Column("problem", "problem"),
+        Column("uri", "uri"),
+        ARRIVED,
+    )
+
     form: Literal["message", "mailbox"] = "message"
     most_bytes: int = 25_000_000
     most_mailbox_bytes: int = 2_000_000_000
-
-    @property
-    def object(self) -> str:
-        """The folder, in one word of a row id."""
-        return self.folder.strip("/").replace("/", ".") or "."
-
-    @property
-    def key(self) -> Column:
-        """The message's id."""
-        return COLUMNS[0]
-
-    @property
-    def declared(self) -> Sequence[Column]:
-        """The columns that every message has."""
-        return COLUMNS
-
-    @property
-    def changed(self) -> Column | None:
-        """The time that the file's server has of it."""
-        return next(column for column in COLUMNS if column.name == "arrived")
-
-    @property
-    def origins(self) -> Mapping[str, Origin]:
-        """Every column comes from the folder."""
-        return {column.name: Origin(self.system, self.object, column.source_name) for column in COLUMNS}
-
-    @property
-    def refers(self) -> Mapping[str, str]:
-        """Nothing."""
-        return {}
 
     def open(self, here: Surroundings) -> Reader:
         """The reader."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,70 +17,55 @@ from include.systems.documents.arrivals import Arrivals
 from include.systems.documents.blob import fetch_blob
 from include.systems.documents.declared import Documents
 from include.systems.documents.place import Where, open_place, spread
-from include.systems.documents.reading import DocumentReader
 from include.systems.files.folder import Seen
 from include.systems.port import VERSION
 from include.systems.text.pieces import Chunk, Cut
 from include.systems.text.retrieval import Own, Retrieve
-from tests.core.systems.contracts import MANY, NIGHT, PAGE, SourceWorld, VersionedSourceContract, rows_of
+from tests.core.systems.contracts import MANY, NIGHT, PAGE, VersionedSourceContract, rows_of
 from tests.core.systems.documents.here import Here, connections, local, sftp
 from tests.core.systems.documents.pdfs import locked, pdf
+from tests.core.systems.documents.world import FolderWorld
 
 
-class FolderWorld(SourceWorld):
+class DocumentWorld(FolderWorld):
     """A folder of text files; the document of a number is called `name <number>`, whatever name it is put under."""
 
-    def __init__(self, base: Path, here: Here, where: Where) -> None:
-        self.here, self.base = here, base
-        self.folder = base / "in" / "post"
-        self.folder.mkdir(parents=True)
+    def __init__(self, base: Path, here: Here, where: Where = "local") -> None:
+        super().__init__(base, here)
         self.source = Documents(system="drop", folder="in/post", pattern="*", where=where)
 
-    def put(self, number: int, changed: datetime, name: str = "Ann", amount: Any = "1.5") -> None:
-        self.write(self.id_of(number), f"{name} owes {amount}".encode(), changed)
-
-    def write(self, name: str, data: bytes, changed: datetime = NIGHT.start) -> None:
-        (self.folder / name).write_bytes(data)
-        os.utime(self.folder / name, (changed.timestamp(), changed.timestamp()))
-
-    def remove(self, number: int) -> None:
-        (self.folder / self.id_of(number)).unlink()
-
-    def rename_column(self, old: str, new: str) -> None:
-        self.folder.rename(self.folder.with_name("posts"))
+    def content(self, number: int, name: str, amount: Any) -> bytes:
+        return f"{name} owes {amount}".encode()
 
     def id_of(self, number: int) -> str:
         return f"name {number}"
-
-    def open(self) -> DocumentReader:
-        return self.source.open(self.here)
 
     def rows(self) -> dict[str, Record]:
         return {row["name"]: row for row in rows_of(self.open().read(NIGHT))}
 
 
 @pytest.fixture(params=["local", "sftp"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FolderWorld]:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DocumentWorld]:
     if request.param == "local":
-        yield FolderWorld(tmp_path, local(tmp_path), "local")
+        yield DocumentWorld(tmp_path, local(tmp_path), "local")
     else:
         with sftp(tmp_path) as here:
-            yield FolderWorld(tmp_path, here, "sftp")
+            yield DocumentWorld(tmp_path, here, "sftp")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> FolderWorld:
-    return FolderWorld(tmp_path, local(tmp_path), "local")
+def folder(tmp_path: Path) -> DocumentWorld:
+    return DocumentWorld(tmp_path, local(tmp_path), "local")
 
 
 class TestContract(VersionedSourceContract):
     """A document has no columns of its own choice: where the contract speaks of `amount`, its truth stands here."""
 
     @pytest.fixture
-    def world(self, world: FolderWorld) -> FolderWorld:
+    def world(self, world: DocumentWorld) -> DocumentWorld:
         return world
 
-    def test_every_row_of_the_interval_comes_once_in_bounded_pages(self, world: FolderWorld) -> None:  # type: ignore[override]
+    def test_every_row_of_the_interval_comes_once_in_bounded_pages(self, world: DocumentWorld) -> None:  # type: ignore[override]
         self.fill(world)
         reader = world.open()
         reader.check_contract()
@@ -101,7 +85,7 @@ class TestContract(VersionedSourceContract):
         assert NIGHT.start <= reader.watermark < NIGHT.end
         assert reader.calls > MANY
 
-    def test_a_value_that_cannot_be_read_sets_only_its_row_aside(self, world: FolderWorld) -> None:  # type: ignore[override]
+    def test_a_value_that_cannot_be_read_sets_only_its_row_aside(self, world: DocumentWorld) -> None:  # type: ignore[override]
         self.fill(world)
         world.write("name 2", locked())
         pages = list(world.open().read(NIGHT))
@@ -110,13 +94,13 @@ class TestContract(VersionedSourceContract):
         assert rejected.reasons == ("name 2: is encrypted",)
         assert len(rows_of(pages)) == MANY - 1
 
-    def test_a_renamed_column_stops_before_a_row_is_read_and_names_the_likely_one(self, world: FolderWorld) -> None:  # type: ignore[override]
+    def test_a_renamed_column_stops_before_a_row_is_read_and_names_the_likely_one(self, world: DocumentWorld) -> None:  # type: ignore[override]
         self.fill(world)
         world.rename_column("", "")
         with pytest.raises(ContractBroken, match=r"'post'.*'posts'"):
             world.open().check_contract()
 
-    def test_rows_are_read_anew_by_their_ids_or_the_kind_says_that_it_cannot(self, world: FolderWorld) -> None:  # type: ignore[override]
+    def test_rows_are_read_anew_by_their_ids_or_the_kind_says_that_it_cannot(self, world: DocumentWorld) -> None:  # type: ignore[override]
         self.fill(world)
         world.put(3, NIGHT.end + timedelta(days=2), name="new", amount=3)
         world.remove(5)
@@ -126,7 +110,7 @@ class TestContract(VersionedSourceContract):
         }
 
 
-def test_a_row_refers_to_the_very_bytes_of_its_file(world: FolderWorld, tmp_path: Path) -> None:
+def test_a_row_refers_to_the_very_bytes_of_its_file(world: DocumentWorld, tmp_path: Path) -> None:
     data = pdf("one", "two")
     world.write("a b%.pdf", data)
     row, copy = world.rows()["a b%.pdf"], tmp_path / "copy"
@@ -143,13 +127,21 @@ def test_a_row_refers_to_the_very_bytes_of_its_file(world: FolderWorld, tmp_path
         fetch_blob(world.here, row["uri"], row["sha256"], copy)
 
 
-def test_no_reference_to_a_file_is_followed_out_of_its_kind(world: FolderWorld, tmp_path: Path) -> None:
+def test_every_column_comes_from_the_folder_and_the_time_of_arrival_decides(folder: DocumentWorld) -> None:
+    source = folder.source
+    assert source.changed in source.declared
+    assert source.origins.keys() == {column.name for column in source.declared}
+    assert set(source.origins.values()) >= {("drop", "in.post", "text"), ("drop", "in.post", "arrived")}
+    assert source.refers == {}
+
+
+def test_no_reference_to_a_file_is_followed_out_of_its_kind(world: DocumentWorld, tmp_path: Path) -> None:
     for uri in ("file:///etc/passwd", "sftp://drop/in/", "https://host/file"):
         with pytest.raises(ContractBroken, match="no reference"):
             fetch_blob(world.here, uri, "", tmp_path / "copy")
 
 
-def test_a_document_becomes_pieces_and_the_context_of_a_question(folder: FolderWorld) -> None:
+def test_a_document_becomes_pieces_and_the_context_of_a_question(folder: DocumentWorld) -> None:
     folder.write("contract.pdf", pdf("1. Price", "It costs ten euros.", "2. Term", "It ends in May."))
     given = {column.name: column.kind for column in folder.source.declared}
     pieces, retrieve = (
@@ -170,7 +162,7 @@ def test_a_document_becomes_pieces_and_the_context_of_a_question(folder: FolderW
     ]
 
 
-def test_only_files_of_the_pattern_are_read(folder: FolderWorld) -> None:
+def test_only_files_of_the_pattern_are_read(folder: DocumentWorld) -> None:
     for name in ("a.pdf", "b.PDF", "c.xml", "d.txt", ".e.pdf", "f.pdf.part", "20261118.xml"):
         folder.write(name, b"words")
     folder.source = Documents(system="drop", folder="in/post", pattern="{*.{pdf,PDF},%Y%m%d.xml}", where="local")
@@ -178,7 +170,7 @@ def test_only_files_of_the_pattern_are_read(folder: FolderWorld) -> None:
     assert spread("{a,b}-{c,d}") == ["a-c", "a-d", "b-c", "b-d"]
 
 
-def test_the_key_is_taken_of_the_name(folder: FolderWorld) -> None:
+def test_the_key_is_taken_of_the_name(folder: DocumentWorld) -> None:
     folder.write("INV-7_scan.txt", b"words")
     folder.write("other.txt", b"words")
     folder.source = Documents(system="drop", folder="in/post", pattern="*", where="local", key_of=r"(INV-\d+)_.*")
@@ -188,12 +180,12 @@ def test_the_key_is_taken_of_the_name(folder: FolderWorld) -> None:
 
 
 @pytest.mark.parametrize("key_of", ["(", "INV"])
-def test_a_key_that_no_name_can_have_is_refused(folder: FolderWorld, key_of: str) -> None:
+def test_a_key_that_no_name_can_have_is_refused(folder: DocumentWorld, key_of: str) -> None:
     with pytest.raises(ConfigurationError, match="key_of"):
         Documents(system="drop", folder="in/post", pattern="*", key_of=key_of).open(folder.here)
 
 
-def test_a_file_that_is_too_large_is_named_and_never_copied(folder: FolderWorld) -> None:
+def test_a_file_that_is_too_large_is_named_and_never_copied(folder: DocumentWorld) -> None:
     folder.write("large.txt", b"x" * 101)
     folder.write("fits.txt", b"x" * 100)
     folder.source = Documents(system="drop", folder="in/post", pattern="*", where="local", most_bytes=100)
@@ -202,7 +194,7 @@ def test_a_file_that_is_too_large_is_named_and_never_copied(folder: FolderWorld)
     assert [one.reasons for one in page.rejected] == [("large.txt: has 101 bytes, at most 100 are read",)]
 
 
-def test_a_link_leads_nowhere(folder: FolderWorld, tmp_path: Path) -> None:
+def test_a_link_leads_nowhere(folder: DocumentWorld, tmp_path: Path) -> None:
     folder.write("a.txt", b"words")
     (tmp_path / "secret.txt").write_text("outside")
     (folder.folder / "link.txt").symlink_to(tmp_path / "secret.txt")
@@ -214,7 +206,7 @@ def test_a_link_leads_nowhere(folder: FolderWorld, tmp_path: Path) -> None:
     assert not (tmp_path / "copy").exists()
 
 
-def test_a_file_that_is_taken_away_while_others_are_read_is_left_out(world: FolderWorld) -> None:
+def test_a_file_that_is_taken_away_while_others_are_read_is_left_out(world: DocumentWorld) -> None:
     for number in range(1, 9):
         world.put(number, NIGHT.start)
     reading = world.open().read(NIGHT)
@@ -223,14 +215,14 @@ def test_a_file_that_is_taken_away_while_others_are_read_is_left_out(world: Fold
     assert [row["name"] for row in [*first.rows, *rows_of(reading)]] == [f"name {n}" for n in range(1, 8)]
 
 
-def test_names_and_texts_can_be_stored(folder: FolderWorld) -> None:
+def test_names_and_texts_can_be_stored(folder: DocumentWorld) -> None:
     folder.write("a\u202etxt.exe\n", b"one\xed\xa0\x80two")
     (row,) = folder.rows().values()
     assert row["name"] == "atxt.exe\n"
     row["text"].encode()
 
 
-def test_pages_end_before_their_texts_are_too_long(folder: FolderWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_end_before_their_texts_are_too_long(folder: DocumentWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("include.systems.documents.paging._CHARACTERS", 25)
     for number in range(5):
         folder.write(f"{number}.txt", b"ten signs.")

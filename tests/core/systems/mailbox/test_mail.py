@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import tracemalloc
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,43 +16,26 @@ from include.models import Record
 from include.settings import ROOT
 from include.systems.mailbox.declared import Mail
 from include.systems.mailbox.mbox import read_mailbox
-from include.systems.mailbox.reading import MailReader
-from tests.core.systems.contracts import MANY, NIGHT, PAGE, SourceWorld, VersionedSourceContract, rows_of
+from tests.core.systems.contracts import MANY, NIGHT, PAGE, VersionedSourceContract, rows_of
 from tests.core.systems.documents.here import Here, local
+from tests.core.systems.documents.world import FolderWorld
 
 PUBLIC = ROOT.parent / "shared" / "data"
 
 
-def written(number: int, name: str, amount: Any) -> bytes:
-    return f"From: {name} <{number}@example.com>\nMessage-ID: <{number}@example.com>\n\nI owe {amount}.\n".encode()
-
-
-class MailWorld(SourceWorld):
+class MailWorld(FolderWorld):
     """A folder of messages, known by their names; each comes from the name that it is put under."""
 
     def __init__(self, base: Path, here: Here) -> None:
-        self.here, self.folder = here, base / "in" / "post"
-        self.folder.mkdir(parents=True)
+        super().__init__(base, here)
         self.source = Mail(system="drop", folder="in/post", pattern="*", where="local")
 
-    def put(self, number: int, changed: datetime, name: str = "Ann", amount: Any = "1.5") -> None:
-        self.write(self.id_of(number), written(number, name, amount), changed)
-
-    def write(self, name: str, data: bytes, changed: datetime = NIGHT.start) -> None:
-        (self.folder / name).write_bytes(data)
-        os.utime(self.folder / name, (changed.timestamp(), changed.timestamp()))
-
-    def remove(self, number: int) -> None:
-        (self.folder / self.id_of(number)).unlink()
-
-    def rename_column(self, old: str, new: str) -> None:
-        self.folder.rename(self.folder.with_name("posts"))
+    def content(self, number: int, name: str, amount: Any) -> bytes:
+        address = f"{number}@example.com"
+        return f"From: {name} <{address}>\nMessage-ID: <{address}>\n\nI owe {amount}.\n".encode()
 
     def id_of(self, number: int) -> str:
         return f"message {number}.eml"
-
-    def open(self) -> MailReader:
-        return self.source.open(self.here)
 
 
 class BoxWorld(MailWorld):
@@ -67,7 +50,7 @@ class BoxWorld(MailWorld):
     def put(self, number: int, changed: datetime, name: str = "Ann", amount: Any = "1.5") -> None:
         self.place.setdefault(number, len(self.place) + 1)
         start = f"From {number}@example.com {changed:%a %b} {changed.day:>2} {changed:%H:%M:%S %Y}\n"
-        self.held[number] = start.encode() + written(number, name, amount) + b"\n"
+        self.held[number] = start.encode() + self.content(number, name, amount) + b"\n"
         self.write("in.mbox", b"".join(self.held.values()), NIGHT.end + timedelta(days=1))
 
     def id_of(self, number: int) -> str:
@@ -118,7 +101,7 @@ class TestContract(VersionedSourceContract):
 
     def test_a_value_that_cannot_be_read_sets_only_its_row_aside(self, world: MailWorld) -> None:  # type: ignore[override]
         self.fill(world)
-        world.source = Mail(**{**fields_of(world.source), "most_bytes": 200})
+        world.source = replace(world.source, most_bytes=200)
         world.put(2, NIGHT.start, amount="x" * 200)
         pages = list(world.open().read(NIGHT))
         (rejected,) = [one for page in pages for one in page.rejected]
@@ -150,10 +133,6 @@ class TestContract(VersionedSourceContract):
         assert {row["row_id"].rpartition("/")[2]: from_of(row) for row in found} == {world.id_of(3): "new"} | {
             world.id_of(n): f"name {n}" for n in (4, *range(8, 17))
         }
-
-
-def fields_of(source: Mail) -> dict[str, Any]:
-    return {name: getattr(source, name) for name in Mail.__dataclass_fields__}
 
 
 BOX = b"""From a@example.com Mon Nov 16 09:00:00 2026
@@ -207,7 +186,7 @@ def test_what_is_no_mailbox_is_set_aside(tmp_path: Path) -> None:
     world.write("a.mbox", b"%PDF-1.7")
     world.write("empty.mbox", b"")
     world.write("large.mbox", b"From a Mon Nov 16 09:00:00 2026\n" * 10)
-    world.source = Mail(**{**fields_of(world.source), "most_mailbox_bytes": 100})
+    world.source = replace(world.source, most_mailbox_bytes=100)
     (page,) = world.open().read(NIGHT)
     assert page.rows == []
     assert [one.reasons[0] for one in page.rejected] == [
