@@ -173,10 +173,12 @@ def test_only_files_of_the_pattern_are_read(folder: DocumentWorld) -> None:
 def test_the_key_is_taken_of_the_name(folder: DocumentWorld) -> None:
     folder.write("INV-7_scan.txt", b"words")
     folder.write("other.txt", b"words")
-    folder.source = Documents(system="drop", folder="in/post", pattern="*", where="local", key_of=r"(INV-\d+)_.*")
+    folder.write("_nameless.txt", b"words")
+    folder.source = Documents(system="drop", folder="in/post", pattern="*", where="local", key_of=r"(INV-\d+|)_.*")
     ((page),) = folder.open().read(NIGHT)
     assert [row["row_key"] for row in page.rows] == ["INV-7"]
-    assert [one.reasons[0] for one in page.rejected] == ["other.txt: has a name without the declared key"]
+    without = "has a name without the declared key"
+    assert [one.reasons[0] for one in page.rejected] == [f"_nameless.txt: {without}", f"other.txt: {without}"]
 
 
 @pytest.mark.parametrize("key_of", ["(", "INV"])
