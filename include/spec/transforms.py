@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from include.errors import ConfigurationError
-from include.models import Kind, Record
+from include.models import Kind, Record, RejectedRow
 
 _ACTION = "Correct the use case's spec"
 
 
 class Transform(Protocol):
     """A step on rows; `columns` says what it makes of the columns that there are, `apply` does it."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether `apply` must see all rows of the night in one call; else it may be given them in parts."""
+        ...
 
     @property
     def made_of(self) -> Mapping[str, Sequence[str]]:
@@ -26,13 +31,29 @@ class Transform(Protocol):
         ...
 
     def apply(self, rows: list[Record], end: datetime) -> list[Record]:
-        """The rows afterwards; `end` is that of the interval."""
+        """The rows afterwards, with `row_id`, `row_key`, `lineage` (a dict) and the columns; `end` is the interval's.
+
+        What cannot be worked with is set aside: the list is then an `Applied`.
+        """
         ...
+
+
+class Applied(list[Record]):
+    """Rows that go on, beside those that were set aside and what was counted; no row is lost in silence."""
+
+    def __init__(
+        self, rows: Iterable[Record] = (), rejected: Iterable[RejectedRow] = (), counts: Mapping[str, int] | None = None
+    ) -> None:
+        super().__init__(rows)
+        self.rejected = list(rejected)
+        self.counts = dict(counts or {})
 
 
 @dataclass(frozen=True, slots=True)
 class Coalesce:
     """A staged column that takes the first present value of several, e.g. the CRM's industry or else the file's."""
+
+    whole: ClassVar[bool] = False
 
     name: str
     first_of: tuple[str, ...]
@@ -63,6 +84,8 @@ class Recency:
     The value is the smallest of `days` that holds (None: older, absent or later than the interval's end). Steps rather
     than a count, so that an unchanged row gives an unchanged input and its answer is reused the next night.
     """
+
+    whole: ClassVar[bool] = False
 
     name: str
     of: str

@@ -1,0 +1,1 @@
+"""Messages of a folder: files of one message each, or mailboxes."""
