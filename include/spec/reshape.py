@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import importlib
 import json
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from include.canonical import canonical
 from include.errors import ConfigurationError
 from include.models import Kind, Record, RejectedRow
 from include.spec.transforms import Applied, added
+from include.systems.kinds import TYPES, OtherKind, of_kind
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 ROW = ("row_id", "row_key", "lineage")
 """What every row has beside the columns."""
 
@@ -60,7 +58,7 @@ class Derive:
             try:
                 row[self.name] = of_kind(function(*(row[name] for name in self.of)), self.kind)
             except Exception as error:  # whatever a use case's function raises concerns its row alone
-                said = str(error) if isinstance(error, (Underivable, _OtherKind)) else type(error).__name__
+                said = str(error) if isinstance(error, (Underivable, OtherKind)) else type(error).__name__
                 applied.rejected.append(set_aside(row, f"{self.name}: cannot be derived ({said})"))
             else:
                 applied.append(row)
@@ -103,7 +101,7 @@ class Explode:
         for row in rows:
             try:
                 elements = self._elements(row[self.of])
-            except _OtherKind as error:
+            except OtherKind as error:
                 applied.rejected.append(set_aside(row, f"{self.of}: {error}"))
                 continue
             empty += not elements
@@ -118,11 +116,11 @@ class Explode:
         try:
             elements = json.loads(value) if isinstance(value, str) else value
         except (ValueError, RecursionError) as error:
-            raise _OtherKind("no JSON") from error
+            raise OtherKind("no JSON") from error
         if not isinstance(elements, (list, tuple)):
-            raise _OtherKind("no list")
+            raise OtherKind("no list")
         if len(elements) > self.most:
-            raise _OtherKind(f"a list of {len(elements)} elements, at most {self.most} are taken")
+            raise OtherKind(f"a list of {len(elements)} elements, at most {self.most} are taken")
         return list(elements)
 
     def _add(self, applied: Applied, row: Record, number: int, element: Any) -> None:
@@ -132,16 +130,12 @@ class Explode:
         for name, kind in self.take.items():
             try:
                 one[name] = _from_json(element.get(name) if isinstance(element, dict) else None, kind)
-            except _OtherKind as error:
+            except OtherKind as error:
                 reasons.append(f"{name}: {error}")
         if reasons:
             applied.rejected.append(set_aside(one, *reasons))
         else:
             applied.append(one)
-
-
-class _OtherKind(ValueError):
-    """A value is not of the declared kind; says what it is and never the value."""
 
 
 def require(given: Mapping[str, Kind], name: str, *kinds: Kind, of: str) -> Kind:
@@ -188,40 +182,10 @@ def numbered(row: Record, number: int, **lineage: str) -> Record:
     }
 
 
-def of_kind(value: Any, kind: Kind) -> Any:
-    """The value as it is staged; raises ValueError saying what else it is, without quoting it.
-
-    Times are in UTC; in texts, NUL and half surrogate pairs, which no database takes, become U+FFFD.
-    """
-    if value is None:
-        return None
-    if kind == "number" and type(value) is int:
-        value = float(value) if abs(value) < 1 << 1023 else math.inf
-    if type(value) is not _TYPES[kind]:
-        raise _OtherKind(f"expected {kind}, got {type(value).__name__}")
-    if (kind == "number" and not math.isfinite(value)) or (kind == "integer" and not -(2**63) <= value < 2**63):
-        raise _OtherKind(f"expected {kind}, got one out of range")
-    if kind == "datetime":
-        if value.tzinfo is None:
-            raise _OtherKind("expected datetime, got one without a time zone")
-        return value.astimezone(UTC)
-    return _UNSTORABLE.sub("\ufffd", value) if kind == "text" else value
-
-
 def _from_json(value: Any, kind: Kind) -> Any:
     if kind in ("date", "datetime") and isinstance(value, str):
         try:
-            value = _TYPES[kind].fromisoformat(value)
+            value = TYPES[kind].fromisoformat(value)
         except ValueError as error:
-            raise _OtherKind(f"expected {kind}, got another text") from error
+            raise OtherKind(f"expected {kind}, got another text") from error
     return of_kind(value, kind)
-
-
-_TYPES: Mapping[Kind, Any] = {
-    "text": str,
-    "integer": int,
-    "number": float,
-    "datetime": datetime,
-    "date": date,
-    "boolean": bool,
-}

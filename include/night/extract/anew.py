@@ -210,9 +210,10 @@ def _read_source(
         for row in rows:
             if time:
                 row[time] = modified[row["row_id"]] or row[time]
-        rows = transform(rows, night.case.transforms, night.interval.end)
-        writer.extend(as_staged(rows, night.case))
-        anew.rows |= {row["row_id"] for row in rows}
+        made = transform(rows, night.case.transforms, night.interval.end)
+        anew.rejected += made.rejected
+        writer.extend(as_staged(made, night.case))
+        anew.rows |= {row["row_id"] for row in made}
     if time:
         anew.rejected[before:] = [_as_first_read(row, time, modified) for row in anew.rejected[before:]]
     anew.facts |= {"calls": anew.facts["calls"] + reader.calls, "retries": anew.facts["retries"] + reader.retries}

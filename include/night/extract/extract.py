@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -82,11 +83,12 @@ def read_sources(night: Night) -> Manifest:
         ]
         drops_done = time.monotonic()
         readers = [source.open(night) for source in night.case.sources]
-        writer = _stage_pages(night, readers, [join for join, _ in drops], rejections)
+        writer, counts = _stage_pages(night, readers, [join for join, _ in drops], rejections)
     seconds = {"files": drops_done - started, "pages": time.monotonic() - drops_done}
     facts = {**_facts(night, readers, writer.rows, rejections), "seconds": seconds}
     facts["files"] = [*(file for _, file in drops if file), *facts.get("files", ())]
     facts["joined"] = {join.prefix: {"asked": join.asked, "matched": join.matched} for join, _ in drops}
+    facts["transformed"] = dict(counts)
     facts["absent_files"] = [join.prefix for join, file in drops if not file]
     return _record(night, writer.manifest(night.run_id, DATASET, facts))
 
@@ -110,23 +112,31 @@ def read_drop(
 
 def _stage_pages(
     night: Night, readers: Sequence[Reader], joins: Sequence[DropJoin], rejections: Rejections
-) -> StagedWriter:
-    """Stream the rows, joined and transformed, to the staged file; one chunk of them is in memory at a time."""
+) -> tuple[StagedWriter, Counter[str]]:
+    """Stream the rows, joined and transformed, to the staged file; one chunk of them is in memory at a time.
+
+    All are where a transform needs all of them. Returns what the transforms counted, too.
+    """
     for reader in readers:
         reader.check_contract()
-    size, schema = night.settings.chunk_rows, raw_schema(night.case)
-    with StagedWriter(night.path(f"{DATASET}.parquet"), schema, rows_per_group=size) as writer:
-        distinct = Distinct(rejections.earlier())
+    schema, rows_per_group = raw_schema(night.case), night.settings.chunk_rows
+    whole = any(one.whole for one in night.case.transforms)
+    size = sys.maxsize if whole else rows_per_group
+    with StagedWriter(night.path(f"{DATASET}.parquet"), schema, rows_per_group=rows_per_group) as writer:
+        distinct, counts = Distinct(rejections.earlier()), Counter[str]()
         for rows in gather(_all_pages(night, readers, distinct), size, rejections.add):
             for join in joins:
                 join.join(rows)
-            rows = transform(rows, night.case.transforms, night.interval.end)
-            writer.extend(as_staged(rows, night.case))
+            made = transform(rows, night.case.transforms, night.interval.end)
+            for rejected in made.rejected:
+                rejections.add(rejected)
+            counts.update(made.counts)
+            writer.extend(as_staged(made, night.case))
             progress = {"pages": sum(one.pages for one in readers), "calls": sum(one.calls for one in readers)}
             note_progress(night.ledger, night.run_id, "extract", progress)
     if distinct.set_aside:
         log.warning("%d rows came more than once and were set aside", distinct.set_aside)
-    return writer
+    return writer, counts
 
 
 def _all_pages(night: Night, readers: Sequence[Reader], distinct: Distinct) -> Iterator[Page]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.models import Record
-from include.spec.transforms import Transform
+from include.models import Record, RejectedRow
+from include.spec.transforms import Applied, Transform
 from include.spec.use_case import UseCase
 from include.staging import column_of, records_of
 from include.systems.files.drop import FileDrop
@@ -66,8 +67,15 @@ def as_staged(rows: Iterable[Record], case: UseCase) -> Iterator[Record]:
         yield {**row, "lineage": json.dumps(lineage, ensure_ascii=False)}
 
 
-def transform(rows: list[Record], transforms: Sequence[Transform], end: datetime) -> list[Record]:
-    """The rows after every transform, in their declared order, so that one may use what another has made."""
+def transform(rows: list[Record], transforms: Sequence[Transform], end: datetime) -> Applied:
+    """The rows after every transform, in their declared order, so that one may use what another has made.
+
+    Beside them what any of them set aside and counted.
+    """
+    rejected, counts = list[RejectedRow](), Counter[str]()
     for one in transforms:
         rows = one.apply(rows, end)
-    return rows
+        if isinstance(rows, Applied):
+            rejected += rows.rejected
+            counts.update(rows.counts)
+    return Applied(rows, rejected, counts)

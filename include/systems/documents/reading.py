@@ -9,13 +9,13 @@ from itertools import islice
 
 from include.models import Interval, Record, RejectedRow
 from include.plain import visible
-from include.spec.reshape import of_kind
 from include.systems.documents.arrivals import Arrival, Arrivals
 from include.systems.documents.blob import blob_uri
 from include.systems.documents.content import Content, Unreadable, read_content
 from include.systems.documents.declared import Documents
 from include.systems.documents.paging import FolderReader, Item
 from include.systems.documents.pdf import PdfReader
+from include.systems.kinds import of_kind
 from include.systems.port import VERSION, Page, Surroundings
 
 

@@ -13,14 +13,14 @@ import pytest
 
 from include.errors import ConfigurationError, ContractBroken, FileNotReady, SystemUnavailable
 from include.models import Record
+from include.spec.text.pieces import Chunk, Cut
+from include.spec.text.retrieval import Own, Retrieve
 from include.systems.documents.arrivals import Arrivals
 from include.systems.documents.blob import fetch_blob
 from include.systems.documents.declared import Documents
 from include.systems.documents.place import Where, open_place, spread
 from include.systems.files.folder import Seen
 from include.systems.port import VERSION
-from include.systems.text.pieces import Chunk, Cut
-from include.systems.text.retrieval import Own, Retrieve
 from tests.core.systems.contracts import MANY, NIGHT, PAGE, VersionedSourceContract, rows_of
 from tests.core.systems.documents.here import Here, connections, local, sftp
 from tests.core.systems.documents.pdfs import locked, pdf

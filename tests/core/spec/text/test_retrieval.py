@@ -13,9 +13,9 @@ import pytest
 
 from include.errors import ConfigurationError
 from include.models import Record
-from include.systems.text.pieces import Cut
-from include.systems.text.retrieval import Index, Own, Passage, Retrieve, Texts
-from tests.core.systems.text.contracts_labelled import CUAD, asked
+from include.spec.text.pieces import Cut
+from include.spec.text.retrieval import Index, Own, Passage, Retrieve, Texts
+from tests.core.spec.text.contracts_labelled import CUAD, asked
 
 END = datetime(2026, 11, 20, 2, tzinfo=UTC)
 FOUND_AT_FIVE = 0.78
