@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -73,8 +74,12 @@ def open_stand(folder: Path, dags: Mapping[str, str]) -> Iterator[Stand]:
     ours = {"AIRFLOW_HOME": str(folder), "NIGHTLEDGER_HOME": str(folder), "NIGHTLEDGER_TOKEN_SECRET": "test secret"}
     passwords = dict.fromkeys(USERS, secrets.token_urlsafe())
     (folder / "passwords.json").write_text(json.dumps(passwords), encoding="utf-8")
+    root, before = logging.getLogger(), logging.getLogger().level
     with patch.dict(os.environ, {**kept, **airflow, **ours}, clear=True):
-        yield _open(dags)
+        try:
+            yield _open(dags)
+        finally:
+            root.setLevel(before)  # Airflow set it for the process, and later tests wait for warnings
 
 
 def _open(dags: Mapping[str, str]) -> Stand:

@@ -72,7 +72,7 @@ def test_a_malformed_connection_does_not_quote_its_secret() -> None:
 @pytest.mark.parametrize("environment", [{}, {"AIRFLOW_CONN_CRM_DEFAULT": ""}])
 def test_a_missing_connection_names_the_variable_to_set(environment: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_CRM_DEFAULT"):
-        EnvironmentConnections(environment).http("crm_default")
+        EnvironmentConnections(environment).open("http", "crm_default")
 
 
 def test_the_process_environment_is_read_when_called(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_the_process_environment_is_read_when_called(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_http_sends_the_password_as_bearer_token(given: dict[str, object], base_url: str) -> None:
-    endpoint = only("crm_default", {**given, "password": SECRET}).http("crm_default")
+    endpoint = only("crm_default", {**given, "password": SECRET}).open("http", "crm_default")
     assert endpoint.base_url == base_url
     sent = endpoint.session.prepare_request(requests.Request("GET", endpoint.base_url))
     assert sent.headers["Authorization"] == f"Bearer {SECRET}"
@@ -99,13 +99,15 @@ def test_http_sends_the_password_as_bearer_token(given: dict[str, object], base_
 
 def test_the_model_is_reached_by_host_and_password() -> None:
     given = {"host": "http://127.0.0.1:9/v1", "password": SECRET}
-    assert only("openai_default", given).model("openai_default") == ModelEndpoint("http://127.0.0.1:9/v1", SECRET)
-    assert only("openai_default", {"password": SECRET}).model("openai_default").base_url is None
+    assert only("openai_default", given).open("model", "openai_default") == ModelEndpoint(
+        "http://127.0.0.1:9/v1", SECRET
+    )
+    assert only("openai_default", {"password": SECRET}).open("model", "openai_default").base_url is None
 
 
 def test_a_database_over_tcp() -> None:
     given = {"host": "db.example", "port": 5433, "schema": "books", "login": "m e", "password": SECRET}
-    url = only("nightledger_db", given).database("nightledger_db")
+    url = only("nightledger_db", given).find("database", "nightledger_db")
     assert url is not None
     parts = make_url(url)
     assert parts.drivername == "postgresql+psycopg"
@@ -115,7 +117,7 @@ def test_a_database_over_tcp() -> None:
 
 def test_a_database_over_a_unix_socket() -> None:
     given = {"host": "/run/my pg", "schema": "books", "login": "me", "password": SECRET}
-    url = only("nightledger_db", given).database("nightledger_db")
+    url = only("nightledger_db", given).find("database", "nightledger_db")
     assert url is not None
     parts = make_url(url)
     assert (parts.host, dict(parts.query), parts.database) == (None, {"host": "/run/my pg"}, "books")
@@ -135,9 +137,9 @@ def test_a_database_has_defaults() -> None:
 
 
 def test_no_such_database_is_none_and_a_malformed_one_an_error() -> None:
-    assert EnvironmentConnections({}).database("nightledger_db") is None
+    assert EnvironmentConnections({}).find("database", "nightledger_db") is None
     with pytest.raises(ConfigurationError, match="NIGHTLEDGER_DB"):
-        only("nightledger_db", "just words").database("nightledger_db")
+        only("nightledger_db", "just words").find("database", "nightledger_db")
 
 
 def test_secrets_are_in_no_representation() -> None:

@@ -39,7 +39,7 @@ def connect(fields: dict[str, Any]) -> EnvironmentConnections:
 
 def call_http(**fields: Any) -> str:
     """`answered`, or the error's words."""
-    endpoint = connect(fields).http("x")
+    endpoint = connect(fields).open("http", "x")
     client = RestClient(endpoint, SYSTEM, sleep=lambda _: None)
     try:
         client.call("POST", "/v1/chat/completions", {})
@@ -53,7 +53,7 @@ def call_model(**fields: Any) -> str:
     fields["host"] = f"{fields['host']}/v1" if "://" in fields["host"] else fields["host"]
 
     async def run() -> str:
-        async with ModelClient(connect(fields).model("x"), timeout=5, connections=2) as client:
+        async with ModelClient(connect(fields).open("model", "x"), timeout=5, connections=2) as client:
             reply = await client.ask({"model": "m", "messages": []})
         return reply.detail or reply.outcome
 
@@ -92,7 +92,7 @@ def test_our_own_certificate_is_shown(certificates: Certificates, call: Call) ->
 @pytest.mark.parametrize("extra", [{"verify": "/nowhere.pem"}, {"cert": "/nowhere.pem"}, {"cert": [1]}])
 def test_files_that_cannot_be_used_are_named_before_any_call(kind: str, extra: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=r"x: .*cert"):
-        getattr(connect({"host": "https://127.0.0.1:9", "extra": extra}), kind)("x")
+        connect({"host": "https://127.0.0.1:9", "extra": extra}).open(kind, "x")
 
 
 def by_proxy(server: OddServer) -> bool:
@@ -191,7 +191,7 @@ def test_a_host_that_is_none_is_named_without_its_password(host: str) -> None:
 def test_what_is_not_honoured_of_an_openai_connection_is_named(kwargs: dict[str, Any], named: str) -> None:
     for given in (kwargs, json.dumps(kwargs)):
         with pytest.raises(ConfigurationError, match=named):
-            connect({"password": "k", "extra": {"openai_client_kwargs": given}}).model("x")
+            connect({"password": "k", "extra": {"openai_client_kwargs": given}}).open("model", "x")
 
 
 def test_what_is_honoured_of_an_openai_connection() -> None:
@@ -203,11 +203,11 @@ def test_what_is_honoured_of_an_openai_connection() -> None:
         "default_query": {"api-version": 1},
     }
     found = connect({"host": "http://127.0.0.1:9/v1", "password": "k", "extra": {"openai_client_kwargs": kwargs}})
-    endpoint = found.model("x")
+    endpoint = found.open("model", "x")
     assert (endpoint.base_url, endpoint.timeout) == ("http://127.0.0.1:9/v2", 5.0)
     assert (endpoint.headers, endpoint.query) == ({"OpenAI-Organization": "o"}, {"api-version": "1"})
     with pytest.raises(ConfigurationError, match="workload_identity"):
-        connect({"extra": {"auth_type": "workload_identity"}}).model("x")
+        connect({"extra": {"auth_type": "workload_identity"}}).open("model", "x")
 
 
 def test_an_address_holds_no_secret_and_tells_servers_apart() -> None:

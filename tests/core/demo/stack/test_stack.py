@@ -76,7 +76,7 @@ def test_the_users_connection_wins_over_the_sandboxs(up: Any, monkeypatch: pytes
     seen = up()
     assert seen["AIRFLOW_CONN_CRM_DEFAULT"] == MINE
     assert json.loads(seen["AIRFLOW_CONN_OPENAI_DEFAULT"])["host"] == "http://127.0.0.1:4002/v1"
-    assert EnvironmentConnections(seen).http("crm_default").base_url == "https://crm.mine.example"
+    assert EnvironmentConnections(seen).open("http", "crm_default").base_url == "https://crm.mine.example"
 
 
 def test_a_connection_in_the_env_file_wins_too(up: Any, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_without_own_connections_every_system_is_a_stand_in(up: Any) -> None:
     seen = up()
     for name in SANDBOX_CONNECTIONS:
         EnvironmentConnections(seen).get(name)
-    url = EnvironmentConnections(seen).database("nightledger_db")
+    url = EnvironmentConnections(seen).find("database", "nightledger_db")
     assert url is not None
     engine = open_database(url)
     with engine.connect() as connection:
