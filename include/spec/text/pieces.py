@@ -13,11 +13,9 @@ from typing import ClassVar, NamedTuple
 from include.errors import ConfigurationError
 from include.models import Kind, Record
 from include.spec.reshape import numbered, require, set_aside
-from include.spec.text.tokens import token_spans
 from include.spec.transforms import Applied, added
+from include.systems.text.tokens import PAGE_BREAK, token_spans
 
-PAGE_BREAK = "\f"
-"""Stands between the pages of a text."""
 _LONGEST_HEADING = 120
 _SHORTEST_CAPITALS = 4
 _TITLE = re.compile(

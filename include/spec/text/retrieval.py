@@ -15,8 +15,8 @@ from include.errors import ConfigurationError
 from include.models import Kind, Record
 from include.spec.reshape import find_function, require
 from include.spec.text.pieces import Cut
-from include.spec.text.tokens import terms
 from include.spec.transforms import Applied, added
+from include.systems.text.tokens import terms
 
 _MOST_TERMS = 1_000
 """Of a question; the first ones count."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from include.spec.text.html import html_text
-from include.spec.text.pieces import PAGE_BREAK
-from include.spec.text.tokens import token_spans
 from include.systems.documents.pdf import PdfReader
 from include.systems.documents.xml import XmlRefused, read_xml
 from include.systems.files.formats.encoding import find_encoding
+from include.systems.text.html import html_text
+from include.systems.text.tokens import PAGE_BREAK, token_spans
 
 NO_TEXT, PAGES_UNREAD = "no_text", "pages_unread"
 LONGEST_HTML = 4_000_000

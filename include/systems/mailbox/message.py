@@ -15,11 +15,11 @@ from email.policy import compat32
 from include.canonical import canonical
 from include.models import Record
 from include.plain import visible
-from include.spec.text.html import html_text
-from include.spec.text.tokens import token_spans
 from include.systems.mailbox.decoding import decode_text, header, identifier, readable, sent
 from include.systems.mailbox.guards import Refused, check
 from include.systems.mailbox.replies import split_reply
+from include.systems.text.html import html_text
+from include.systems.text.tokens import token_spans
 
 LONGEST_TEXT = 1_000_000
 """Characters of a message's words that are read."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from include.spec.text.tokens import terms
+from include.systems.text.tokens import terms
 
 _WROTE = "wrote|writes|schrieb|schrieben|a écrit|escribió|ha scritto|schreef|escreveu|skrev|kirjoitti|napisał\\(a\\)"
 _WROTE += "|napisał|napsal|написал|написала|пишет|写道|のメール"

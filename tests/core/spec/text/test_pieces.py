@@ -11,7 +11,7 @@ import pytest
 from include.errors import ConfigurationError
 from include.models import Record
 from include.spec.text.pieces import Chunk, Cut
-from include.spec.text.tokens import terms, token_spans
+from include.systems.text.tokens import terms, token_spans
 
 END = datetime(2026, 11, 20, 2, tzinfo=UTC)
 HEADINGS = """# Term|ARTICLE IV|Article 4 - Term|Section 4.2 Notice|4.2. Notice|12 Term|GOVERNING LAW|§ 5 Kündigung

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from include.settings import ROOT
-from include.spec.text.html import html_text
 from include.systems.documents.content import Content, Unreadable, read_content
 from include.systems.documents.pdf import PdfLimits, PdfReader
 from include.systems.documents.xml import XmlRefused, read_xml
+from include.systems.text.html import html_text
 from tests.core.systems.documents.pdfs import pdf, with_lost_page
 
 PUBLIC = ROOT.parent / "shared" / "data"

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from include.settings import ROOT
-from include.spec.text.html import html_text
+from include.systems.text.html import html_text
 
 REPLIES = ROOT.parent / "shared" / "data" / "email_replies_signatures"
 FINE = "Hi. I am fine."

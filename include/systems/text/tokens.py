@@ -6,6 +6,9 @@ import re
 import unicodedata
 from itertools import pairwise
 
+PAGE_BREAK = "\f"
+"""Stands between the pages of a text."""
+
 _MARKS = "".join(re.escape(chr(code)) for code in range(0x300, 0x1DC0) if unicodedata.category(chr(code))[0] == "M")
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Thai, Lao, Burmese, Khmer, kana and Han: scripts that put no space between words."""

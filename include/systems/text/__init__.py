@@ -1,0 +1,1 @@
+"""Texts as they come: HTML without its marks, tokens with their place."""
