@@ -212,7 +212,11 @@ def test_a_bomb_is_refused_by_its_name(local_shelf: Shelf, data: bytes, bounds: 
         read(local_shelf, replace(MANY, bounds=bounds))
 
 
-@pytest.mark.parametrize("data", [zipped(("a.csv", b"no,name\n" * 99))[:-30], gzip.compress(b"no,name\n" * 99)[:-9]])
+@pytest.mark.parametrize(
+    "data",
+    [zipped(("a.csv", b"no,name\n" * 99))[:-30], gzip.compress(b"no,name\n" * 99)[:-9]],
+    ids=["zip", "gzip"],  # both hold the time
+)
 def test_a_damaged_archive_is_told_as_one(local_shelf: Shelf, data: bytes) -> None:
     local_shelf.put(data, f"{DAY}_a.csv")
     with pytest.raises(ContractBroken, match=f"{DAY}_a.csv: cannot be unpacked"):
