@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from include.database import send, transaction
@@ -15,8 +16,9 @@ from include.ledger.audit import Intent, Pins, Result
 from include.models import Record
 from include.night.enrich.questions import Item, group, make_item
 from include.run import Night
-from include.systems.fitted.answering import open_local
-from include.systems.fitted.cascade import Cascade
+
+if TYPE_CHECKING:
+    from include.systems.fitted.cascade import Cascade
 
 KIND = "local"
 FREE = "local"
@@ -42,6 +44,9 @@ class Deciding:
         """
         if night.case.local is None:
             return None
+        from include.systems.fitted.answering import open_local
+        from include.systems.fitted.cascade import Cascade
+
         output = night.case.module("output").Output
         answerer = open_local(night.case.folder, night.case.local, output)
         pins = Pins("", "", answerer.name, {}, night.case.contract_hash)

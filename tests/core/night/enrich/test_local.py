@@ -19,6 +19,7 @@ from include.report.text import as_text
 from include.run import Night
 from include.spec.prompt import load_prompt
 from include.spec.use_case import UseCase, load
+from include.systems.fitted import answering
 from include.systems.hubspot.declared import HubSpotRecords
 from include.use_cases.support_triage.local import LOCAL
 from tests.core.conftest import Ledger
@@ -136,17 +137,15 @@ def test_the_same_rows_the_next_night_are_decided_and_asked_by_nobody(
 def test_another_fitted_model_decides_anew(
     night_of: Callable[..., Night], ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from include.night.enrich import local
-
     rows = [ticket(1, CLEAR)]
     first = night_of()
     enrich(first, stage(first, rows))
-    opened = local.open_local
+    opened = answering.open_local
 
     def newer(folder: Path, declared: Any, output: Any) -> Any:
         return replace(opened(folder, declared, output), name="model.v2@0123456789ab")
 
-    monkeypatch.setattr(local, "open_local", newer)
+    monkeypatch.setattr(answering, "open_local", newer)
     second = night_of("again", day=1)
     enrich(second, stage(second, rows))
     assert kinds(ledger, second.run_id) == {"local": 1}
