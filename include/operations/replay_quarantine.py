@@ -88,7 +88,7 @@ def _replay(night: Night, lease: Lease, selection: Selection, origin: str, actor
 
 
 def _run_stages(night: Night, lease: Lease, origin: str, begun: Sequence[Begun]) -> None:
-    from include.night.extract.anew import stage_replay
+    from include.night.extract.restage import stage_replay
 
     base = _base(night, origin)
     raw, rows = stage_replay(night, base, begun)

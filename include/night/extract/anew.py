@@ -1,37 +1,26 @@
-"""Stage a night again for a replay: its own rows, with those read anew that were mended at their source."""
+"""Rows of a night read anew from their sources, for a replay."""
 
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.dataset as ds
-from sqlalchemy import Connection, func, select
 from upath import UPath
 
-from include.database import transaction
-from include.ledger import tables
-from include.ledger.carrying import is_finished
-from include.ledger.quarantine_replays import Begun, copy_entries
-from include.ledger.record import find_manifest, put_manifest, quarantine, record_event
+from include.ledger.quarantine_replays import Begun
 from include.models import Manifest, Record, RejectedRow
-from include.night.extract.archive import archive
-from include.night.extract.extract import DATASET, files_of, gather, read_drop
+from include.night.extract.extract import gather, read_drop
 from include.night.extract.join import DropJoin, as_staged, transform
-from include.night.extract.rejections import STAGE
 from include.night.extract.shape import raw_schema
 from include.run import Night
-from include.staging import StagedWriter, read_chunks, read_rows
+from include.staging import StagedWriter, read_rows
 from include.systems.files.formats.values import join_key, read_value
 from include.systems.port import Source
 
-CHOSEN = "chosen"
 _AGAIN = re.compile(r"#\d+$")  # see `Distinct`
 GONE = "the record is not at its source any more"
 NO_ID = "the row came under the id of another row, so it cannot be read by itself"
@@ -39,15 +28,8 @@ NOT_ANEW = "this kind of source cannot be read anew"
 SAME_FILE = "the file was not delivered again"
 
 
-class Staged(NamedTuple):
-    """The dataset `raw` of a replay, and the ids of the rows that it decides on."""
-
-    raw: Manifest
-    rows: frozenset[str]
-
-
 @dataclass
-class _Anew:
+class Anew:
     """What reading anew gave: ids of rows in the file at `path`, rows set aside, and rows not to be had, with why."""
 
     path: Path
@@ -58,36 +40,9 @@ class _Anew:
     facts: Record = field(default_factory=dict)
 
 
-def stage_replay(night: Night, base: Manifest, begun: Sequence[Begun]) -> Staged:
-    """Stage the rows of `base` under this run; rows to be read anew are what their sources say now.
-
-    A row read anew stays a row of its night: it keeps the time of the change that brought it in. A row that its source
-    does not have any more, and a line of a file that was not delivered again, keep what they had and wait. Memory grows
-    with the chosen rows only. Safe to run again: what is staged and on record is not read a second time.
-    """
-    known, chosen = (find_manifest(night.ledger, night.run_id, name) for name in (DATASET, CHOSEN))
-    if known and chosen:
-        _archive(night, known)
-        return Staged(known, frozenset(row["row_id"] for row in read_rows(chosen)))
-    with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
-        anew = _read_anew(night, base, [one for one in begun if one.anew], Path(folder))
-        raw = _merge(night, base, anew)
-    rows = {one.row_id for one in begun if one.counts_as_input and not one.anew} | anew.rows
-    rows |= {row.row_id for row in anew.rejected if row.counts_as_input}
-    chosen = _stage_ids(night, rows)
-    with transaction(night.ledger) as connection:
-        raw = _record(connection, night, base, raw, chosen, anew, begun)
-    _archive(night, raw)
-    return Staged(raw, frozenset(rows))
-
-
-def _archive(night: Night, raw: Manifest) -> None:
-    if raw.facts["delivered_again"]:
-        archive(night, files_of(raw))
-
-
-def _read_anew(night: Night, base: Manifest, begun: Sequence[Begun], work: Path) -> _Anew:
-    anew = _Anew(work / "anew.parquet")
+def read_anew(night: Night, base: Manifest, begun: Sequence[Begun], work: Path) -> Anew:
+    """Read the chosen rows, and those that use what was chosen, from where they came; `work` is a local folder."""
+    anew = Anew(work / "anew.parquet")
     if not begun:
         return anew
     anew.facts["files"] = list(base.facts.get("files", ()))
@@ -104,7 +59,7 @@ def _is_line(night: Night, row_id: str) -> bool:
     return row_id.startswith(tuple(f"{drop.system}/" for drop in night.case.joins))
 
 
-def _fetch(night: Night, at: int, work: Path, lines: Collection[str], anew: _Anew) -> DropJoin:
+def _fetch(night: Night, at: int, work: Path, lines: Collection[str], anew: Anew) -> DropJoin:
     """The night's file of one drop as it lies there now, joined to what is read anew.
 
     It takes the place of the file read before, with its bad lines, when lines of it are replayed; else it stays where
@@ -164,9 +119,7 @@ def _modified(text: str | None) -> datetime | None:
     return found
 
 
-def _read_records(
-    night: Night, modified: Mapping[str, datetime | None], joins: Sequence[DropJoin], anew: _Anew
-) -> None:
+def _read_records(night: Night, modified: Mapping[str, datetime | None], joins: Sequence[DropJoin], anew: Anew) -> None:
     """Read the rows from whichever source has them; the others of them wait, each with why."""
     asked = dict[str, str]()
     anew.facts |= {"calls": 0, "retries": 0, "pages": 0}
@@ -192,7 +145,7 @@ def _read_source(
     ids: Sequence[str],
     modified: Mapping[str, datetime | None],
     joins: Sequence[DropJoin],
-    anew: _Anew,
+    anew: Anew,
     writer: StagedWriter,
 ) -> None:
     reader = source.open(night)
@@ -224,81 +177,3 @@ def _as_first_read(row: RejectedRow, column: str, modified: Mapping[str, datetim
     """A row set aside keeps the change that brought it in too, or it could never come back into its night."""
     first = modified.get(row.row_id)
     return replace(row, record={**row.record, column: first.isoformat()}) if first else row
-
-
-def _merge(night: Night, base: Manifest, anew: _Anew) -> Manifest:
-    """The base's rows in their order, those read anew in their place; at the end those that had none."""
-    facts = {**base.facts, "reused_from": base.run_id, "calls": 0, "retries": 0, "pages": 0, **anew.facts}
-    facts |= {"limit": night.options.limit, "read_anew": len(anew.rows), "delivered_again": anew.delivered}
-    rejected = {row.row_id for row in anew.rejected if row.counts_as_input}
-    if not anew.rows and not rejected:
-        return replace(base, run_id=night.run_id, facts=facts)
-    schema, left = raw_schema(night.case), set(anew.rows)
-    fresh = ds.dataset(str(anew.path), format="parquet")
-    size = night.settings.chunk_rows
-    with StagedWriter(night.path(f"{DATASET}.parquet"), schema, rows_per_group=size) as writer:
-        for batch in read_chunks(base, rows=size):
-            ids = batch.column("row_id").to_pylist()
-            table = pa.Table.from_batches([batch], schema)
-            if here := [row for row in ids if row in anew.rows]:
-                table = _replaced(table, ids, _rows_of(fresh, here))
-                left -= set(here)
-            keep = pa.array([row not in rejected for row in ids], pa.bool_())
-            writer.write_table(table.filter(keep))
-        if left:
-            writer.write_table(_rows_of(fresh, sorted(left)))
-    return writer.manifest(night.run_id, DATASET, facts)
-
-
-def _rows_of(fresh: ds.Dataset, ids: Sequence[str]) -> pa.Table:
-    return fresh.to_table(filter=ds.field("row_id").isin(ids), use_threads=False)
-
-
-def _replaced(table: pa.Table, ids: Sequence[str], fresh: pa.Table) -> pa.Table:
-    """The table with rows of the same id taken from `fresh`."""
-    place = {row_id: table.num_rows + at for at, row_id in enumerate(fresh.column("row_id").to_pylist())}
-    both = pa.concat_tables([table, fresh.select(table.column_names).cast(table.schema)])
-    return both.take(pa.array([place.get(row_id, at) for at, row_id in enumerate(ids)], pa.int64()))
-
-
-def _stage_ids(night: Night, rows: Iterable[str]) -> Manifest:
-    with StagedWriter(night.path(f"{CHOSEN}.parquet"), pa.schema([("row_id", pa.string())])) as writer:
-        writer.extend({"row_id": row_id} for row_id in sorted(rows))
-    return writer.manifest(night.run_id, CHOSEN)
-
-
-def _record(
-    connection: Connection,
-    night: Night,
-    base: Manifest,
-    raw: Manifest,
-    chosen: Manifest,
-    anew: _Anew,
-    begun: Sequence[Begun],
-) -> Manifest:
-    """Put everything on record at once: entries that stay, rows set aside, and both datasets."""
-    decided = {one.row_id for one in begun} - anew.not_tried.keys() | anew.rows
-    decided |= {row.row_id for row in anew.rejected}
-    stages = ["extract", "check"] if is_finished(night.ledger, base.run_id) else ["extract"]
-    copy_entries(
-        connection,
-        night,
-        base.run_id,
-        stages=stages,
-        skip=decided,
-        files=anew.delivered,
-        not_tried=anew.not_tried,
-    )
-    quarantine(connection, night, STAGE, anew.rejected)
-    q = tables.quarantine.c
-    query = select(q.counts_as_input, func.count()).where(q.run_id == night.run_id, q.stage == STAGE)
-    rejected = {bool(row[0]): int(row[1]) for row in connection.execute(query.group_by(q.counts_as_input))}
-    staged = {"rejected_input": rejected.get(True, 0), "rejected_context": rejected.get(False, 0)}
-    facts = {**raw.facts, **staged, "input_rows": raw.rows + staged["rejected_input"]}
-    raw = replace(raw, facts=facts)
-    said = {"rows": raw.rows, "sha256": raw.sha256, "reused_from": base.run_id, "limit": night.options.limit}
-    said |= {"read_anew": len(anew.rows), "delivered_again": anew.delivered, "not_tried": len(anew.not_tried)}
-    record_event(connection, night.run_id, "extract.reused", said)
-    put_manifest(connection, chosen)
-    put_manifest(connection, raw)
-    return raw

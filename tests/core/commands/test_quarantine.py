@@ -336,7 +336,7 @@ def test_a_replay_killed_while_it_reads_anew_reads_once_more(
         raise MemoryError
 
     with monkeypatch.context() as broken:
-        broken.setattr("include.night.extract.anew.put_manifest", killed)
+        broken.setattr("include.night.extract.restage.put_manifest", killed)
         assert quarantine(*arguments)[0] == 3
     assert row not in waiting(ledger)
     mend(sandbox, row)
