@@ -74,7 +74,7 @@ def unpack(source: Path, folder: Path, bounds: Bounds) -> list[Member]:
             return [Member(into, source.name)]
         if head == b"PK\x03\x04":
             return _unzip(source, folder, unpacking, bounds)
-    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except (gzip.BadGzipFile, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ContractBroken(f"cannot be unpacked ({type(error).__name__})", about=source.name) from error
     return [Member(source, source.name)]
 

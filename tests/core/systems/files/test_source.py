@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from include.errors import AccessDenied, ConfigurationError, ContractBroken, FileNotReady
 from include.models import Column, Record, RejectedRow
+from include.systems.files.source import unpacking
 from include.systems.files.source.declared import Arrived, Files
 from include.systems.files.source.forms import Csv, FixedWidth, JsonLines, Xlsx, Xml
 from include.systems.files.source.unpacking import Bounds
@@ -221,6 +224,17 @@ def test_a_damaged_archive_is_told_as_one(local_shelf: Shelf, data: bytes) -> No
     local_shelf.put(data, f"{DAY}_a.csv")
     with pytest.raises(ContractBroken, match=f"{DAY}_a.csv: cannot be unpacked"):
         read(local_shelf)
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    packed = tmp_path / "a.csv.gz"
+    packed.write_bytes(gzip.compress(b"no,name\n"))
+    monkeypatch.setattr(unpacking._Unpacking, "copy", full)
+    with pytest.raises(OSError, match="No space left"):
+        unpacking.unpack(packed, tmp_path, Bounds())
 
 
 def test_a_file_larger_than_declared_is_not_fetched(shelf: Shelf) -> None:
