@@ -104,7 +104,8 @@ def _find_header(lines: Sequence[str], first: int, edges: Sequence[tuple[int, in
 
 
 def _is_ruler(line: str) -> bool:
-    return bool(line) and _RULER.issuperset(line) and not set("-=_").isdisjoint(line)
+    """Strokes alone, and somewhere three together: a single one is how people write that there is no value."""
+    return _RULER.issuperset(line) and any(sign * 3 in line for sign in "-=_")
 
 
 def _name(header: Sequence[list[str]], reading: Reading, about: str) -> tuple[tuple[str, ...], list[str]]:

@@ -58,6 +58,11 @@ def test_encodings_and_line_ends_are_as_with_delimiters(stage: Stage, end: str, 
     assert [row["name"] for row in rows] == ["M\u00fcller", "b"]
 
 
+def test_a_row_of_nothing_but_a_stroke_is_a_row(stage: Stage) -> None:
+    _, rows = stage(HEAD + "   -         \n001a      1.5\n", widths=WIDTHS)
+    assert [row["name"] for row in rows] == [None, "a"]
+
+
 def test_lines_before_the_table_and_a_rule_below_the_header_are_passed_over_and_said(stage: Stage) -> None:
     text = "EU\n\n" + HEAD + "-- ----- ----\n001a      1.5\n"
     found, rows = stage(text, widths=WIDTHS)
