@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from include.spec.transforms import Transform
-from include.systems.port import Sink, Source
+from include.systems.port import Engine, Sink, Source
 
 
 class Parts(Protocol):
@@ -33,6 +33,11 @@ class Parts(Protocol):
         """The columns that may enter a prompt."""
         ...
 
+    @property
+    def local(self) -> Engine | None:
+        """Who answers in the process."""
+        ...
+
 
 def contradictions(case: Parts) -> Iterator[str]:
     """Each contradiction in one sentence, with what to do.
@@ -45,6 +50,8 @@ def contradictions(case: Parts) -> Iterator[str]:
     if not case.sinks:
         yield "has no sink; declare where its answers go"
     yield from _feeding_on_itself(case)
+    for column in sorted({*case.local.reads} - {*case.model_sees}) if case.local else ():
+        yield f"answers by column {column}, by which its answers are not found again; put it into model_sees"
     for (system, kind), count in Counter((sink.system, sink.object) for sink in case.sinks).items():
         if count > 1:
             yield f"has {count} sinks for {system} {kind}; put their fields into one"

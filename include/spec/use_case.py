@@ -17,8 +17,7 @@ from include.spec.contradictions import contradictions
 from include.spec.names import folder_of, package_of
 from include.spec.transforms import Transform
 from include.systems.files.drop import FileDrop
-from include.systems.fitted.declared import Local
-from include.systems.port import Sink, Source
+from include.systems.port import Engine, Sink, Source
 from include.systems.sql.declared import Mirror
 
 
@@ -173,7 +172,7 @@ class Drift:
 class UseCase(Enrichment):
     """The declarations of one use case; a blank in any of them fails the test suite.
 
-    `local` is a fitted model that decides rows in the process where it is certain; the rest is asked.
+    `local` is an engine that decides rows in the process where it is certain; the rest is asked.
     `confidence_threshold` is in 0..1; an answer below it goes to a person.
     """
 
@@ -191,7 +190,7 @@ class UseCase(Enrichment):
     confidence_threshold: float
     sinks: tuple[Sink, ...]
     mirror: Mirror | None = None
-    local: Local | None = None
+    local: Engine | None = None
     drift: Drift = Drift()
 
     @property

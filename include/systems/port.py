@@ -1,6 +1,6 @@
-"""What every kind of source and sink promises, so that a night works with one it has never heard of.
+"""What every kind of source, engine and sink promises, so that a night works with one it has never heard of.
 
-A use case declares sources and sinks as frozen data that lies beside its adapter. `open` gives the adapter, which does
+A use case declares them as frozen data that lies beside its adapter. `open` gives the adapter, which does
 the work within one run. What an adapter may know of that run is `Surroundings`: neither the ledger nor Airflow.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from include.models import Column, Interval, Record, RejectedRow
@@ -171,6 +172,46 @@ class Source(Protocol):
 
     def open(self, here: Surroundings) -> Reader:
         """The adapter; raises ConfigurationError for a declaration or connection that cannot work."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Whole answers by the position of their row; rows that are not there are left for somebody else.
+
+    `counts` are rows: `decided`, and the others by why they are left, in a word or a few (`doubt`, `out_of_scope`).
+    """
+
+    decided: Mapping[int, Record]
+    counts: Mapping[str, int]
+
+
+class Decider(Protocol):
+    """Answers rows in the process, before anybody is asked. It has neither a price nor a limit."""
+
+    @property
+    def name(self) -> str:
+        """What is on record as the model; another one whenever it could answer the same row in another way."""
+        ...
+
+    def sort(self, rows: Sequence[Record]) -> Sorted:
+        """Answer what it is certain of, as the use case's output takes it; what it leaves is no failure.
+
+        An answer depends on nothing but the columns that its engine declares to read.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """Who answers in the process, as a use case declares it."""
+
+    @property
+    def reads(self) -> Sequence[str]:
+        """The columns that an answer is made of; the spec has them among what the model sees."""
+        ...
+
+    def open(self, folder: Path, output: Any) -> Decider:
+        """The adapter for answers of class `output`; `folder` is the use case's. Raises ConfigurationError."""
         ...
 
 

@@ -60,10 +60,12 @@ def test_the_same_days_again_make_no_paid_call_and_no_write(week: Stack) -> None
     backfill(week, first, first + timedelta(days=AGAIN - 1), "completed")
     wait_for_backfills(week)
     assert (len(week.billed()), week.records_written()) == (billed, written)
-    again = week.query("SELECT counts FROM nightledger.run WHERE attempt = 2 AND external_ref LIKE '%backfill%'")
+    again = week.query(
+        "SELECT counts, status, detail FROM nightledger.run WHERE attempt = 2 AND external_ref LIKE '%backfill%'"
+    )
     assert len(again) == AGAIN
-    for (counts,) in again:
-        assert sum(counts.values()) == 240
+    for counts, *how in again:
+        assert sum(counts.values()) == 240, how
         assert counts.get("written", 0) == 0
         assert counts["unchanged"] > 100
 

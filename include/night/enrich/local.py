@@ -1,11 +1,11 @@
-"""Rows that a fitted model decides in the process, before anybody is asked: inferences like any other, at no cost."""
+"""Rows that are decided in the process, before anybody is asked: inferences like any other, at no cost."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -18,7 +18,7 @@ from include.night.enrich.questions import Item, group, make_item
 from include.run import Night
 
 if TYPE_CHECKING:
-    from include.systems.fitted.cascade import Cascade
+    from include.systems.port import Decider
 
 KIND = "local"
 FREE = "local"
@@ -28,36 +28,31 @@ CHUNK_ROWS = 1_000
 
 @dataclass
 class Deciding:
-    """One shard's rows before the fitted model of its use case; `counts` are rows, by what became of them."""
+    """One shard's rows before the engine of its use case; `counts` are rows, by what became of them."""
 
     night: Night
-    cascade: Cascade
+    decider: Decider
     pins: Pins
     counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def open(cls, night: Night) -> Deciding | None:
-        """The use case's fitted model, if it declares one; raises ConfigurationError if it does not fit.
+        """The use case's engine, if it declares one; raises ConfigurationError if it cannot work.
 
-        Its answers are found by the contract, by its own version and hash, and by the columns that the rows show: they
-        are reused until another model is pinned.
+        Its answers are found by the contract, by its own name, and by the columns that the rows show: they are reused
+        until it has another name.
         """
         if night.case.local is None:
             return None
-        from include.systems.fitted.answering import open_local
-        from include.systems.fitted.cascade import Cascade
-
-        output = night.case.module("output").Output
-        answerer = open_local(night.case.folder, night.case.local, output)
-        pins = Pins("", "", answerer.name, {}, night.case.contract_hash)
-        return cls(night, Cascade(night.case.local, answerer, output), pins)
+        decider = night.case.local.open(night.case.folder, night.case.module("output").Output)
+        return cls(night, decider, Pins("", "", decider.name, {}, night.case.contract_hash))
 
     def item(self, row: Record) -> Item:
-        """A row under the key of the fitted model's answer."""
+        """A row under the key of the engine's answer."""
         return make_item(self.night, self.pins, row)
 
     def decide(self, rows: Iterable[Record]) -> None:
-        """Put on record what the model is certain of; what is on record already is not decided again."""
+        """Put on record what the engine is certain of; what is on record already is not decided again."""
         for chunk in _chunks(rows, CHUNK_ROWS):
             items = [self.item(row) for row in chunk]
             known = audit.find_answers(self.night.ledger, self.night, {item.inference_key for item in items})
@@ -69,9 +64,9 @@ class Deciding:
         if not fresh:
             return
         began = time.perf_counter()
-        found = self.cascade.sort([same[0].record for same in fresh])
+        found = self.decider.sort([same[0].record for same in fresh])
         took = (time.perf_counter() - began) * 1000 / len(fresh)
-        self.counts.update(asdict(found.counts))
+        self.counts.update(found.counts)
         intents, results = list[Intent](), list[Result]()
         for at, output in found.decided.items():
             item = fresh[at][0]

@@ -1,16 +1,8 @@
-"""Which rows a fitted model decides, and which are left to be asked.
-
-For whoever takes it into the night: `sort` what was planned, before anything is reserved or asked. An answer in
-`decided` goes on record as an inference like any other, of the kind `local`: its model is `Cascade.name`, it has no
-prompt, no request and no tokens, its cost is 0, its confidence lies in the answer. Rows in `left` are asked as if there
-were no fitted model; `counts` belong in the facts of the run. As the name is part of what an answer is found by, rows
-are decided anew when another model is pinned, and not otherwise.
-"""
+"""Which rows a fitted model decides, and which are left to be asked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,28 +13,10 @@ from include.plain import visible
 from include.systems.fitted.answering import Answerer
 from include.systems.fitted.declared import Local
 from include.systems.fitted.model import Judged
+from include.systems.port import Sorted
 
 CONFIDENCE = "confidence"
 """The field of an answer, if it has it, that says how probable it is that the answer is right."""
-
-
-@dataclass(frozen=True, slots=True)
-class CascadeCounts:
-    """Rows decided alone, and rows sent on for doubt, as out of scope, or as the answer would not be valid."""
-
-    decided: int = 0
-    doubt: int = 0
-    out_of_scope: int = 0
-    unfit: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Sorted:
-    """Answers by the position of their row, positions of the rows that are left, and how many there are of each."""
-
-    decided: Mapping[int, Record]
-    left: Sequence[int]
-    counts: CascadeCounts
 
 
 class Cascade:
@@ -63,18 +37,16 @@ class Cascade:
         self._longest = {name: _longest(output.model_fields[name]) for name in local.copies}
 
     def sort(self, rows: Sequence[Mapping[str, Any]]) -> Sorted:
-        """Answer what the model is certain of; every row is either in `decided` or in `left`."""
-        decided, left = dict[int, Record](), list[int]()
+        """Answer what the model is certain of; the others are left for doubt, as out of scope, or as unfit."""
+        decided = dict[int, Record]()
         counts = {"decided": 0, "doubt": 0, "out_of_scope": 0, "unfit": 0}
         for at, (row, judged) in enumerate(zip(rows, self._fitted.judge(rows), strict=True)):
             ruling: str = self._fitted.rule(judged)
             answer = self._answer(row, judged) if ruling == "decided" else None
             if answer is not None:
                 decided[at] = answer
-            else:
-                left.append(at)
             counts["unfit" if ruling == "decided" and answer is None else ruling] += 1
-        return Sorted(decided, left, CascadeCounts(**counts))
+        return Sorted(decided, counts)
 
     def _answer(self, row: Mapping[str, Any], judged: Judged) -> Record | None:
         """The whole answer, or None if it would not be valid, e.g. because the column to copy is empty."""

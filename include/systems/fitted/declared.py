@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 from include.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from include.systems.port import Decider
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,13 @@ class Local:
             raise ConfigurationError("needs columns to read and fields to fill", about=self.model)
         if both := sorted(set(self.fills) & set(self.copies)):
             raise ConfigurationError(f"both fills and copies {', '.join(both)}", about=self.model)
+
+    def open(self, folder: Path, output: Any) -> Decider:
+        """The kept model in the use case's folder; raises ConfigurationError where it does not fit what is declared."""
+        from include.systems.fitted.answering import open_local
+        from include.systems.fitted.cascade import Cascade
+
+        return Cascade(self, open_local(folder, self, output), output)
 
 
 def labels_of(output: Any, name: str) -> tuple[str, ...] | None:

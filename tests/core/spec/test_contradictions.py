@@ -10,6 +10,7 @@ from include.models import Column
 from include.spec.contradictions import contradictions
 from include.spec.transforms import Coalesce
 from include.spec.use_case import UseCase, load
+from include.systems.fitted.declared import Local
 from include.systems.hubspot.declared import HubSpotSink
 from include.use_cases.crm_lead_scoring import spec
 
@@ -40,6 +41,7 @@ TWICE = replace(CASE.sinks[0], fields={"score": "nl_lead_score", "confidence": "
             "shows the model column x",
         ),
         (replace(CASE, sinks=(*CASE.sinks, AGAIN)), "has 2 sinks for crm contacts"),
+        (replace(CASE, local=Local("model.v1", 0.9, ("notes",), ("tier",))), "answers by column notes"),
         (replace(CASE, sinks=(TWICE,)), "writes 2 fields of an answer to crm contacts `nl_lead_score`"),
     ],
 )

@@ -99,10 +99,9 @@ def test_what_must_not_be_decided_is_hardly_ever(judged: Evaluated) -> None:
 
 
 def test_answers_are_whole() -> None:
-    cascade = Cascade(LOCAL, open_local(HERE, LOCAL, Output), Output)
     rows = [one["input"] for one in examples()]
-    found = cascade.sort(rows)
-    assert found.counts.unfit == 0
+    found = LOCAL.open(HERE, Output).sort(rows)
+    assert found.counts["unfit"] == 0
     assert all(one["summary"] == rows[at]["subject"] for at, one in found.decided.items())
 
 

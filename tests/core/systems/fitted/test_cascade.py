@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import pytest
 from pydantic import BaseModel
 
@@ -18,19 +16,18 @@ ANSWERER = Answerer(fitted()[0], "model.v1@0123456789ab")
 def test_rows_are_decided_or_left_and_the_counts_add_up() -> None:
     rows = [*others(), {"subject": "Weather", "body": "Snow above 1,500 metres, föhn in the valleys"}]
     found = Cascade(LOCAL, ANSWERER, Output).sort(rows)
-    assert sorted([*found.decided, *found.left]) == list(range(len(rows)))
-    assert sum(asdict(found.counts).values()) == len(rows)
-    assert found.counts.decided == len(found.decided) > 50
-    assert found.counts.doubt > 0
-    assert found.counts.out_of_scope > 0
-    assert len(rows) - 1 in found.left
+    assert sum(found.counts.values()) == len(rows)
+    assert found.counts["decided"] == len(found.decided) > 50
+    assert found.counts["doubt"] > 0
+    assert found.counts["out_of_scope"] > 0
+    assert len(rows) - 1 not in found.decided
 
 
 def test_an_answer_is_whole_and_valid() -> None:
     rows = others()
     found = Cascade(LOCAL, ANSWERER, Output).sort(rows)
     judged = ANSWERER.fitted.judge(rows)
-    assert found.counts.unfit == 0
+    assert found.counts["unfit"] == 0
     for at, answer in found.decided.items():
         assert Output.model_validate(answer)
         assert {name: answer[name] for name in LOCAL.fills} == judged[at].labels
@@ -43,12 +40,12 @@ def test_a_row_whose_answer_would_not_be_valid_is_left() -> None:
     at = next(iter(Cascade(LOCAL, ANSWERER, Output).sort(rows).decided))
     silent = {**rows[at], "body": f"{rows[at]['subject']}\n{rows[at]['body']}", "subject": "\u200b"}
     found = Cascade(LOCAL, ANSWERER, Output).sort([silent])
-    assert (found.counts.unfit, list(found.left), found.decided) == (1, [0], {})
+    assert (found.counts["unfit"], found.decided) == (1, {})
 
 
 def test_no_rows_are_no_trouble() -> None:
     found = Cascade(LOCAL, ANSWERER, Output).sort([])
-    assert (found.decided, list(found.left)) == ({}, [])
+    assert (found.decided, sum(found.counts.values())) == ({}, 0)
 
 
 class Wordy(BaseModel):
