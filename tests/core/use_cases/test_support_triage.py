@@ -15,7 +15,6 @@ from include.operations.evaluate import Evaluated, evaluate
 from include.spec.engines import local_of
 from include.spec.names import FOLDER
 from include.systems.fitted.answering import open_local
-from include.systems.fitted.cascade import Cascade
 from include.systems.fitted.labels import Columns, read_labels, usable
 from include.systems.fitted.texts import text_of
 from include.use_cases.support_triage.expectations import ANSWER_EXPECTATIONS, EXPECTATIONS
