@@ -117,6 +117,7 @@ class Endpoints:
     erp_url: str
     erp_port: int
     erp_login: str
+    shop_database: str
     state: str
     anchor: str
     pid: int

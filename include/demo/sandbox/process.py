@@ -29,6 +29,7 @@ from include.demo.sandbox.odata.api import LOGIN, ROOT, ODataApi
 from include.demo.sandbox.odata.erp import MODEL, Erp
 from include.demo.sandbox.odata.store import Store
 from include.demo.sandbox.seed.prepare import prepare
+from include.demo.sandbox.seed.table_database import FILE
 from include.demo.sandbox.serving import Latency
 from include.errors import ConfigurationError
 
@@ -180,6 +181,7 @@ def _endpoints(config: SandboxConfig, secrets: Credentials, keys: sftp.SftpKeys,
         erp_url=f"http://{config.host}:{ports['erp']}{ROOT}",
         erp_port=ports["erp"],
         erp_login=LOGIN,
+        shop_database=str((config.state / "tables" / FILE).resolve()),
         state=str(config.state.resolve()),
         anchor=config.end.isoformat(),
         pid=os.getpid(),

@@ -127,6 +127,9 @@ def sandbox_connections(endpoints: Mapping[str, Any]) -> dict[str, str]:
     if "erp_url" in endpoints:
         login = {"login": endpoints["erp_login"], "password": endpoints["erp_password"]}
         made["ERP_DEFAULT"] = {"conn_type": "http", "host": endpoints["erp_url"], **login}
+    if "shop_database" in endpoints:
+        extra = {"sqlalchemy_scheme": "sqlite"}
+        made["SHOP_DEFAULT"] = {"conn_type": "sqlite", "host": endpoints["shop_database"], "extra": extra}
     return {f"{PREFIX}{name}": json.dumps(value) for name, value in made.items()}
 
 

@@ -21,11 +21,15 @@ _LEADS_PER_COMPANY = 3
 
 @dataclass
 class Seeded:
-    """Lines for the CRM, files for the SFTP drop, truth by contact id, and what the model will see of each lead."""
+    """What one day adds: lines for the CRM, files of the SFTP server by path, rows of the table database by table.
+
+    `truth` is what a lead really is, by contact id, and `records` what the model will see of it.
+    """
 
     entries: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     truth: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 

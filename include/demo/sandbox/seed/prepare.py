@@ -10,11 +10,13 @@ from typing import Any
 
 from include.demo.sandbox.config import SandboxConfig
 from include.demo.sandbox.journal import write_atomically
+from include.demo.sandbox.seed.beside import BESIDE
 from include.demo.sandbox.seed.days import Seeded, generate_day
 from include.demo.sandbox.seed.folder import load_folder, touch_folder
+from include.demo.sandbox.seed.table_database import add_rows
 from include.errors import ConfigurationError
 
-_OWN = ("crm", "model", "sftp", "erp", "truth.json", "seed.json")
+_OWN = ("crm", "model", "sftp", "erp", "tables", "truth.json", "seed.json")
 
 
 def prepare(config: SandboxConfig) -> None:
@@ -31,8 +33,15 @@ def prepare(config: SandboxConfig) -> None:
     _refuse_other(known["parameters"], _parameters(config), state)
     missing = [end for end in _ends(config) if end.isoformat() not in known["ends"]]
     for end in missing:
-        _write(state, end, _seed(config, end, is_first=not known["ends"]))
+        _write(state, end, "", _seed(config, end, is_first=not known["ends"]))
         known["ends"].append(end.isoformat())
+    beside: dict[str, list[str]] = known.setdefault("beside", {})
+    for name, seed in BESIDE.items():
+        for end in _ends(config):
+            if end.isoformat() not in beside.setdefault(name, []):
+                _write(state, end, name, seed(config, end))
+                beside[name].append(end.isoformat())
+                missing.append(end)
     if missing:
         write_atomically(state / "seed.json", json.dumps(known, indent=1))
 
@@ -67,15 +76,17 @@ def _seed(config: SandboxConfig, end: datetime, *, is_first: bool) -> Seeded:
     return loaded if is_first else touch_folder(loaded, config.data, end)
 
 
-def _write(state: Path, end: datetime, seeded: Seeded) -> None:
+def _write(state: Path, end: datetime, kind: str, seeded: Seeded) -> None:
     for name, content in seeded.files.items():
-        path = state / "sftp" / "drop" / name
+        path = state / "sftp" / (name if "/" in name else f"drop/{name}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     truth = _read(state / "truth.json") or {}
     write_atomically(state / "truth.json", json.dumps({**truth, **seeded.truth}))
     lines = "".join(json.dumps(entry, separators=(",", ":")) + "\n" for entry in seeded.entries)
-    write_atomically(state / "crm" / f"seed-{end:%Y%m%dT%H%M}.jsonl", lines)
+    if lines or not kind:
+        write_atomically(state / "crm" / f"seed-{end:%Y%m%dT%H%M}{kind and f'-{kind}'}.jsonl", lines)
+    add_rows(state, seeded.tables)
 
 
 def _parameters(config: SandboxConfig) -> dict[str, Any]:

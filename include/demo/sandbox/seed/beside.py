@@ -1,0 +1,13 @@
+"""What a day holds beside leads: one function for each kind of data, each adding what is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from include.demo.sandbox.config import SandboxConfig
+from include.demo.sandbox.seed.days import Seeded
+
+Seed = Callable[[SandboxConfig, datetime], Seeded]
+BESIDE: Mapping[str, Seed] = {}
+"""By name: the data of the interval of one day that ends at a time; equal for equal seed and day."""
