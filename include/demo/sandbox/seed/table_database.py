@@ -31,7 +31,7 @@ def _add(database: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, A
     columns = ", ".join(f'"{name}" {_kind(rows[0][name])}' for name in names)
     database.execute(f'CREATE TABLE IF NOT EXISTS "{table}" ({columns}, PRIMARY KEY ("{names[0]}"))')
     values = ", ".join(f":{name}" for name in names)
-    database.executemany(f'INSERT OR REPLACE INTO "{table}" VALUES ({values})', rows)  # noqa: S608
+    database.executemany(f'INSERT OR REPLACE INTO "{table}" VALUES ({values})', rows)
 
 
 def _kind(value: Any) -> str:
