@@ -81,7 +81,7 @@ class Run:
     @property
     def model_name(self) -> str:
         """The model asked in this run: the option's, else the one pinned in the spec."""
-        return self.options.model or self.case.model.name
+        return self.options.model or self.case.model_name
 
 
 @dataclass(frozen=True)

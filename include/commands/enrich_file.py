@@ -78,7 +78,7 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     settings = dataclasses.replace(settings, token_secret=os.environ.get("NIGHTLEDGER_TOKEN_SECRET", ""))
     door.require_token_secret(settings)
     ledger = door.open_ledger(EnvironmentConnections())
-    options = RunOptions(mode=Mode.SHADOW, re_infer=ReInfer.FAILED, model=case.model.name)
+    options = RunOptions(mode=Mode.SHADOW, re_infer=ReInfer.FAILED, model=case.asked.name)
     file_run = open_file_run(case, prompt, given.input, ledger, settings, options)
     counts = enrich_file(file_run, prompt, system, endpoint, given.input, given.output)
     out.write(json.dumps(counts) + "\n")

@@ -19,24 +19,29 @@ from include.spec.names import names
 from include.spec.use_case import load
 from include.systems.connections import EnvironmentConnections
 
-_WIDTHS = (10, 7, 6, 8, 7, 6, 7, 7, 11, 10, 8, 6, 7, 6)
+_WIDTHS = (10, 7, 5, 7, 7, 5, 7, 6, 7, 10, 9, 8, 5, 6, 6)
+_STAGES = ("read", "ask", "write")
 _HEAD = (
-    ("", "rows", "bad", "answers", "same as", "not", "to", "model", "tokens", "tokens", "US", "min", "min", "min"),
     (
-        "night",
-        "read",
+        "",
         "rows",
-        "reused",
-        "another",
-        "asked",
-        "ask",
-        "calls",
-        "in",
-        "out",
-        "dollars",
-        "read",
-        "ask",
-        "write",
+        "bad",
+        "answers",
+        "same as",
+        "not",
+        "decided",
+        "to",
+        "model",
+        "tokens",
+        "tokens",
+        "US",
+        "min",
+        "min",
+        "min",
+    ),
+    (
+        *("night", "read", "rows", "reused", "another", "asked", "here", "ask", "calls"),
+        *("in", "out", "dollars", "read", "ask", "write"),
     ),
 )
 
@@ -101,9 +106,13 @@ def _line(cells: Sequence[str]) -> str:
 def _row(name: str, one: Preview) -> str:
     if one.problem:
         return _line([name, *("-" for _ in _WIDTHS[1:])])
-    counts = (one.rows_read, one.quarantined, one.reused, one.identical, one.dead, one.asked, one.calls)
+    counts = (one.rows_read, one.quarantined, one.reused, one.identical, one.dead, one.decided, one.asked, one.calls)
     numbers = [f"{number:,}" for number in (*counts, one.tokens_in, one.tokens_out)]
-    return _line([name, *numbers, f"{one.cost:.4f}", *(f"{spent:,.1f}" for spent in one.minutes.values())])
+    return _line([name, *numbers, f"{one.cost:.4f}", *(f"{_minutes(one, stage):,.1f}" for stage in _STAGES)])
+
+
+def _minutes(one: Preview, stage: str) -> float:
+    return sum(spent for name, spent in one.minutes.items() if name.endswith(f" {stage}"))
 
 
 def _tell(found: Sequence[Preview], rooms: Sequence[Room], problems: Sequence[str]) -> Iterator[str]:

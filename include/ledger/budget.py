@@ -30,8 +30,9 @@ _CORRECT = text(
 )
 
 
-def ceilings(run: Run, system: System, now: datetime | None = None) -> dict[str, Decimal]:
-    """Every ceiling that a run's calls count against, by scope: run, day, month, backfill, and the system's key.
+def ceilings(run: Run, system: System | None, now: datetime | None = None) -> dict[str, Decimal]:
+    """Every ceiling that a run's calls count against, by scope: run, day, month, backfill, and the key of the
+    system that is asked.
 
     A run counts against the day and month (UTC) in which it began to ask, also past midnight; the ledger's clock says
     which that is, so that a machine whose own is wrong cannot spend what belongs to another day.
@@ -43,9 +44,10 @@ def ceilings(run: Run, system: System, now: datetime | None = None) -> dict[str,
         f"run/{run.run_id}": run.case.cost_ceiling_usd,
         f"day/{name}/{day}": budgets.day,
         f"month/{name}/{month}": budgets.month,
-        f"key/{system.name}/{day}": _money(system.budget_usd_per_day),
-        f"key/{system.name}/{month}": _money(system.budget_usd_per_month),
     }
+    if system is not None:
+        found[f"key/{system.name}/{day}"] = _money(system.budget_usd_per_day)
+        found[f"key/{system.name}/{month}"] = _money(system.budget_usd_per_month)
     if run.options.backfill:
         found[_of_backfill(run)] = run.options.backfill_budget_usd or budgets.backfill
     return {scope: ceiling for scope, ceiling in found.items() if ceiling is not None}

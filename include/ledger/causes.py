@@ -7,6 +7,7 @@ CAUSES = {
     "refused": "the model refused to answer",
     "rejected_by_model": "the model's endpoint rejected the request",
     "prompt_too_large": "the row does not fit the model's context",
+    "left_undecided": "nothing in the process could decide the row, and no model is asked",
     "empty_input": "the model would have seen nothing of the row",
     "record_missing": "the destination has no such record",
     "rejected_by_destination": "the destination rejected the values",

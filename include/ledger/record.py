@@ -116,7 +116,7 @@ def open_run(
             "external_ref": key.external_ref,
             "mode": options.mode.value,
             "options": asdict(options),
-            "model": options.model or case.model.name,
+            "model": options.model or case.model_name,
             "prompt_version": prompt["version"],
             "prompt_hash": prompt["hash"],
             "contract_hash": case.contract_hash,

@@ -38,7 +38,7 @@ def split(night: Night, good: Manifest) -> list[Manifest]:
 def require_asking(night: Night, rows: int) -> None:
     """Raise ConfigurationError when a large run would ask live and its spec does not say why."""
     case = night.case
-    if rows > LARGE_RUN and night.asking == "live" and not case.why_not_batch:
+    if case.model and rows > LARGE_RUN and night.asking == "live" and not case.why_not_batch:
         raise ConfigurationError(
             f"{rows:,} rows are more than {LARGE_RUN:,}, and its spec asks live without saying why",
             about=case.name,

@@ -77,6 +77,7 @@ def find_rooms(run: Run, nights: Sequence[Preview]) -> list[Room]:
     """
     if len(nights) > 1 and not run.options.backfill:
         run = replace(run, options=replace(run.options, backfill="plan"))
+    asked = run.system(run.case.model.system) if run.case.model else None
     dearest, total = max(night.cost for night in nights), add_up(nights).cost
     return [
         Room(
@@ -85,7 +86,7 @@ def find_rooms(run: Run, nights: Sequence[Preview]) -> list[Room]:
             sum(budget.spent(run.ledger, scope), Decimal(0)),
             dearest if scope.startswith("run/") else total,
         )
-        for scope, ceiling in budget.ceilings(run, run.system(run.case.model.system)).items()
+        for scope, ceiling in budget.ceilings(run, asked).items()
     ]
 
 

@@ -62,13 +62,13 @@ def validate(
     that cannot be read.
     """
     case = load(use_case)
-    system = read_systems(settings.systems_file)[case.model.system]
+    system = read_systems(settings.systems_file)[case.asked.system]
     examples = read_examples(folder_of(use_case) / "evals.jsonl")
     asked = [
         (name, at, change(one.given)) for name, change in conditions(case, examples) for at, one in enumerate(examples)
     ]
     prompt = load_prompt(case)
-    options = RunOptions(mode=Mode.SHADOW, re_infer=ReInfer.FAILED, model=model or case.model.name)
+    options = RunOptions(mode=Mode.SHADOW, re_infer=ReInfer.FAILED, model=model or case.asked.name)
     with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
         source, result = Path(folder) / "asked.jsonl", Path(folder) / "answered.jsonl"
         source.write_text("".join(json.dumps(row) + "\n" for _, _, row in asked), encoding="utf-8")
@@ -112,7 +112,7 @@ def _grown(value: Any) -> Any:
 def _as_file(case: UseCase) -> FileCase:
     return FileCase(
         name=f"evals_{case.name}",
-        model=case.model,
+        model=case.asked,
         model_sees=(),
         personal=(),
         failure_plan=case.failure_plan,

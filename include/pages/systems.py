@@ -113,9 +113,11 @@ def show_systems(ledger: Database, registry: Path, use_cases: Collection[str]) -
 
 def _roles(case: UseCase, system: str) -> Iterator[str]:
     """What a use case does with a system."""
-    if system in {*(one.system for one in case.sources), *(one.system for one in case.joins)}:
+    sources = (*case.sources, *(one.source for one in case.looked_up))
+    if system in {*(one.system for one in sources), *(one.system for one in case.joins)}:
         yield "read"
-    if system == case.model.system or system in {one.system for one in case.model.failover}:
+    asked = {case.model.system, *(one.system for one in case.model.failover)} if case.model else set()
+    if system in asked:
         yield "ask"
     if system in {one.system for one in case.sinks} or (case.mirror and system == case.mirror.system):
         yield "write"

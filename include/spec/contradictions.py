@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from include.spec.join import Join
 from include.spec.transforms import Transform
 from include.systems.port import Engine, Sink, Source
 
@@ -63,6 +64,7 @@ def contradictions(case: Parts) -> Iterator[str]:
 
 def _feeding_on_itself(case: Parts) -> Iterator[str]:
     origins = {name: origin for source in case.sources for name, origin in source.origins.items()}
+    origins |= {n: o for one in case.transforms if isinstance(one, Join) for n, o in one.origins.items()}
     made_of = {name: parts for one in case.transforms for name, parts in one.made_of.items()}
     written = {(sink.system, sink.object, name) for sink in case.sinks for name in sink.fields.values()}
     for column in case.model_sees:

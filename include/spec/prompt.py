@@ -66,8 +66,11 @@ def _compile(text: str) -> Template:
 
 
 def load_prompt(case: UseCase) -> Prompt:
-    """Read the prompt file that the spec pins; raises ConfigurationError naming the file and what is wrong in it."""
-    return read_prompt(case.folder / case.model.prompt)
+    """Read the prompt file that the spec pins; raises ConfigurationError naming the file and what is wrong in it.
+
+    Where nobody is asked, the prompt on record is an empty one.
+    """
+    return read_prompt(case.prompt_file) if case.model else Prompt(case.name, "none", "", "", "")
 
 
 def read_prompt(path: Path) -> Prompt:

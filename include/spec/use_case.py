@@ -14,6 +14,7 @@ from typing import Any, Literal
 from include.errors import ConfigurationError
 from include.models import Mode
 from include.spec.contradictions import contradictions
+from include.spec.join import Join
 from include.spec.names import folder_of, package_of
 from include.spec.transforms import Transform
 from include.systems.files.drop import FileDrop
@@ -70,6 +71,10 @@ class ModelChoice:
     failover: tuple[Failover, ...] = ()
 
 
+NOBODY = "nobody"
+"""The model on record for a run that asks none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Budgets:
     """Ceilings in US dollars beside that of the run (None: no such ceiling); days and months are UTC."""
@@ -83,6 +88,7 @@ class Budgets:
 class Enrichment:
     """What is asked, of which model, and what that may cost.
 
+    Without a `model` nobody is asked: what an engine does not decide in the process goes by `failure_plan.unavailable`.
     `model_sees` are the columns that may enter a prompt; `personal` are columns that are replaced by tokens wherever a
     row is kept outside the staged data. E-mail addresses, phone numbers, IBANs, cards and keys become tokens in the
     ledger wherever they stand, in answers too, but for the fields `answers_personal` that are there to hold them.
@@ -93,7 +99,7 @@ class Enrichment:
     """
 
     name: str
-    model: ModelChoice
+    model: ModelChoice | None
     model_sees: tuple[str, ...]
     personal: tuple[str, ...]
     failure_plan: FailurePlan
@@ -112,9 +118,21 @@ class Enrichment:
         return folder_of(self.name)
 
     @property
+    def asked(self) -> ModelChoice:
+        """The model that is asked; raises ConfigurationError where nobody is."""
+        if self.model is None:
+            raise ConfigurationError("asks no model: what it answers is decided in the process", about=self.name)
+        return self.model
+
+    @property
+    def model_name(self) -> str:
+        """The model on record for its runs."""
+        return self.model.name if self.model else NOBODY
+
+    @property
     def prompt_file(self) -> Path:
         """The prompt version that is pinned."""
-        return self.folder / self.model.prompt
+        return self.folder / self.asked.prompt
 
     def module(self, name: str) -> ModuleType:
         """Import one of the use case's modules (`output`, `expectations`, `fallback`) when it is needed."""
@@ -192,6 +210,11 @@ class UseCase(Enrichment):
     mirror: Mirror | None = None
     local: Engine | None = None
     drift: Drift = Drift()
+
+    @property
+    def looked_up(self) -> tuple[Join, ...]:
+        """The joins of records by their ids, among the transforms."""
+        return tuple(one for one in self.transforms if isinstance(one, Join))
 
     @property
     def keeps_versions(self) -> bool:

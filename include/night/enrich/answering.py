@@ -153,8 +153,8 @@ class Answering:
             stricter=self.prompt.stricter,
             request=self.request(),
             context=context_size(self.system, self.pins.model),
-            max_output=self.run.case.model.max_output_tokens,
-            reasks=self.run.case.model.reasks,
+            max_output=self.run.case.asked.max_output_tokens,
+            reasks=self.run.case.asked.reasks,
             timeout=self.endpoint.timeout or self.system.timeout_seconds,
             overhead=(estimate_tokens(schema), most_tokens(schema)),
         )
@@ -164,7 +164,7 @@ class Answering:
         """What every call sends beside the row."""
         case = self.run.case
         return make_sending(
-            case.name, self.pins, self.system, self.output, self.prompt.system, case.model.max_output_tokens
+            case.name, self.pins, self.system, self.output, self.prompt.system, case.asked.max_output_tokens
         )
 
     def request(self) -> Record:
@@ -263,16 +263,8 @@ class Answering:
         if planned != "fallback" or settled.ending == "empty_input":
             return None
         item = settled.question.item
-        proposed = self.run.case.module("fallback").answer(item.seen)
-        if proposed is None:
-            return None
-        try:
-            output = self.output.model_validate(proposed).model_dump(mode="json")
-        except ValidationError:
-            raise ConfigurationError(
-                "fallback.answer() does not fit the output model", about=self.run.case.name
-            ) from None  # its own words quote the row
-        return Answer(item.inference_key, output, Origin.RULE)
+        output = propose(self.run, self.output, item)
+        return None if output is None else Answer(item.inference_key, output, Origin.RULE)
 
     def why_left(self) -> str:
         """Why rows were left for a later night, with the budget named if it was one."""
@@ -375,6 +367,19 @@ def prepare(run: Run, system: System, endpoint: ModelEndpoint, prompt: Prompt, p
     with transaction(run.ledger) as connection:
         began = connection.execute(select(func.clock_timestamp())).scalar_one()
     return Answering(run, system, equip(endpoint, system, pins.model), prompt, pins, output, scopes, total, began)
+
+
+def propose(run: Run, output: type[BaseModel], item: Item) -> Record | None:
+    """The rule's answer, or None where it has none; raises ConfigurationError if that does not fit the output."""
+    proposed = run.case.module("fallback").answer(item.seen)
+    if proposed is None:
+        return None
+    try:
+        return output.model_validate(proposed).model_dump(mode="json")
+    except ValidationError:
+        raise ConfigurationError(
+            "fallback.answer() does not fit the output model", about=run.case.name
+        ) from None  # its own words quote the row
 
 
 def letter_of(item: Item, cause: str, detail: str, tries: int) -> DeadLetter:

@@ -243,7 +243,7 @@ class Batching:
         reply, output = item.reply, self.answering.output
         parsed = parse_reply(reply, output) if reply.outcome == "answered" else None
         intent = Intent(**row)
-        most = self.answering.run.case.model.max_output_tokens
+        most = self.answering.run.case.asked.max_output_tokens
         result: Result = bill(intent, reply, parsed, price, 0.0, max_output=most)
         counts.update({result.outcome: 1, reply.cause: 1} if reply.cause == "form" else {result.outcome: 1})
         is_answer = parsed is not None and parsed.answer is not None
@@ -289,7 +289,7 @@ class Batching:
         elif tried.get("outcome") == "refused":
             ending = "refused"
         elif tried.get("outcome") in ("invalid", "empty") and (
-            unusable > self.answering.run.case.model.reasks or tried.get("detail") == CUT_OFF
+            unusable > self.answering.run.case.asked.reasks or tried.get("detail") == CUT_OFF
         ):
             ending = "invalid" if tried["outcome"] == "invalid" else "empty"
         elif failed >= MAX_ATTEMPTS or number >= MOST_ROUNDS:
@@ -330,7 +330,7 @@ class _Builder:
         answering, system = self.batching.answering, self.batching.answering.system
         texts = [str(message["content"]) for message in messages]
         estimated, most = answering.measure(texts)
-        reserved = self.batching._price().cost(most, answering.run.case.model.max_output_tokens)
+        reserved = self.batching._price().cost(most, answering.run.case.asked.max_output_tokens)
         size = sum(len(one.encode()) for one in texts) + most // 2
         if self.intents and (len(self.intents) >= system.batch_max_requests or self.bytes + size > MOST_BYTES):
             self._put()

@@ -18,16 +18,17 @@ from include.errors import ConfigurationError, QuotaUsedUp
 from include.ledger import audit, tables
 from include.ledger.audit import Answer, Pins
 from include.ledger.record import RowOutcome, bury, record_event, record_manifest, record_outcomes
-from include.models import Manifest, Outcome, Record
+from include.models import Manifest, Origin, Outcome, Record
 from include.night.datasets import ENRICHED
 from include.night.enrich.answering import CHUNK_ROWS, NOT_ASKED, Answering, letter_of, prepare, take
 from include.night.enrich.batch import Batching
 from include.night.enrich.dispatch import DOWN
-from include.night.enrich.local import Deciding
+from include.night.enrich.local import Deciding, only
 from include.night.enrich.questions import Item, make_item, pin
+from include.night.enrich.unasked import UNDECIDED, end_unasked
 from include.night.shards import require_asking, shard_name
 from include.run import Night
-from include.spec.prompt import load_prompt
+from include.spec.prompt import Prompt, load_prompt
 from include.staging import StagedWriter, part_of, read_rows
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ log = logging.getLogger(__name__)
 class Work:
     """One shard's enrichment, begun; `chain` is the pinned model and those that take over while it cannot answer.
 
-    `deciding` is the fitted model that decides before anybody is asked, where the use case has one.
+    `deciding` is the engine that decides before anybody is asked, where the use case has one. Without a model the chain
+    is empty.
     """
 
     night: Night
@@ -50,6 +52,10 @@ class Work:
     def answering(self) -> Answering:
         """The work with the pinned model."""
         return self.chain[0]
+
+    def is_batched(self, asking: str) -> bool:
+        """Whether it goes through the provider's batch API."""
+        return bool(self.chain) and asking == "batch"
 
     def items(self) -> Iterator[Item]:
         """The shard's rows that nobody has decided in the process, as the pinned model is asked about them."""
@@ -65,10 +71,13 @@ class Work:
         Raises QuotaUsedUp where no model comes next.
         """
         self.decide()
+        if not self.chain:
+            engine = only(self.deciding)
+            engine.counts["unasked"] += end_unasked(self.night, engine.pins, self._open_items(engine.pins))
         for place, answering in enumerate(self.chain):
             why = DOWN
             try:
-                answering.ask(self.items() if place == 0 else self._open_items(place))
+                answering.ask(self.items() if place == 0 else self._open_items(answering.pins, place))
             except QuotaUsedUp as error:
                 if not answering.has_next:
                     raise
@@ -92,8 +101,9 @@ class Work:
         night, manifest = self.night, _collect(self)
         record_manifest(night.ledger, manifest)
         with transaction(night.ledger) as connection:
-            planned = {k[8:]: n for k, n in self.answering.counts.items() if k.startswith("planned_")}
-            record_event(connection, night.run_id, "enrich.planned", planned)
+            for answering in self.chain[:1]:
+                planned = {k[8:]: n for k, n in answering.counts.items() if k.startswith("planned_")}
+                record_event(connection, night.run_id, "enrich.planned", planned)
             if self.deciding is not None:
                 said = {"model": self.deciding.pins.model, **self.deciding.counts}
                 record_event(connection, night.run_id, "enrich.decided", said)
@@ -115,11 +125,11 @@ class Work:
                 dead = audit.find_dead(self.night.ledger, self.night, keys - answers.keys())
                 for one in waiting:
                     one.answer, one.dead = answers.get(one.item.inference_key), dead.get(one.item.inference_key)
-                    one.decided = one.answer is not None and self.deciding is not None and place == 0
+                    one.decided = place == 0 and self.deciding is not None and _is_of_a_model(one.answer)
             yield open_rows
 
-    def _open_items(self, place: int) -> Iterator[Item]:
-        pins = self.chain[place].pins
+    def _open_items(self, pins: Pins, place: int = 0) -> Iterator[Item]:
+        """The rows that have neither an answer nor an ending by those before `place`, as somebody else sees them."""
         for chunk in Work(self.night, self.good, self.chain[:place], self.started, self.deciding).found():
             for one in chunk:
                 if one.answer is None and one.dead is None:
@@ -131,7 +141,8 @@ class Work:
     def _fail_over(self, place: int, why: str) -> None:
         """Put on record that the next model takes over, from which one and why, and how many rows are open."""
         failed, following = (self.chain[at].pins.model for at in (place, place + 1))
-        said = {"from": failed, "to": following, "rows": sum(1 for _ in self._open_items(place + 1)), "why": why}
+        left = sum(1 for _ in self._open_items(self.chain[place + 1].pins, place + 1))
+        said = {"from": failed, "to": following, "rows": left, "why": why}
         log.warning("%s gives way to %s for %d rows: %s", failed, following, said["rows"], why)
         with transaction(self.night.ledger) as connection:
             record_event(connection, self.night.run_id, "enrich.failed_over", said)
@@ -141,7 +152,7 @@ class Work:
 class Found:
     """A row with what is on record for it; `item` is the row as the model was asked that answered it.
 
-    `decided` says that it was the fitted model.
+    `decided` says that it was the engine.
     """
 
     item: Item
@@ -154,13 +165,14 @@ class Found:
 def begin(night: Night, good: Manifest) -> Work:
     """Open the work on a dataset or shard; raises ConfigurationError where the run may not go on."""
     require_asking(night, good.rows)
-    prompt, choice, rows = load_prompt(night.case), night.case.model, part_of(good)[1]
+    choice, rows, prompt = night.case.model, part_of(good)[1], load_prompt(night.case)
+    _hold_to_run(night, prompt)
+    if choice is None:
+        return Work(night, good, [], time.monotonic(), only(Deciding.open(night)))
     chain = []
     for system_name, model in [(choice.system, None), *((one.system, one.name) for one in choice.failover)]:
         system = night.system(system_name)
         pins = pin(night, prompt, system, model)
-        if model is None:
-            _hold_to_run(night, pins)
         endpoint = night.connections.open("model", system.connection)
         chain.append(prepare(night, system, endpoint, prompt, pins, rows))
     for answering in chain:
@@ -177,7 +189,7 @@ def enrich(night: Night, good: Manifest) -> Manifest:
     reused, so a retry after kill -9 asks again at most what was in flight.
     """
     work = begin(night, good)
-    if night.asking == "batch":
+    if work.is_batched(night.asking):
         work.decide()
         _run_to_the_end(work.batching())
     else:
@@ -191,13 +203,13 @@ def _run_to_the_end(batching: Batching) -> None:
         time.sleep(batching.answering.system.batch_poll_seconds)
 
 
-def _hold_to_run(night: Night, pins: Pins) -> None:
+def _hold_to_run(night: Night, prompt: Prompt) -> None:
     """Raise ConfigurationError if prompt, contract or model changed since the run was opened (invariant I7)."""
     run = tables.run.c
     query = select(run.prompt_hash, run.contract_hash, run.model).where(run.run_id == night.run_id)
     with transaction(night.ledger) as connection:
         opened = connection.execute(query).one()
-    if tuple(opened) != (pins.prompt_hash, pins.contract_hash, pins.model):
+    if tuple(opened) != (prompt.hash, night.case.contract_hash, night.model_name):
         raise ConfigurationError(
             "prompt, contract or model changed since this run was opened; one run uses one version",
             system="enrich",
@@ -209,8 +221,8 @@ def _hold_to_run(night: Night, pins: Pins) -> None:
 def _collect(work: Work) -> Manifest:
     night, counts = work.night, sum((one.counts for one in work.chain), Counter[str]())
     name, reasons = shard_name(work.good), [one.why_left() for one in work.chain]
-    why = next((reason for reason in reasons if reason != NOT_ASKED), NOT_ASKED)
-    began = first_asked(night, work.good) or work.answering.began
+    why = next((reason for reason in reasons if reason != NOT_ASKED), NOT_ASKED if work.chain else UNDECIDED)
+    began = first_asked(night, work.good) or (work.answering.began if work.chain else only(work.deciding).began)
     with StagedWriter(night.path(f"{name}.parquet"), ENRICHED, rows_per_group=night.settings.chunk_rows) as writer:
         for chunk in work.found():
             for one in chunk:
@@ -241,7 +253,7 @@ def _conclude(night: Night, unanswered: Sequence[Found], why_deferred: str) -> t
     letters = [letter_of(one.item, *one.dead, 0) for one in unanswered if one.dead is not None]
     later = [one.item for one in unanswered if one.dead is None]
     with transaction(night.ledger) as connection:
-        bury(connection, night, "enrich", letters, system=night.case.model.system)
+        bury(connection, night, "enrich", letters, system=night.case.model.system if night.case.model else "engine")
         record_outcomes(connection, night.run_id, [_deferred(item, why_deferred) for item in later])
     return len(letters), len(later)
 
@@ -259,6 +271,10 @@ def _row(item: Item, answer: Answer, began: datetime) -> Record:
         "confidence": answer.output.get("confidence"),
         "input": json.dumps(item.seen, ensure_ascii=False, sort_keys=True, default=str),
     }
+
+
+def _is_of_a_model(answer: Answer | None) -> bool:
+    return answer is not None and answer.origin is Origin.MODEL
 
 
 def _deferred(item: Item, reason: str) -> RowOutcome:

@@ -6,11 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from sqlalchemy import func, select
+
 from include.database import send, transaction
+from include.errors import ConfigurationError
 from include.ledger import audit
 from include.ledger.audit import Intent, Pins, Result
 from include.models import Record
@@ -28,11 +32,15 @@ CHUNK_ROWS = 1_000
 
 @dataclass
 class Deciding:
-    """One shard's rows before the engine of its use case; `counts` are rows, by what became of them."""
+    """One shard's rows before the engine of its use case; `counts` are rows, by what became of them.
+
+    `began` is the ledger's time before anything was decided.
+    """
 
     night: Night
     decider: Decider
     pins: Pins
+    began: datetime
     counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -45,7 +53,9 @@ class Deciding:
         if night.case.local is None:
             return None
         decider = night.case.local.open(night.case.folder, night.case.module("output").Output)
-        return cls(night, decider, Pins("", "", decider.name, {}, night.case.contract_hash))
+        with transaction(night.ledger) as connection:
+            began = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return cls(night, decider, Pins("", "", decider.name, {}, night.case.contract_hash), began)
 
     def item(self, row: Record) -> Item:
         """A row under the key of the engine's answer."""
@@ -77,6 +87,13 @@ class Deciding:
             with transaction(self.night.ledger) as connection:
                 audit.record_intents(connection, self.night, self.pins, intents)
                 send(connection, [audit.record_results(self.night, results)])
+
+
+def only(deciding: Deciding | None) -> Deciding:
+    """The engine of a use case that asks nobody; raises ConfigurationError where it has none either."""
+    if deciding is None:
+        raise ConfigurationError("asks no model, and has no engine that decides", action="Give its spec one of both")
+    return deciding
 
 
 def _result(intent: Intent, model: str, output: Record, latency_ms: int) -> Result:

@@ -62,7 +62,7 @@ def pin(run: Run, prompt: Prompt, system: System, model: str | None = None) -> P
     Whatever the registry says that may change an answer is among the parameters, and so is the system, unless it is the
     one that answered first: its answers keep the keys that they have always had.
     """
-    name, choice = model or run.model_name, run.case.model
+    name, choice = model or run.model_name, run.case.asked
     settings = system.settings_for(name)
     parameters = {**_accepted(choice, name, settings), **settings.always, "max_output_tokens": choice.max_output_tokens}
     if settings.structured_output != ModelSettings().structured_output:

@@ -14,9 +14,10 @@ from upath import UPath
 from include.ledger.quarantine_replays import Begun
 from include.models import Manifest, Record, RejectedRow
 from include.night.extract.extract import gather, read_drop
-from include.night.extract.join import DropJoin, as_staged, transform
+from include.night.extract.join import DropJoin, as_staged, open_all, transform
 from include.night.extract.shape import raw_schema
 from include.run import Night
+from include.spec.transforms import Transform
 from include.staging import StagedWriter, read_rows
 from include.systems.files.formats.values import join_key, read_value
 from include.systems.port import Source
@@ -100,6 +101,9 @@ def _uses(night: Night, context: Sequence[Begun]) -> Iterator[tuple[str, Callabl
         (f"{system}/{kind}/", column, _text) for system, kind, column in refers
     ]
     joined += [(f"{drop.system}/", drop.join_on, join_key) for drop in night.case.joins]
+    for one in night.case.looked_up:
+        if len(one.parts) == 1:
+            joined.append((f"{one.source.system}/{one.source.object}/", one.parts[0], _text))
     for start, column, form in joined:
         keys = {one.row_key for one in context if one.row_id.startswith(start) and one.row_key is not None}
         if keys:
@@ -123,12 +127,13 @@ def _read_records(night: Night, modified: Mapping[str, datetime | None], joins: 
     """Read the rows from whichever source has them; the others of them wait, each with why."""
     asked = dict[str, str]()
     anew.facts |= {"calls": 0, "retries": 0, "pages": 0}
+    steps = open_all(night)
     with StagedWriter(UPath(anew.path), raw_schema(night.case)) as writer:
         for source in night.case.sources:
             start = f"{source.system}/{source.object}/"
             ids = {row: row.removeprefix(start) for row in modified if row.startswith(start)}
             asked |= ids
-            _read_source(night, source, list(ids.values()), modified, joins, anew, writer)
+            _read_source(night, source, list(ids.values()), modified, joins, steps, anew, writer)
     found = anew.rows | {row.row_id for row in anew.rejected}
     left = modified.keys() - found - anew.not_tried.keys()
     anew.not_tried |= {row: GONE if _is_id(asked.get(row, "")) else NO_ID for row in left}
@@ -145,6 +150,7 @@ def _read_source(
     ids: Sequence[str],
     modified: Mapping[str, datetime | None],
     joins: Sequence[DropJoin],
+    steps: Sequence[Transform],
     anew: Anew,
     writer: StagedWriter,
 ) -> None:
@@ -163,7 +169,7 @@ def _read_source(
         for row in rows:
             if time:
                 row[time] = modified[row["row_id"]] or row[time]
-        made = transform(rows, night.case.transforms, night.interval.end)
+        made = transform(rows, steps, night.interval.end)
         anew.rejected += made.rejected
         writer.extend(as_staged(made, night.case))
         anew.rows |= {row["row_id"] for row in made}

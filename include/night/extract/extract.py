@@ -19,11 +19,13 @@ from include.models import Manifest, Record, RejectedRow
 from include.night.extract.archive import archive
 from include.night.extract.distinct import Distinct
 from include.night.extract.drops import Fetched, fetch_drop, open_drop
-from include.night.extract.join import DropJoin, as_staged, transform
+from include.night.extract.join import DropJoin, as_staged, open_all, transform
 from include.night.extract.rejections import Rejections
 from include.night.extract.shape import raw_schema
 from include.night.extract.snapshot import is_intact, reuse
 from include.run import Night
+from include.spec.join import Joining
+from include.spec.transforms import Transform
 from include.staging import StagedWriter
 from include.systems.files.declared import stage_drop
 from include.systems.files.drop import FileDrop
@@ -83,11 +85,16 @@ def read_sources(night: Night) -> Manifest:
         ]
         drops_done = time.monotonic()
         readers = [source.open(night) for source in night.case.sources]
-        writer, counts = _stage_pages(night, readers, [join for join, _ in drops], rejections)
+        steps = open_all(night)
+        writer, counts = _stage_pages(night, readers, [join for join, _ in drops], steps, rejections)
     seconds = {"files": drops_done - started, "pages": time.monotonic() - drops_done}
     facts = {**_facts(night, readers, writer.rows, rejections), "seconds": seconds}
     facts["files"] = [*(file for _, file in drops if file), *facts.get("files", ())]
+    joinings = [step for step in steps if isinstance(step, Joining)]
     facts["joined"] = {join.prefix: {"asked": join.asked, "matched": join.matched} for join, _ in drops}
+    facts["joined"] |= {one.declared.prefix: {"asked": one.asked, "matched": one.matched} for one in joinings}
+    facts["calls"] += sum(one.reader.calls for one in joinings)
+    facts["retries"] += sum(one.reader.retries for one in joinings)
     facts["transformed"] = dict(counts)
     facts["absent_files"] = [join.prefix for join, file in drops if not file]
     return _record(night, writer.manifest(night.run_id, DATASET, facts))
@@ -111,7 +118,11 @@ def read_drop(
 
 
 def _stage_pages(
-    night: Night, readers: Sequence[Reader], joins: Sequence[DropJoin], rejections: Rejections
+    night: Night,
+    readers: Sequence[Reader],
+    joins: Sequence[DropJoin],
+    steps: Sequence[Transform],
+    rejections: Rejections,
 ) -> tuple[StagedWriter, Counter[str]]:
     """Stream the rows, joined and transformed, to the staged file; one chunk of them is in memory at a time.
 
@@ -120,14 +131,13 @@ def _stage_pages(
     for reader in readers:
         reader.check_contract()
     schema, rows_per_group = raw_schema(night.case), night.settings.chunk_rows
-    whole = any(one.whole for one in night.case.transforms)
-    size = sys.maxsize if whole else rows_per_group
+    size = sys.maxsize if any(one.whole for one in steps) else rows_per_group
     with StagedWriter(night.path(f"{DATASET}.parquet"), schema, rows_per_group=rows_per_group) as writer:
         distinct, counts = Distinct(rejections.earlier()), Counter[str]()
         for rows in gather(_all_pages(night, readers, distinct), size, rejections.add):
             for join in joins:
                 join.join(rows)
-            made = transform(rows, night.case.transforms, night.interval.end)
+            made = transform(rows, steps, night.interval.end)
             for rejected in made.rejected:
                 rejections.add(rejected)
             counts.update(made.counts)

@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.models import Record, RejectedRow
+from include.run import Night
+from include.spec.join import Join
 from include.spec.transforms import Applied, Transform
 from include.spec.use_case import UseCase
 from include.staging import column_of, records_of
@@ -65,6 +67,11 @@ def as_staged(rows: Iterable[Record], case: UseCase) -> Iterator[Record]:
     for row in rows:
         lineage = row["lineage"] if case.keeps_versions else {n: v for n, v in row["lineage"].items() if n != VERSION}
         yield {**row, "lineage": json.dumps(lineage, ensure_ascii=False)}
+
+
+def open_all(night: Night) -> list[Transform]:
+    """The use case's transforms, ready to be applied; those that read from systems are opened."""
+    return [one.open(night) if isinstance(one, Join) else one for one in night.case.transforms]
 
 
 def transform(rows: list[Record], transforms: Sequence[Transform], end: datetime) -> Applied:

@@ -33,7 +33,8 @@ class Owners:
     def read(cls, case: UseCase, systems: Mapping[str, System]) -> Self:
         """The owners of a use case's columns."""
         first, origins = case.sources[0], dict[str, Origin]()
-        for given in (*(one.origins for one in case.sources), *(one.origins for one in case.joins)):
+        sources = (one.origins for one in case.sources)
+        for given in (*sources, *(one.origins for one in case.joins), *(one.origins for one in case.looked_up)):
             origins = {**given, **origins}
         derived = {name: parts for one in case.transforms for name, parts in one.made_of.items()}
         return cls(systems, origins, derived, Origin(first.system, first.object, ""))

@@ -51,7 +51,7 @@ class EnrichOperator(BaseOperator):
         """Run the enrich stage on the resolved manifest."""
         with stage_of("enrich", self.rows) as night:
             work = self._begin(night)
-            if (self.asking or work.night.asking) == "batch":
+            if work.is_batched(self.asking or work.night.asking):
                 work.decide()
                 return self._advance(work)
             work.ask()
@@ -65,7 +65,7 @@ class EnrichOperator(BaseOperator):
     def on_kill(self) -> None:
         """End open batches, which would be paid for nothing."""
         work = self._begin(resume(self.rows))
-        if (self.asking or work.night.asking) == "batch":
+        if work.is_batched(self.asking or work.night.asking):
             self.log.info("%d batches cancelled", asyncio.run(work.batching().cancel()))
 
     def _begin(self, night: Night) -> Work:

@@ -228,7 +228,7 @@ def test_a_night_that_would_stop_says_why_and_the_others_are_planned(
     code, said = command("plan", CASE, first=DAYS + 1, last=-400)
     assert code == 1
     lines = said.splitlines()
-    assert lines[2].split() == ["2026-11-16", *"-" * 13]
+    assert lines[2].split() == ["2026-11-16", *"-" * 14]
     assert re.search(r"the night of 2026-11-16 would stop: sftp drop: no file matches", said)
     assert "2027-12-24 would stop: the interval is not over yet" in said
     assert re.search(r"^ +total +240 ", said, re.MULTILINE)

@@ -14,6 +14,8 @@ from sqlalchemy import text
 from include.ledger.verify import verify
 from include.models import Column, Manifest, Mode, Record, RunOptions
 from include.night.enrich.enrich import enrich
+from include.night.plan import preview_decided
+from include.night.plan.preview import preview
 from include.report.facts import collect
 from include.report.text import as_text
 from include.run import Night
@@ -149,3 +151,86 @@ def test_another_fitted_model_decides_anew(
     second = night_of("again", day=1)
     enrich(second, stage(second, rows))
     assert kinds(ledger, second.run_id) == {"local": 1}
+
+
+ALONE: UseCase = replace(
+    CASE, model=None, failure_plan=replace(CASE.failure_plan, unavailable="fallback"), why_not_batch=None
+)
+
+
+@pytest.fixture
+def alone_of(make_night: Callable[..., Night]) -> Callable[..., Night]:
+    pinned = load_prompt(ALONE).as_mapping()
+
+    def make(ref: str = "cli", case: UseCase = ALONE, **parts: Any) -> Night:
+        options = RunOptions(mode=Mode.SHADOW)
+        return make_night(external_ref=ref, case=case, prompt=pinned, options=options, **parts)
+
+    return make
+
+
+def test_without_a_model_the_rule_proposes_what_the_engine_leaves(
+    alone_of: Callable[..., Night], ledger: Ledger
+) -> None:
+    rows = [ticket(1, CLEAR), ticket(2, STRANGE), ticket(3, STRANGE) | {"subject": "qwop 2"}]
+    night = alone_of()
+    done = enrich(night, stage(night, rows))
+    found = answered(done)
+    assert {key: one["origin"] for key, one in found.items()} == {"1": "model", "2": "rule", "3": "rule"}
+    assert kinds(ledger, night.run_id) == {"local": 1}
+    assert (done.facts["decided_rows"], done.facts["reused"]) == (1, 0)
+    again = answered(enrich(night, stage(night, rows)))
+    assert {key: one["output"] for key, one in again.items()} == {key: one["output"] for key, one in found.items()}
+    assert verify(night.ledger).holds
+    with ledger.owner.connect() as connection:
+        assert connection.execute(text("SELECT model, prompt_version FROM run")).one() == ("nobody", "none")
+
+
+@pytest.mark.parametrize(
+    ("planned", "outcome"), [("dead_letter", "dead_letter"), ("deferred", "deferred"), ("fallback", "dead_letter")]
+)
+def test_without_a_model_what_is_left_goes_by_the_failure_plan(
+    alone_of: Callable[..., Night], ledger: Ledger, planned: Any, outcome: str
+) -> None:
+    case = replace(ALONE, failure_plan=replace(ALONE.failure_plan, unavailable=planned))
+    night = alone_of(case=case)
+    left = ticket(2, STRANGE) if planned != "fallback" else ticket(2, "") | {"subject": "", "channel": None}
+    done = enrich(night, stage(night, [ticket(1, CLEAR), left]))
+    assert list(answered(done)) == ["1"]
+    with ledger.owner.connect() as connection:
+        ended = connection.execute(text("SELECT row_key, outcome, reason FROM outcome")).all()
+    ((key, found, reason),) = ended
+    assert (key, found) == ("2", outcome)
+    assert "nothing in the process could decide it" in reason
+
+
+def test_a_plan_counts_what_will_be_decided(night_of: Callable[..., Night]) -> None:
+    rows = [ticket(1, CLEAR), ticket(2, STRANGE), ticket(3, CLEAR) | {"subject": "Invoice 1"}]
+    night = night_of()
+    good = stage(night, rows)
+    seen = set[bytes]()
+    expected = preview(night, good, seen)
+    assert (expected.decided, expected.identical, expected.asked, expected.reused) == (1, 1, 1, 0)
+    later = preview(night, good, seen)
+    assert (later.decided, later.identical, later.asked) == (0, 3, 0)
+    enrich(night, good)
+    after = preview(night, good)
+    assert (after.decided, after.asked, after.reused) == (0, 0, 3)
+
+
+def test_a_plan_without_a_model_costs_nothing(alone_of: Callable[..., Night]) -> None:
+    night = alone_of()
+    expected = preview(night, stage(night, [ticket(1, CLEAR), ticket(2, STRANGE)]))
+    assert (expected.decided, expected.dead, expected.asked, expected.calls, expected.cost) == (1, 1, 0, 0, 0)
+    assert [one.stage for one in expected.loads] == ["read", "write"]
+
+
+def test_beyond_the_sample_the_share_that_was_found_holds(
+    alone_of: Callable[..., Night], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preview_decided, "SAMPLE", 40)
+    rows = [ticket(n, CLEAR if n % 2 else f"{STRANGE} {n}") for n in range(1, 401)]
+    night = alone_of()
+    expected = preview(night, stage(night, rows))
+    assert expected.decided + expected.dead == 400
+    assert 140 < expected.decided < 260
