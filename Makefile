@@ -7,13 +7,16 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help night up down test lint bench faults cluster newcomer clean
+.PHONY: help night nights up down test lint bench faults cluster newcomer clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-night: .venv/bin/nightledger ## one whole night and its morning report  [DATA=folder of CSVs] [DATE=YYYY-MM-DD] [MODE=shadow|gated|auto]
-	@$(BIN)/nightledger night $(if $(DATA),--data "$(DATA)") $(if $(DATE),--date "$(DATE)") $(if $(MODE),--mode "$(MODE)")
+night: .venv/bin/nightledger ## one whole night and its morning report  [USE_CASE=name] [DATA=folder of CSVs] [DATE=YYYY-MM-DD] [MODE=shadow|gated|auto]
+	@$(BIN)/nightledger night $(if $(USE_CASE),"$(USE_CASE)") $(if $(DATA),--data "$(DATA)") $(if $(DATE),--date "$(DATE)") $(if $(MODE),--mode "$(MODE)")
+
+nights: .venv/bin/nightledger ## one whole night of every use case  [DATE=YYYY-MM-DD] [MODE=shadow|gated|auto]
+	@$(BIN)/nightledger nights $(if $(DATE),--date "$(DATE)") $(if $(MODE),--mode "$(MODE)")
 
 up: .venv/bin/nightledger ## start everything and say where Airflow is  [DATA=folder of CSVs]
 	@$(BIN)/nightledger up $(if $(DATA),--data "$(DATA)")

@@ -191,7 +191,8 @@ class UseCase(Enrichment):
     """The declarations of one use case; a blank in any of them fails the test suite.
 
     `local` is an engine that decides rows in the process where it is certain; the rest is asked.
-    `confidence_threshold` is in 0..1; an answer below it goes to a person.
+    `confidence_threshold` is in 0..1; an answer below it goes to a person. `never_alone` says why none of its answers
+    may go out without a person ("money leaves the house"): then a person decides each row, in mode auto too.
     """
 
     sentence: str
@@ -209,6 +210,7 @@ class UseCase(Enrichment):
     sinks: tuple[Sink, ...]
     mirror: Mirror | None = None
     local: Engine | None = None
+    never_alone: str | None = None
     drift: Drift = Drift()
 
     @property

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from include.commands import COMMANDS, WITHOUT_CONNECTIONS
 from include.errors import ConfigurationError, NightledgerError
-from include.models import Mode
+from include.models import Interval, Mode
+from include.spec.chains import in_order
 from include.spec.names import names
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 GENERATED = "generated"
-STACK_COMMANDS = ("up", "night", "backfill", "down", "status", "run")
+FIRST = "crm_lead_scoring"
+"""The use case of `night` unless another is named."""
+STACK_COMMANDS = ("up", "night", "nights", "backfill", "down", "status", "run")
 STAGES = ("extract", "check", "enrich", "gate", "write", "close", "all")
 
 
@@ -57,8 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("up", help="start everything and say where Airflow is")
     night = commands.add_parser("night", help="one whole night through Airflow, and its morning report")
-    night.add_argument("--date", default="", help="day on which the night begins, or `yesterday` (default: last night)")
-    night.add_argument("--mode", default="auto", help=f"{', '.join(Mode)} (default: auto)")
+    night.add_argument("use_case", nargs="?", choices=names(), default=FIRST, help=f"default: {FIRST}")
+    nights = commands.add_parser("nights", help="one whole night of every use case")
+    for one in (night, nights):
+        one.add_argument("--date", default="", help="day on which it begins, or `yesterday` (default: last night)")
+        one.add_argument("--mode", default="auto", help=f"{', '.join(Mode)} (default: auto)")
     backfill = commands.add_parser(
         "backfill", help="the nights of a range, one after the other, on the stack that is up"
     )
@@ -84,7 +90,7 @@ def _take_data(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
     parser.add_argument("--data")
     first = next((at for at, word in enumerate(arguments) if word in (*STACK_COMMANDS, *COMMANDS)), len(arguments))
     end = first
-    if arguments[first : first + 1] in (["up"], ["night"]):
+    if arguments[first : first + 1] in (["up"], ["night"], ["nights"]):
         end = len(arguments)
     elif arguments[first : first + 1] == ["run"] and "".join(arguments[first + 1 : first + 2]).startswith("--data"):
         end = first + 3
@@ -169,43 +175,51 @@ def _run_night(given: argparse.Namespace, data: Path | None) -> int:
     from include.demo.stack.home import open_home
 
     chosen = night.choose_night(getattr(given, "date", ""), data, datetime.now(UTC))
-    if given.command == "night":
+    if given.command != "up":
         _require_mode(given.mode)
+    cases = [given.use_case] if given.command == "night" else in_order() if given.command == "nights" else [FIRST]
     home = open_home(read_environment())
     busy = night.followed(home)
-    if busy and (given.command == "night" or data != stack.current_data(home)):
+    if busy and (given.command != "up" or data != stack.current_data(home)):
         raise ConfigurationError("is run by another command of this clone", about=busy, action="Wait for it to end")
     began = time.monotonic()
     _say("Starting what does not run yet; usually half a minute, a minute the first time:")
-    running = stack.up(_say, data)
+    running = stack.up(_say, data, cases)
     _say(f"Up after {time.monotonic() - began:.0f} s.")
     ended = night.put_right(running)
     if ended:
-        _say(f"The command that followed {ended} was killed; that run is ended, and {stack.DAG} is as it was before.")
+        _say(f"The command that followed {ended} was killed; that run is ended, and its DAG is as it was before.")
     if given.command == "up":
-        _say_where(running)
+        _say_where(running, FIRST)
         return 0
-    run_id, good = night.run_night(running, chosen, _say, given.mode)
-    printed = night.print_report(running, run_id, chosen)
-    _say_where(running)
-    _say(f"This run: {running.api.base_url}/dags/{stack.DAG}/runs/{run_id}")
-    return 0 if good and printed == 0 else 1
+    ends = [_one_night(running, case, chosen, given.mode) for case in cases]
+    _say_where(running, cases[0])
+    for case, (run_id, good) in zip(cases, ends, strict=True):
+        _say(f"This run: {running.api.base_url}/dags/{case}/runs/{run_id}" + ("" if good else "  FAILED"))
+    return 0 if all(good for _, good in ends) else 1
+
+
+def _one_night(running: Stack, case: str, chosen: Interval, mode: str) -> tuple[str, bool]:
+    """Run a use case's night and print its report; the DAG run's id, and whether both went well."""
+    from include.demo.stack import night
+
+    run_id, good = night.run_night(running, chosen, _say, mode, case)
+    printed = night.print_report(running, run_id, chosen, case)
+    return run_id, good and printed == 0
 
 
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _say_where(running: Stack) -> None:
-    from include.demo.stack import stack
-
+def _say_where(running: Stack, case: str) -> None:
     _say(f"Airflow: {running.api.base_url}  user admin, password in {running.home.password_file}")
     switched = running.api.switched()
     on = ", ".join(sorted(name for name, is_on in switched.items() if is_on))
     off = ", ".join(sorted(name for name, is_on in switched.items() if not is_on))
     _say(f"On: {on or 'no DAG'}. Off: {off or 'no DAG'}.")
-    if not switched.get(stack.DAG, True):
-        _say(f"{stack.DAG} is off; switching it on starts last night's run in mode shadow, unless that night has run.")
+    if not switched.get(case, True):
+        _say(f"{case} is off; switching it on starts last night's run in mode shadow, unless that night has run.")
     _say("Still running; `make down` stops everything.")
 
 

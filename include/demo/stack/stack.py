@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ from include.private import open_file
 from include.settings import ROOT
 
 DAG = "crm_lead_scoring"
+"""The use case whose night is run unless another is named."""
 COMPONENTS = {
     "api-server": ["api-server"],
     "scheduler": ["scheduler", "--skip-serve-logs"],
@@ -66,8 +67,8 @@ def _alone(home: Home) -> Iterator[None]:
         lock.release()
 
 
-def up(say: Say, data: Path | None = None) -> Stack:
-    """Start what does not run yet and wait until the DAG can be triggered; safe to repeat.
+def up(say: Say, data: Path | None = None, dags: Sequence[str] = (DAG,)) -> Stack:
+    """Start what does not run yet and wait until the DAGs can be triggered; safe to repeat.
 
     What a call started that does not come to its end is stopped again.
     """
@@ -97,7 +98,7 @@ def up(say: Say, data: Path | None = None) -> Stack:
         api = AirflowApi(f"http://127.0.0.1:{port}", "admin", secrets["admin"])
         _start_airflow(home, environment, port, say)
         stack = Stack(home, environment, api)
-        _wait_until_ready(stack, say)
+        _wait_until_ready(stack, dags, say)
         api.ensure_pool("model", 8, "Tasks that ask the model at once; its limits are kept by the ledger")
     return stack
 
@@ -274,7 +275,7 @@ def _start_airflow(home: Home, environment: Mapping[str, str], port: int, say: S
         processes.start(home, name, command, environment, port=port, given=given, cwd=ROOT)
 
 
-def _wait_until_ready(stack: Stack, say: Say) -> None:
+def _wait_until_ready(stack: Stack, dags: Sequence[str], say: Say) -> None:
     home = stack.home
 
     def all_run() -> bool:
@@ -288,7 +289,7 @@ def _wait_until_ready(stack: Stack, say: Say) -> None:
             if error not in said:
                 said.append(error)
                 say(f"Airflow cannot import {error}")
-        return stack.api.has_dag(DAG)
+        return all(map(stack.api.has_dag, dags))
 
     _wait(listed, lambda: all_run() and not said, "dag-processor", home)
 

@@ -32,7 +32,7 @@ def decide(case: UseCase, mode: Mode, origin: Origin, confidence: float | None, 
     """Judge one answer; it is held against the output model once more, right before anything could be done with it.
 
     Shadow records only; gated asks a person about every row; auto writes what the model is certain enough about, and
-    has a person confirm every answer of the fallback rule.
+    has a person confirm every answer of the fallback rule, and every answer of a use case that may never go out alone.
     """
     if faulty := _faulty_fields(case, output):
         return Verdict("reject", f"no longer fits the output model: {', '.join(faulty)}")
@@ -42,6 +42,8 @@ def decide(case: UseCase, mode: Mode, origin: Origin, confidence: float | None, 
         return Verdict("review", "answered by the fallback rule")
     if mode is Mode.GATED:
         return Verdict("review", "mode gated: a person decides")
+    if case.never_alone:
+        return Verdict("review", f"never alone: {case.never_alone}")
     threshold = case.confidence_threshold
     if confidence is None or not 0 <= confidence <= 1:
         return Verdict("review", "no confidence between 0 and 1")

@@ -201,7 +201,7 @@ def killed_night(stack: Stack, scheduler: Scheduler, pid: int, created: float) -
 
 def test_what_a_killed_command_left_is_put_right_by_the_next(scheduler: Scheduler, stack: Stack) -> None:
     killed_night(stack, scheduler, os.getppid(), created=1.0)  # the number belongs to another process now
-    assert night.put_right(stack) == "night__2026-11-10__1"
+    assert night.put_right(stack) == "crm_lead_scoring night__2026-11-10__1"
     assert {run_id: run["state"] for run_id, run in scheduler.found.items()} == {"night__2026-11-10__1": "failed"}
     assert scheduler.paused
     assert night.put_right(stack) == ""
@@ -211,19 +211,19 @@ def test_a_killed_command_that_nobody_has_waited_for_follows_no_night(scheduler:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as command:
         created = psutil.Process(command.pid).create_time()
         killed_night(stack, scheduler, command.pid, created)
-        assert night.followed(stack.home) == "night__2026-11-10__1"
+        assert night.followed(stack.home) == "crm_lead_scoring night__2026-11-10__1"
         os.kill(command.pid, signal.SIGKILL)
         os.waitid(os.P_PID, command.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its number is not free yet
         assert psutil.Process(command.pid).create_time() == created
         assert night.followed(stack.home) == ""
-        assert night.put_right(stack) == "night__2026-11-10__1"
+        assert night.put_right(stack) == "crm_lead_scoring night__2026-11-10__1"
     assert scheduler.paused
 
 
 def test_a_night_that_another_command_follows_is_left_alone(scheduler: Scheduler, stack: Stack) -> None:
     parent = psutil.Process(os.getppid())
     killed_night(stack, scheduler, parent.pid, parent.create_time())
-    assert night.followed(stack.home) == "night__2026-11-10__1"
+    assert night.followed(stack.home) == "crm_lead_scoring night__2026-11-10__1"
     assert night.put_right(stack) == ""
     assert not scheduler.paused
     assert len(scheduler.found) == 2

@@ -32,6 +32,12 @@ def test_gated_asks_a_person_about_every_row(origin: Origin, confidence: float) 
     assert judge(Mode.GATED, origin, confidence=confidence).verdict == "review"
 
 
+def test_what_may_never_go_out_alone_goes_to_a_person_however_sure_it_is() -> None:
+    output = answer(confidence=1.0)
+    found = decide(replace(CASE, never_alone="money"), Mode.AUTO, Origin.MODEL, 1.0, output)
+    assert (found.verdict, found.rule) == ("review", "never alone: money")
+
+
 @pytest.mark.parametrize(
     ("confidence", "verdict"), [(0.0, "review"), (0.7499, "review"), (0.75, "write"), (0.7501, "write"), (1.0, "write")]
 )
