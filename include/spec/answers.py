@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from include.canonical import canonical
 from include.errors import ContractBroken, SystemUnavailable
 from include.models import Column, Interval, Outcome, Record, RejectedRow
 from include.spec.names import package_of
@@ -26,9 +27,9 @@ PAGE_ROWS = 1_000
 class Answers:
     """What use case `object` answered in the night of the same interval, one row for each of its rows.
 
-    `columns` are fields of its answer, by their names there; `key` holds its row's key. Only rows with one of the
-    `outcomes` come: by default those whose answer was written, or stood there already. A night that has not succeeded
-    yet cannot be read: this one then waits, and tries again.
+    `columns` are fields of its answer, by their names there; a list comes as its JSON text. `key` holds its row's key.
+    Only rows with one of the `outcomes` come: by default those whose answer was written, or stood there already. A
+    night that has not succeeded yet cannot be read: this one then waits, and tries again.
     """
 
     object: str
@@ -132,7 +133,8 @@ class AnswerReader:
         for one in found:
             place = f"{self.source.system}/{self.source.object}"
             row_id, key = f"{place}/{join_id([one['row_key']])}", str(one["row_key"])
-            given = {**one["output"], self.source.key.source_name: one["row_key"]}
+            given = {name: _flat(value) for name, value in one["output"].items()}
+            given[self.source.key.source_name] = one["row_key"]
             record, reasons = read_columns(given, self.source.declared, personal=self.personal)
             if reasons:
                 page.rejected.append(RejectedRow(row_id, key, self.source.system, tuple(reasons), record))
@@ -142,6 +144,11 @@ class AnswerReader:
             page.rows.append({"row_id": row_id, "row_key": key, "lineage": lineage, **record})
             self.watermark = max(self.watermark or one["recorded_at"], one["recorded_at"])
         return page
+
+
+def _flat(value: Any) -> Any:
+    """A value as a column takes it: a list or an object as its JSON text."""
+    return canonical(value) if isinstance(value, (list, dict)) else value
 
 
 _RUN = """

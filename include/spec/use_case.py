@@ -193,6 +193,8 @@ class UseCase(Enrichment):
     `local` is an engine that decides rows in the process where it is certain; the rest is asked.
     `confidence_threshold` is in 0..1; an answer below it goes to a person. `never_alone` says why none of its answers
     may go out without a person ("money leaves the house"): then a person decides each row, in mode auto too.
+    `as_of_now` names what is read as it is when the night runs ("stock"): only the last night can then be run, and no
+    backfill, unless on rows that are on record.
     """
 
     sentence: str
@@ -211,6 +213,7 @@ class UseCase(Enrichment):
     mirror: Mirror | None = None
     local: Engine | None = None
     never_alone: str | None = None
+    as_of_now: str | None = None
     drift: Drift = Drift()
 
     @property

@@ -70,13 +70,29 @@ def _refuse_future(night: Night) -> None:
         )
 
 
+def _refuse_earlier(night: Night) -> None:
+    """Today's state must not be filed under an old date."""
+    why, interval = night.case.as_of_now, night.interval
+    if why and interval.end + (interval.end - interval.start) <= datetime.now(UTC):
+        raise ConfigurationError(
+            f"reads {why} as it is now, which would be filed under an earlier date",
+            system=night.case.name,
+            about=str(interval),
+            action="Run its last night only; a finished date can be run again on the rows that it had",
+        )
+
+
 def files_of(manifest: Manifest) -> list[Fetched]:
     """The files that a raw dataset was made of."""
     return [Fetched.from_json(fact) for fact in manifest.facts.get("files", ())]
 
 
 def read_sources(night: Night) -> Manifest:
-    """Stage the rows as the sources have them now, without archiving anything."""
+    """Stage the rows as the sources have them now, without archiving anything.
+
+    Raises ConfigurationError for an earlier night of a use case that reads what is only known as it is now.
+    """
+    _refuse_earlier(night)
     started = time.monotonic()
     rejections = Rejections(night)
     with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:

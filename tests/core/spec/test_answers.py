@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -41,7 +42,8 @@ def night_of(make_night: Callable[..., Night]) -> Callable[..., Night]:
         gate(night, stage_enriched(night, [answer(score=81), answer(score=12), answer(confidence=0.5)]))
         ends = [("1", Outcome.WRITTEN), ("2", Outcome.UNCHANGED)]
         with transaction(night.ledger) as connection:
-            ids = dict(connection.execute(text("SELECT row_key, row_id FROM nightledger.decision")).tuples().all())
+            found = connection.execute(text("SELECT row_key, row_id FROM nightledger.decision"))
+            ids = {row.row_key: row.row_id for row in found}
             rows = [RowOutcome(ids[key], key, outcome, "write", "", {}) for key, outcome in ends]
             record_outcomes(connection, night.run_id, rows)
             close_run(connection, night.run_id, status, {}, rows_in=3)
@@ -140,3 +142,9 @@ def test_use_cases_run_after_those_whose_answers_they_read(monkeypatch: pytest.M
     cases["b"] = made("b", "a")
     with pytest.raises(ConfigurationError, match="wait for each other"):
         in_order(list(cases))
+
+
+def test_a_list_comes_as_its_json_text(night_of: Callable[..., Night], ledger: Ledger) -> None:
+    night = night_of()
+    rows = rows_of(reader(night, ledger, columns=(Column("reasons", "reasons"),)), night)
+    assert all(isinstance(json.loads(row["reasons"]), list) for row in rows)

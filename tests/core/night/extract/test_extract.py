@@ -91,6 +91,12 @@ def test_the_manifest_says_what_was_read_and_the_counts_add_up(night_of: MakeNig
     assert drop.names("archive") == [FILE, f"{FILE}.sha256"]
 
 
+def test_what_is_known_as_it_is_now_is_not_filed_under_an_earlier_date(night_of: MakeNight, leads: Crm) -> None:
+    with pytest.raises(ConfigurationError, match="reads stock as it is now, which would be filed under an earlier"):
+        extract(night_of(as_of_now="stock"))
+    assert leads.searches == []
+
+
 def test_the_dataset_has_the_schema_that_the_case_declares(night_of: MakeNight, leads: Crm, case: UseCase) -> None:
     manifest = extract(night_of())
     assert pq.read_schema(manifest.uri).equals(raw_schema(case))
