@@ -70,7 +70,7 @@ SPEC = UseCase(
     sentence="Every order has a topic",
     sources=(
         SqlRecords(
-            system="shop",
+            system="stall",
             object="orders",
             key=Column("id", "order_id"),
             changed=Column("changed", "changed_at", "datetime"),
@@ -78,7 +78,7 @@ SPEC = UseCase(
         ),
     ),
     model_sees=("note",),
-    sinks=(Table(system="shop", object="topics", key=("id",), fields={"topic": "topic"}, make=True),),
+    sinks=(Table(system="stall", object="topics", key=("id",), fields={"topic": "topic"}, make=True),),
     **SHARED,
 )
 """
@@ -174,7 +174,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def reachable(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The systems of both use cases in the registry and by their connections."""
     registry = (ROOT / "include" / "systems.toml").read_text(encoding="utf-8")
-    registry += REGISTRY.format(name="shop", api="SQL") + REGISTRY.format(name="post", api="files")
+    registry += REGISTRY.format(name="stall", api="SQL") + REGISTRY.format(name="post", api="files")
     (tmp_path / "systems.toml").write_text(registry, encoding="utf-8")
     config = SandboxConfig(state=tmp_path / "sandbox", days=1, leads_per_day=1, model_latency_ms=0)
     with running_sandbox(config) as endpoints:
@@ -184,7 +184,7 @@ def reachable(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             "NIGHTLEDGER_TOKEN_SECRET": "test secret",
             "AIRFLOW_CONN_NIGHTLEDGER_DB": connection(ledger.urls.service),
             "AIRFLOW_CONN_OPENAI_DEFAULT": json.dumps({"host": endpoints.model_url, "password": endpoints.model_key}),
-            "AIRFLOW_CONN_SHOP_DEFAULT": json.dumps(
+            "AIRFLOW_CONN_STALL_DEFAULT": json.dumps(
                 {"host": str(tmp_path / "shop.sqlite"), "extra": {"sqlalchemy_scheme": "sqlite"}}
             ),
             "AIRFLOW_CONN_POST_DEFAULT": json.dumps({"extra": {"path": str(tmp_path / "post")}}),
