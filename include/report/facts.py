@@ -58,6 +58,7 @@ def collect(ledger: Database, run_id: str, truth: Mapping[str, str] | None = Non
             cause=_cause(found, header[0], rows),
             deferred=read_deferred(connection, run_id),
             sources=_sources(raw),
+            new_columns=tuple((raw or {}).get("new_columns") or ()),
             expectations=tuple(
                 Expectation(**row | {"examples": tuple(row["examples"])}) for row in found.dicts(_CHECKS)
             ),

@@ -283,7 +283,8 @@ class Facts:
     """Everything the report shows; sections of stages that were never reached are empty.
 
     `drifted` names signals of the data that lie away from earlier nights, e.g. `distribution of annual_revenue`.
-    `cause` is why the run did not finish, `deferred` the reasons of rows that wait.
+    `cause` is why the run did not finish, `deferred` the reasons of rows that wait. `new_columns` are those of sources
+    that no night before had, and nobody declared.
     """
 
     header: Header
@@ -303,3 +304,4 @@ class Facts:
     agreement: Agreement | None = None
     cause: Cause | None = None
     deferred: tuple[Deferred, ...] = ()
+    new_columns: tuple[str, ...] = ()

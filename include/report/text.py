@@ -81,6 +81,7 @@ def _input(facts: Facts) -> Iterator[str]:
         lines.append(
             "; ".join([f"{source.system} {source.what}: {plural(source.rows, 'row')}{rejected}", *source.notes])
         )
+    lines += [f"new, and not declared: {name}" for name in facts.new_columns]
     yield from _section("Sources", lines)
     passed = sum(check.success for check in facts.expectations)
     if facts.expectations:

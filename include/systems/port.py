@@ -104,7 +104,8 @@ class Reader(Protocol):
     def check_contract(self) -> None:
         """Raise ContractBroken for the first declared column that is not there, or is of another type.
 
-        The error names the likely rename. Columns that are there and not declared are no breach.
+        The error names the likely rename. Columns that are there and not declared are no breach; where the source has
+        a shape of its own, `facts["other_columns"]` lists them.
         """
         ...
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from include.database import transaction
 from include.errors import ConfigurationError
@@ -20,6 +21,7 @@ from include.night.extract.archive import archive
 from include.night.extract.distinct import Distinct
 from include.night.extract.drops import Fetched, fetch_drop, open_drop
 from include.night.extract.join import DropJoin, as_staged, open_all, transform
+from include.night.extract.new_columns import note_columns
 from include.night.extract.rejections import Rejections
 from include.night.extract.shape import raw_schema
 from include.night.extract.snapshot import is_intact, reuse
@@ -112,6 +114,7 @@ def read_sources(night: Night) -> Manifest:
     facts["calls"] += sum(one.reader.calls for one in joinings)
     facts["retries"] += sum(one.reader.retries for one in joinings)
     facts["transformed"] = dict(counts)
+    facts |= note_columns(night, facts)
     facts["absent_files"] = [join.prefix for join, file in drops if not file]
     return _record(night, writer.manifest(night.run_id, DATASET, facts))
 
@@ -199,8 +202,8 @@ def _facts(night: Night, readers: Sequence[Reader], staged: int, rejections: Rej
     more: Record = {}
     for source, reader in zip(night.case.sources, readers, strict=True):
         read[source.system] += reader.rows
-        for name, fact in reader.facts.items():  # numbers and lists, of several readers together
-            more[name] = more[name] + fact if name in more else fact
+        for name, fact in reader.facts.items():  # numbers, lists and mappings, of several readers together
+            more[name] = _together(more[name], fact) if name in more else fact
     watermark = max((one.watermark for one in readers if one.watermark), default=None)
     return {
         "input_rows": staged + rejected,
@@ -214,6 +217,10 @@ def _facts(night: Night, readers: Sequence[Reader], staged: int, rejections: Rej
         "watermark": watermark.isoformat() if watermark else None,
         "limit": night.options.limit,
     }
+
+
+def _together(one: Any, other: Any) -> Any:
+    return one | other if isinstance(one, dict) else one + other
 
 
 def _record(night: Night, manifest: Manifest) -> Manifest:

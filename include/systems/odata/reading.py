@@ -61,6 +61,10 @@ class ODataReader:
     def check_contract(self) -> None:
         """Raise ContractBroken for declared columns that are not there, or are of another type."""
         check_columns(self.service, self.source.declared)
+        known = {column.source_name.partition("/")[0] for column in self.source.declared}
+        place = f"{self.source.system}/{self.source.object}"
+        others = [name for name in self.service.entity.properties if name not in known]
+        self.facts["other_columns"] = [f"{place}: {name}" for name in others]
         self.keys  # noqa: B018 - looking at them checks them
 
     def read(self, interval: Interval, limit: int | None = None) -> Iterator[Page]:

@@ -83,6 +83,9 @@ class SqlReader:
         problems = breaches(shape, declared, source.as_text, loose=self._sqlite)
         if problems:
             raise self._broken("; ".join(dict.fromkeys(problems)))
+        known = {*(one.source_name for one in declared), *_SYSTEM_COLUMNS}
+        place = f"{self.system.name}/{source.object}"
+        self.facts["other_columns"] = [f"{place}: {name}" for name in shape.columns if name not in known]
         days = isinstance(shape.columns[source.changed.source_name], Date)
         if days and source.lag < timedelta(days=1):
             action = "Declare a `lag` of a day at least, or a column with the time"

@@ -115,6 +115,14 @@ def test_sources_say_what_was_read(night: Night) -> None:
     assert "no file came" in absent.what
 
 
+def test_a_column_that_no_night_before_had_is_told(night: Night) -> None:
+    stage_raw(night, rows_of(3), new_columns=["sftp/drop: region"])
+    facts = collect(night.ledger, night.run_id)
+    assert facts.new_columns == ("sftp/drop: region",)
+    assert "new, and not declared: sftp/drop: region" in as_text(facts)
+    assert 'nobody declared: <span class="mono">sftp/drop: region' in as_html(facts)
+
+
 def test_a_reused_snapshot_is_said(night: Night) -> None:
     stage_raw(night, rows_of(3), reused_from="an-earlier-run")
     (source,) = collect(night.ledger, night.run_id).sources

@@ -135,6 +135,11 @@ class FilesReader:
         first: dict[str, str] = {}
         again = {one.name: first[one.sha256] for one in counted if first.setdefault(one.sha256, one.name) != one.name}
         self.facts = {"files" if self.source.archive else "left_files": [one.to_json() for one in counted]}
+        known = {column.source_name for column in self.source.declared}
+        others = dict.fromkeys(name for part in parts for name in part.staged.columns if name not in known)
+        if others:
+            place = f"{self.source.system}/{self.source.object}"
+            self.facts["other_columns"] = [f"{place}: {name}" for name in others]
         if again:
             self.facts["same_content"] = again
         notes = {part.name: list(part.staged.notes) for part in parts if part.staged.notes}

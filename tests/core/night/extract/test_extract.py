@@ -22,6 +22,7 @@ from include.spec.use_case import UseCase
 from tests.core.night.extract.conftest import FILE, HEADER, INTERVAL, LINE, Crm, Drop
 
 MakeNight = Callable[..., Night]
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -89,6 +90,17 @@ def test_the_manifest_says_what_was_read_and_the_counts_add_up(night_of: MakeNig
     json.dumps(manifest.to_json())
     assert events(night) == ["run.opened", "extract.completed", "file.registered", "file.archived"]
     assert drop.names("archive") == [FILE, f"{FILE}.sha256"]
+
+
+def test_a_column_that_the_night_before_did_not_have_is_noted_once(night_of: MakeNight, leads: Crm, drop: Drop) -> None:
+    drop.put(f"{HEADER},region\n{LINE.format(1)},EU\n")
+    first = night_of()
+    assert extract(first).facts["new_columns"] == [], "nothing is known of a night before"
+    days = [Interval(INTERVAL.start + n * DAY, INTERVAL.end + n * DAY) for n in (1, 2)]
+    for day, told in zip(days, (["sftp/drop: score"], []), strict=True):
+        drop.put(f"{HEADER},region,score\n{LINE.format(1)},EU,9\n", f"firmographics_{day.start:%Y-%m-%d}.csv")
+        facts = extract(night_of(interval=day)).facts
+        assert (facts["other_columns"], facts["new_columns"]) == (["sftp/drop: region", "sftp/drop: score"], told)
 
 
 def test_what_is_known_as_it_is_now_is_not_filed_under_an_earlier_date(night_of: MakeNight, leads: Crm) -> None:

@@ -67,6 +67,12 @@ def test_files_without_an_archive_are_left_where_they_are(local_shelf: Shelf) ->
     assert "files" not in facts
 
 
+def test_columns_that_are_not_declared_are_named(local_shelf: Shelf) -> None:
+    local_shelf.put(text("1,Ann,1,x", header="no,name,amount,colour"), f"{DAY}_a.csv")
+    local_shelf.put(text("1,Ann,1,x", header="no,name,amount,size"), f"{DAY}_b.csv")
+    assert read(local_shelf)[2]["other_columns"] == ["shop/drop: colour", "shop/drop: size"]
+
+
 def test_the_same_content_under_two_names_is_read_and_told(local_shelf: Shelf) -> None:
     for name in ("a", "b"):
         local_shelf.put(text("1,Ann,1"), f"{DAY}_{name}.csv")

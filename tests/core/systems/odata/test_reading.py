@@ -219,6 +219,13 @@ class TestColumns:
         assert {row["code"]: row["town"] for row in rows_of(read.read(NIGHT))} == {"A": "Ulm", "B": None}
         assert "$expand=Maker($select=Town)" in unquote(erp.paths()[0])
 
+    def test_properties_that_are_not_declared_are_named(self, erp: Erp, here: Here) -> None:
+        read = replace(THINGS, columns=(NAME, Column("Maker/Town", "town"))).open(here)
+        read.check_contract()
+        names = [one.partition(": ")[2] for one in read.facts["other_columns"]]
+        assert "MakerId" in names
+        assert not {"Code", "Name", "ChangedAt"} & set(names)
+
     @pytest.mark.parametrize(
         ("column", "words"),
         [

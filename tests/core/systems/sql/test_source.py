@@ -99,6 +99,14 @@ def test_nights_that_end_within_the_hour_that_comes_twice_lose_no_row() -> None:
         assert all(written >= reached for written in later)
 
 
+def test_columns_that_are_not_declared_are_named(base: Base) -> None:
+    base.run('ALTER TABLE sales."Order Lines" ADD discount numeric')
+    reader = SOURCE.open(base.standing)
+    reader.check_contract()
+    assert reader.facts["other_columns"][-1].endswith("sales.Order Lines: discount")
+    assert not [one for one in reader.facts["other_columns"] if one.endswith((": number", ": changed", ": line"))]
+
+
 def test_days_need_a_lag_of_a_day(base: Base) -> None:
     base.run('ALTER TABLE sales."Order Lines" ALTER changed TYPE date')
     with pytest.raises(ContractBroken, match="not over when it is read"):
