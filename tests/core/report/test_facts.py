@@ -116,7 +116,7 @@ def test_sources_say_what_was_read(night: Night) -> None:
 
 
 def test_a_column_that_no_night_before_had_is_told(night: Night) -> None:
-    stage_raw(night, rows_of(3), new_columns=["sftp/drop: region"])
+    stage_raw(night, rows_of(3), read={"crm": 3}, new_columns=["sftp/drop: region"])
     facts = collect(night.ledger, night.run_id)
     assert facts.new_columns == ("sftp/drop: region",)
     assert "new, and not declared: sftp/drop: region" in as_text(facts)
