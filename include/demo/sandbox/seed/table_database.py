@@ -28,11 +28,13 @@ def add_rows(state: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
 
 def _add(database: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
     names = list(rows[0])
-    columns = ", ".join(f'"{name}" {_kind(rows[0][name])}' for name in names)
+    columns = ", ".join(f'"{name}" {_kind([row[name] for row in rows])}' for name in names)
     database.execute(f'CREATE TABLE IF NOT EXISTS "{table}" ({columns}, PRIMARY KEY ("{names[0]}"))')
     values = ", ".join(f":{name}" for name in names)
     database.executemany(f'INSERT OR REPLACE INTO "{table}" VALUES ({values})', rows)
 
 
-def _kind(value: Any) -> str:
-    return {int: "INTEGER NOT NULL", float: "REAL"}.get(type(value), "TEXT")
+def _kind(values: Sequence[Any]) -> str:
+    """The type that SQLite gives a column after its first value, which no row needs to have."""
+    first = next((value for value in values if value is not None), None)
+    return {int: "INTEGER", float: "REAL"}.get(type(first), "TEXT")
