@@ -80,6 +80,7 @@ OPENERS: dict[str, str] = {
     "http": "include.systems.connections:open_http",
     "sftp": "include.systems.sftp:open_sftp",
     "model": "include.systems.connections:open_model",
+    "sql": "include.systems.sql.engine:open_sql",
     "database": "include.systems.connections:database_url",
 }
 """Kind of system -> what makes of a stored connection what its adapters work with, as `module:function`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+log = logging.getLogger(__name__)
+
+
 @contextmanager
 def airflow_errors() -> Iterator[None]:
     """Fail for good what a retry cannot help; let Airflow retry the rest."""
@@ -33,8 +37,9 @@ def airflow_errors() -> Iterator[None]:
 def run_key(use_case: str, context: Context) -> RunKey:
     """What names this DAG run in the ledger.
 
-    Its night is the one that the trigger form names, else the run's data interval, else, for a trigger that brought
-    none, the last night that was over when the run was asked for; so retries and clears stay with it. Raises
+    Its night is the one that the trigger form names, else the run's data interval, else that of the use case whose
+    asset started it, else, for a trigger that brought none, the last night that was over when the run was asked for; so
+    retries and clears stay with it. Raises
     ConfigurationError for a night that cannot be run, and for one that is named to more than one run at once.
     """
     values: Any = context
@@ -43,13 +48,37 @@ def run_key(use_case: str, context: Context) -> RunKey:
     if night and run.run_type != "manual":
         problem = "can be chosen for a run that is triggered by hand, and this one has a night of its own"
         raise ConfigurationError(problem, about=f"night {night}", action="Leave `night` out of the configuration")
-    if night or start is None or end is None:
+    started_by = None if night or start is not None else _night_of_assets(values)
+    if started_by is not None:
+        interval = started_by
+    elif night or start is None or end is None:
         asked = datetime.fromtimestamp(run.run_after.timestamp(), UTC)
         began = getattr(values.get("dag"), "start_date", None)
         interval = read_night(night, asked, began.date() if began else FIRST_NIGHT)
     else:  # Airflow's times are pendulum's, with arithmetic of their own
         interval = Interval.parse(start.isoformat(), end.isoformat())
     return RunKey(use_case, interval, f"{run.dag_id}/{run.run_id}")
+
+
+def night_of_event(interval: Interval) -> dict[str, str]:
+    """What an asset's event says of the night that wrote it."""
+    return {"interval_start": interval.start.isoformat(), "interval_end": interval.end.isoformat()}
+
+
+def _night_of_assets(values: Any) -> Interval | None:
+    """The newest night among the events that started a run; None for a run that no night's asset started.
+
+    Airflow starts one run for all events that have gathered by then; nights that are left out are named in the log.
+    """
+    events = values.get("triggering_asset_events") or {}
+    said = (event.extra or {} for found in events.values() for event in found)
+    nights = {Interval.parse(one["interval_start"], one["interval_end"]) for one in said if "interval_start" in one}
+    if not nights:
+        return None
+    newest = max(nights, key=lambda one: one.end)
+    for one in sorted(nights - {newest}, key=lambda one: one.end):
+        log.warning("%s came together with %s and is not run; trigger it by hand if it is to run", one, newest)
+    return newest
 
 
 def run_options(use_case: str, context: Context) -> RunOptions:

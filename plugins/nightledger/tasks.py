@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, TriggerRule, task
 
-from nightledger.context import airflow_errors, run_key, run_options
+from nightledger.context import airflow_errors, night_of_event, run_key, run_options
 from nightledger.links import QualityLink, QuarantineLink, ReportLink, linked
 from nightledger.steps import doc_of
 
@@ -51,7 +51,8 @@ def gate(case: UseCase, good: Any, enriched: Any) -> XComArg:
 def write(case: UseCase, approved: Any) -> XComArg:
     """Write approved rows back through the outbox; returns counts.
 
-    What it writes is an asset: a DAG with `schedule=[written_by(case)]` runs after every night that came so far.
+    What it writes is an asset: a DAG with `schedule=[written_by(case)]` runs after every night that came so far, for
+    the same night.
     """
     return linked(_write.override(outlets=[written_by(case)])(case.name, approved))
 
@@ -133,12 +134,14 @@ def _gate(use_case: str, good: dict[str, Any], enriched: Any) -> dict[str, Any]:
 
 
 @task(task_id="write", doc_md=doc_of("write"))
-def _write(use_case: str, approved: dict[str, Any]) -> dict[str, Any]:
+def _write(use_case: str, approved: dict[str, Any], **context: Any) -> dict[str, Any]:
     from include import stages
     from include.models import Manifest
 
     with stage_of("write", approved) as night:
-        return stages.write(night, Manifest.from_json(approved))
+        done = stages.write(night, Manifest.from_json(approved))
+        context["outlet_events"][written_by(night.case)].extra = night_of_event(night.interval)
+        return done
 
 
 @task(task_id="close", doc_md=doc_of("close"), trigger_rule=TriggerRule.ALL_DONE, retries=1)

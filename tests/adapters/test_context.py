@@ -96,6 +96,32 @@ def test_a_trigger_without_interval_means_the_last_night_that_was_over(asked: st
     assert run_key(CASE, given).interval.slug == night
 
 
+def asset_run(*nights: tuple[str, str] | None) -> Any:
+    said = [SimpleNamespace(extra={"interval_start": n[0], "interval_end": n[1]} if n else None) for n in nights]
+    run = manual_run("2026-11-22T09:00", run_id="asset_triggered__1", run_type="asset_triggered")
+    none = {"data_interval_start": None, "data_interval_end": None}
+    return context(dag_run=run, triggering_asset_events={"asset": said[:1], "other": said[1:]}, **none)
+
+
+def test_a_run_that_another_nights_asset_started_is_for_that_night(caplog: pytest.LogCaptureFixture) -> None:
+    from nightledger.context import night_of_event, run_key
+
+    first, second = (f"2026-11-{day}T02:00:00+00:00" for day in (10, 11))
+    key = run_key(CASE, asset_run((first, second)))
+    assert key.interval.slug == "20261110T0200-20261111T0200"
+    assert night_of_event(key.interval) == {"interval_start": first, "interval_end": second}
+    assert not caplog.records
+    both = run_key(CASE, asset_run((first, second), (second, "2026-11-12T02:00:00+00:00"), None))
+    assert both.interval.slug == "20261111T0200-20261112T0200"
+    assert "not run" in caplog.text
+
+
+def test_an_asset_that_says_no_night_means_the_last_one() -> None:
+    from nightledger.context import run_key
+
+    assert run_key(CASE, asset_run(None)).interval.slug == "20261121T0200-20261122T0200"
+
+
 def test_a_trigger_by_hand_may_name_another_night() -> None:
     from nightledger.context import run_key
 

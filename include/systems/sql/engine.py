@@ -11,13 +11,11 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from include.database import to_json
 from include.errors import ConfigurationError
-from include.systems.connections import OPENERS, database_url
+from include.systems.connections import database_url
 from include.systems.network import as_texts
 
 if TYPE_CHECKING:
     from include.systems.connections import StoredConnection
-
-OPENERS["sql"] = f"{__name__}:open_sql"
 
 _POSTGRES = "postgresql+psycopg"
 _PG_CONNECT = {

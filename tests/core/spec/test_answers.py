@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,6 +19,7 @@ from include.ledger.record import RowOutcome, record_outcomes
 from include.models import Column, Mode, Outcome, Record, RunOptions
 from include.night.gate.gate import gate
 from include.run import Night
+from include.settings import ROOT
 from include.spec import chains
 from include.spec.answers import AnswerReader, Answers
 from include.spec.chains import in_order, reads_from
@@ -148,3 +151,9 @@ def test_a_list_comes_as_its_json_text(night_of: Callable[..., Night], ledger: L
     night = night_of()
     rows = rows_of(reader(night, ledger, columns=(Column("reasons", "reasons"),)), night)
     assert all(isinstance(json.loads(row["reasons"]), list) for row in rows)
+
+
+def test_the_ledger_is_reached_where_nothing_else_has_opened_a_database() -> None:
+    """As in a task that reads answers alone: whoever is tested beside others has what they have imported."""
+    opens = "from include.spec import answers; from include.systems.connections import OPENERS; assert OPENERS['sql']"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", opens], cwd=ROOT, check=True)
