@@ -73,7 +73,7 @@ class Work:
         self.decide()
         if not self.chain:
             engine = only(self.deciding)
-            engine.counts["unasked"] += end_unasked(self.night, engine.pins, self._open_items(engine.pins))
+            end_unasked(self.night, engine.pins, self._open_items(engine.pins))
         for place, answering in enumerate(self.chain):
             why = DOWN
             try:
@@ -230,6 +230,7 @@ def _collect(work: Work) -> Manifest:
                     row = _row(one.item, one.answer, began)
                     counts["reused"] += row["reused"]
                     counts["decided_rows"] += one.decided and not row["reused"]
+                    counts["fallback"] += not work.chain and one.answer.origin is Origin.RULE and not row["reused"]
                     counts["answered_rows"] += 1
                     writer.append(row)
             lost, later = _conclude(night, [one for one in chunk if one.answer is None], why)

@@ -20,18 +20,17 @@ LEFT = "left_undecided"
 """Why such a row is a dead letter."""
 
 
-def end_unasked(run: Run, pins: Pins, items: Iterable[Item]) -> int:
-    """Let the rule propose an answer for each row, or bury it, as `failure_plan.unavailable` says; returns rows.
+def end_unasked(run: Run, pins: Pins, items: Iterable[Item]) -> None:
+    """Let the rule propose an answer for each row, or bury it, as `failure_plan.unavailable` says.
 
     With `deferred` the rows stay open, for an engine that can decide them later.
     """
-    planned, done = run.case.failure_plan.unavailable, 0
+    planned = run.case.failure_plan.unavailable
+    if planned == "deferred":
+        return
     output: type[BaseModel] = run.case.module("output").Output
     left = iter(items)
     while chunk := take(left, CHUNK_ROWS):
-        done += len(chunk)
-        if planned == "deferred":
-            continue
         proposed, letters = list[Answer](), list[DeadLetter]()
         for same in group(chunk).values():
             answer = None if planned == "dead_letter" or is_empty(same[0]) else propose(run, output, same[0])
@@ -43,4 +42,3 @@ def end_unasked(run: Run, pins: Pins, items: Iterable[Item]) -> int:
             bury(connection, run, "enrich", letters, system="engine")
             if proposed:
                 send(connection, [audit.keep_answers(run, pins, proposed)])
-    return done

@@ -140,7 +140,7 @@ def _stop(night: Night, enriched: Manifest, failed: Sequence[Finding]) -> None:
         record_event(connection, night.run_id, "answers.stopped", {"failed": ids, "deferred": enriched.rows})
     raise QualityStop(
         f"{words}. Nothing was decided or written",
-        system=night.case.model.system if night.case.model else "answers",
+        system=night.case.model.system if night.case.model else "",
         about=night.case.name,
         action="Look at the answers in the report and mend the prompt, or the expectation if they are right; "
         "then run the night again, which pays nothing for answers on record",

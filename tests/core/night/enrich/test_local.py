@@ -178,7 +178,7 @@ def test_without_a_model_the_rule_proposes_what_the_engine_leaves(
     found = answered(done)
     assert {key: one["origin"] for key, one in found.items()} == {"1": "model", "2": "rule", "3": "rule"}
     assert kinds(ledger, night.run_id) == {"local": 1}
-    assert (done.facts["decided_rows"], done.facts["reused"]) == (1, 0)
+    assert (done.facts["decided_rows"], done.facts["fallback"], done.facts["reused"]) == (1, 2, 0)
     again = answered(enrich(night, stage(night, rows)))
     assert {key: one["output"] for key, one in again.items()} == {key: one["output"] for key, one in found.items()}
     assert verify(night.ledger).holds
