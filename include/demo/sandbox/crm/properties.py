@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from include.demo.sandbox.seed.vocabulary import INDUSTRIES, SIZE_BANDS
+
 MODIFIED = {"contacts": "lastmodifieddate", "companies": "hs_lastmodifieddate", "deals": "hs_lastmodifieddate"}
 DEFAULTS = {
     "contacts": ("createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"),
@@ -111,10 +113,16 @@ _CONTACTS = (
 )
 _COMPANIES = (
     *_kept_by_crm("hs_lastmodifieddate"),
-    *_strings("name", "domain", "industry", "country"),
+    *_strings("name", "domain", "industry", "country", "description"),
     *_numbers("numberofemployees", "annualrevenue"),
     *_numbers("founded_year", custom=True),
     *_strings("parent_company", custom=True),
+    Property("size_confirmed_at", "datetime", custom=True),
+    Property("nl_industry", "enumeration", (*(code for code, _, _ in INDUSTRIES), "OTHER", "UNKNOWN"), custom=True),
+    Property("nl_size_band", "enumeration", SIZE_BANDS, custom=True),
+    *_numbers("nl_employees", "nl_enrichment_confidence", custom=True),
+    *_strings("nl_enrichment_evidence", custom=True),
+    Property("nl_enrichment_origin", "enumeration", ("model", "rule"), custom=True),
 )
 _DEALS = (
     *_kept_by_crm("hs_lastmodifieddate"),

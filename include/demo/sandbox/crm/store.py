@@ -78,7 +78,7 @@ class Store:
         self._tables: dict[str, dict[int, Item]] = {kind: {} for kind in OBJECTS}
         self.version = 0
         self.records_written = 0
-        for path in sorted(folder.glob("seed-*.jsonl")):
+        for path in sorted(folder.glob("seed-*.jsonl"), key=lambda path: path.stem):
             for entry in read_journal(path):
                 self._load(entry)
         for entry in read_journal(folder / "journal.jsonl"):

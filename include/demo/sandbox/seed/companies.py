@@ -12,12 +12,14 @@ from typing import Any
 
 from faker import Faker
 
-from include.demo.sandbox.seed.vocabulary import COUNTRIES, INDUSTRIES, SIZES, TECHNOLOGIES
+from include.demo.sandbox.seed.vocabulary import COUNTRIES, DESCRIPTIONS, INDUSTRIES, SIZES, TECHNOLOGIES
 
 STALE_AFTER_DAYS = 730
 _MISSING_IN_CRM = {"industry": 0.25, "numberofemployees": 0.12, "annualrevenue": 0.20, "founded_year": 0.30}
 _NO_DOMAIN = 0.02
 _STALE = 0.08
+_ONE_IN = 3
+"""So many companies for one that has a description."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ def _make(number: int, chance: random.Random, end: datetime, used: set[str]) -> 
     technologies = ";".join(chance.sample(TECHNOLOGIES, chance.randint(1, 4)))
     created = end - timedelta(days=chance.randint(1_600, 2_600), minutes=chance.randint(0, 1_439))
     modified, updated = _age(chance, end), _age(chance, end)
+    values["size_confirmed_at"] = modified.isoformat() if values["numberofemployees"] else None
+    values["description"] = DESCRIPTIONS[code] if number % _ONE_IN == 0 else None
     return Company(
         number,
         values,
@@ -121,4 +125,5 @@ def _without_industry(company: Company) -> Company:
 
 def _aged(company: Company, end: datetime) -> Company:
     old = end - timedelta(days=STALE_AFTER_DAYS + 400)
-    return replace(company, modified=old, updated=old)
+    values = {**company.values, "size_confirmed_at": old.isoformat() if company.values["numberofemployees"] else None}
+    return replace(company, values=values, modified=old, updated=old)

@@ -40,9 +40,9 @@ def generate_day(config: SandboxConfig, end: datetime) -> Seeded:
     chance = random.Random(f"{config.seed}:{ordinal}")
     for _, locale, _ in COUNTRIES:
         faker_for(locale).seed_instance(f"{config.seed}:{ordinal}:{locale}")
-    first = (ordinal - _ORDINAL_BASE) * _IDS_PER_DAY
+    first = _first_id(end)
     size = 0 if scenario == "zero_rows" else config.leads_per_day
-    companies = make_companies(first + _FIRST_COMPANY, -(-size // _LEADS_PER_COMPANY), chance, end)
+    companies = make_companies(first_company(end), len(numbers_of_companies(config, end)), chance, end)
     companies = spoil_companies(companies, scenario, end)
     leads = [make_lead(chance, companies, end) for _ in range(size)]
     spoil(leads, config.mess_rates, chance, end, ordinal)
@@ -56,6 +56,22 @@ def generate_day(config: SandboxConfig, end: datetime) -> Seeded:
         day.records[str(number)] = record
         day.truth[str(number)] = draw_truth(record, f"{config.seed}:{number}:truth")
     return day
+
+
+def first_company(end: datetime) -> int:
+    """The lowest id of a company that came within the day before `end`."""
+    return _first_id(end) + _FIRST_COMPANY
+
+
+def numbers_of_companies(config: SandboxConfig, end: datetime) -> range:
+    """The ids of the generated companies that came within the day before `end`."""
+    empty = _scenario(config, end - timedelta(days=1), end) == "zero_rows"
+    first = first_company(end)
+    return range(first, first + (0 if empty else -(-config.leads_per_day // _LEADS_PER_COMPANY)))
+
+
+def _first_id(end: datetime) -> int:
+    return ((end - timedelta(days=1)).date().toordinal() - _ORDINAL_BASE) * _IDS_PER_DAY
 
 
 def _scenario(config: SandboxConfig, start: datetime, end: datetime) -> str | None:

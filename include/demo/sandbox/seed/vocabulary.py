@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 # HubSpot's own name of an industry, the data vendor's name of the same, and how often it is drawn.
 INDUSTRIES: tuple[tuple[str, str, int], ...] = (
     ("COMPUTER_SOFTWARE", "Software", 16),
@@ -18,6 +20,23 @@ INDUSTRIES: tuple[tuple[str, str, int], ...] = (
     ("CONSTRUCTION", "Construction", 6),
     ("MARKETING_AND_ADVERTISING", "Marketing and advertising", 5),
 )
+# What a company of each industry says of itself, in words that do not repeat the industry's name.
+DESCRIPTIONS: Mapping[str, str] = {
+    "COMPUTER_SOFTWARE": "We build a cloud platform and sell it by subscription",
+    "INFORMATION_TECHNOLOGY_AND_SERVICES": "We run networks and help desks for other firms",
+    "MACHINERY": "Makers of machine tools and packaging lines",
+    "AUTOMOTIVE": "We supply brakes and wiring to car makers",
+    "FINANCIAL_SERVICES": "Wealth management and lending for families and firms",
+    "INSURANCE": "Policies and claims for households",
+    "HOSPITAL_HEALTH_CARE": "A group of clinics with wards for every patient",
+    "PHARMACEUTICALS": "We develop medicines and run clinical trials",
+    "RETAIL": "Shops and an online store for the home",
+    "FOOD_BEVERAGES": "Dairy, juices and baked goods for supermarkets",
+    "HIGHER_EDUCATION": "Degree courses and a campus for 4,000 students",
+    "CONSTRUCTION": "We put up office buildings and bridges",
+    "MARKETING_AND_ADVERTISING": "Campaigns, brands and media buying",
+}
+SIZE_BANDS = ("1-10", "11-50", "51-200", "201-500", "501-1000", "1001-5000", "5001-10000", "10001+", "UNKNOWN")
 # Lowest and highest number of employees of a size class, and how often it is drawn.
 SIZES: tuple[tuple[int, int, int], ...] = ((2, 19, 20), (20, 99, 28), (100, 999, 34), (1_000, 40_000, 18))
 TITLES: tuple[tuple[str, int], ...] = (

@@ -222,7 +222,7 @@ def test_listing_pages_through_all_records(crm: Crm) -> None:
         page = crm.call("GET", path).json()
         found += [each["id"] for each in page["results"]]
         path = page.get("paging", {}).get("next", {}).get("link", "")
-    assert len(set(found)) == len(found) == 80
+    assert len(set(found)) == len(found) == 88
 
 
 def test_property_definitions_name_what_we_write(crm: Crm) -> None:
