@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from include.demo.sandbox.model import companies
 from include.demo.sandbox.model.prompts import CHARACTERS_PER_TOKEN, Prompt
 from include.demo.sandbox.model.rule import judge
 from include.demo.sandbox.model.schema import instance
@@ -37,6 +38,8 @@ def _value(prompt: Prompt) -> Any:
         return judge(prompt.record or {}).to_json()
     fields = prompt.schema.get("properties")
     names = set(fields) if isinstance(fields, dict) else set()
+    if names >= companies.MARKS:
+        return {name: value for name, value in companies.judge_company(prompt.record or {}).items() if name in names}
     if names >= _MARKS_OF_A_LEAD:
         verdict = judge(prompt.record or {}).to_json()
         if names <= LEAD_FIELDS:

@@ -1,0 +1,1 @@
+"""Missing industries and stale sizes of companies in the CRM."""
