@@ -96,8 +96,9 @@ def fetch_drop(
 ) -> Fetched | None:
     """Copy the interval's file to the local path `into`, or None if there is none and it is not required.
 
-    In the archive a file delivered again carries eight digits of its sha256 as suffix; the latest counts. Raises
-    ContractBroken if several match, FileNotReady while the file is missing, growing, unproven or unlike its checksum.
+    In the archive a file delivered again carries eight digits of its sha256 as suffix; the latest counts. A file that
+    another night archives while it is read here is read from there. Raises ContractBroken if several match,
+    FileNotReady while the file is missing, growing, unproven or unlike its checksum.
     """
     pattern = interval.start.strftime(drop.pattern)
     seen = look(sftp, drop.folder, pattern)
@@ -111,10 +112,18 @@ def fetch_drop(
         )
     listed = read_manifest(sftp, drop.system, seen)
     _require_sent(sftp, drop, pattern, seen, listed)
+    taken: _TakenAway | None = None
     if names:
-        return _fetch(sftp, drop, seen, names[0], listed, into, sleep)
+        try:
+            return _fetch(sftp, drop, seen, names[0], listed, into, sleep)
+        except _TakenAway as error:
+            taken = error
     archived = look(sftp, drop.archive)
     candidates = [name for name in archived.files if _first_name(name, pattern)]
+    if taken:
+        candidates = [name for name in candidates if archived.files[name] == seen.files[names[0]]]
+        if not candidates:
+            raise taken
     if candidates:
         return _fetch_archived(sftp, drop, pattern, archived, candidates, into)
     if not drop.required:
@@ -157,7 +166,7 @@ def _fetch(
         sleep(max(drop.settle_seconds - (time.monotonic() - started), 0.0))
     first, then = seen.files[name], look_at(sftp, drop.folder, [name]).files.get(name)
     if then is None:
-        raise _not_ready(drop, seen.folder, name, "was taken away while it was read")
+        raise _taken_away(drop, seen.folder, name)
     if first != then:
         raise _not_ready(drop, seen.folder, name, f"is still growing ({first.bytes} bytes, then {then.bytes})")
     return fetched
@@ -180,14 +189,22 @@ def _copy(
     try:
         sha256, said = copy_file(sftp, Wanted(seen.path(name), found.bytes), into, sums)
     except FileNotFoundError as error:
-        about = error.filename or seen.folder
-        raise FileNotReady("the file was taken away while it was read", system=drop.system, about=about) from error
+        raise _taken_away(drop, seen.folder, name) from error
     digest = listed.get(name) if said is None else read_digest(drop.system, seen.path(name + CHECKSUM), said)
     if digest not in (None, sha256):
         source = MANIFEST if said is None else CHECKSUM
         raise _not_ready(drop, seen.folder, name, f"differs from its {source}: still growing or damaged")
     at, proven = seen.path(name), digest is not None
     return Fetched(drop.system, drop.archive, f"{drop.folder}/{name}", at, sha256, found.bytes, found.modified, proven)
+
+
+class _TakenAway(FileNotReady):
+    """A file that was there a moment ago is not any more."""
+
+
+def _taken_away(drop: FileDrop, folder: str, name: str) -> _TakenAway:
+    problem = f"{name} was taken away while it was read"
+    return _TakenAway(problem, system=drop.system, about=folder, action=ASK_AGAIN)
 
 
 def _not_ready(drop: FileDrop, folder: str, name: str, problem: str) -> FileNotReady:

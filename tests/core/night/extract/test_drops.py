@@ -349,3 +349,22 @@ def test_the_archive_folder_is_made_when_it_is_missing(
     assert found is not None
     archive(night, [found])
     assert FILE in drop.names("archive")
+
+
+def test_a_file_that_another_night_archives_meanwhile_is_read_from_there(
+    night: Night, drop: Drop, file_drop: FileDrop, tmp_path: Path
+) -> None:
+    there = drop.put(GOOD, checksum=False)
+    found = fetch(night, file_drop, tmp_path / "file", lambda _: there.rename(drop.root / "archive" / FILE))  # type: ignore[arg-type, return-value]
+    assert found is not None
+    assert (found.path, found.at) == (f"drop/{FILE}", f"archive/{FILE}")
+    assert (tmp_path / "file").read_text() == GOOD
+
+
+def test_a_file_that_is_gone_meanwhile_is_not_replaced_by_an_older_one(
+    night: Night, drop: Drop, file_drop: FileDrop, tmp_path: Path
+) -> None:
+    there = drop.put(GOOD, checksum=False)
+    drop.put(GOOD + "older\n", folder="archive")
+    with pytest.raises(FileNotReady, match=rf"drop: {FILE} was taken away while it was read"):
+        fetch(night, file_drop, tmp_path / "file", lambda _: there.unlink())
