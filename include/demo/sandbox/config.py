@@ -39,8 +39,9 @@ class SandboxConfig:
     last 02:00 UTC). A batch of the model takes `batch_seconds` and has the limits of the other `batch_*`. `data` is a
     folder of CSVs to load instead of generated leads. `mess` overrides some of `MESS_RATES` (share of rows).
     `scenarios` makes days bad: UTC date of the interval's start, or `last`, to a name of
-    `SCENARIOS`. `crm_search_per_second` 0 means that searches have no limit of their own. The ERP has `erp_products`
-    products and gives at most `erp_page_rows` rows a page.
+    `SCENARIOS`. `crm_search_per_second` 0 means that searches have no limit of their own; of one record, at most
+    `crm_associations_per_page` associations come at a time. The ERP has `erp_products` products and gives at most
+    `erp_page_rows` rows a page.
     """
 
     state: Path
@@ -70,6 +71,7 @@ class SandboxConfig:
     crm_requests_per_10s: int = 100
     crm_requests_per_day: int = 250_000
     crm_search_per_second: int = 0
+    crm_associations_per_page: int = 500
     erp_latency_ms: float = 10.0
     erp_page_rows: int = 200
     model_faults: FaultPlan = NO_FAULTS

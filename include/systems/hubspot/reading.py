@@ -21,7 +21,9 @@ from include.models import Column, Interval, Record, RejectedRow
 from include.systems.files.formats.values import explain_missing, read_columns
 from include.systems.http import RestClient
 from include.systems.hubspot.answers import as_text, has_name, is_object, present, results_of
+from include.systems.hubspot.associated import AssociatedRecords, check_labels
 from include.systems.hubspot.declared import HubSpotRecords
+from include.systems.hubspot.owners import Owners
 from include.systems.hubspot.related import RelatedRecords, Wanted
 from include.systems.in_air import in_order, threads
 from include.systems.port import VERSION, Page
@@ -38,12 +40,16 @@ class _Coming(NamedTuple):
 
     def lacking(self) -> set[Future[Any]]:
         """Batches that are not there yet."""
-        return {batch for wanted in self.wanted if wanted for _, batch in wanted.batches if not batch.done()}
+        return {call for wanted in self.wanted if wanted for call in wanted.coming if not call.done()}
 
 
 @dataclass
 class HubSpotReader:
-    """Reads one source; `facts["missing_related"]` counts records that rows refer to and that are not there."""
+    """Reads one source.
+
+    `facts` count rows: `missing_related` refer to a record that is not there; `several_related` are associated with
+    several records, of which not exactly one is primary; `unknown_owners` have an owner whom the CRM does not know.
+    """
 
     client: RestClient
     system: System
@@ -53,6 +59,15 @@ class HubSpotReader:
     rows: int = 0
     watermark: datetime | None = None
     facts: Record = field(default_factory=lambda: {"missing_related": 0})
+    owners: Owners | None = None
+
+    def __post_init__(self) -> None:
+        """Count, and look for owners, only where the source declares it."""
+        if any(one.by for one in self.source.related):
+            self.facts["several_related"] = 0
+        if self.source.owner:
+            self.owners = Owners(self.client, self.system, self.source.owner)
+            self.facts["unknown_owners"] = 0
 
     @property
     def calls(self) -> int:
@@ -67,13 +82,15 @@ class HubSpotReader:
     @property
     def columns(self) -> tuple[Column, ...]:
         """The declared columns of the source's own object."""
-        return (self.source.key, self.source.modified, *self.source.columns)
+        return self.source.own
 
     def check_contract(self) -> None:
-        """Raise ContractBroken for the first declared property that the CRM does not have."""
+        """Raise ContractBroken for the first declared property, or label of an association, that the CRM lacks."""
         _check_properties(self.client, self.system, self.source.object, self.columns)
         for related in self.source.related:
             _check_properties(self.client, self.system, related.object, related.columns)
+            if related.by:
+                check_labels(self.client, self.system, self.source.object, related)
 
     def read(self, interval: Interval, limit: int | None = None) -> Iterator[Page]:
         """Pages of rows with `start <= modified < end`, by ascending id, each id once; at most `limit` rows in all.
@@ -119,8 +136,10 @@ class HubSpotReader:
         answer = self.client.call("POST", f"/crm/v3/objects/{kind}/batch/read", body, accept=(200, 207)).body
         return {str(item["id"]): item for item in results_of(answer, self.system, kind, is_object)}
 
-    def _related(self, pool: Executor) -> list[RelatedRecords]:
-        return [RelatedRecords(self.client, self.system, one, self.personal, pool) for one in self.source.related]
+    def _related(self, pool: Executor) -> list[RelatedRecords | AssociatedRecords]:
+        made = [RelatedRecords(self.client, self.system, one, self.personal, pool) for one in self.source.related]
+        kind = self.source.object
+        return [AssociatedRecords(self.client, self.system, kind, one, pool) if one.related.by else one for one in made]
 
     def _search(self, pool: Executor, interval: Interval, last: int, left: int | None) -> Future[Any]:
         """Ask for the page after the last id; at most `left` rows of it."""
@@ -153,22 +172,26 @@ class HubSpotReader:
             last = number
         return last
 
-    def _begin(self, items: list[Record], name: str, related: Sequence[RelatedRecords]) -> _Coming:
+    def _begin(self, items: list[Record], name: str, related: Sequence[RelatedRecords | AssociatedRecords]) -> _Coming:
         """Read the rows' own columns, and let what they refer to be read meanwhile."""
         self.pages += 1
         self.rows += len(items)
         rows, rejected = self._read_rows(items, f"{self.source.object} {name} {self.pages}")
         own = {column.name for column in self.columns}
-        wanted = [one.start(rows) if one.related.join_on in own else None for one in related]
+        wanted = [one.start(rows) if one.related.by or one.related.join_on in own else None for one in related]
         return _Coming(Page(self.pages, rows, rejected), wanted)
 
-    def _finish(self, coming: _Coming, related: Sequence[RelatedRecords]) -> Page:
+    def _finish(self, coming: _Coming, related: Sequence[RelatedRecords | AssociatedRecords]) -> Page:
         """Join what the page's rows refer to; a record may in turn name the one that the next object is joined by."""
         page = coming.page
         for one, wanted in zip(related, coming.wanted, strict=True):
             rejected, missing = one.join(page.rows, wanted or one.start(page.rows))
             page.rejected.extend(rejected)
             self.facts["missing_related"] += missing
+            if isinstance(one, AssociatedRecords):
+                self.facts["several_related"] += one.take_several()
+        if self.owners:
+            self.facts["unknown_owners"] += self.owners.fill(page.rows)
         return page
 
     def _read_rows(self, items: list[Record], name: str) -> tuple[list[Record], list[RejectedRow]]:

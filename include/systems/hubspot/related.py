@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from include.models import Record, RejectedRow
 from include.systems.files.formats.values import read_columns
@@ -16,6 +16,7 @@ from include.systems.hubspot.declared import Related
 from include.systems.registry import System
 
 _REMEMBERED = 10_000
+Associated = Mapping[str, Mapping[str, Sequence[str]]]
 
 
 class _Read(NamedTuple):
@@ -27,10 +28,19 @@ class _Read(NamedTuple):
 
 @dataclass
 class Wanted:
-    """What one page's rows refer to: records that are known, or the batch that brings them."""
+    """What one page's rows refer to: records that are known, or the batch that brings them.
+
+    Where associations say what that is, they come first: by row, the labels of its associations by the other's id.
+    """
 
     held: dict[str, Record | Future[_Read] | None] = field(default_factory=dict)
     batches: list[tuple[Sequence[str], Future[_Read]]] = field(default_factory=list)
+    associated: list[Future[Associated]] = field(default_factory=list)
+
+    @property
+    def coming(self) -> list[Future[Any]]:
+        """Every call that has begun for it."""
+        return [*self.associated, *(batch for _, batch in self.batches)]
 
 
 class RelatedRecords:

@@ -18,6 +18,8 @@ from include.systems.port import VERSION, Outgoing, Sent, Sink
 # A whole batch is refused when one record in it is invalid; 207 reports records one by one.
 # https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/batch/post-crm-v3-objects-contacts-batch-update
 _OK, _SOME, _REFUSED = 200, 207, 400
+_CONFLICT = 409
+"""Answered where a value that must be unique belongs to another record."""
 # These are about the properties, which all records share: no record of the batch, or of any other, would go through.
 _ABOUT_ALL = {"PROPERTY_DOESNT_EXIST": "does not exist", "READ_ONLY_VALUE": "is read-only"}
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{2,60}")
@@ -34,6 +36,7 @@ class HubSpotWriter:
     batch_rows: int = 100
 
     creates: ClassVar[bool] = False
+    verb: ClassVar[str] = "update"
 
     @property
     def in_air(self) -> int:
@@ -67,13 +70,28 @@ class HubSpotWriter:
         With guard `unchanged_since_read` they come with the time of the record's last change.
         """
         names = list(self.sink.fields.values())
-        body = {"inputs": [{"id": one} for one in ids], "properties": names}
-        reply = self.client.call("POST", self._path("read"), body, accept=(_OK, _SOME))
+        reply = self.client.call("POST", self._path("read"), self.asked(ids, names), accept=(_OK, _SOME))
         guarded = self.sink.guard == "unchanged_since_read"
         return {
             number: {name: found.get(name) for name in names} | ({VERSION: updated_at} if guarded else {})
-            for number, found, updated_at in self._results(reply.body)
+            for number, found, updated_at in self._results(reply.body, ids)
         }
+
+    def asked(self, ids: Sequence[str], names: Sequence[str]) -> Record:
+        """The body that asks for records."""
+        return {"inputs": [{"id": one} for one in ids], "properties": names}
+
+    def inputs(self, intended: Mapping[str, Mapping[str, str]]) -> list[Record]:
+        """What is sent of each record."""
+        return [{"id": one, "properties": dict(values)} for one, values in intended.items()]
+
+    def ours(self, result: Record, intended: Collection[str]) -> str:
+        """By which of our ids a record of an answer is known; any other text for one that is not ours."""
+        return str(result["id"])
+
+    def told(self, error: Record, intended: Collection[str]) -> list[str]:
+        """Our ids of the records that an error of a 207 is about."""
+        return [str(one) for one in (error.get("context") or {}).get("ids") or []]
 
     def send(self, writes: Mapping[str, Outgoing]) -> dict[str, Sent]:
         """Update records, by id; a batch refused as a whole is halved until the culprit is alone.
@@ -84,12 +102,13 @@ class HubSpotWriter:
         return self._update({number: one.values for number, one in writes.items()})
 
     def _update(self, intended: Mapping[str, Mapping[str, str]]) -> dict[str, Sent]:
-        inputs = [{"id": one, "properties": dict(values)} for one, values in intended.items()]
-        reply = self.client.call("POST", self._path("update"), {"inputs": inputs}, accept=(_OK, _SOME, _REFUSED))
-        if reply.status != _REFUSED:
+        accepted = (_OK, _SOME, _REFUSED, _CONFLICT)
+        reply = self.client.call("POST", self._path(self.verb), {"inputs": self.inputs(intended)}, accept=accepted)
+        if reply.status not in (_REFUSED, _CONFLICT):
             return self._by_record(reply.body, intended)
         faults = list(_faults(reply.body, self.sink.fields.values()))
-        self._raise_if_about_all(reply.body, faults)
+        if reply.status == _REFUSED:
+            self._raise_if_about_all(reply.body, faults)
         items, half = list(intended.items()), len(intended) // 2
         if half == 0:
             number, values = items[0]
@@ -100,22 +119,22 @@ class HubSpotWriter:
     def _by_record(self, body: Any, intended: Mapping[str, Mapping[str, str]]) -> dict[str, Sent]:
         """A result for each record that was sent; the CRM may name others too (it merges records): not ours."""
         sent = {one: Sent(None, "no_result", "the answer did not name this record") for one in intended}
-        for number, found, updated_at in self._results(body):
+        for number, found, updated_at in self._results(body, intended):
             if number in intended:
                 sent[number] = Sent({**{name: found.get(name) for name in intended[number]}, "updatedAt": updated_at})
         for error in body.get("errors") or []:
             missing = error.get("category") == "OBJECT_NOT_FOUND"
             cause = "record_missing" if missing else "rejected_by_destination"
-            for one in map(str, (error.get("context") or {}).get("ids") or []):
+            for one in self.told(error, intended):
                 if one in intended:
                     sent[one] = Sent(None, cause, scrub(_message(error), intended[one]))
         return sent
 
-    def _results(self, body: Any) -> Iterator[tuple[str, Record, str | None]]:
-        """Id, properties and time of last change of each record in a batch's answer."""
+    def _results(self, body: Any, intended: Collection[str]) -> Iterator[tuple[str, Record, str | None]]:
+        """Our id, properties and time of last change of each record in a batch's answer."""
         try:
             for result in body["results"]:
-                yield str(result["id"]), dict(result["properties"]), result.get("updatedAt")
+                yield self.ours(result, intended), dict(result["properties"]), result.get("updatedAt")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             problem = "the answer is no list of records with `id` and `properties`"
             raise self._broken(problem, "Check that the connection points at HubSpot's CRM API v3") from error

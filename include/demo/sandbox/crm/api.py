@@ -11,12 +11,14 @@ from typing import Any
 
 from aiohttp import web
 
-from include.demo.sandbox.crm import objects
+from include.demo.sandbox.crm import associations, objects
 from include.demo.sandbox.crm.access import Access
 from include.demo.sandbox.crm.errors import CrmError, invalid_request, not_found, over_limit, server_error
+from include.demo.sandbox.crm.owners import read_owners
 from include.demo.sandbox.crm.properties import PROPERTIES
 from include.demo.sandbox.crm.search import search
 from include.demo.sandbox.crm.store import OBJECTS, Store
+from include.demo.sandbox.crm.upsert import upsert_batch
 from include.demo.sandbox.faults import CRM_FAULTS, FaultPlan, Ordinals
 from include.demo.sandbox.serving import MAX_BODY_BYTES, Latency, label, only_from_loopback, read_json, reset
 from include.errors import ConfigurationError
@@ -40,6 +42,8 @@ class CrmApi:
         app.router.add_post(f"{root}/search", self._route("search", self._search))
         app.router.add_post(f"{root}/batch/read", self._route("batch/read", self._read_batch))
         app.router.add_post(f"{root}/batch/update", self._route("batch/update", self._update_batch, writes=True))
+        app.router.add_post(f"{root}/batch/upsert", self._route("batch/upsert", self._upsert_batch, writes=True))
+        self._add_associations(app)
         app.router.add_get(f"{root}/{{id}}", self._route("get", self._read_one))
         app.router.add_patch(f"{root}/{{id}}", self._route("patch", self._update_one, writes=True))
         app.router.add_get(root, self._route("list", self._read_page))
@@ -49,6 +53,14 @@ class CrmApi:
         app.router.add_get("/sandbox/crm/faults", only_from_loopback(self._show_faults))
         app.router.add_post("/sandbox/crm/faults", only_from_loopback(self._set_faults))
         return app
+
+    def _add_associations(self, app: web.Application) -> None:
+        pair = "/crm/v4/associations/{object}/{to}"
+        one = "/crm/v4/objects/{object}/{id}/associations/{to}/{other}"
+        app.router.add_post(f"{pair}/batch/read", self._route("associations", self._associations))
+        app.router.add_get(f"{pair}/labels", self._route("labels", self._labels))
+        app.router.add_put(one, self._route("associate", self._associate, writes=True))
+        app.router.add_get("/crm/v3/owners", self._route("owners", self._owners))
 
     def _route(
         self, name: str, route: Route, *, writes: bool = False
@@ -76,7 +88,7 @@ class CrmApi:
         token = self.access.identify(request.headers.get("Authorization", ""))
         quota = self.access.quota(token)
         quota.take(is_search=name == "search")
-        kind = _object(request)
+        kind = "owners" if name == "owners" else _object(request)
         area = "schemas" if name in ("properties", "property") else "objects"
         self.access.permit(token, f"crm.{area}.{kind}.{'write' if writes else 'read'}")
         return {} if name == "search" else quota.headers()
@@ -96,7 +108,7 @@ class CrmApi:
                 body = await read_json(request)
             except ValueError as error:
                 raise invalid_request("Invalid input JSON") from error
-        reply = route(request, _object(request), body)
+        reply = route(request, "" if name == "owners" else _object(request), body)
         done = reply if isinstance(reply, tuple) else await reply
         if fault == "reset":
             raise _Reset(web.json_response(done[1]).body)
@@ -117,6 +129,23 @@ class CrmApi:
 
     def _update_batch(self, request: web.Request, kind: str, body: Any) -> objects.Reply:
         return objects.update_batch(self.store, kind, body, _now())
+
+    def _upsert_batch(self, request: web.Request, kind: str, body: Any) -> objects.Reply:
+        return upsert_batch(self.store, kind, body, _now())
+
+    def _associations(self, request: web.Request, kind: str, body: Any) -> objects.Reply:
+        page = self.access.config.crm_associations_per_page
+        return associations.read_batch(self.store, kind, _object(request, "to"), body, page, _now())
+
+    def _labels(self, request: web.Request, kind: str, body: Any) -> objects.Reply:
+        return 200, associations.labels(kind, _object(request, "to"))
+
+    def _associate(self, request: web.Request, kind: str, body: Any) -> objects.Reply:
+        ends = request.match_info
+        return associations.associate(self.store, kind, ends["id"], _object(request, "to"), ends["other"], body)
+
+    def _owners(self, request: web.Request, kind: str, body: Any) -> objects.Reply:
+        return 200, read_owners(request.query)
 
     def _read_one(self, request: web.Request, kind: str, body: Any) -> objects.Reply:
         return objects.read_one(self.store, kind, request.match_info["id"], _asked(request))
@@ -166,8 +195,8 @@ class _Reset(Exception):
         self.body = bytes(body or b"")
 
 
-def _object(request: web.Request) -> str:
-    name = request.match_info["object"]
+def _object(request: web.Request, part: str = "object") -> str:
+    name = request.match_info[part]
     if name not in OBJECTS:
         raise invalid_request(f"Unable to infer object type from: {name}")
     return name

@@ -100,10 +100,34 @@ def missing_objects(kind: str, ids: Iterable[str]) -> dict[str, Any]:
     return {
         "status": "error",
         "category": "OBJECT_NOT_FOUND",
-        "message": f"Could not get some {_SINGULAR[kind]} objects, they may be deleted or not exist. "
+        "message": f"Could not get some {_SINGULAR.get(kind, kind)} objects, they may be deleted or not exist. "
         "Check that ids are valid.",
         "context": {"ids": list(ids)},
     }
+
+
+def no_associations(kind: str, number: str, to: str) -> dict[str, Any]:
+    """The entry in `errors` of a 207 for a record without an association to the other object."""
+    one, other = (_SINGULAR.get(name, name).lower() for name in (kind, to))
+    return {
+        "status": "error",
+        "category": "OBJECT_NOT_FOUND",
+        "subCategory": "crm.associations.NO_ASSOCIATIONS_FOUND",
+        "message": f"No {other} is associated with {one} {number}.",
+        "context": {"fromObjectId": [number], "fromObjectType": [one], "toObjectType": [other]},
+    }
+
+
+def invalid_input(trace: str, problems: Sequence[Invalid]) -> dict[str, Any]:
+    """The entry in `errors` of a 207 for one input of a batch whose values were refused."""
+    refused = invalid_values(problems).body
+    context = {"objectWriteTraceId": [trace]}
+    return {"status": "error", "category": "VALIDATION_ERROR", "message": refused["message"], "context": context}
+
+
+def not_unique(kind: str, name: str) -> CrmError:
+    """400 for an upsert by a property whose values are not unique."""
+    return CrmError(400, "VALIDATION_ERROR", f"Unable to perform update/upsert by non-unique {kind} property {name}")
 
 
 def server_error(status: int) -> CrmError:

@@ -10,6 +10,7 @@ from include.demo.sandbox.crm.errors import invalid_request, invalid_values, mis
 from include.demo.sandbox.crm.properties import check, iso
 from include.demo.sandbox.crm.search import asked_properties
 from include.demo.sandbox.crm.store import Item, Store
+from include.demo.sandbox.crm.unique import as_key, find_by
 
 MAX_BATCH = 100
 MAX_PAGE = 100
@@ -40,17 +41,22 @@ def read_page(store: Store, kind: str, after: str, limit: str, properties: Seque
 
 
 def read_batch(store: Store, kind: str, body: Any, now_millis: int) -> Reply:
-    """Up to 100 records by id; 207 with `errors` if some do not exist."""
-    ids = [str(each.get("id")) for each in _inputs(body)]
+    """Up to 100 records by id, or by `idProperty`; 207 with `errors` if some do not exist."""
+    ids = [str(each.get("id")) for each in inputs_of(body)]
     names = asked_properties(body)
-    found = {number: store.find(kind, number) for number in dict.fromkeys(ids)}
+    if body.get("idProperty"):
+        name = str(body["idProperty"])
+        known = find_by(store, kind, name, {as_key(name, each) for each in ids})
+        found = {number: known.get(as_key(name, number)) for number in dict.fromkeys(ids)}
+    else:
+        found = {number: store.find(kind, number) for number in dict.fromkeys(ids)}
     results = [item.to_json(names) for item in found.values() if item is not None]
     return _batch_reply(kind, results, [number for number, item in found.items() if item is None], now_millis)
 
 
 def update_one(store: Store, kind: str, number: str, body: Any) -> Reply:
     """Write one record; raises CrmError 404 or 400, and then nothing is written."""
-    values = _values(body)
+    values = values_of(body)
     item = store.find(kind, number)
     if item is None:
         raise not_found()
@@ -61,11 +67,11 @@ def update_one(store: Store, kind: str, number: str, body: Any) -> Reply:
 
 def update_batch(store: Store, kind: str, body: Any, now_millis: int) -> Reply:
     """Write up to 100 records: one refused value refuses the whole batch, a missing record only itself (207)."""
-    inputs = _inputs(body)
+    inputs = inputs_of(body)
     ids = [str(each.get("id")) for each in inputs]
     if repeated := [number for number, count in Counter(ids).items() if count > 1]:
         raise invalid_request(f"Duplicate IDs found in batch input: [{', '.join(repeated)}]. IDs must be unique")
-    values = [_values(each) for each in inputs]
+    values = [values_of(each) for each in inputs]
     _refuse_invalid(kind, values)
     found = [(store.find(kind, number), each) for number, each in zip(ids, values, strict=True)]
     present: list[tuple[Item, Mapping[str, Any]]] = [(item, each) for item, each in found if item is not None]
@@ -86,7 +92,8 @@ def _batch_reply(kind: str, results: list[dict[str, Any]], missing: list[str], n
     return 207, {**body, "numErrors": 1, "errors": [missing_objects(kind, missing)]}
 
 
-def _inputs(body: Any) -> list[dict[str, Any]]:
+def inputs_of(body: Any) -> list[dict[str, Any]]:
+    """The inputs of a batch; raises CrmError 400 for what is no batch of 1 to 100 objects."""
     inputs = body.get("inputs") if isinstance(body, dict) else None
     if not isinstance(inputs, list) or not all(isinstance(each, dict) for each in inputs):
         raise invalid_request("Invalid input JSON: `inputs` must be a list of objects")
@@ -95,7 +102,8 @@ def _inputs(body: Any) -> list[dict[str, Any]]:
     return inputs
 
 
-def _values(body: Any) -> Mapping[str, Any]:
+def values_of(body: Any) -> Mapping[str, Any]:
+    """The properties of an input; raises CrmError 400 if it has none."""
     values = body.get("properties") if isinstance(body, dict) else None
     if not isinstance(values, dict):
         raise invalid_request("Invalid input JSON: `properties` must be an object")

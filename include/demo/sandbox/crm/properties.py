@@ -1,4 +1,4 @@
-"""Property definitions of the three objects, and the checks that HubSpot makes when a value is written.
+"""Property definitions of the objects, and the checks that HubSpot makes when a value is written.
 
 Names and types of standard properties follow https://developers.hubspot.com/docs/api/crm/properties; those that start
 with `nl_`, and `product_interest`, `lead_segment`, `founded_year`, `opportunity_id` and the like, are custom ones.
@@ -15,7 +15,14 @@ from typing import Any
 
 from include.demo.sandbox.seed.vocabulary import INDUSTRIES, SIZE_BANDS
 
-MODIFIED = {"contacts": "lastmodifieddate", "companies": "hs_lastmodifieddate", "deals": "hs_lastmodifieddate"}
+SITES = "2-7000001"
+"""The type id of a custom object: places of a company."""
+MODIFIED = {
+    "contacts": "lastmodifieddate",
+    "companies": "hs_lastmodifieddate",
+    "deals": "hs_lastmodifieddate",
+    SITES: "hs_lastmodifieddate",
+}
 DEFAULTS = {
     "contacts": ("createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"),
     "companies": ("createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name"),
@@ -29,6 +36,7 @@ DEFAULTS = {
         "hs_object_id",
         "pipeline",
     ),
+    SITES: ("external_id", "hs_lastmodifieddate", "hs_object_id"),
 }
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _MILLIS = re.compile(r"-?\d{9,15}")
@@ -51,6 +59,7 @@ class Property:
     options: tuple[str, ...] = ()
     read_only: bool = False
     custom: bool = False
+    unique: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The definition as `/crm/v3/properties` shows it."""
@@ -69,7 +78,7 @@ class Property:
             "displayOrder": -1,
             "calculated": False,
             "externalOptions": False,
-            "hasUniqueValue": False,
+            "hasUniqueValue": self.unique,
             "hidden": False,
             "hubspotDefined": not self.custom,
             "modificationMetadata": {
@@ -105,6 +114,7 @@ _CONTACTS = (
     *_strings("product_interest", "lead_segment", "region", "opportunity_id", custom=True),
     *_numbers("hs_analytics_num_page_views", "associatedcompanyid"),
     Property("notes_last_updated", "datetime"),
+    *_strings("hubspot_owner_id"),
     *_numbers("nl_lead_score", "nl_lead_confidence", custom=True),
     Property("nl_lead_tier", "enumeration", ("hot", "warm", "cold"), custom=True),
     *_strings("nl_lead_summary", "nl_next_action", custom=True),
@@ -113,10 +123,11 @@ _CONTACTS = (
 )
 _COMPANIES = (
     *_kept_by_crm("hs_lastmodifieddate"),
-    *_strings("name", "domain", "industry", "country", "description"),
+    *_strings("name", "domain", "industry", "country", "description", "hubspot_owner_id"),
     *_numbers("numberofemployees", "annualrevenue"),
     *_numbers("founded_year", custom=True),
     *_strings("parent_company", custom=True),
+    Property("external_id", custom=True, unique=True),
     Property("size_confirmed_at", "datetime", custom=True),
     Property("nl_industry", "enumeration", (*(code for code, _, _ in INDUSTRIES), "OTHER", "UNKNOWN"), custom=True),
     Property("nl_size_band", "enumeration", SIZE_BANDS, custom=True),
@@ -132,10 +143,16 @@ _DEALS = (
     *_strings("product", "sales_agent", "sales_manager", "region", custom=True),
     *_numbers("associatedcontactid", custom=True),
 )
+_SITES = (
+    *_kept_by_crm("hs_lastmodifieddate"),
+    Property("external_id", custom=True, unique=True),
+    *_strings("site_name", "city", "nl_site_note", "hubspot_owner_id", custom=True),
+    *_numbers("desks", "nl_site_score", custom=True),
+)
 
 PROPERTIES: Mapping[str, Mapping[str, Property]] = {
     name: {each.name: each for each in found}
-    for name, found in {"contacts": _CONTACTS, "companies": _COMPANIES, "deals": _DEALS}.items()
+    for name, found in {"contacts": _CONTACTS, "companies": _COMPANIES, "deals": _DEALS, SITES: _SITES}.items()
 }
 
 

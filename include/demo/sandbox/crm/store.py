@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from include.demo.sandbox.crm.associations import Associations
 from include.demo.sandbox.crm.properties import DEFAULTS, MODIFIED, PROPERTIES, iso, millis, normal
 from include.demo.sandbox.journal import Journal, read_journal
 
 OBJECTS = tuple(MODIFIED)
 _REMEMBERED = 64
+_FIRST_CREATED = 9_000_000_001
+"""The lowest id of a record that the API made; seeds have lower ones."""
 
 
 @dataclass(slots=True)
@@ -71,13 +74,17 @@ class _Hits:
 
 
 class Store:
-    """Three tables of records by id. `version` grows with every change, `records_written` with every changed record."""
+    """Tables of records by id, and how they are associated.
+
+    `version` grows with every change, `records_written` with every record that changed or was made.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Load the seed files of the folder, then replay the journal."""
         self._tables: dict[str, dict[int, Item]] = {kind: {} for kind in OBJECTS}
         self.version = 0
         self.records_written = 0
+        self.associations = Associations()
         for path in sorted(folder.glob("seed-*.jsonl"), key=lambda path: path.stem):
             for entry in read_journal(path):
                 self._load(entry)
@@ -139,11 +146,37 @@ class Store:
             self._changed[kind].append(self._tables[kind][int(str(entry["id"]))])
             self.records_written += 1
 
+    def create(self, kind: str, records: Sequence[Mapping[str, Any]]) -> list[Item]:
+        """Make a record of each set of checked values."""
+        now, first = time.time_ns() // 1_000_000, max([*self._numbers[kind][-1:], _FIRST_CREATED - 1]) + 1
+        entries = []
+        for number, values in enumerate(records, first):
+            stored = {name: normal(kind, name, value) for name, value in values.items()}
+            entries.append({"object": kind, "id": number, "created": now, "modified": now, "values": stored})
+        self._journal.append(*entries)
+        for entry in entries:
+            self._apply(entry)
+            self._numbers[kind].append(int(str(entry["id"])))
+        made = self.get(kind, range(first, first + len(records)))
+        self._changed[kind] += made
+        self.records_written += len(made)
+        return made
+
+    def associate(self, kind: str, number: int, to: str, other: int, type_ids: Sequence[int]) -> None:
+        """Associate two records by types of which the ids are those in this direction."""
+        entry = {"associate": [kind, number, to, other], "types": list(type_ids)}
+        self._journal.append(entry)
+        self._apply(entry)
+
     def close(self) -> None:
         """Close the journal."""
         self._journal.close()
 
     def _load(self, entry: dict[str, Any]) -> None:
+        if "associate" in entry:
+            kind, one, to, other = entry["associate"]
+            self.associations.put(kind, one, to, other, entry["types"])
+            return
         table, number = self._tables[entry["object"]], int(entry["id"])
         if "values" not in entry:
             table[number].modified = max(table[number].modified, entry["modified"])
@@ -152,10 +185,13 @@ class Store:
         table[number] = Item(entry["object"], number, entry["created"], entry["modified"], values)
 
     def _apply(self, entry: dict[str, Any]) -> None:
+        self.version += 1
+        if "set" not in entry:
+            self._load(entry)
+            return
         item = self._tables[entry["object"]][int(entry["id"])]
         item.values.update(entry["set"])
         item.modified = max(item.modified, entry["modified"])
-        self.version += 1
 
 
 def seed_entry(kind: str, number: int, created: str, modified: str, values: Mapping[str, Any]) -> dict[str, Any]:
