@@ -33,10 +33,11 @@ class HubSpotUpserter(HubSpotWriter):
     verb: ClassVar[str] = "upsert"
 
     def check_contract(self) -> None:
-        """Raise ContractBroken for a property that is not there, and for an `id_property` that is not unique."""
+        """Raise ContractBroken for a property that is gone or read-only, or an `id_property` that is not unique."""
         kind, name = self.sink.object, self.sink.id_property
-        known = self._properties()
-        wrong = [explain_missing(one, known) for one in (name, *self.sink.fields.values()) if one not in known]
+        known, written = self._properties(), (name, *self.sink.fields.values())
+        wrong = [explain_missing(one, known) for one in written if one not in known]
+        wrong += [f"property `{one}` is read-only" for one in written if one in known and _is_read_only(known[one])]
         if not wrong and not (known[name].get("hasUniqueValue") or (kind, name) == ("contacts", _ADDRESS)):
             wrong = [f"property `{name}` is not unique, so that it names no record"]
         if wrong:
@@ -88,3 +89,7 @@ class HubSpotUpserter(HubSpotWriter):
 
     def _form(self, value: str) -> str:
         return value.lower() if self.sink.id_property == _ADDRESS else value
+
+
+def _is_read_only(definition: Record) -> bool:
+    return bool((definition.get("modificationMetadata") or {}).get("readOnlyValue"))

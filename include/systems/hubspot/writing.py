@@ -112,8 +112,7 @@ class HubSpotWriter:
         items, half = list(intended.items()), len(intended) // 2
         if half == 0:
             number, values = items[0]
-            said = "; ".join(f"{code} on {name}" for code, name in faults) or scrub(_message(reply.body), values)
-            return {number: Sent(None, "rejected_by_destination", said[:_LONGEST])}
+            return {number: Sent(None, "rejected_by_destination", self._said(reply.body, number, values))}
         return self._update(dict(items[:half])) | self._update(dict(items[half:]))
 
     def _by_record(self, body: Any, intended: Mapping[str, Mapping[str, str]]) -> dict[str, Sent]:
@@ -127,8 +126,14 @@ class HubSpotWriter:
             cause = "record_missing" if missing else "rejected_by_destination"
             for one in self.told(error, intended):
                 if one in intended:
-                    sent[one] = Sent(None, cause, scrub(_message(error), intended[one]))
+                    sent[one] = Sent(None, cause, self._said(error, one, intended[one]))
         return sent
+
+    def _said(self, error: Any, number: str, values: Mapping[str, str]) -> str:
+        """Why one record was refused: codes and properties where they are told, else words without its values."""
+        faults = _faults(error, self.sink.fields.values())
+        said = "; ".join(f"{code} on {name}" for code, name in faults)
+        return said[:_LONGEST] or scrub(_message(error), {**values, "": number})
 
     def _results(self, body: Any, intended: Collection[str]) -> Iterator[tuple[str, Record, str | None]]:
         """Our id, properties and time of last change of each record in a batch's answer."""
