@@ -60,8 +60,16 @@ class AssociatedRecords:
         parts = [numbers[first : first + MOST] for first in range(0, len(numbers), MOST)]
         return Wanted(associated=[self._pool.submit(self._read, part) for part in parts])
 
+    def go_on(self, rows: Sequence[Record], wanted: Wanted) -> None:
+        """Begin to read the records that are meant, where all associations are there; what failed is left to `join`."""
+        if wanted.then is None and all(call.done() and not call.exception() for call in wanted.associated):
+            wanted.then = self._meant(rows, wanted)
+
     def join(self, rows: Sequence[Record], wanted: Wanted) -> tuple[list[RejectedRow], int]:
         """Say which record is meant and how many there are, and put that record's columns on each row."""
+        return self._records.join(rows, wanted.then or self._meant(rows, wanted))
+
+    def _meant(self, rows: Sequence[Record], wanted: Wanted) -> Wanted:
         found = {number: each for batch in wanted.associated for number, each in batch.result().items()}
         by = self.related.by or Association()
         for row in rows:
@@ -69,7 +77,7 @@ class AssociatedRecords:
             row[self.related.join_on] = chosen.number if chosen else None
             row[f"{self.related.join_on}_count"] = chosen.among if chosen else 0
             self._several += chosen is not None and chosen.several
-        return self._records.join(rows, self._records.start(rows))
+        return self._records.start(rows)
 
     def take_several(self) -> int:
         """How many rows since the last call have several records that nothing but their ids tells apart."""

@@ -103,7 +103,8 @@ class HubSpotReader:
             left, last = limit, -1
             searching: Future[Any] | None = self._search(pool, interval, last, left)
             while searching or ahead:
-                if not searching or len(ahead) == self.client.in_air or (ahead and _comes_first(ahead[0], searching)):
+                _go_on(ahead, related)
+                if not searching or len(ahead) == self.client.in_air or _comes_first(ahead, related, searching):
                     yield self._finish(ahead.popleft(), related)
                     continue
                 answer = searching.result()
@@ -219,11 +220,25 @@ class HubSpotReader:
             self.watermark = modified
 
 
-def _comes_first(page: _Coming, searching: Future[Any]) -> bool:
-    """Wait for what a page still lacks, or for the search; whether it is the page that can go on."""
-    while not searching.done() and (lacking := page.lacking()):
+def _go_on(ahead: Iterable[_Coming], related: Sequence[RelatedRecords | AssociatedRecords]) -> None:
+    """Where it is known by now what pages refer to, begin to read it."""
+    for page in ahead:
+        for one, wanted in zip(related, page.wanted, strict=True):
+            if isinstance(one, AssociatedRecords) and wanted:
+                one.go_on(page.page.rows, wanted)
+
+
+def _comes_first(
+    ahead: Sequence[_Coming], related: Sequence[RelatedRecords | AssociatedRecords], searching: Future[Any]
+) -> bool:
+    """Wait for what the first page still lacks, or for the search; whether it is the page that can go on."""
+    while ahead and not searching.done():
+        lacking = ahead[0].lacking()
+        if not lacking:
+            return True
         wait({searching, *lacking}, return_when=FIRST_COMPLETED)
-    return not searching.done()
+        _go_on(ahead, related)
+    return False
 
 
 def _check_properties(client: RestClient, system: System, kind: str, columns: Iterable[Column]) -> None:

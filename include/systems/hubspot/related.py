@@ -31,16 +31,19 @@ class Wanted:
     """What one page's rows refer to: records that are known, or the batch that brings them.
 
     Where associations say what that is, they come first: by row, the labels of its associations by the other's id.
+    `then` is what the rows refer to by them.
     """
 
     held: dict[str, Record | Future[_Read] | None] = field(default_factory=dict)
     batches: list[tuple[Sequence[str], Future[_Read]]] = field(default_factory=list)
     associated: list[Future[Associated]] = field(default_factory=list)
+    then: Wanted | None = None
 
     @property
     def coming(self) -> list[Future[Any]]:
         """Every call that has begun for it."""
-        return [*self.associated, *(batch for _, batch in self.batches)]
+        then = self.then.coming if self.then else []
+        return [*self.associated, *(batch for _, batch in self.batches), *then]
 
 
 class RelatedRecords:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -205,3 +205,27 @@ def test_columns_of_associations_are_declared() -> None:
     ]
     assert source.origins["company_id"] == ("crm", SITES, "associations/companies")
     assert source.refers == {"companies": "company_id"}
+
+
+def test_what_is_meant_is_read_as_soon_as_it_is_known_and_a_failure_waits_for_its_turn(
+    script: Script, session: requests.Session
+) -> None:
+    client, related = script.client(session), Related("companies", "company_id", COMPANY, by=Association())
+    script.answers = [results(result("1", end("5"), end("6"))), results(company("5")), (404, {"message": "gone"})]
+    with ThreadPoolExecutor(1) as pool:
+        one = AssociatedRecords(client, SYSTEM, "deals", RelatedRecords(client, SYSTEM, related, (), pool), pool)
+        rows: list[Record] = [{"row_id": "crm/deals/1"}]
+        known = one.start(rows)
+        wait(known.coming)
+        one.go_on(rows, known)
+        wait(known.coming)
+        assert [path.rpartition("/crm/")[2] for path, _ in script.asked] == [
+            *("v4/associations/deals/companies/batch/read", "v3/objects/companies/batch/read"),
+        ]
+        one.join(rows, known)
+        assert (rows[0]["company_name"], one.take_several(), len(script.asked)) == ("c5", 1, 2)
+        failed = one.start(rows)
+        wait(failed.coming)
+        one.go_on(rows, failed)
+        with pytest.raises(ContractBroken, match="404"):
+            one.join(rows, failed)
