@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from include.ledger.verify import verify
 from include.models import Interval, Mode, Record, RunOptions
 from include.run import Night
 from include.spec.contradictions import contradictions
+from include.spec.keeping import Keep
 from include.spec.names import FOLDER
 from include.spec.prompt import load_prompt
 from include.spec.use_case import load
@@ -104,13 +106,10 @@ NightOf = Callable[..., Night]
 
 @pytest.fixture
 def night_of(sandbox: Sandbox, make_night: MakeNight) -> NightOf:
-    def make(name: str = NAME) -> Night:
-        import os
-
-        case = load(name)
-        prompt = load_prompt(case).as_mapping()
-        options = RunOptions(mode=Mode.AUTO)
-        return make_night(case=case, interval=INTERVAL, connections=dict(os.environ), options=options, prompt=prompt)
+    def make(name: str = NAME, **spec: Any) -> Night:
+        case, options = load(name), RunOptions(mode=Mode.AUTO)
+        given = {"interval": INTERVAL, "connections": dict(os.environ), "prompt": load_prompt(case).as_mapping()}
+        return make_night(case=case, options=options, **given, **spec)
 
     return make
 
@@ -181,6 +180,17 @@ def test_a_company_that_somebody_changed_meanwhile_is_left_to_a_person_and_the_r
     done = close(night)
     assert done["counts"]["dead_letter"] == 1
     assert done["counts"]["written"] == approved.rows - 1
+
+
+def test_a_night_in_which_no_company_needs_anything_succeeds_with_no_row(night_of: NightOf, sandbox: Sandbox) -> None:
+    recency = CASE.transforms[0]
+    night = night_of(transforms=(recency, Keep(where=lambda _: False, of=("industry",), counts_as="complete")))
+    raw = extract(night)
+    assert (raw.rows, raw.facts["transformed"]) == (0, {"complete": len(sandbox.changed())})
+    write(night, gate(night, enrich(night, check(night, raw))))
+    done = close(night)
+    assert (done["status"], sum(done["counts"].values())) == ("succeeded", 0)
+    assert sandbox.seen() == (0, 0)
 
 
 def test_two_use_cases_read_one_file_whichever_comes_first(night_of: NightOf) -> None:
