@@ -133,7 +133,8 @@ class HubSpotWriter:
         """Why one record was refused: codes and properties where they are told, else words without its values."""
         faults = _faults(error, self.sink.fields.values())
         said = "; ".join(f"{code} on {name}" for code, name in faults)
-        return said[:_LONGEST] or scrub(_message(error), {**values, "": number})
+        named = {} if number.isdecimal() else {"": number}
+        return said[:_LONGEST] or scrub(_message(error), {**values, **named})
 
     def _results(self, body: Any, intended: Collection[str]) -> Iterator[tuple[str, Record, str | None]]:
         """Our id, properties and time of last change of each record in a batch's answer."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from include.demo.sandbox.crm.associations import Associations
+from include.demo.sandbox.crm.association_types import Associations
 from include.demo.sandbox.crm.properties import DEFAULTS, MODIFIED, PROPERTIES, iso, millis, normal
 from include.demo.sandbox.journal import Journal, read_journal
 
