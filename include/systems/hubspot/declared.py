@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from include.systems.hubspot.writing import HubSpotWriter
 
 
+MOST_INPUTS = 100
+"""Records of one batch that is read or written, whatever the registry says:
+https://developers.hubspot.com/docs/api-reference/legacy/crm/objects/contacts/batch/upsert-contacts"""
+
+
 @dataclass(frozen=True, slots=True)
 class Association:
     """Which of the records that are associated with a row is meant: one under that `label`, any if there is none.
@@ -139,7 +144,7 @@ class HubSpotSink(Sink):
 
     def open(self, here: Surroundings) -> HubSpotWriter:
         """The adapter."""
-        client, batch_rows = here.client(self.system), here.system(self.system).batch_rows
+        client, batch_rows = here.client(self.system), min(here.system(self.system).batch_rows, MOST_INPUTS)
         if self.id_property:
             from include.systems.hubspot.upserting import HubSpotUpserter
 

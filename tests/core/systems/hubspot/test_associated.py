@@ -72,6 +72,23 @@ def test_rows_read_anew_are_joined_too(crm: Crm) -> None:
     assert (row["company_id"], row["company_id_count"]) == (company, 1)
 
 
+def test_a_custom_object_is_joined_onto_a_standard_one(crm: Crm) -> None:
+    (site,), (company, *_) = crm.make(SITES, c1={"desks": 12}), crm.ids("companies", 1)
+    crm.associate((SITES, site), ("companies", company), 75)
+    source = HubSpotRecords(
+        system="crm",
+        object="companies",
+        key=Column("hs_object_id", "company"),
+        modified=Column("hs_lastmodifieddate", "modified_at", "datetime"),
+        columns=(),
+        related=(Related(SITES, "site_id", (Column("desks", "desks", "integer"),), by=Association("Tenant")),),
+    )
+    reader = HubSpotReader(crm.client(), SYSTEM, source)
+    reader.check_contract()
+    ((row,),) = [page.rows for page in reader.read_ids([company])]
+    assert (row["site_id"], row["site_id_count"], row["desks"]) == (site, 1, 12)
+
+
 def test_a_contact_has_its_primary_company_by_association_as_by_the_property(crm: Crm) -> None:
     source = HubSpotRecords(
         system="crm",

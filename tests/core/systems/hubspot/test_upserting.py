@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import requests
 from include.errors import ContractBroken
 from include.systems.hubspot.declared import HubSpotSink
 from include.systems.hubspot.upserting import HubSpotUpserter
+from include.systems.hubspot.writing import HubSpotWriter
 from include.systems.port import VERSION, Outgoing
-from tests.core.systems.hubspot.conftest import SITES, Crm, Script, results
+from tests.core.systems.hubspot.conftest import SITES, SYSTEM, Crm, Script, results
 
 SINK = HubSpotSink(system="crm", object=SITES, fields={"score": "nl_site_score"}, id_property="external_id")
 PEOPLE = HubSpotSink(system="crm", object="contacts", fields={"score": "nl_lead_score"}, id_property="email")
@@ -130,16 +132,15 @@ def test_definitions_of_another_shape_break_the_contract(script: Script, session
         scripted(script, session).check_contract()
 
 
-def test_the_sink_opens_what_it_declares() -> None:
+@pytest.mark.parametrize(("registry", "batch"), [(5, 5), (1_000, 100)])
+def test_the_sink_opens_what_it_declares_in_batches_that_the_vendor_takes(registry: int, batch: int) -> None:
     class Here:
         def client(self, system: str) -> Any:
             return None
 
         def system(self, name: str) -> Any:
-            from tests.core.systems.hubspot.conftest import SYSTEM
+            return replace(SYSTEM, batch_rows=registry)
 
-            return SYSTEM
-
-    assert isinstance(SINK.open(Here()), HubSpotUpserter)  # type: ignore[arg-type]
-    plain = HubSpotSink(system="crm", object=SITES, fields=SINK.fields).open(Here())  # type: ignore[arg-type]
-    assert (type(plain).__name__, plain.creates) == ("HubSpotWriter", False)
+    named, plain = SINK.open(Here()), replace(SINK, id_property="").open(Here())  # type: ignore[arg-type]
+    assert (type(named), named.creates, named.batch_rows) == (HubSpotUpserter, True, batch)
+    assert (type(plain), plain.creates, plain.batch_rows) == (HubSpotWriter, False, batch)
