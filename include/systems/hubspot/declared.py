@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 
 MOST_INPUTS = 100
-"""Records of one batch that is read or written, whatever the registry says:
-https://developers.hubspot.com/docs/api-reference/legacy/crm/objects/contacts/batch/upsert-contacts"""
+"""Records of one batch that is read or written, whatever the registry says: the CRM v3 API takes no more."""
 
 
 @dataclass(frozen=True, slots=True)

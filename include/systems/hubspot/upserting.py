@@ -1,9 +1,10 @@
 """Make or change records that are named by a property whose values are unique, instead of by HubSpot's id.
 
-https://developers.hubspot.com/docs/api-reference/legacy/crm/objects/contacts/batch/upsert-contacts: at most 100 inputs,
-each with `id`, the value, and `idProperty`. With an `objectWriteTraceId` on each, a 207 says which input was refused
-(https://developers.hubspot.com/docs/api-reference/error-handling, "Multi-status errors"). The same upsert again finds
-the record that it made, so that one whose answer was lost may be repeated.
+https://developers.hubspot.com/docs/api-reference/legacy/crm/objects/contacts/batch/upsert-contacts: each input has an
+`id`, the value, and `idProperty`. An `objectWriteTraceId` on each lets a 207 say which input was refused
+(https://developers.hubspot.com/docs/api-reference/error-handling, "Multi-status errors"; promised there for creating in
+batches only, so a batch that is refused as a whole is halved as any other). The same upsert again finds the record that
+it made, so that one whose answer was lost may be repeated.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 https://developers.hubspot.com/docs/api-reference/legacy/crm/objects/contacts/batch/upsert-contacts. One refused value
 refuses the whole batch, unless every input has an `objectWriteTraceId` of its own: then the others are written, and the
-answer is 207 (https://developers.hubspot.com/docs/api-reference/error-handling, "Multi-status errors").
+answer is 207 (https://developers.hubspot.com/docs/api-reference/error-handling, "Multi-status errors": promised for
+creating in batches).
 """
 
 from __future__ import annotations
