@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -132,7 +132,7 @@ class Erp:
         return {
             "Products": self._products(),
             "Stock": self._stock(),
-            "DemandHistory": self._demand(),
+            "DemandHistory": self.demand(),
             "ForecastProposals": self._proposals(),
             "PurchaseOrders": self._orders(),
         }
@@ -180,13 +180,13 @@ class Erp:
                     "ModifiedAt": self._changed(chance, 3),
                 }
 
-    def _demand(self) -> Iterator[dict[str, Any]]:
+    def demand(self, plants: Sequence[str] = PLANTS, weeks: int = WEEKS) -> Iterator[dict[str, Any]]:
         """Weeks that are over and posted: a level of its own, a season, noise, and now and then a late correction."""
         for product in self.names:
-            for plant in PLANTS:
+            for plant in plants:
                 own = self._chance("series", product, plant)
                 level, swing, phase = own.uniform(5, 200), own.uniform(0, 0.4), own.uniform(0, math.tau)
-                for back in range(1, WEEKS + 1):
+                for back in range(1, weeks + 1):
                     week = self._monday - timedelta(weeks=back)
                     chance = self._chance("demand", product, plant, week)
                     season = 1 + swing * math.sin(math.tau * week.timetuple().tm_yday / 365 + phase)

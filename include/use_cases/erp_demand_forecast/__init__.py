@@ -1,0 +1,1 @@
+"""Forecast demand by product and plant, and propose quantities to the ERP."""
