@@ -44,6 +44,12 @@ def _checked(said: Said) -> str:
     return ", ".join([*parts, *(_some(said, ("quarantined", "set aside")) or ["none set aside"])])
 
 
+def _left(said: Said) -> str:
+    """What an engine did not decide, by why."""
+    left = [(name, n) for name, n in said.items() if name not in ("model", "decided", "reused") and n]
+    return ", ".join(f"{_count(said, name)} ({name.replace('_', ' ')})" for name, _ in left) or "none"
+
+
 def _planned(said: Said) -> str:
     if "to_ask" in said:
         reused = _some(said, ("reused", "answers reused"), ("identical", "identical"), ("dead_before", "dead before"))
@@ -107,8 +113,7 @@ _SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "answers.stopped": _stopped,
     "enrich.planned": _planned,
     "enrich.decided": lambda said: (
-        f"Decided {_count(said, 'decided', 'question')} in the process by {said.get('model', '-')}, sent "
-        f"{_count(said, 'doubt')} on in doubt and {_count(said, 'out_of_scope')} as like nothing it has learnt"
+        f"Decided {_count(said, 'decided', 'question')} in the process by {said.get('model', '-')}, left {_left(said)}"
     ),
     "enrich.completed": _enriched,
     "enrich.failed_over": lambda said: (

@@ -245,10 +245,14 @@ SELECT count(*) AS calls, count(*) FILTER (WHERE kind = 'retry') AS retries,
   FROM nightledger.inference i WHERE run_id = :run AND kind <> 'local'"""
 
 _DECIDED = """
-SELECT details ->> 'model' AS model, sum((details ->> 'decided')::int)::int AS decided,
-       sum(coalesce((details ->> 'reused')::int, 0))::int AS reused, sum((details ->> 'doubt')::int)::int AS doubt,
-       sum((details ->> 'out_of_scope')::int)::int AS out_of_scope, sum((details ->> 'unfit')::int)::int AS unfit
-  FROM nightledger.event WHERE stream = :run AND type = 'enrich.decided' GROUP BY 1"""
+WITH counted AS (
+    SELECT details ->> 'model' AS model, c.key AS name, sum(c.value::int)::int AS count
+      FROM nightledger.event, jsonb_each_text(details - 'model') c
+     WHERE stream = :run AND type = 'enrich.decided' GROUP BY 1, 2)
+SELECT model, coalesce(max(count) FILTER (WHERE name = 'decided'), 0) AS decided,
+       coalesce(max(count) FILTER (WHERE name = 'reused'), 0) AS reused,
+       coalesce(jsonb_object_agg(name, count) FILTER (WHERE name NOT IN ('decided', 'reused')), '{}') AS left
+  FROM counted GROUP BY 1 ORDER BY 1"""
 
 _RESULTS = """
 SELECT coalesce(sum(tokens_in), 0)::bigint AS tokens_in, coalesce(sum(tokens_out), 0)::bigint AS tokens_out,

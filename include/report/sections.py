@@ -143,19 +143,17 @@ class Failover(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Questions that a fitted model decided in the process, each a call saved, and those that it sent on, and why."""
+    """Questions that an engine decided in the process, and those that it left, by why."""
 
     model: str
     decided: int
     reused: int
-    doubt: int
-    out_of_scope: int
-    unfit: int
+    left: Mapping[str, int]
 
     @property
     def share(self) -> float:
         """Questions decided of those that it saw, 0 to 1."""
-        return self.decided / max(self.decided + self.doubt + self.out_of_scope + self.unfit, 1)
+        return self.decided / max(self.decided + sum(self.left.values()), 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,10 +224,13 @@ def tallies(found: tuple[Tally, ...]) -> str:
     return ", ".join(f"{number(one.count)} {one.name.replace('_', ' ')}" for one in found)
 
 
+_LEFT = {"doubt": "in doubt", "out_of_scope": "like nothing it has learnt", "unfit": "not valid"}
+
+
 def decided(local: Decided) -> str:
-    """What a fitted model decided, and what it sent on."""
-    sent = [(local.doubt, "in doubt"), (local.out_of_scope, "like nothing it has learnt"), (local.unfit, "not valid")]
-    on = ", ".join(f"{number(count)} {why}" for count, why in sent if count) or "none"
+    """What an engine decided, and what it left."""
+    left = [(_LEFT.get(why, why.replace("_", " ")), count) for why, count in sorted(local.left.items()) if count]
+    on = ", ".join(f"{number(count)} {why}" for why, count in left) or "none"
     return (
         f"{local.model} decided {number(local.decided)} ({percent(local.share)}), each a call saved; "
         f"sent on: {on}; {number(local.reused)} rows known before"

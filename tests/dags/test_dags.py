@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from include.intervals import FIRST_NIGHT
+from include.spec.use_case import load
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "dags").glob("*.py"))
@@ -164,7 +165,9 @@ def test_every_task_of_a_night_leads_to_the_pages_about_its_run(bag: Any, monkey
 
 def test_what_a_night_writes_is_an_asset_for_other_dags(bag: Any) -> None:
     outlets = {asset.uri for dag in nightly(bag) for asset in dag.get_task("write").outlets}
-    assert outlets >= {"nightledger://crm_lead_scoring/crm/contacts", "nightledger://crm_enrichment/crm/companies"}
+    sinks = {(dag.dag_id, sink.system, sink.object) for dag in nightly(bag) for sink in load(dag.dag_id).sinks[:1]}
+    assert outlets == {f"nightledger://{case}/{system}/{kind}" for case, system, kind in sinks}
+    assert "nightledger://crm_lead_scoring/crm/contacts" in outlets
 
 
 def test_a_shard_is_named_by_its_rows() -> None:

@@ -81,8 +81,8 @@ def transform(rows: list[Record], transforms: Sequence[Transform], end: datetime
     """
     rejected, counts = list[RejectedRow](), Counter[str]()
     for one in transforms:
-        rows = one.apply(rows, end)
-        if isinstance(rows, Applied):
+        given, rows = rows, one.apply(rows, end)
+        if isinstance(rows, Applied) and rows is not given:
             rejected += rows.rejected
             counts.update(rows.counts)
     return Applied(rows, rejected, counts)

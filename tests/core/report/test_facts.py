@@ -8,14 +8,17 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 
+from include.database import transaction
 from include.errors import ConfigurationError
 from include.ledger import tables
-from include.ledger.record import record_manifest
+from include.ledger.record import record_event, record_manifest
+from include.ledger.sentences import in_words
 from include.models import Manifest, Mode, Outcome, RunOptions
 from include.report.facts import collect
 from include.report.html import as_html
 from include.report.sections import Tally
 from include.report.text import as_text
+from include.report.wording import decided
 from include.run import Night
 from include.stages import close
 from tests.core.conftest import Ledger, MakeNight
@@ -239,3 +242,16 @@ def test_second_calls_say_what_they_cost_and_saved(night: Night) -> None:
     said = "3 calls for slow questions, 2 came first, $0.80 more, about 13 s of waiting saved"
     assert said in " ".join(as_text(facts).split())
     assert said in " ".join(as_html(facts).split())
+
+
+def test_what_an_engine_left_is_told_by_its_own_reasons(night: Night) -> None:
+    for shard in ({"decided": 20, "stale": 2, "reused": 1}, {"decided": 10, "gaps": 1, "stale": 1, "reused": 0}):
+        with transaction(night.ledger) as connection:
+            record_event(connection, night.run_id, "enrich.decided", {"model": "forecast.v1-ab", **shard})
+    facts = collect(night.ledger, night.run_id)
+    (found,) = facts.model.local
+    assert (found.decided, found.reused, found.left) == (30, 1, {"gaps": 1, "stale": 3})
+    assert found.share == 30 / 34
+    assert decided(found).startswith("forecast.v1-ab decided 30 (88.2 %), each a call saved; sent on: 1 gaps, 3 stale;")
+    said = in_words("enrich.decided", {"model": "forecast.v1-ab", "decided": 20, "stale": 2, "gaps": 0, "reused": 1})
+    assert said == "Decided 20 questions in the process by forecast.v1-ab, left 2 (stale)"
