@@ -30,8 +30,8 @@ class Running:
 
     @property
     def made_of(self) -> Mapping[str, Sequence[str]]:
-        """Its column, of no other."""
-        return {self.name: ()}
+        """Nothing: its column is made of no other."""
+        return {}
 
     def columns(self, given: Mapping[str, Kind]) -> Mapping[str, Kind]:
         """One more."""

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from include.models import Column, Mode
 from include.spec.grouping import Group
-from include.spec.use_case import Baseline, Budgets, FailurePlan, ModelChoice, UseCase
+from include.spec.use_case import Baseline, Budgets, FailurePlan, UseCase
 from include.systems.forecast.reaching import Reaching
 from include.systems.forecast.running import Running
 from include.systems.odata.declared import ODataRecords, ODataSink
@@ -83,7 +83,7 @@ SPEC = UseCase(
         Running(name="this_week", every="week"),
     ),
     local=LOCAL,
-    model=ModelChoice(system="model", name="sandbox-small", prompt="prompt.v1.md"),
+    model=None,
     model_sees=("history", "this_week"),
     personal=(),
     confidence_threshold=0.5,
