@@ -1,14 +1,21 @@
-"""`evaluate`: how good a use case's fitted model is on labelled rows, and what it would leave to be asked."""
+"""`evaluate`: how good what a use case answers in the process is on known rows, and what it would leave."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from include.commands.train import add_columns, columns_of, figures, left_out
-from include.spec.engines import local_names, local_of, output_of
+from include.errors import ConfigurationError
+from include.spec.engines import engine_of, local_names, local_of, output_of
 from include.spec.names import folder_of
+from include.systems.forecast.declared import Forecast
+
+if TYPE_CHECKING:
+    from include.operations.evaluate_forecast import Scored
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -25,11 +32,32 @@ def add(parser: argparse.ArgumentParser) -> None:
         default="unseen",
         help="rows that the model has not learnt (default), all rows, or the recipe fitted to these rows in folds",
     )
+    forecasts = parser.add_argument_group("forecasts", "the last `horizon` periods of --labels are held out")
+    forecasts.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="what `series`, `period` or `quantity` is called in a CSV; several joined by + make a name",
+    )
+    forecasts.add_argument(
+        "--every", choices=("day", "week", "month", "quarter"), help="periods (default: as declared)"
+    )
+    forecasts.add_argument("--horizon", type=int, metavar="N", help="periods ahead (default: as declared)")
+    forecasts.add_argument("--season", type=int, metavar="N", help="periods of a season, 0 for none (as declared)")
     parser.set_defaults(command=run)
 
 
 def run(given: argparse.Namespace, out: TextIO) -> int:
-    """Exit code 0, or 1 if a row is decided alone with an answer that it must not get."""
+    """Exit code 0, or 1 if a row is decided alone with an answer that it must not get.
+
+    Of a forecast 1 says that it is no better than the quantity of one season before.
+    """
+    engine = engine_of(given.use_case)
+    return _run_forecast(engine, given, out) if isinstance(engine, Forecast) else _run_fitted(given, out)
+
+
+def _run_fitted(given: argparse.Namespace, out: TextIO) -> int:
     from include.operations.evaluate import evaluate, write_predictions
 
     local, folder = local_of(given.use_case), folder_of(given.use_case)
@@ -45,3 +73,44 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
         write_predictions(given.predictions, found, local)
         out.write(f"Predictions: {given.predictions}\n")
     return 1 if found.score.forbidden else 0
+
+
+def _run_forecast(declared: Forecast, given: argparse.Namespace, out: TextIO) -> int:
+    from include.operations.evaluate_forecast import score, write_lines
+    from include.systems.forecast.labels import read_series
+
+    labels = given.labels or folder_of(given.use_case) / "evals.jsonl"
+    declared, series = read_series(labels, _fitting(declared, given), _columns(given.column))
+    found = score(declared, output_of(given.use_case), series)
+    out.write(f"{labels}: {found.series:,} series, {declared.horizon} {declared.every}s ahead; nothing was asked\n")
+    out.writelines(_figures(found))
+    if given.predictions is not None:
+        write_lines(given.predictions, found)
+        out.write(f"Predictions: {given.predictions}\n")
+    return 0 if found.wape < found.seasonal else 1
+
+
+def _fitting(declared: Forecast, given: argparse.Namespace) -> Forecast:
+    """The declaration with what the command line says otherwise."""
+    season = declared.season if given.season is None else given.season or None
+    every, horizon = given.every or declared.every, given.horizon or declared.horizon
+    return replace(declared, every=every, horizon=horizon, season=season)
+
+
+def _columns(given: list[str]) -> dict[str, str]:
+    pairs = [one.partition("=") for one in given]
+    if wrong := [name for name, _, theirs in pairs if name not in ("series", "period", "quantity") or not theirs]:
+        raise ConfigurationError(f"{wrong[0]!r} is no series=, period= or quantity=", about="--column")
+    return {name: theirs for name, _, theirs in pairs}
+
+
+def _figures(found: Scored) -> Iterator[str]:
+    yield f"  WAPE                   {found.wape:.4f}\n"
+    yield f"  seasonal naive, naive  {found.seasonal:.4f}, {found.naive:.4f}\n"
+    yield f"  MASE, median           {'-' if found.mase is None else f'{found.mase:.3f}'}\n"
+    yield f"  80 % intervals cover   {found.coverage:.1%}\n"
+    yield f"  sum of all quantities  {found.total:.1%} of what came\n"
+    if found.spread is not None:
+        yield f"  Spread for 80 % here   Spread({found.spread.low}, {found.spread.high})\n"
+    for why, count in sorted(found.left.items()):
+        yield f"  left, {why:16} {count:,}\n"

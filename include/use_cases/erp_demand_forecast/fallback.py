@@ -22,8 +22,8 @@ def answer(row: Record) -> Record | None:
     Returns count as no demand. The interval is that of those weeks; when they lie long ago, nothing tells whether the
     product is still sold, so that the person who confirms must know.
     """
-    known = sorted(_known(row.get("history")))
     running = _day(row.get("this_week"))
+    known = sorted(one for one in _known(row.get("history")) if running is not None and one[0] < running)
     if not known or running is None:
         return None
     latest = [quantity for _, quantity in known[-_WEEKS:]]

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 from include.models import Column, Mode
 from include.spec.grouping import Group
+from include.spec.running import Running
 from include.spec.use_case import Baseline, Budgets, FailurePlan, UseCase
 from include.systems.forecast.reaching import Reaching
-from include.systems.forecast.running import Running
 from include.systems.odata.declared import ODataRecords, ODataSink
 from include.systems.sql.declared import SqlRecords
 from include.use_cases.erp_demand_forecast.local import LOCAL

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from include.errors import ConfigurationError
 from include.spec import names as known
-from include.spec.engines import local_names, local_of, output_of
+from include.spec.engines import engine_of, local_names, local_of, output_of
 from include.systems.fitted.declared import labels_of
 
 _LOCAL = """from include.systems.fitted.declared import Local
@@ -52,8 +52,14 @@ def test_a_package_brings_its_own(elsewhere: Path) -> None:
 
 
 def test_a_use_case_without_one_is_told_which_have(elsewhere: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"declares no fitted model; those that do: .*acme_fitted"):
+    with pytest.raises(ConfigurationError, match=r"declares no engine; those that do: .*acme_fitted"):
         local_of("crm_lead_scoring")
+
+
+def test_an_engine_that_is_no_fitted_model_cannot_be_trained() -> None:
+    assert engine_of("erp_demand_forecast").reads == ("history", "this_week")
+    with pytest.raises(ConfigurationError, match="no fitted model, so there is nothing to train"):
+        local_of("erp_demand_forecast")
 
 
 class Output(BaseModel):
