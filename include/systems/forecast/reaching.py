@@ -16,6 +16,7 @@ from include.systems.port import Origin, Page, Reader, Source, Surroundings
 class Reaching:
     """The rows of `source` that changed up to the interval's end, from `back` before it on: a history, every night.
 
+    A member of a history alone is no history, so that rows cannot be read anew by their ids.
     What became known after the interval's end is not read, so a backfill sees no later row than its night saw. A source
     that keeps only the last change of a row hides, in a backfill, a row that was corrected since: the period is absent.
     """
@@ -69,7 +70,7 @@ class Reaching:
 
 
 class _Reader:
-    """Everything is the reader's own but the interval."""
+    """Everything is the reader's own but the interval, and rows are not read one by one."""
 
     def __init__(self, reader: Reader, back: timedelta) -> None:
         self._reader, self._back = reader, back
@@ -80,3 +81,6 @@ class _Reader:
     def read(self, interval: Interval, limit: int | None = None) -> Iterator[Page]:
         """Pages of the rows that changed from `back` before the interval's end until its end."""
         return self._reader.read(Interval(interval.end - self._back, interval.end), limit)
+
+    def read_ids(self, ids: Sequence[str]) -> None:
+        """A row without the others of its history would stand for all of them."""
