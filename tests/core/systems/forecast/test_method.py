@@ -20,7 +20,8 @@ def demand(length: int = 48, swing: float = 0.4) -> np.ndarray[Any, Any]:
 
 
 def test_the_level_is_that_of_simple_exponential_smoothing() -> None:
-    holtwinters = pytest.importorskip("statsmodels.tsa.holtwinters")
+    from statsmodels.tsa import holtwinters
+
     values = demand(swing=0)
     levels, weight = smooth(values)
     assert weight in method.WEIGHTS
@@ -31,7 +32,8 @@ def test_the_level_is_that_of_simple_exponential_smoothing() -> None:
 
 
 def test_the_drift_is_that_of_the_theta_method() -> None:
-    theta = pytest.importorskip("statsmodels.tsa.forecasting.theta")
+    from statsmodels.tsa.forecasting import theta
+
     values = demand(swing=0) + np.arange(48)
     found = theta.ThetaModel(values, period=1, deseasonalize=False).fit()
     weight = found.params["alpha"]
@@ -39,7 +41,8 @@ def test_the_drift_is_that_of_the_theta_method() -> None:
 
 
 def test_the_season_is_that_of_classical_decomposition_drawn_towards_one() -> None:
-    seasonal = pytest.importorskip("statsmodels.tsa.seasonal")
+    from statsmodels.tsa import seasonal
+
     for season in (12, 7):
         values = demand(49)
         known = seasonal.seasonal_decompose(values, "multiplicative", period=season).seasonal[:season]
