@@ -18,6 +18,8 @@ from include.systems.forecast.declared import Forecast
 Numbers = npt.NDArray[np.float64]
 LARGEST = 1e15
 """A quantity above it is taken for an error; its square would still be exact enough."""
+LAST_YEAR = 9_000
+"""Later dates stand for none; what comes after them could not be counted."""
 LONGEST = 520
 """Periods of history that are used, the newest: ten years of weeks. It bounds the time a row can take."""
 
@@ -100,9 +102,12 @@ def _day(value: Any) -> date:
     if isinstance(value, date):
         return value.date() if isinstance(value, datetime) else value
     try:
-        return date.fromisoformat(str(value)[:10])
+        found = date.fromisoformat(str(value)[:10])
     except ValueError:
         raise Left("unreadable") from None
+    if found.year > LAST_YEAR:
+        raise Left("unreadable")
+    return found
 
 
 def _quantity(value: Any) -> float | None:

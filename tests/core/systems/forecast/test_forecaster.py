@@ -92,6 +92,10 @@ def test_a_history_that_cannot_be_used_is_left_with_the_reason(history: Any, lef
     assert decide(row(history)) == (None, {"decided": 0, left: 1})
 
 
+def test_dates_at_the_end_of_time_are_left() -> None:
+    assert decide(row(members(STEADY, last=date(9999, 12, 26))), after=None) == (None, {"decided": 0, "unreadable": 1})
+
+
 def test_a_row_that_is_left_keeps_no_other_from_being_answered() -> None:
     rows = [row("x"), row(members(STEADY)), row([])]
     found = declared().open(None, Output).sort(rows)  # type: ignore[arg-type]
