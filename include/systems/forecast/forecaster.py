@@ -14,7 +14,7 @@ from include.errors import ConfigurationError
 from include.models import Record
 from include.systems.forecast import method
 from include.systems.forecast.declared import Forecast
-from include.systems.forecast.history import Left, read_history
+from include.systems.forecast.history import LONGEST, Left, read_history
 from include.systems.port import Sorted
 
 GIVEN = ("horizon", "method", "confidence", "history_periods", "largest_seen")
@@ -83,11 +83,12 @@ class Forecaster:
 
 
 def _constants(declared: Forecast) -> Record:
-    """Whatever an answer depends on beside the row."""
-    reach = declared.spread or (method.FLAT, method.SEASONAL)
+    """Whatever an answer depends on beside the row and the method's own steps, which `VERSION` stands for."""
+    names = ("POWER", "KEPT", "INDEX", "SEASONS", "SETTLED", "FEWEST")
     return {
         "declared": asdict(declared),
-        "spread": [asdict(one) for one in (reach if isinstance(reach, tuple) else (reach,))],
+        "spread": [asdict(one) for one in (method.FLAT, method.SEASONAL)],
         "weights": method.WEIGHTS.tolist(),
-        "kept": method.KEPT,
+        "longest": LONGEST,
+        **{name: getattr(method, name) for name in names},
     }

@@ -88,6 +88,14 @@ def test_a_night_proposes_weeks_and_a_second_one_writes_nothing(sandbox: Endpoin
     assert again["write"]["sent"] == 0
     assert again["close"]["counts"] == {"unchanged": PRODUCTS * 3 - 3, "in_review": 2, "quarantined": 1}
     assert proposals(sandbox) == after
+    earlier = run("all", "--mode", "auto", end=END - timedelta(weeks=1))
+    assert earlier["enrich"]["decided_rows"] > 0
+    assert earlier["write"]["sent"] == 0, "a later night has spoken"
+    assert proposals(sandbox) == after
+    out = io.StringIO()
+    assert main(("explain", NAME, "P-1000 / DE01"), out) == 0
+    assert "Method: (empty) -> level" in out.getvalue()
+    assert "first: erp/DemandHistory/P-1000,DE01,2026-" in out.getvalue()
 
 
 def test_a_backfill_reads_no_row_that_was_posted_later(sandbox: Endpoints) -> None:

@@ -170,9 +170,10 @@ def test_the_name_changes_with_whatever_could_change_an_answer(change: Callable[
     assert first.startswith(f"forecast.v{method.VERSION}-")
 
 
-def test_the_name_changes_with_the_constants(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "value"), [("FLAT", Spread(9.0, 9.0)), ("POWER", 0.5), ("KEPT", 1.0), ("SETTLED", 4)])
+def test_the_name_changes_with_the_constants(name: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = declared().open(None, Output).name  # type: ignore[arg-type]
-    monkeypatch.setattr(method, "FLAT", Spread(9.0, 9.0))
+    monkeypatch.setattr(method, name, value)
     assert declared().open(None, Output).name != before  # type: ignore[arg-type]
 
 
