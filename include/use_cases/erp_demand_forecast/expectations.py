@@ -89,7 +89,7 @@ def _consecutive(members: list[Member], row: pd.Series[Any]) -> bool:
     return all(after - before == timedelta(weeks=1) for before, after in pairwise(weeks))
 
 
-def _moving(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+def _share_still(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     """The share of the night's answers whose first quantity is zero."""
     first = rows["horizon"].map(lambda text: (_members(text) or [{"quantity": None}])[0]["quantity"])
     return (first == 0).astype(float).groupby(first.notna()).transform("mean")
@@ -228,7 +228,7 @@ ANSWER_EXPECTATIONS = (
         "critical",
         "At most 60 % of the forecasts are of no demand at all",
         {"column": DERIVED, "max_value": 0.6},
-        derive=_moving,
+        derive=_share_still,
         unit="share of forecasts",
         least_rows=MANY,
     ),

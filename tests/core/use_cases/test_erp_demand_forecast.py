@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import requests
+from sqlalchemy import text
 
 from include.cli import main
 from include.demo.sandbox.config import Endpoints, SandboxConfig
@@ -68,7 +69,7 @@ def proposals(endpoints: Endpoints) -> dict[tuple[str, str, int], Record]:
     return {(row["ProductId"], row["Plant"], row["Ahead"]): row for row in rows}
 
 
-def test_a_night_proposes_weeks_and_a_second_one_writes_nothing(sandbox: Endpoints) -> None:
+def test_a_night_proposes_weeks_and_a_second_one_writes_nothing(sandbox: Endpoints, ledger: Ledger) -> None:
     before = proposals(sandbox)
     steps = run("all", "--mode", "auto")
     assert steps["extract"]["read"].keys() == {"erp", "shop"}
@@ -84,6 +85,10 @@ def test_a_night_proposes_weeks_and_a_second_one_writes_nothing(sandbox: Endpoin
         assert row["Week"] == (date(2026, 11, 16) + timedelta(weeks=ahead)).isoformat()
         assert 0 <= row["Lower"] <= row["Quantity"] <= row["Upper"]
         assert row["Method"] == "level"
+    with ledger.service.connect() as base:
+        held = dict(base.execute(text("SELECT expectation, success FROM nightledger.quality_result")).all())
+    assert set(held) == {one.id for one in (*EXPECTATIONS, *ANSWER_EXPECTATIONS)}
+    assert all(held.values()), "a history in 24 is within what each of them lets pass"
     again = run("all", "--mode", "auto")
     assert again["write"]["sent"] == 0
     assert again["close"]["counts"] == {"unchanged": PRODUCTS * 3 - 3, "in_review": 2, "quarantined": 1}
@@ -175,6 +180,15 @@ def test_each_rule_of_forecasts_finds_what_it_is_for() -> None:
             found = holds(expectation, "horizon", [wrong.pop(expectation.id), good, None], largest_seen=5.0)
             assert found == [False, True, True]
     assert not wrong
+
+
+def test_forecasts_of_no_demand_at_all_are_a_share_of_the_forecasts() -> None:
+    (expectation,) = [one for one in ANSWER_EXPECTATIONS if one.id == "not_all_still"]
+    still, moving = ([{"period": "2026-11-23", "quantity": quantity}] for quantity in (0.0, 4.0))
+    texts = [json.dumps(one) for one in (still, still, moving)]
+    assert expectation.derive is not None
+    shares = expectation.derive(pd.DataFrame({"horizon": [*texts, None]}), Interval(END - timedelta(days=1), END))
+    assert list(shares) == [pytest.approx(2 / 3)] * 3 + [0.0]
 
 
 def holds(expectation: Any, column: str, values: list[Any], **same: Any) -> list[bool]:
