@@ -58,6 +58,7 @@ def collect(ledger: Database, run_id: str, truth: Mapping[str, str] | None = Non
             cause=_cause(found, header[0], rows),
             deferred=read_deferred(connection, run_id),
             sources=_sources(raw),
+            transformed=_transformed(raw),
             new_columns=tuple((raw or {}).get("new_columns") or ()),
             expectations=tuple(
                 Expectation(**row | {"examples": tuple(row["examples"])}) for row in found.dicts(_CHECKS)
@@ -133,6 +134,11 @@ def _sources(raw: Mapping[str, Any] | None) -> tuple[Source, ...]:
     read = (raw.get("read") or {}).items()
     pages = [Source(system, "records of the interval", rows, raw.get("rejected_input"), calls) for system, rows in read]
     return (*pages, *map(_file, raw.get("files") or ()), *map(_absent, raw.get("absent_files") or ()))
+
+
+def _transformed(raw: Mapping[str, Any] | None) -> tuple[Tally, ...]:
+    found = (raw or {}).get("transformed") or {}
+    return tuple(Tally(name, count, ()) for name, count in found.items() if count)
 
 
 def _file(file: Mapping[str, Any]) -> Source:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from include.ledger.cause import Cause, Deferred
+from include.spec.use_case import NOBODY
 
 DAYS_PER_MONTH = Decimal("30.4")
 
@@ -35,6 +36,11 @@ class Header:
     finished_at: datetime | None
     chain_head: str
     ledger_head: str
+
+    @property
+    def asks(self) -> bool:
+        """Whether the run asks a model."""
+        return self.model != NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +288,7 @@ class Facts:
 
     `drifted` names signals of the data that lie away from earlier nights, e.g. `distribution of annual_revenue`.
     `cause` is why the run did not finish, `deferred` the reasons of rows that wait. `new_columns` are those of sources
-    that no night before had, and nobody declared.
+    that no night before had, and nobody declared; `transformed` is what transforms counted, rows left out for instance.
     """
 
     header: Header
@@ -303,3 +309,4 @@ class Facts:
     cause: Cause | None = None
     deferred: tuple[Deferred, ...] = ()
     new_columns: tuple[str, ...] = ()
+    transformed: tuple[Tally, ...] = ()

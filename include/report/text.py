@@ -81,6 +81,8 @@ def _input(facts: Facts) -> Iterator[str]:
         lines.append(
             "; ".join([f"{source.system} {source.what}: {plural(source.rows, 'row')}{rejected}", *source.notes])
         )
+    if facts.transformed:
+        lines.append(f"then: {tallies(facts.transformed)}")
     lines += [f"new, and not declared: {name}" for name in facts.new_columns]
     yield from _section("Sources", lines)
     passed = sum(check.success for check in facts.expectations)
@@ -109,13 +111,18 @@ def _model(facts: Facts) -> Iterator[str]:
     if not model.calls and not model.rows_answered:
         yield from _section("Model", ["was not asked"])
         return
+    rows = f"{number(model.rows_reused)} reused, {number(model.rows_by_rule)} by rule" + (
+        f", {number(model.rows_decided)} decided in the process" if model.local else ""
+    )
+    local = [f"local    {decided(one, facts.header.asks)}" for one in model.local]
+    if not facts.header.asks:
+        yield from _section("Decided in the process; no model is asked", [f"rows     {rows}", *local])
+        return
     yield from _section(
         f"Model {facts.header.model}, prompt {facts.header.prompt_version} ({facts.header.prompt_hash[:12]})",
         [
-            f"rows     {number(model.rows_asked)} asked, {number(model.rows_reused)} reused,"
-            f" {number(model.rows_by_rule)} by rule"
-            + (f", {number(model.rows_decided)} decided in the process" if model.local else ""),
-            *(f"local    {decided(one)}" for one in model.local),
+            f"rows     {number(model.rows_asked)} asked, {rows}",
+            *local,
             f"calls    {number(model.calls)}, {plural(model.retries, 'retry', 'retries')},"
             f" {plural(model.reasks, 're-ask')};"
             f" {tallies(model.outcomes)}",

@@ -227,14 +227,15 @@ def tallies(found: tuple[Tally, ...]) -> str:
 _LEFT = {"doubt": "in doubt", "out_of_scope": "like nothing it has learnt", "unfit": "not valid"}
 
 
-def decided(local: Decided) -> str:
-    """What an engine decided, and what it left."""
+def decided(local: Decided, asks: bool = True) -> str:
+    """What an engine decided, and what it left, to somebody who is asked or not."""
+    if not local.decided + sum(local.left.values()):
+        return f"{local.model}: nothing new, {plural(local.reused, 'row')} known before"
     left = [(_LEFT.get(why, why.replace("_", " ")), count) for why, count in sorted(local.left.items()) if count]
     on = ", ".join(f"{number(count)} {why}" for why, count in left) or "none"
-    return (
-        f"{local.model} decided {number(local.decided)} ({percent(local.share)}), each a call saved; "
-        f"sent on: {on}; {number(local.reused)} rows known before"
-    )
+    saved, sent = (", each a call saved", "sent on") if asks else ("", "left")
+    here = f"{local.model} decided {number(local.decided)} ({percent(local.share)}){saved}"
+    return f"{here}; {sent}: {on}; {plural(local.reused, 'row')} known before"
 
 
 def second_calls(found: SecondCalls) -> str:

@@ -17,6 +17,7 @@ from include.night.enrich.enrich import enrich
 from include.night.plan import preview_decided
 from include.night.plan.preview import preview
 from include.report.facts import collect
+from include.report.html import as_html
 from include.report.text import as_text
 from include.run import Night
 from include.spec.prompt import load_prompt
@@ -184,6 +185,12 @@ def test_without_a_model_the_rule_proposes_what_the_engine_leaves(
     assert verify(night.ledger).holds
     with ledger.owner.connect() as connection:
         assert connection.execute(text("SELECT model, prompt_version FROM run")).one() == ("nobody", "none")
+    facts = collect(night.ledger, night.run_id)
+    words, page = as_text(facts), as_html(facts)
+    assert "no model is asked" in words
+    assert "No model is asked" in page
+    assert not [one for one in ("calls    ", "tokens   ", "nobody", "a call saved") if one in words]
+    assert "nobody" not in page
 
 
 @pytest.mark.parametrize(
