@@ -113,7 +113,11 @@ def _decision(facts: Mapping[str, Any]) -> Iterator[str]:
             ("answer", _flat(facts["output"]), f"  [{facts['origin']}]"),
         ]
     )
-    if facts["inference_id"] and facts["model"]:
+    if facts["inference_id"] and facts["model"] and not facts["prompt_hash"]:
+        decided = f"{facts['asked_at']:%Y-%m-%d %H:%M:%S} UTC"
+        yield f"  engine    {facts['model']}, in the process; no model was asked"
+        yield from _pairs([("decided", decided, f" in {facts['asked_by']}  inference {facts['inference_id']}")])
+    elif facts["inference_id"] and facts["model"]:
         cost = None if facts["cost"] is None else f"${facts['cost']:f}, {facts['tokens_in']} tokens in"
         yield from _pairs(
             [

@@ -19,6 +19,7 @@ from include.pages.nights import COLUMNS, Night, as_night, with_reasons
 from include.pages.reading import reading, rows
 from include.report.facts import read_deferred
 from include.report.sections import Rows
+from include.spec.use_case import NOBODY
 
 FAILING = 12
 EVENTS = 60
@@ -92,6 +93,11 @@ class RunPage:
     expectations: int
     quarantine: Mapping[str, int]
     dead_letters: Mapping[str, int]
+
+    @property
+    def asks(self) -> bool:
+        """Whether a model is asked."""
+        return self.model != NOBODY
 
     @property
     def dag_run(self) -> tuple[str, str] | None:

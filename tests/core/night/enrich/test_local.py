@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from include.ledger.explain import as_text as as_explained
+from include.ledger.explain import explain
 from include.ledger.verify import verify
 from include.models import Column, Manifest, Mode, Record, RunOptions
 from include.night.enrich.enrich import enrich
+from include.night.gate.gate import gate
 from include.night.plan import preview_decided
 from include.night.plan.preview import preview
 from include.report.facts import collect
@@ -180,7 +183,8 @@ def test_without_a_model_the_rule_proposes_what_the_engine_leaves(
     assert {key: one["origin"] for key, one in found.items()} == {"1": "model", "2": "rule", "3": "rule"}
     assert kinds(ledger, night.run_id) == {"local": 1}
     assert (done.facts["decided_rows"], done.facts["fallback"], done.facts["reused"]) == (1, 2, 0)
-    again = answered(enrich(night, stage(night, rows)))
+    second = enrich(night, stage(night, rows))
+    again = answered(second)
     assert {key: one["output"] for key, one in again.items()} == {key: one["output"] for key, one in found.items()}
     assert verify(night.ledger).holds
     with ledger.owner.connect() as connection:
@@ -191,6 +195,11 @@ def test_without_a_model_the_rule_proposes_what_the_engine_leaves(
     assert "No model is asked" in page
     assert not [one for one in ("calls    ", "tokens   ", "nobody", "a call saved") if one in words]
     assert "nobody" not in page
+    gate(night, second)
+    told = as_explained(explain(night.ledger, "support_triage", "1"))
+    assert f"engine    {LOCAL.model}@" in told
+    assert "no model was asked" in told
+    assert "prompt" not in told
 
 
 @pytest.mark.parametrize(
