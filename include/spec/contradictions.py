@@ -56,7 +56,11 @@ def contradictions(case: Parts) -> Iterator[str]:
     for (system, kind), count in Counter((sink.system, sink.object) for sink in case.sinks).items():
         if count > 1:
             yield f"has {count} sinks for {system} {kind}; put their fields into one"
+    known = {f"{source.system}/{source.object}" for source in case.sources}
     for sink in case.sinks:
+        if sink.only_from not in {None, *known}:
+            where = f"{sink.system} {sink.object}"
+            yield f"writes to {where} only what comes from {sink.only_from}; its sources are {', '.join(sorted(known))}"
         for name, count in Counter(sink.fields.values()).items():
             if count > 1:
                 yield f"writes {count} fields of an answer to {sink.system} {sink.object} `{name}`; keep one of them"

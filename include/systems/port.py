@@ -295,7 +295,8 @@ class Destination(Protocol):
         """Write records, by id; a result for each of them. One that is refused does not keep others from being written.
 
         A write that is sent again under the same `once` is not written twice. Raises SystemUnavailable, AccessDenied,
-        and ContractBroken where a refusal is about all records.
+        and ContractBroken where a refusal is about all records; where nothing can be read back, only if nothing of
+        these writes has arrived.
         """
         ...
 
@@ -306,9 +307,12 @@ class Sink:
 
     `fields` maps fields of the answer to names at the destination. `target` says whose id the record there has: the
     row's `key`, or its `id` at its source. `each` names a list in the answer of which every element is one write, under
-    that id and its number (`42/1`). `when` says of an answer whether this sink is meant at all. `guard` is what keeps a
-    write from hurting somebody else's: only we write these fields; the record is as it was when it was read; or what is
-    there cannot be read, so nothing is sent of which the ending is unknown.
+    that id and its number (`42/1`). `when` says of an answer whether this sink is meant at all; `only_from`, that it is
+    for rows of the source `<system>/<object>` alone. `guard` is what keeps a write from hurting somebody else's: only
+    we write these fields; the record is as it was when it was read; or what is there cannot be read, so nothing is sent
+    of which the ending is unknown, and no run repeats what an earlier one has delivered, word for word. `idempotent`
+    says that the destination takes a write once, however often it comes under the same `once`, so that one of which
+    the ending is unknown is sent again.
     """
 
     system: str
@@ -317,7 +321,9 @@ class Sink:
     target: Literal["key", "id"] = "key"
     each: str | None = None
     when: Callable[[Record], bool] | None = None
+    only_from: str | None = None
     guard: Guard = "own_fields"
+    idempotent: bool = False
 
     def open(self, here: Surroundings) -> Destination:
         """The adapter; raises ConfigurationError for a declaration or connection that cannot work."""

@@ -20,6 +20,8 @@ def addressed(sink: Sink, sources: Iterable[Source], row: Record) -> Iterator[tu
     what the decision has sealed, never from the answer.
     """
     output: Record = json.loads(row["output"])
+    if sink.only_from is not None and sink.only_from != _source_of(sources, str(row["row_id"])):
+        return
     if sink.when is not None and not sink.when(output):
         return
     name = str(row["row_key"]) if sink.target == "key" else _id_at_source(sources, str(row["row_id"]))
@@ -32,8 +34,13 @@ def addressed(sink: Sink, sources: Iterable[Source], row: Record) -> Iterator[tu
 
 def _id_at_source(sources: Iterable[Source], row_id: str) -> str:
     """What follows `<system>/<object>/`; an id may hold slashes of its own."""
-    starts = (f"{source.system}/{source.object}/" for source in sources)
-    found = next((row_id.removeprefix(start) for start in starts if row_id.startswith(start)), None)
+    return row_id.removeprefix(f"{_source_of(sources, row_id)}/")
+
+
+def _source_of(sources: Iterable[Source], row_id: str) -> str:
+    """`<system>/<object>` of the source that gave the row; a folder may lie in that of another source."""
+    names = (f"{source.system}/{source.object}" for source in sources)
+    found = max((name for name in names if row_id.startswith(f"{name}/")), key=len, default=None)
     if found is None:
         raise ContractBroken("a row's id names none of the sources", system="staging", about="approved")
     return found

@@ -26,7 +26,6 @@ class Message(Sink):
     """
 
     guard: Guard = "append_once"
-    idempotent: bool = False
     event: str | None = "answer.approved"
 
     def open(self, here: Surroundings) -> Webhook:

@@ -42,6 +42,7 @@ TWICE = replace(CASE.sinks[0], fields={"score": "nl_lead_score", "confidence": "
         ),
         (replace(CASE, sinks=(*CASE.sinks, AGAIN)), "has 2 sinks for crm contacts"),
         (replace(CASE, local=Local("model.v1", 0.9, ("notes",), ("tier",))), "answers by column notes"),
+        (replace(CASE, sinks=(replace(CASE.sinks[0], only_from="sftp/drop"),)), "only what comes from sftp/drop"),
         (replace(CASE, sinks=(TWICE,)), "writes 2 fields of an answer to crm contacts `nl_lead_score`"),
     ],
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from include.night.write.fields import properties
+from include.errors import ContractBroken
+from include.night.write.fields import addressed, properties
 from include.spec.use_case import load
 from include.systems.hubspot.forms import as_texts, same, to_text
 from tests.core.night.gate.answers import answer
@@ -25,6 +27,37 @@ def test_an_answer_becomes_the_declared_properties_and_no_time() -> None:
         "nl_lead_confidence": "0.88",
         "nl_score_origin": "model",
     }
+
+
+@dataclass(frozen=True)
+class Place:
+    system: str
+    object: str
+
+
+SOURCES: Any = (Place("crm", "tickets"), Place("sftp", "drop"), Place("sftp", "drop/late"))
+
+
+@pytest.mark.parametrize(
+    ("only_from", "row_id", "meant"),
+    [
+        ("sftp/drop", "sftp/drop/t.csv#1", True),
+        ("sftp/drop", "crm/tickets/1", False),
+        ("sftp/drop", "sftp/drop/late/t.csv#1", False),
+        ("sftp/drop/late", "sftp/drop/late/t.csv#1", True),
+        (None, "sftp/drop/late/t.csv#1", True),
+    ],
+)
+def test_a_sink_may_be_for_the_rows_of_one_source(only_from: str | None, row_id: str, meant: bool) -> None:
+    row = {"row_id": row_id, "row_key": "1", "output": json.dumps(answer()), "origin": "model"}
+    found = list(addressed(replace(SINK, only_from=only_from), SOURCES, row))
+    assert [name for name, _ in found] == ["1"] * meant
+
+
+def test_a_row_of_no_source_is_written_nowhere_by_its_id() -> None:
+    row = {"row_id": "erp/Orders/1", "row_key": "1", "output": json.dumps(answer()), "origin": "model"}
+    with pytest.raises(ContractBroken, match="names none of the sources"):
+        list(addressed(replace(SINK, target="id"), SOURCES, row))
 
 
 @pytest.mark.parametrize(
