@@ -14,6 +14,8 @@ from include.models import Record
 from include.run import Night
 from include.systems.port import VERSION, Destination, Sink
 
+UNKNOWN_ENDING = "unknown_ending"
+
 
 class State(NamedTuple):
     """A write of this run as the outbox has it."""
@@ -46,6 +48,24 @@ class Write:
         return bool(state and state.is_settled and state.fields == self.fields)
 
 
+class Earlier(NamedTuple):
+    """What became of a record's latest write by another run; `replayed`: a person has its dead letter sent again."""
+
+    status: str
+    fields: Record
+    error: str | None
+    replayed: bool
+
+    def has_delivered(self, write: Write) -> bool:
+        """Whether these very values went out, so that they would be repeated."""
+        return self.status in ("written", "unchanged") and self.fields == write.fields
+
+    def may_have_delivered(self, write: Write) -> bool:
+        """Whether these very values may have, and nobody has decided yet."""
+        unknown = self.status == "intended" or (self.error or "").startswith(UNKNOWN_ENDING)
+        return unknown and not self.replayed and self.fields == write.fields
+
+
 class Step(Enum):
     """What there is to do about one write that is not settled."""
 
@@ -53,6 +73,7 @@ class Step(Enum):
     UNKNOWN = auto()
     CHANGED = auto()
     SUPERSEDED = auto()
+    DELIVERED = auto()
     ARRIVED = auto()
     UNCHANGED = auto()
     SEND = auto()
@@ -84,11 +105,12 @@ def next_step(write: Write, state: State | None, there: Destination, *, supersed
     return Step.ARRIVED if arrived else Step.UNCHANGED
 
 
-def blind_step(state: State | None, *, superseded: bool) -> Step:
-    """Where nothing can be read back, what may have been sent is not sent again: its ending is unknown."""
+def blind_step(write: Write, state: State | None, earlier: Earlier | None, *, superseded: bool, again: bool) -> Step:
+    """Where nothing can be read back, what may have been sent is not sent again, unless `again` says that it may be."""
     if superseded:
         return Step.SUPERSEDED
-    return Step.UNKNOWN if state and state.status == "intended" else Step.SEND
+    unknown = bool(state and state.status == "intended") or bool(earlier and earlier.may_have_delivered(write))
+    return Step.UNKNOWN if unknown and not again else Step.SEND
 
 
 def states(connection: Connection, night: Night, sink: Sink, ids: Collection[str]) -> dict[str, State]:
@@ -101,6 +123,12 @@ def spoken_later(connection: Connection, night: Night, sink: Sink, ids: Collecti
     """Records that a later interval of this use case has written, or has found to hold its answer already."""
     given = {**_names(night, sink), "ids": list(ids), "use_case": night.case.name, "until": night.interval.end}
     return set(connection.scalars(_SPOKEN_LATER, given))
+
+
+def earlier(connection: Connection, night: Night, sink: Sink, ids: Collection[str]) -> dict[str, Earlier]:
+    """The latest write of each record by another run of this use case, by record id."""
+    given = {**_names(night, sink), "ids": list(ids), "use_case": night.case.name}
+    return {row[0]: Earlier(*row[1:]) for row in connection.execute(_EARLIER, given)}
 
 
 def put(
@@ -152,6 +180,15 @@ SELECT wanted.id FROM unnest(CAST(:ids AS text[])) AS wanted (id)
  WHERE EXISTS (SELECT FROM nightledger.outbox WHERE destination = :destination AND object = :object
                   AND external_id = wanted.id AND use_case = :use_case AND status IN ('written', 'unchanged')
                   AND interval_end > :until OFFSET 0)""")
+
+_EARLIER = text("""
+SELECT wanted.id, o.status, o.fields, o.error, EXISTS (
+           SELECT FROM nightledger.dead_letter d WHERE d.run_id = o.run_id AND d.row_id = o.row_id
+              AND d.stage = 'write' AND d.status = 'replayed')
+  FROM unnest(CAST(:ids AS text[])) AS wanted (id)
+ CROSS JOIN LATERAL (SELECT * FROM nightledger.outbox WHERE destination = :destination AND object = :object
+                        AND external_id = wanted.id AND use_case = :use_case AND run_id <> :run_id
+                      ORDER BY outbox_id DESC LIMIT 1) o""")
 
 # One statement for all rows of a group, instead of one for each. A write without a result is intended; where an earlier
 # try has left one, that says so.

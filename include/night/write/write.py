@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import Connection
 
+from include.canonical import digest
 from include.database import transaction
-from include.errors import ContractBroken
+from include.errors import ContractBroken, NightledgerError
 from include.ledger.record import record_event
 from include.models import Manifest, Outcome, Record
 from include.night.write import decided, outbox
 from include.night.write.endings import Ending, put_endings
 from include.night.write.fields import addressed
-from include.night.write.outbox import Result, State, Step, Write, blind_step, next_step
+from include.night.write.outbox import Earlier, Result, State, Step, Write, blind_step, next_step
 from include.run import Night
 from include.staging import read_chunks
 from include.systems.in_air import threads
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SUPERSEDED = "superseded by a later night"
+DELIVERED = "delivered by an earlier run, word for word"
 ARRIVED = "the answer to an earlier try was lost"
 NOT_MEANT = "no sink is meant for this answer"
 BATCHES = 4
@@ -39,7 +41,7 @@ _FROM_GATE = "Clear the run from the gate task on"
 COUNTS = ("written", "sent", "unchanged", "failed")
 _CAUSES = {
     Step.MISSING: ("record_missing", "no such record at the destination"),
-    Step.UNKNOWN: ("unknown_ending", "it may have arrived, and the destination cannot be asked; a person decides"),
+    Step.UNKNOWN: (outbox.UNKNOWN_ENDING, "it may have arrived, and the destination cannot be asked; a person decides"),
     Step.CHANGED: ("changed_since_read", "somebody changed the record after it was read; nothing was written"),
 }
 """Why a write is not sent, and in words."""
@@ -79,17 +81,22 @@ class _Read(NamedTuple):
     idle: list[Record]
     states: Mapping[str, State]
     later: set[str]
+    earlier: Mapping[str, Earlier]
     batches: list[Future[Mapping[str, Record] | None]]
     forged: int = 0
 
 
 class _Sent(NamedTuple):
-    """A group whose writes are on their way: what was known before, by record what is sent, and the batches."""
+    """A group whose writes are on their way: what was known before, by record what is sent, and the batches' records.
+
+    `readable` says whether the destination can be asked what arrived.
+    """
 
     counts: Counter[str]
     known: list[Ending]
     sending: Mapping[str, Write]
-    batches: list[Future[Mapping[str, Sent]]]
+    batches: dict[Future[Mapping[str, Sent]], Sequence[str]]
+    readable: bool
 
 
 @dataclass
@@ -133,9 +140,10 @@ class _Delivery:
         with transaction(self.night.ledger) as connection:
             states = outbox.states(connection, self.night, self.sink, ids)
             later = outbox.spoken_later(connection, self.night, self.sink, ids)
+            earlier = outbox.earlier(connection, self.night, self.sink, ids) if self._once_for_all else {}
         open_ids = sorted(one.external_id for one in asked if not one.is_settled(states.get(one.external_id)))
         batches = [pool.submit(self.there.read, part) for part in self._batches(open_ids)]
-        return _Read(asked, idle, states, later, batches, forged)
+        return _Read(asked, idle, states, later, earlier, batches, forged)
 
     def _send(self, pool: Executor, read: _Read) -> _Sent:
         """Compare, put on record, and only then send."""
@@ -153,15 +161,19 @@ class _Delivery:
                 settled.append(one)
                 continue
             now, later = replace(one, before=current.get(one.external_id)), one.external_id in read.later
-            if readable:
+            earlier = read.earlier.get(one.external_id)
+            if earlier and earlier.has_delivered(now):
+                step = Step.DELIVERED
+            elif readable:
                 step = next_step(now, state, self.there, superseded=later, version=self._version(now))
             else:
-                step = blind_step(state, superseded=later)
+                step = blind_step(now, state, earlier, superseded=later, again=self.sink.idempotent)
             steps[step].append(now)
         known = [Ending(write, Outcome.DEAD_LETTER, *_CAUSES[step]) for step in _CAUSES for write in steps[step]]
         known += [Ending(w, Outcome.WRITTEN, reason=ARRIVED) for w in steps[Step.ARRIVED]]
         known += [Ending(w, Outcome.UNCHANGED) for w in steps[Step.UNCHANGED]]
         known += [Ending(w, Outcome.UNCHANGED, reason=SUPERSEDED) for w in steps[Step.SUPERSEDED]]
+        known += [Ending(w, Outcome.UNCHANGED, reason=DELIVERED) for w in steps[Step.DELIVERED]]
         states = [(one, read.states[one.external_id]) for one in settled]
         known += [Ending(one, Outcome(state.status), reason=state.error) for one, state in states]
         known += [Ending(_idle(row), Outcome.UNCHANGED, reason=NOT_MEANT) for row in read.idle]
@@ -176,9 +188,17 @@ class _Delivery:
             failed=were[Outcome.DEAD_LETTER] + read.forged,
         )
         sending = {one.external_id: one for one in steps[Step.SEND]}
-        parts = [{number: self._outgoing(sending[number]) for number in part} for part in self._batches(list(sending))]
         known = [one for one in known if one.write.row["row_id"] in waiting]
-        return _Sent(counts, known, sending, [pool.submit(self.there.send, part) for part in parts])
+        batches = {
+            pool.submit(self.there.send, {number: self._outgoing(sending[number]) for number in part}): part
+            for part in self._batches(list(sending))
+        }
+        return _Sent(counts, known, sending, batches, readable)
+
+    @property
+    def _once_for_all(self) -> bool:
+        """Whether the same values for the same record are one write, whichever run has them."""
+        return self.sink.guard == "append_once"
 
     def _version(self, write: Write) -> str | None:
         """The token that the record must still have: that of its row where the row is this very record."""
@@ -189,7 +209,8 @@ class _Delivery:
         return token or write.before.get(VERSION)
 
     def _outgoing(self, write: Write) -> Outgoing:
-        once = f"{self.night.run_id}/{self.sink.system}/{self.sink.object}/{write.external_id}"
+        whose = f"{self.night.case.name}/{digest(write.fields)}" if self._once_for_all else self.night.run_id
+        once = f"{whose}/{self.sink.system}/{self.sink.object}/{write.external_id}"
         return Outgoing(write.fields, once, self._version(write), write.before)
 
     def _record_steps(self, connection: Connection, steps: Mapping[Step, Sequence[Write]]) -> None:
@@ -198,18 +219,28 @@ class _Delivery:
         outbox.put(*given, steps[Step.SEND], "intended")
         outbox.put(*given, steps[Step.UNCHANGED], "unchanged")
         outbox.put(*given, steps[Step.SUPERSEDED], "unchanged", SUPERSEDED)
+        outbox.put(*given, steps[Step.DELIVERED], "unchanged", DELIVERED)
         for step, (cause, _) in _CAUSES.items():
             outbox.put(*given, steps[step], "failed", cause)
         outbox.conclude(*given, [Result(w.external_id, "written", w.before) for w in steps[Step.ARRIVED]])
 
     def _confirm_group(self, sent: _Sent) -> Counter[str]:
-        """Put on record what became of every batch with an answer, then raise what the first of the others raised."""
+        """Put on record what became of every batch with an answer, then raise what the first of the others raised.
+
+        A batch that raised has arrived nowhere, as far as nobody can ask: a retry sends it.
+        """
         wait(sent.batches)
-        results: dict[str, Sent] = {}
-        for batch in sent.batches:
-            if not batch.cancelled() and batch.exception() is None:
+        results, refused = dict[str, Sent](), list[Result]()
+        for batch, numbers in sent.batches.items():
+            error = None if batch.cancelled() else batch.exception()
+            if isinstance(error, NightledgerError) and not sent.readable:
+                refused += [Result(number, "failed", None, f"not sent: {type(error).__name__}") for number in numbers]
+            elif error is None and not batch.cancelled():
                 results |= batch.result()
         failed = self._confirm(sent, results) if results else 0
+        if refused:
+            with transaction(self.night.ledger) as connection:
+                outbox.conclude(connection, self.night, self.sink, refused)
         for batch in sent.batches:
             batch.result()
         return sent.counts + Counter(written=len(results) - failed, sent=len(results) - failed, failed=failed)

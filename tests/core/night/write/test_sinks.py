@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 from sqlalchemy import text
 
+from include.errors import SystemUnavailable
 from include.models import Mode, Record, RunOptions
 from include.night.gate.gate import gate
-from include.night.write.write import NOT_MEANT, write
+from include.night.write.write import DELIVERED, NOT_MEANT, write
 from include.run import Night
 from include.systems.port import VERSION, Outgoing, Sent, Sink, Surroundings
 from include.use_cases.crm_lead_scoring import output
@@ -37,7 +39,9 @@ class Shelf:
     versions: dict[str, int] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     refuses: set[str] = field(default_factory=set)
+    onces: list[str] = field(default_factory=list)
     crashes: bool = False
+    away: bool = False
     lost: set[str] = field(default_factory=set)
 
     def put(self, name: str, **values: Any) -> None:
@@ -60,8 +64,11 @@ class Shelf:
 
     def send(self, writes: Mapping[str, Outgoing]) -> Mapping[str, Sent]:
         found = {}
+        if self.away:
+            raise SystemUnavailable("does not answer", system="shelf")
         for name, one in writes.items():
             self.sent.append(name)
+            self.onces.append(one.once)
             if name in self.refuses:
                 found[name] = Sent(None, "rejected_by_destination", "no")
             else:
@@ -246,3 +253,69 @@ def test_what_cannot_be_read_back_is_never_sent_twice(night_to: Callable[..., Ni
     assert unknown
     assert all(outcomes[one] == "written" for one in left if one not in unknown)
     assert {cause for _, cause, _ in letters(night)} == {"unknown_ending"}
+
+
+class TestAppendOnce:
+    """What cannot be read back is told by the record of earlier runs."""
+
+    def shelf_and_nights(self, night_to: Callable[..., Night], **more: Any) -> tuple[Shelf, Callable[[], Night]]:
+        shelf = Shelf(readable=False, batch_rows=1)
+        runs = count(1)
+        return shelf, lambda: night_to(sink(shelf, guard="append_once", **more), external_ref=f"run {next(runs)}")
+
+    def test_no_run_repeats_what_an_earlier_one_has_delivered(self, night_to: Callable[..., Night]) -> None:
+        shelf, night = self.shelf_and_nights(night_to)
+        first, second, third = night(), night(), night()
+        write(first, approve(first, answers(a={}, b={})))
+        done = write(second, approve(second, answers(a={}, b={"score": 2})))
+        assert (shelf.sent, done["sent"], done["unchanged"]) == (["a", "b", "b"], 1, 1)
+        assert outcomes_of(second)["a"] == ("unchanged", DELIVERED)
+        write(third, approve(third, answers(a={}, b={})))
+        assert shelf.sent == ["a", "b", "b", "b"]
+
+    def test_other_guards_know_their_own_run_only(self, night_to: Callable[..., Night]) -> None:
+        shelf = Shelf()
+        for night in (night_to(sink(shelf), external_ref="one"), night_to(sink(shelf), external_ref="two")):
+            write(night, approve(night, answers(a={})))
+            shelf.records.clear()
+        assert shelf.sent == ["a", "a"]
+
+    def test_what_another_run_may_have_sent_waits_for_a_person(self, night_to: Callable[..., Night]) -> None:
+        shelf, night = self.shelf_and_nights(night_to)
+        shelf.lost = {"a"}
+        killed, after, replayed = night(), night(), night()
+        with pytest.raises(KeyboardInterrupt):
+            write(killed, approve(killed, answers(a={})))
+        shelf.lost = set()
+        write(after, approve(after, answers(a={})))
+        assert letters(after) == [("a", "unknown_ending", "open")]
+        with after.ledger.begin() as connection:
+            connection.execute(text("UPDATE dead_letter SET status = 'replayed'"))
+        write(replayed, approve(replayed, answers(a={})))
+        assert shelf.sent == ["a", "a"]
+        assert len(set(shelf.onces)) == 1
+
+    def test_an_idempotent_destination_is_sent_it_again(self, night_to: Callable[..., Night]) -> None:
+        shelf, night = self.shelf_and_nights(night_to, idempotent=True)
+        shelf.lost = {"a"}
+        killed, after = night(), night()
+        approved = approve(killed, answers(a={}))
+        for one, rows in ((killed, approved), (killed, approved), (after, approve(after, answers(a={})))):
+            with pytest.raises(KeyboardInterrupt):
+                write(one, rows)
+        shelf.lost = set()
+        write(after, approve(after, answers(a={})))
+        assert shelf.sent == ["a"] * 4
+        assert len(set(shelf.onces)) == 1
+        assert outcomes_of(after)["a"][0] == "written"
+
+    def test_what_was_refused_as_a_whole_is_sent_by_the_next_try(self, night_to: Callable[..., Night]) -> None:
+        shelf, night = self.shelf_and_nights(night_to)
+        shelf.away = True
+        only = night()
+        approved = approve(only, answers(a={}, b={}))
+        with pytest.raises(SystemUnavailable):
+            write(only, approved)
+        shelf.away = False
+        write(only, approved)
+        assert (shelf.sent, letters(only)) == (["a", "b"], [])
