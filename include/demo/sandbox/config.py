@@ -50,6 +50,7 @@ class SandboxConfig:
     model_port: int = 0
     sftp_port: int = 0
     erp_port: int = 0
+    webhook_port: int = 0
     seed: int = 7
     anchor: datetime | None = None
     leads_per_day: int = 240
@@ -77,6 +78,7 @@ class SandboxConfig:
     model_faults: FaultPlan = NO_FAULTS
     crm_faults: FaultPlan = NO_FAULTS
     erp_faults: FaultPlan = NO_FAULTS
+    webhook_faults: FaultPlan = NO_FAULTS
     fresh: bool = False
 
     def __post_init__(self) -> None:
@@ -120,6 +122,8 @@ class Endpoints:
     erp_port: int
     erp_login: str
     shop_database: str
+    webhook_url: str
+    webhook_port: int
     state: str
     anchor: str
     pid: int
@@ -129,6 +133,7 @@ class Endpoints:
     model_key: str = field(repr=False)
     sftp_password: str = field(repr=False)
     erp_password: str = field(repr=False)
+    webhook_secret: str = field(repr=False)
 
     @property
     def model_root(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ class Credentials:
     model_key: str
     sftp_password: str
     erp_password: str
+    webhook_secret: str
 
 
 def credentials_of(state: Path) -> Credentials:
@@ -38,6 +40,7 @@ def credentials_of(state: Path) -> Credentials:
         model_key=f"sk-sandbox-{secrets.token_hex(20)}",
         sftp_password=secrets.token_urlsafe(18),
         erp_password=secrets.token_urlsafe(18),
+        webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
     )
     whole = {**asdict(made), **known}
     if whole.keys() != known.keys():

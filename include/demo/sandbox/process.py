@@ -1,4 +1,4 @@
-"""One process, one event loop, four servers: started on a state folder, stopped cleanly, or killed without loss."""
+"""One process, one event loop, five servers: started on a state folder, stopped cleanly, or killed without loss."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from include.demo.sandbox.odata.store import Store
 from include.demo.sandbox.seed.prepare import prepare
 from include.demo.sandbox.seed.table_database import FILE
 from include.demo.sandbox.serving import Latency
+from include.demo.sandbox.webhooks import WebhookApi
 from include.errors import ConfigurationError
 
 _STARTUP_SECONDS = 300.0
@@ -56,12 +57,15 @@ async def serve(config: SandboxConfig) -> AsyncIterator[Endpoints]:
         crm_port = await _listen(crm.application(), config.host, config.crm_port, before.get("crm", 0), stack)
         model_port = await _listen(model.application(), config.host, config.model_port, before.get("model", 0), stack)
         erp_port = await _listen(erp.application(), config.host, config.erp_port, before.get("erp", 0), stack)
+        webhook = _webhook(config, secrets, stack).application()
+        webhook_port = await _listen(webhook, config.host, config.webhook_port, before.get("webhook", 0), stack)
         folder = config.state / "sftp"
         wanted = _choose(config.host, config.sftp_port, before.get("sftp", 0))
         acceptor = await sftp.listen(folder, keys, config.host, wanted)
         stack.push_async_callback(acceptor.wait_closed)
         stack.callback(acceptor.close)
         ports = {"crm": crm_port, "model": model_port, "sftp": acceptor.get_port(), "erp": erp_port}
+        ports["webhook"] = webhook_port
         endpoints = _endpoints(config, secrets, keys, ports)
         write_atomically(config.state / "ports.json", json.dumps(ports))
         write_atomically(config.state / "endpoints.json", json.dumps(endpoints.to_json(), indent=1), 0o600)
@@ -134,6 +138,12 @@ def _erp(config: SandboxConfig, secrets: Credentials, stack: AsyncExitStack) -> 
     return api
 
 
+def _webhook(config: SandboxConfig, secrets: Credentials, stack: AsyncExitStack) -> WebhookApi:
+    api = WebhookApi(secrets.webhook_secret, config.state / "webhook" / "taken.jsonl", config.webhook_faults)
+    stack.callback(api.close)
+    return api
+
+
 async def _listen(app: web.Application, host: str, port: int, before: int, stack: AsyncExitStack) -> int:
     """Serve an application; the port it got."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS)
@@ -182,6 +192,8 @@ def _endpoints(config: SandboxConfig, secrets: Credentials, keys: sftp.SftpKeys,
         erp_port=ports["erp"],
         erp_login=LOGIN,
         shop_database=str((config.state / "tables" / FILE).resolve()),
+        webhook_url=f"http://{config.host}:{ports['webhook']}",
+        webhook_port=ports["webhook"],
         state=str(config.state.resolve()),
         anchor=config.end.isoformat(),
         pid=os.getpid(),
@@ -191,6 +203,7 @@ def _endpoints(config: SandboxConfig, secrets: Credentials, keys: sftp.SftpKeys,
         model_key=secrets.model_key,
         sftp_password=secrets.sftp_password,
         erp_password=secrets.erp_password,
+        webhook_secret=secrets.webhook_secret,
     )
 
 

@@ -130,6 +130,9 @@ def sandbox_connections(endpoints: Mapping[str, Any]) -> dict[str, str]:
     if "shop_database" in endpoints:
         extra = {"sqlalchemy_scheme": "sqlite"}
         made["SHOP_DEFAULT"] = {"conn_type": "sqlite", "host": endpoints["shop_database"], "extra": extra}
+    if "webhook_url" in endpoints:
+        signing = {"signing_secret": endpoints["webhook_secret"]}
+        made["ONCALL_DEFAULT"] = {"conn_type": "http", "host": endpoints["webhook_url"], "extra": signing}
     return {f"{PREFIX}{name}": json.dumps(value) for name, value in made.items()}
 
 

@@ -1,1 +1,1 @@
-"""A stand-in for a CRM: speaks HubSpot CRM API v3 for contacts, companies and deals."""
+"""A stand-in for a CRM: speaks HubSpot CRM API v3 for contacts, companies, deals and tickets."""

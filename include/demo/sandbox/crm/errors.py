@@ -9,7 +9,7 @@ from typing import Any
 from include.demo.sandbox.crm.properties import Invalid, iso
 from include.demo.sandbox.serving import request_id
 
-_SINGULAR = {"contacts": "CONTACT", "companies": "COMPANY", "deals": "DEAL"}
+_SINGULAR = {"contacts": "CONTACT", "companies": "COMPANY", "deals": "DEAL", "tickets": "TICKET"}
 
 
 class CrmError(Exception):

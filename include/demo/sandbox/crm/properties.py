@@ -22,6 +22,7 @@ MODIFIED = {
     "companies": "hs_lastmodifieddate",
     "deals": "hs_lastmodifieddate",
     SITES: "hs_lastmodifieddate",
+    "tickets": "hs_lastmodifieddate",
 }
 DEFAULTS = {
     "contacts": ("createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"),
@@ -37,6 +38,17 @@ DEFAULTS = {
         "pipeline",
     ),
     SITES: ("external_id", "hs_lastmodifieddate", "hs_object_id"),
+    "tickets": (
+        "content",
+        "createdate",
+        "hs_lastmodifieddate",
+        "hs_object_id",
+        "hs_pipeline",
+        "hs_pipeline_stage",
+        "hs_ticket_category",
+        "hs_ticket_priority",
+        "subject",
+    ),
 }
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _MILLIS = re.compile(r"-?\d{9,15}")
@@ -134,6 +146,7 @@ _COMPANIES = (
     *_numbers("nl_employees", "nl_enrichment_confidence", custom=True),
     *_strings("nl_enrichment_evidence", custom=True),
     Property("nl_enrichment_origin", "enumeration", ("model", "rule"), custom=True),
+    *_strings("customer_number", custom=True),
 )
 _DEALS = (
     *_kept_by_crm("hs_lastmodifieddate"),
@@ -149,10 +162,28 @@ _SITES = (
     *_strings("site_name", "city", "nl_site_note", "hubspot_owner_id", custom=True),
     *_numbers("desks", "nl_site_score", custom=True),
 )
+# https://developers.hubspot.com/docs/api-reference/crm-tickets-v3/guide
+_TICKETS = (
+    *_kept_by_crm("hs_lastmodifieddate"),
+    *_strings("subject", "content", "hs_pipeline", "hs_pipeline_stage"),
+    Property("hs_primary_company_id", "number", read_only=True),
+    Property("source_type", "enumeration", ("CHAT", "EMAIL", "FORM", "PHONE")),
+    Property("hs_ticket_priority", "enumeration", ("LOW", "MEDIUM", "HIGH", "URGENT")),
+    Property(
+        "hs_ticket_category",
+        "enumeration",
+        ("PRODUCT_ISSUE", "BILLING_ISSUE", "FEATURE_REQUEST", "GENERAL_INQUIRY"),
+    ),
+    *_strings("helpdesk_ticket_id", "nl_ticket_category", "nl_ticket_summary", custom=True),
+    Property("nl_ticket_priority", "enumeration", ("low", "normal", "high", "urgent"), custom=True),
+    Property("nl_ticket_language", "enumeration", ("en", "de", "fr", "es", "xx"), custom=True),
+    Property("nl_ticket_origin", "enumeration", ("model", "rule"), custom=True),
+    *_numbers("nl_ticket_confidence", custom=True),
+)
+_OBJECTS = {"contacts": _CONTACTS, "companies": _COMPANIES, "deals": _DEALS, SITES: _SITES, "tickets": _TICKETS}
 
 PROPERTIES: Mapping[str, Mapping[str, Property]] = {
-    name: {each.name: each for each in found}
-    for name, found in {"contacts": _CONTACTS, "companies": _COMPANIES, "deals": _DEALS, SITES: _SITES}.items()
+    name: {each.name: each for each in found} for name, found in _OBJECTS.items()
 }
 
 

@@ -11,6 +11,8 @@ from include.demo.sandbox.model.prompts import CHARACTERS_PER_TOKEN, Prompt
 from include.demo.sandbox.model.rule import judge
 from include.demo.sandbox.model.schema import instance
 from include.demo.sandbox.model.shapes import ModelError
+from include.demo.sandbox.model.tickets import FIELDS as TICKET_FIELDS
+from include.demo.sandbox.model.tickets import sort_ticket
 
 LEAD_FIELDS = frozenset({"score", "tier", "summary", "next_action", "confidence", "reasons"})
 _MARKS_OF_A_LEAD = frozenset({"score", "tier"})
@@ -45,7 +47,7 @@ def _value(prompt: Prompt) -> Any:
         if names <= LEAD_FIELDS:
             return {name: verdict[name] for name in prompt.schema["properties"]}
         return {**_instance(prompt), **{name: verdict[name] for name in names & LEAD_FIELDS}}
-    return _instance(prompt)
+    return sort_ticket(prompt.record or {}) if names == TICKET_FIELDS else _instance(prompt)
 
 
 def _instance(prompt: Prompt) -> Any:

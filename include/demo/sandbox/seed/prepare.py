@@ -16,7 +16,7 @@ from include.demo.sandbox.seed.folder import load_folder, touch_folder
 from include.demo.sandbox.seed.table_database import add_rows
 from include.errors import ConfigurationError
 
-_OWN = ("crm", "model", "sftp", "erp", "tables", "truth.json", "seed.json")
+_OWN = ("crm", "model", "sftp", "erp", "tables", "webhook", "truth.json", "seed.json")
 
 
 def prepare(config: SandboxConfig) -> None:
