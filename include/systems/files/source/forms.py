@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import pyarrow.parquet as pq
-from upath import UPath
-
-from include.errors import ConfigurationError, ContractBroken
 from include.models import Record
-from include.systems.files.formats.reading import Reading, Tell
-from include.systems.files.formats.stage import stage_file
 from include.systems.files.source.unpacking import Member
-from include.systems.files.source.xml import read_xml
 
-_ROWS = 1_000
-
-
-@dataclass(frozen=True)
-class Staged:
-    """A file whose every record could be told: the names of its columns, and its rows as often as they are asked for.
-
-    A row is its line, from 1 (of a sheet its row), and its values as texts. `notes` say what was guessed.
-    """
-
-    columns: Sequence[str]
-    rows: Callable[[], Iterator[tuple[int, Record]]]
-    notes: Sequence[str] = ()
+if TYPE_CHECKING:
+    from include.systems.files.formats.reading import Tell
+    from include.systems.files.source.staging import Staged
 
 
 class Form(Protocol):
@@ -57,7 +39,7 @@ class Csv:
     def stage(self, member: Member, folder: Path, columns: Sequence[str], tell: Tell) -> Staged:
         """As `Form`."""
         given = {name: getattr(self, name) for name in ("delimiter", "encoding", "skip", "header", "names")}
-        return _stage(member, folder, columns, tell, Reading(**given, kinds=dict.fromkeys(columns, "text")))
+        return _table(member, folder, columns, tell, given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +48,7 @@ class JsonLines:
 
     def stage(self, member: Member, folder: Path, columns: Sequence[str], tell: Tell) -> Staged:
         """As `Form`."""
-        return _stage(member, folder, columns, tell, Reading(kinds=dict.fromkeys(columns, "text")))
+        return _table(member, folder, columns, tell, {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +63,7 @@ class Xlsx:
     def stage(self, member: Member, folder: Path, columns: Sequence[str], tell: Tell) -> Staged:
         """As `Form`."""
         given = {name: getattr(self, name) for name in ("sheet", "skip", "header", "names")}
-        return _stage(member, folder, columns, tell, Reading(**given, kinds=dict.fromkeys(columns, "text")))
+        return _table(member, folder, columns, tell, given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +78,7 @@ class FixedWidth:
     def stage(self, member: Member, folder: Path, columns: Sequence[str], tell: Tell) -> Staged:
         """As `Form`."""
         given = {name: getattr(self, name) for name in ("widths", "encoding", "skip", "names")}
-        return _stage(member, folder, columns, tell, Reading(**given, kinds=dict.fromkeys(columns, "text")))
+        return _table(member, folder, columns, tell, given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,35 +90,13 @@ class Xml:
 
     def stage(self, member: Member, folder: Path, columns: Sequence[str], tell: Tell) -> Staged:
         """As `Form`; a column that no record has is missing, unless it is `optional`."""
-        spool, seen = folder / "records.jsonl", dict.fromkeys(self.optional)
-        with spool.open("w", encoding="utf-8", errors="replace") as out:
-            for line, record in read_xml(member.path, self.row, member.name):
-                seen |= dict.fromkeys(record)
-                out.write(json.dumps([line, record]) + "\n")
-        return Staged(list(seen), lambda: _spooled(spool))
+        from include.systems.files.source.staging import stage_elements
+
+        return stage_elements(member, folder, self.row, self.optional)
 
 
-def _spooled(spool: Path) -> Iterator[tuple[int, Record]]:
-    with spool.open(encoding="utf-8") as handle:
-        for text in handle:
-            line, record = json.loads(text)
-            yield line, record
+def _table(member: Member, folder: Path, columns: Sequence[str], tell: Tell, given: Record) -> Staged:
+    """Loads what reads a file only now: declarations are read wherever a use case is."""
+    from include.systems.files.source.staging import stage_table
 
-
-def _stage(member: Member, folder: Path, columns: Sequence[str], tell: Tell, reading: Reading) -> Staged:
-    if not member.path.stat().st_size:
-        raise ContractBroken("empty file", about=member.name, action="Ask the sender")
-    try:
-        found = stage_file(member.path, UPath(folder), reading=reading, tell=tell)
-    except ConfigurationError as error:  # what came is not what the spec says; no setting of ours is wrong
-        raise ContractBroken(error.problem, about=member.name, action=error.action or "Ask the sender") from error
-    return Staged(list(found.types), lambda: _staged(folder), found.notes)
-
-
-def _staged(folder: Path) -> Iterator[tuple[int, Record]]:
-    rows, places = (pq.ParquetFile(folder / f"{name}.parquet") for name in ("raw", "places"))
-    with rows, places:
-        lines = (line for batch in places.iter_batches(_ROWS, columns=["line"]) for line in batch["line"].to_pylist())
-        for batch in rows.iter_batches(_ROWS):
-            for record in batch.to_pylist():
-                yield next(lines), record
+    return stage_table(member, folder, columns, tell, given)

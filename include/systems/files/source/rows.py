@@ -16,7 +16,7 @@ from include.models import Interval, Record, RejectedRow
 from include.systems.files.declared import FirstLines
 from include.systems.files.formats.values import clean_text, explain_missing, read_columns
 from include.systems.files.source.fetching import Fetched, Fetching, with_rows
-from include.systems.files.source.forms import Staged
+from include.systems.files.source.staging import Staged
 from include.systems.files.source.unpacking import Member, unpack
 from include.systems.files.stores import open_store
 from include.systems.ids import join_id
