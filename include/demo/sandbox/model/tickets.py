@@ -26,7 +26,8 @@ _CATEGORIES: Mapping[str, str] = {
     "how_to": r"how (?:do|can|to)|manual|instructions|guide|set ?up|configur|anleitung|bedienung|wie (?:kann|man|geht)"
     r"|mode d'emploi|comment|réglage|cómo|ajustes|guía",
     "order_change": r"(?:change|add|remove|move|correct|amend).{0,40}(?:order|address|quantity|item)"
-    r"|bestellung.{0,30}änder|ändern|hinzufüg|modifier|ajouter|cambi(?:en|ar)|añadir|before (?:it ships|shipping|you send)",
+    r"|bestellung.{0,30}änder|ändern|hinzufüg|modifier|ajouter|cambi(?:en|ar)|añadir"
+    r"|before (?:it ships|shipping|you send)",
     "cancellation": r"cancel|terminat|unsubscrib|give notice|notice period|withdraw|do not renew|storn|kündig|widerruf"
     r"|annul|résili|rétract|baja|rescind|desist",
     "complaint": r"complain|rude|disappoint|unacceptable|worst|disgrace|unhappy|terrible|bad review|beschwer|enttäusch"

@@ -97,7 +97,8 @@ def _spoil_crm(tickets: list[Ticket], chance: random.Random) -> None:
     control["body"] = f"{control['body'][:20]}\x07{control['body'][20:]}"
     long["body"] = (f"{long['body']} " * (LONG_BODY_CHARACTERS // len(long["body"]) + 1))[:LONG_BODY_CHARACTERS]
     alone["company"] = None
-    signed["body"] += f"\n--\n{signed['name']}, {signed['email']}, phone +49 30 {chance.randrange(10**6, 10**7)}"
+    for one in (signed, control):
+        one["body"] += f"\n--\n{one['name']}, {one['email']}, phone +49 30 {chance.randrange(10**6, 10**7)}"
 
 
 def _spoil_file(tickets: list[Ticket], chance: random.Random, first: int) -> None:
