@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from include.models import Interval
 from include.quality.expectation import DERIVED, Expectation
 from include.quality.usual import newest_within, usual_rows
+from include.use_cases.support_triage.spec import SPEC
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ["ticket_id", "created_at", "channel", "subject", "body"]
 TYPES = {"ticket_id": ("str", "text"), "body": ("str", "text"), "created_at": ("Timestamp", "times")}
 CHANNELS = ["mail", "form", "chat", "phone note"]
 ENOUGH = 200
@@ -25,6 +25,11 @@ ENOUGH = 200
 def _says_something(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     said = rows["subject"].fillna("") + rows["body"].fillna("")
     return said.str.contains(r"\w", regex=True)
+
+
+def _customer_known(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    """Whether the day's list has the customer; tickets without one do not count."""
+    return rows["customer_plan"].notna() | rows["customer_id"].isna()
 
 
 def _created_before_end(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
@@ -51,8 +56,10 @@ EXPECTATIONS = (
         "ExpectColumnValuesToNotBeNull",
         ("ticket_id",),
         "critical",
-        "Every ticket has an id",
+        "The ticket has an id, under which it is answered; at least 90 % must",
         {"column": "ticket_id"},
+        rows="quarantine",
+        at_least=0.9,
         unit="tickets",
     ),
     Expectation(
@@ -109,6 +116,17 @@ EXPECTATIONS = (
         unit="tickets",
     ),
     Expectation(
+        "customer_known",
+        "ExpectColumnValuesToBeInSet",
+        ("customer_id", "customer_plan"),
+        "info",
+        "The customer is in the day's list of customers",
+        {"column": DERIVED, "value_set": [True]},
+        at_least=0.9,
+        derive=_customer_known,
+        unit="tickets",
+    ),
+    Expectation(
         "created_before_end",
         "ExpectColumnValuesToBeInSet",
         ("created_at",),
@@ -126,7 +144,7 @@ EXPECTATIONS = (
         (),
         "critical",
         "Every column that is checked or read was staged",
-        {"column_set": COLUMNS, "exact_match": False},
+        {"column_set": [*SPEC.model_sees, *TYPES], "exact_match": False},
         unit="columns",
     ),
     *(
