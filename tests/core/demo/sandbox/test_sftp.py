@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,7 +45,7 @@ def test_login_by_key(endpoints: Endpoints) -> None:
 
 def test_a_file_is_read_archived_and_brought_back_by_password(endpoints: Endpoints) -> None:
     with connect(endpoints, password=endpoints.sftp_password) as sftp:
-        name = next(each for each in sftp.listdir("drop") if each.startswith("firmographics_"))
+        name = next(each for each in sftp.listdir("drop") if re.fullmatch(r"firmographics_[0-9-]+\.csv", each))
         content = sftp.open(f"drop/{name}").read()
         assert b"domain," in content
         sftp.rename(f"drop/{name}", f"archive/{name}")

@@ -104,6 +104,8 @@ def test_there_are_customers_from_the_first_on() -> None:
     few, more = (customers_at(7, datetime(year, 1, 1, tzinfo=UTC)) for year in (2017, 2020))
     assert more[: len(few)] == few
     assert len(more) > len(few) > 1
+    ends = [ANCHOR + timedelta(days=ahead) for ahead in range(400)]
+    assert all(one.since < end for end in ends for one in customers_at(7, end)[-1:])
 
 
 def test_the_crm_shows_tickets_with_the_properties_that_hubspot_gives_unasked(crm: Crm) -> None:
