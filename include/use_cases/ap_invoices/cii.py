@@ -43,11 +43,16 @@ def read_cii(root: Element) -> Record:
         "seller_vat_id": _vat_id(seller),
         "buyer_name": need(buyer, "Name", "buyer"),
         "currency": currency,
-        "order_number": text(agreed, "BuyerOrderReferencedDocument/IssuerAssignedID|ID"),
+        "order_number": order_of(root),
         **_amounts(first(settled, _SUMMED), currency),
         "taxes": [_tax(one) for one in children(settled, "ApplicableTradeTax")],
         "lines": lines,
     }
+
+
+def order_of(root: Element) -> str | None:
+    """The buyer's order."""
+    return text(root, f"{_TRADE}/{_AGREED}/BuyerOrderReferencedDocument/IssuerAssignedID|ID")
 
 
 def _amounts(totals: Element | None, currency: str) -> Record:

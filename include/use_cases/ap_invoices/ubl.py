@@ -30,7 +30,7 @@ def read_ubl(root: Element) -> Record:
         "seller_vat_id": _vat_id(seller),
         "buyer_name": _party(buyer, "buyer"),
         "currency": currency,
-        "order_number": _order(first(root, "OrderReference")),
+        "order_number": order_of(root),
         "allowances": cents(text(totals, "AllowanceTotalAmount") or "0"),
         "charges": cents(text(totals, "ChargeTotalAmount") or "0"),
         "net": cents(need(totals, "TaxExclusiveAmount", "net")),
@@ -62,8 +62,9 @@ def _due_date(root: Element) -> object:
     return xml_date(given.pop().strip()) if given else None
 
 
-def _order(reference: Element | None) -> str | None:
+def order_of(root: Element) -> str | None:
     """The buyer's order; UBL wants a word in its place where only the seller's is known."""
+    reference = first(root, "OrderReference")
     found = text(reference, "ID")
     return None if found in PLACEHOLDERS and text(reference, "SalesOrderID") else found
 

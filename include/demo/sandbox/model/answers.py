@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from include.demo.sandbox.model import companies
+from include.demo.sandbox.model.invoices import MARKS_OF_AN_INVOICE, read_invoice
 from include.demo.sandbox.model.prompts import CHARACTERS_PER_TOKEN, Prompt
 from include.demo.sandbox.model.rule import judge
 from include.demo.sandbox.model.schema import instance
@@ -42,6 +43,8 @@ def _value(prompt: Prompt) -> Any:
     names = set(fields) if isinstance(fields, dict) else set()
     if names >= companies.MARKS:
         return {name: value for name, value in companies.judge_company(prompt.record or {}).items() if name in names}
+    if names >= MARKS_OF_AN_INVOICE:
+        return read_invoice(prompt.record or {})
     if names >= _MARKS_OF_A_LEAD:
         verdict = judge(prompt.record or {}).to_json()
         if names <= LEAD_FIELDS:

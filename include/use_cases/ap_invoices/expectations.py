@@ -1,0 +1,155 @@
+"""What documents must satisfy before anybody reads them, and what is read of them before a person sees it.
+
+Whatever an answer fails is kept: nothing here is corrected or held back, since a person looks at every one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from include.models import Interval
+from include.quality.expectation import DERIVED, Expectation
+from include.quality.rules import accepted_values, not_null, row_count, unique
+from include.use_cases.ap_invoices import sums
+from include.use_cases.ap_invoices.currencies import CURRENCIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LONGEST = 100_000
+"""Characters of words of a document; longer ones are contracts and catalogues."""
+_PAST, _AHEAD = timedelta(days=730), timedelta(days=31)
+_PROOF = {"column": DERIVED, "value_set": [True]}
+_AMOUNTS = ("net", "tax", "gross", "payable", "allowances", "charges", "prepaid", "rounding", "taxes", "lines", "kind")
+
+
+def _has_words(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    return ~rows["problem"].isin(["no_text"])
+
+
+def _is_whole(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    return ~rows["problem"].isin(["pages_unread"])
+
+
+def _is_short(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    return rows["document"].str.len().fillna(0) <= LONGEST
+
+
+def _is_einvoice(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    return (rows["media_type"] != "application/xml") | rows["form"].notna()
+
+
+def _is_plausible(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    """Issued within two years before the night and a month after it, and due no earlier than issued."""
+    end = interval.end.date()
+    first, last = (end - _PAST).isoformat(), (end + _AHEAD).isoformat()
+    issued, due = rows["issue_date"], rows["due_date"]
+    return issued.isna() | (issued.between(first, last) & (due.isna() | (due >= issued)))
+
+
+def _is_known_order(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    return rows["order_candidate"].isna() | rows["po_found"].fillna(False).astype(bool)
+
+
+def _is_within_order(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    return _each(rows, lambda one: sums.within_order(one, one["po_amount"]))
+
+
+def _is_orders_supplier(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    return _same(rows["seller_name"], rows["po_supplier"])
+
+
+def _is_orders_currency(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    return _same(rows["currency"], rows["po_currency"])
+
+
+def _has_sound_vat_id(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    return rows["seller_vat_id"].map(lambda one: not isinstance(one, str) or sums.vat_id_fits(one)).astype(bool)
+
+
+def _comes_once(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    """No other document of the night has the seller's VAT id, or else its name, and the number."""
+    seller = rows["seller_vat_id"].fillna(rows["seller_name"])
+    keys = seller.str.casefold() + "\0" + rows["number"].str.casefold()
+    return keys.isna() | ~keys.duplicated(keep=False)
+
+
+def _each(rows: pd.DataFrame, holds: Callable[[Mapping[str, Any]], bool]) -> pd.Series[Any]:
+    """A rule by answer; rows without one pass."""
+    import pandas as pd
+
+    values = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    return pd.Series([one["net" if "net" in one else "kind"] is None or holds(one) for one in values], rows.index)
+
+
+def _same(said: pd.Series[Any], ordered: pd.Series[Any]) -> pd.Series[Any]:
+    """Equal but for case and spaces, or nothing to compare with."""
+    left, right = (one.str.split().str.join(" ").str.casefold() for one in (said, ordered))
+    return said.isna() | ordered.isna() | (left == right)
+
+
+def _by_row(
+    name: str, meaning: str, columns: tuple[str, ...], derive: Any, *, rows: Any = "keep", at_least: float = 1.0
+) -> Expectation:
+    return Expectation(
+        name,
+        "ExpectColumnValuesToBeInSet",
+        columns,
+        "warning",
+        meaning,
+        _PROOF,
+        rows=rows,
+        at_least=at_least,
+        derive=derive,
+        unit="documents",
+    )
+
+
+def _adds_up(name: str, meaning: str, rule: Callable[[Mapping[str, Any]], bool]) -> Expectation:
+    def derive(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+        return _each(rows, rule)
+
+    return _by_row(name, meaning, _AMOUNTS, derive)
+
+
+EXPECTATIONS = (
+    row_count(1, id="documents_arrived", meaning="At least one document arrived"),
+    row_count(0, 20_000, severity="critical", id="not_too_many", meaning="Not more than 20,000 documents arrived"),
+    unique("name", severity="critical", id="names_unique", meaning="No document came twice under its name"),
+    _by_row("has_words", "The document has words, and is no picture", ("problem",), _has_words, rows="quarantine"),
+    _by_row("is_whole", "Every page could be opened", ("problem",), _is_whole, rows="quarantine"),
+    _by_row("is_short", f"At most {LONGEST:,} characters long", ("document",), _is_short, rows="quarantine"),
+    _by_row("is_einvoice", "XML is an e-invoice of a known form", ("media_type", "form"), _is_einvoice),
+    _by_row("order_is_known", "The order that it names is there", ("order_candidate", "po_found"), _is_known_order),
+    not_null("order_candidate", at_least=0.5, id="orders_named", meaning="Most documents name one order of ours"),
+)
+
+ANSWER_EXPECTATIONS = (
+    accepted_values("ending", ["answered"], at_least=0.5, id="documents_read", meaning="Documents are read"),
+    _adds_up("lines_add_up", "Lines, allowances and charges are the net", sums.lines_add_up),
+    _adds_up("taxes_add_up", "The tax of each rate, and all of it, is right", sums.taxes_add_up),
+    _adds_up("gross_adds_up", "Net and tax are the gross", sums.gross_adds_up),
+    _adds_up("payable_adds_up", "Gross, prepaid and rounding are the payable", sums.payable_adds_up),
+    _adds_up("sign_fits", "What gives money back is a credit note", sums.sign_fits),
+    _by_row("dates_plausible", "Issued lately, and due afterwards", ("issue_date", "due_date"), _is_plausible),
+    accepted_values("currency", sorted(CURRENCIES), id="currency_known", meaning="The currency is one of ISO 4217"),
+    _by_row("vat_id_sound", "The seller's VAT id has its country's checksum", ("seller_vat_id",), _has_sound_vat_id),
+    Expectation(
+        "comes_once",
+        "ExpectColumnValuesToBeInSet",
+        ("seller_vat_id", "seller_name", "number"),
+        "warning",
+        "No invoice of a seller came twice",
+        _PROOF,
+        whole=True,
+        derive=_comes_once,
+        unit="documents",
+    ),
+    _by_row("within_order", "Asks for no more than was ordered", ("net", "kind", "po_amount"), _is_within_order),
+    _by_row(
+        "orders_supplier", "The seller is the order's supplier", ("seller_name", "po_supplier"), _is_orders_supplier
+    ),
+    _by_row("orders_currency", "The currency is the order's", ("currency", "po_currency"), _is_orders_currency),
+)
