@@ -13,6 +13,8 @@ from include.systems.port import Page, Surroundings
 
 _CHARACTERS = 20_000_000
 """Of texts, with which a page ends before its rows are all there."""
+USABLE = "usable"
+"""What a file or message without any problem is counted as; `read` is what the night says of a whole source."""
 
 
 class Item(NamedTuple):

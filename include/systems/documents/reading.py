@@ -13,7 +13,7 @@ from include.systems.documents.arrivals import Arrival, Arrivals
 from include.systems.documents.blob import blob_uri
 from include.systems.documents.content import Content, Unreadable, read_content
 from include.systems.documents.declared import Documents
-from include.systems.documents.paging import FolderReader, Item
+from include.systems.documents.paging import USABLE, FolderReader, Item
 from include.systems.documents.pdf import PdfReader
 from include.systems.kinds import of_kind
 from include.systems.port import VERSION, Page, Surroundings
@@ -59,7 +59,7 @@ class DocumentReader(FolderReader):
         except Unreadable as error:
             return Item(self._set_aside(arrival, error), arrival.arrived, 0, "set_aside")
         held = len(content.text or "") + len(content.xml or "")
-        return Item(self._row(arrival, visible(key[1]), content), arrival.arrived, held, content.problem or "read")
+        return Item(self._row(arrival, visible(key[1]), content), arrival.arrived, held, content.problem or USABLE)
 
     def _row(self, arrival: Arrival, key: str, content: Content) -> Record:
         source = self._source

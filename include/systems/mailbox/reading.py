@@ -12,7 +12,7 @@ from include.models import Interval, Record, RejectedRow
 from include.plain import visible
 from include.systems.documents.arrivals import Arrival, Arrivals
 from include.systems.documents.blob import blob_uri
-from include.systems.documents.paging import FolderReader, Item
+from include.systems.documents.paging import USABLE, FolderReader, Item
 from include.systems.mailbox.declared import Mail
 from include.systems.mailbox.guards import Refused
 from include.systems.mailbox.mbox import read_mailbox
@@ -96,7 +96,7 @@ class MailReader(FolderReader):
         except Refused as error:
             return Item(self._set_aside(found, error), found.arrived, 0, "set_aside")
         held = 2 * len(letter.body or "")
-        return Item(self._row(found, found.data, letter), found.arrived, held, letter.problem or "read")
+        return Item(self._row(found, found.data, letter), found.arrived, held, letter.problem or USABLE)
 
     def _row(self, found: _Found, data: bytes, letter: Letter) -> Record:
         source, name = self._source, visible(found.id)

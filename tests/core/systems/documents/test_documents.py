@@ -80,7 +80,7 @@ class TestContract(VersionedSourceContract):
         assert [page.number for page in pages] == list(range(1, len(pages) + 1))
         assert all(len(page.rows) <= PAGE for page in pages)
         assert len(pages) == reader.pages == 5
-        assert reader.rows == reader.facts["read"] == MANY
+        assert reader.rows == reader.facts["usable"] == MANY
         assert reader.watermark == max(row["arrived"] for row in rows)
         assert NIGHT.start <= reader.watermark < NIGHT.end
         assert reader.calls > MANY
