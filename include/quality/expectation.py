@@ -28,12 +28,12 @@ class Expectation:
     Series computed from them is the column called `derived`. `meaning` is a sentence for people, `unit` what a row or
     the observed value is counted in.
 
-    All failing rows of a row-wise expectation are found. `rows` says whether they are set aside or go on. It succeeds
-    when at least the share `at_least` of all rows passes (the library's own `mostly`, a share of the values present, is
-    refused). Below `least_rows` rows it is not judged: a distribution of five rows says nothing. Uniqueness and
-    everything about the table run once over the whole dataset, the rest in chunks; `whole` asks for the former where
-    `derive` must see all rows. A critical one that fails, or cannot be run, stops the night before the model; warning
-    and info are reported.
+    All failing rows of a row-wise expectation are found. `rows` says whether they are set aside or go on; of answers,
+    those that are set aside go to a person in every mode but shadow. It succeeds when at least the share `at_least` of
+    all rows passes (the library's own `mostly`, a share of the values present, is refused). Below `least_rows` rows it
+    is not judged: a distribution of five rows says nothing. Uniqueness and everything about the table run once over the
+    whole dataset, the rest in chunks; `whole` asks for the former where `derive` must see all rows. A critical one that
+    fails, or cannot be run, stops the night before the model; warning and info are reported.
     """
 
     id: str

@@ -12,16 +12,17 @@ from sqlalchemy import select
 from include.database import transaction
 from include.errors import ConfigurationError, QualityStop
 from include.ledger import tables
-from include.ledger.record import RowOutcome, record_event, record_manifest, record_outcomes
+from include.ledger.record import RowOutcome, find_manifest, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Origin, Outcome, Record
 from include.night.check.check import record_results
 from include.quality.examine import Finding, examine
 from include.quality.expectation import Expectation
-from include.quality.failures import write_failures
+from include.quality.failures import read_failures, write_failures
 from include.quality.usual import read_history
 from include.run import Night
-from include.staging import StagedWriter, read_rows
+from include.staging import StagedWriter, read_chunks, read_rows
 
+FAILURES = "answer_failures"
 ANSWERED, FALLBACK, DEFERRED = "answered", "fallback", "deferred"
 _OWN = [("row_id", pa.string()), ("row_key", pa.string()), ("ending", pa.string()), ("reused", pa.bool_())]
 _TYPES = {"integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_(), "string": pa.string()}
@@ -31,19 +32,20 @@ def check_answers(night: Night, enriched: Manifest) -> None:
     """Hold the night's answers against the use case's `ANSWER_EXPECTATIONS`, if it declares any.
 
     They see dataset `answers`: one row for every row that was to be asked, with `row_id`, `row_key`, `reused`,
-    `ending` (`answered`, `fallback`, `deferred`, or the cause of its dead letter) and the fields of the use case's
-    output. Raises QualityStop when a critical one fails and there are rows to hold back: those are deferred, and their
+    `ending` (`answered`, `fallback`, `deferred`, or the cause of its dead letter), the fields of the use case's output,
+    and, for rows with an answer, the columns of the row that an expectation names beside these. Raises QualityStop when
+    a critical one fails and there are rows to hold back: those are deferred, and their
     answers stay on record, so that the night run again pays nothing. Safe to run again.
     """
     suite: Sequence[Expectation] = getattr(night.case.module("expectations"), "ANSWER_EXPECTATIONS", ())
     if not suite:
         return
     _hold_apart(night, suite)
-    answers = _stage(night, enriched)
+    answers = _stage(night, enriched, _beside(night, suite))
     record_manifest(night.ledger, answers)
     findings = examine(answers, suite, read_history(night.ledger, night.case.name, night.interval))
     place = night.path("answer_failures.parquet")
-    failures = write_failures(place, night.run_id, answers, findings, "answer_failures")
+    failures = write_failures(place, night.run_id, answers, findings, FAILURES)
     record_manifest(night.ledger, failures)
     record_results(night, findings, failures, "answers")
     failed = [one for one in findings if one.expectation.severity == "critical" and not one.success]
@@ -62,16 +64,46 @@ def _hold_apart(night: Night, suite: Sequence[Expectation]) -> None:
         raise ConfigurationError(f"{', '.join(both)} is in both suites; ids are unique", about=night.case.name)
 
 
-def _stage(night: Night, enriched: Manifest) -> Manifest:
+def failing_answers(night: Night) -> dict[str, tuple[str, ...]]:
+    """By row, the expectations on answers that it fails and that set rows aside: a person sees these rows."""
+    suite: Sequence[Expectation] = getattr(night.case.module("expectations"), "ANSWER_EXPECTATIONS", ())
+    strict = sorted(one.id for one in suite if one.rows == "quarantine")
+    failures = find_manifest(night.ledger, night.run_id, FAILURES) if strict else None
+    found: dict[str, tuple[str, ...]] = {}
+    if failures is None:
+        return found
+    for name in strict:
+        for row in read_failures(failures, name, limit=failures.facts["failing"].get(name, 0)):
+            found[row.row_id] = (*found.get(row.row_id, ()), name)
+    return found
+
+
+def _beside(night: Night, suite: Sequence[Expectation]) -> pa.Table | None:
+    """Columns of the rows that the suite names and no answer has, with their ids; None where it names none."""
+    named = {name for one in suite for name in one.columns} - {name for name, _ in _OWN} - _fields(night).keys()
+    good = find_manifest(night.ledger, night.run_id, "good") if named else None
+    if good is None:
+        return None
+    known = [name for name in good.columns if name in named]
+    return pa.Table.from_batches(read_chunks(good, columns=["row_id", *known])) if known and good.rows else None
+
+
+def _stage(night: Night, enriched: Manifest, beside: pa.Table | None) -> Manifest:
+    """Memory: of every row, the columns `beside`."""
     fields = _fields(night)
-    with StagedWriter(night.path("answers.parquet"), pa.schema([*_OWN, *fields.items()])) as writer:
+    more = [one for one in beside.schema if one.name != "row_id"] if beside else []
+    places = {row_id: at for at, row_id in enumerate(beside["row_id"].to_pylist())} if beside else {}
+    schema = pa.schema([*_OWN, *fields.items(), *((one.name, one.type) for one in more)])
+    with StagedWriter(night.path("answers.parquet"), schema) as writer:
         columns = ("row_id", "row_key", "origin", "reused", "output")
         for row in read_rows(enriched, rows=night.settings.chunk_rows, columns=columns):
             output = json.loads(row["output"])
             ending = FALLBACK if row["origin"] == Origin.RULE else ANSWERED
             kept = {name: row[name] for name in ("row_id", "row_key", "reused")}
             values = {name: _typed(output.get(name), kind) for name, kind in fields.items()}
-            writer.append({**values, **kept, "ending": ending})
+            at = places.get(row["row_id"])
+            given = {one.name: beside[one.name][at].as_py() for one in more} if beside and at is not None else {}
+            writer.append({**given, **values, **kept, "ending": ending})
         for row_id, row_key, ending in _unanswered(night):
             writer.append({"row_id": row_id, "row_key": row_key, "ending": ending})
     return writer.manifest(night.run_id, "answers", {"answered": enriched.rows})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,16 +29,21 @@ class Verdict:
         return f"{self.rule} ({self.numbers})" if self.numbers else self.rule
 
 
-def decide(case: UseCase, mode: Mode, origin: Origin, confidence: float | None, output: Record) -> Verdict:
+def decide(
+    case: UseCase, mode: Mode, origin: Origin, confidence: float | None, output: Record, failing: Sequence[str] = ()
+) -> Verdict:
     """Judge one answer; it is held against the output model once more, right before anything could be done with it.
 
-    Shadow records only; gated asks a person about every row; auto writes what the model is certain enough about, and
-    has a person confirm every answer of the fallback rule, and every answer of a use case that may never go out alone.
+    `failing` are the expectations on answers that set it aside. Shadow records only; gated asks a person about every
+    row; auto writes what the model is certain enough about, and has a person confirm every answer of the fallback rule,
+    every one that is set aside, and every answer of a use case that may never go out alone.
     """
     if faulty := _faulty_fields(case, output):
         return Verdict("reject", f"no longer fits the output model: {', '.join(faulty)}")
     if mode is Mode.SHADOW:
         return Verdict("shadow", "mode shadow: recorded only")
+    if failing:
+        return Verdict("review", f"does not meet {', '.join(failing)}")
     if origin is Origin.RULE:
         return Verdict("review", "answered by the fallback rule")
     if mode is Mode.GATED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
@@ -16,6 +16,7 @@ from include.ledger import tables
 from include.ledger.record import RowOutcome, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Origin, Outcome, Record
 from include.night.datasets import APPROVED
+from include.night.gate.answers import failing_answers
 from include.night.gate.decide import Verdict, decide
 from include.personal import tokenise_all
 from include.run import Night
@@ -51,9 +52,10 @@ def gate(night: Night, enriched: Manifest) -> Manifest:
     """
     verdicts: Counter[str] = Counter()
     rules: Counter[str] = Counter()
+    failing = failing_answers(night)
     with StagedWriter(night.path("approved.parquet"), APPROVED) as writer:
         for batch in read_chunks(enriched, rows=ROWS_PER_COMMIT):
-            decided = [_decide(night, row) for row in batch.to_pylist()]
+            decided = [_decide(night, row, failing) for row in batch.to_pylist()]
             with transaction(night.ledger) as connection:
                 _record_decisions(connection, night, decided)
                 _queue_reviews(connection, night, decided)
@@ -74,9 +76,10 @@ def gate(night: Night, enriched: Manifest) -> Manifest:
     return manifest
 
 
-def _decide(night: Night, row: Record) -> _Decided:
+def _decide(night: Night, row: Record, failing: Mapping[str, Sequence[str]]) -> _Decided:
     output = json.loads(row["output"])
-    verdict = decide(night.case, night.options.mode, Origin(row["origin"]), row["confidence"], output)
+    origin, why = Origin(row["origin"]), failing.get(row["row_id"], ())
+    verdict = decide(night.case, night.options.mode, origin, row["confidence"], output, why)
     seen = tokenise_all(json.loads(row["input"]), night.settings.token_secret)
     shown = {"input": seen, "origin": row["origin"]}
     shown_sha256 = digest({**shown, "proposed": output})

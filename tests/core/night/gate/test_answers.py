@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from sqlalchemy import select
 
@@ -14,8 +16,8 @@ from include.database import transaction
 from include.errors import ConfigurationError, QualityStop
 from include.ledger import tables
 from include.ledger.record import DeadLetter, RowOutcome, bury, find_manifest, record_manifest, record_outcomes
-from include.models import Manifest, Outcome, Record
-from include.night.gate.answers import check_answers
+from include.models import Manifest, Mode, Outcome, Record, RunOptions
+from include.night.gate.answers import check_answers, failing_answers
 from include.night.gate.gate import gate
 from include.quality.expectation import Expectation
 from include.quality.failures import read_failures
@@ -28,6 +30,8 @@ from tests.core.night.gate.answers import answer, stage_enriched
 from tests.core.quality.suites import expect
 
 MakeNight = Callable[..., Night]
+IN_SET = "ExpectColumnValuesToBeInSet"
+TRUE = {"column": "derived", "value_set": [True]}
 TIERS = ("hot", "warm", "cold")
 
 
@@ -185,6 +189,44 @@ def test_a_use_case_without_such_expectations_is_left_alone(
     check_answers(night, stage_enriched(night, [answer()]))
     assert results(night) == {}
     assert find_manifest(night.ledger, night.run_id, "answers") is None
+
+
+@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.GATED])
+def test_an_answer_that_is_set_aside_goes_to_a_person_who_is_told_why(
+    make_night: MakeNight, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    night = make_night(options=RunOptions(mode=mode))
+    outputs = [answer(), answer(tier="cold", next_action="email"), answer(tier="cold"), answer(next_action="email")]
+    hot = Expectation("hot", IN_SET, ("tier",), "warning", "m", {"column": "tier", "value_set": ["hot"]}, "quarantine")
+    call = replace(hot, id="call", columns=("next_action",), arguments={"column": "next_action", "value_set": ["call"]})
+    with_suite(monkeypatch, hot, call, expect("kept", IN_SET, "tier", value_set=["warm"]))
+    enriched = stage_enriched(night, outputs)
+    check_answers(night, enriched)
+    rules = gate(night, enriched).facts["rules"]
+    assert rules.pop("mode auto: confidence at least 0.7" if mode is Mode.AUTO else "mode gated: a person decides") == 1
+    assert rules == {"does not meet call, hot": 1, "does not meet hot": 1, "does not meet call": 1}
+
+
+def test_expectations_on_answers_may_name_columns_of_the_row(
+    make_night: MakeNight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night, seen = make_night(), list[Any]()
+
+    def fits(rows: Any, interval: Any) -> Any:
+        seen.extend(rows[["row_id", "employees", "tier"]].values.tolist())
+        return rows["employees"] > 100
+
+    rule = Expectation("fits", IN_SET, ("row_id", "employees", "tier"), "warning", "m", TRUE, "quarantine", derive=fits)
+    with_suite(monkeypatch, rule)
+    shape = pa.schema([("row_id", pa.string()), ("employees", pa.int64()), ("tier", pa.string())])
+    with StagedWriter(night.path("good.parquet"), shape) as good:
+        for at in (3, 1, 2):
+            good.append({"row_id": f"crm/contacts/{at}", "employees": at * 100, "tier": "of the row"})
+    record_manifest(night.ledger, good.manifest(night.run_id, "good", {}))
+    enriched = stage_enriched(night, [answer(tier="hot"), answer(tier="warm")])
+    check_answers(night, enriched)
+    assert sorted(seen) == [["crm/contacts/1", 100, "hot"], ["crm/contacts/2", 200, "warm"]]
+    assert failing_answers(night) == {"crm/contacts/1": ("fits",)}
 
 
 def test_one_id_in_both_suites_is_refused(make_night: MakeNight, monkeypatch: pytest.MonkeyPatch) -> None:
