@@ -1,19 +1,20 @@
 """What documents must satisfy before anybody reads them, and what is read of them before a person sees it.
 
-Whatever an answer fails is kept: nothing here is corrected or held back, since a person looks at every one.
+No answer is corrected or held back: one that fails goes to a person like all others, who is told what it fails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from include.models import Interval
 from include.quality.expectation import DERIVED, Expectation
 from include.quality.rules import accepted_values, not_null, row_count, unique
 from include.use_cases.ap_invoices import sums
 from include.use_cases.ap_invoices.currencies import CURRENCIES
+from include.use_cases.ap_invoices.rows import ORDER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,7 @@ LONGEST = 100_000
 """Characters of words of a document; longer ones are contracts and catalogues."""
 _PAST, _AHEAD = timedelta(days=730), timedelta(days=31)
 _PROOF = {"column": DERIVED, "value_set": [True]}
+_NAMED = ("seller_vat_id", "seller_name", "number")
 _AMOUNTS = ("net", "tax", "gross", "payable", "allowances", "charges", "prepaid", "rounding", "taxes", "lines", "kind")
 
 
@@ -53,6 +55,13 @@ def _is_known_order(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     return rows["order_candidate"].isna() | rows["po_found"].fillna(False).astype(bool)
 
 
+def _is_looked_up(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    """The order that was read is the one that was looked up, so that the rules below are about it."""
+    named = rows["order_number"].map(lambda one: set(ORDER.findall(one)) if isinstance(one, str) else set())
+    sought = rows["order_candidate"].map(lambda one: {f"{one:.0f}"}, na_action="ignore")
+    return (named.map(len) == 0) | (named == sought)
+
+
 def _is_within_order(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     return _each(rows, lambda one: sums.within_order(one, one["po_amount"]))
 
@@ -81,7 +90,7 @@ def _each(rows: pd.DataFrame, holds: Callable[[Mapping[str, Any]], bool]) -> pd.
     import pandas as pd
 
     values = rows.astype(object).where(rows.notna(), None).to_dict("records")
-    return pd.Series([one["net" if "net" in one else "kind"] is None or holds(one) for one in values], rows.index)
+    return pd.Series([one["net"] is None or holds(one) for one in values], rows.index)
 
 
 def _same(said: pd.Series[Any], ordered: pd.Series[Any]) -> pd.Series[Any]:
@@ -91,7 +100,13 @@ def _same(said: pd.Series[Any], ordered: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _by_row(
-    name: str, meaning: str, columns: tuple[str, ...], derive: Any, *, rows: Any = "keep", at_least: float = 1.0
+    name: str,
+    meaning: str,
+    columns: tuple[str, ...],
+    derive: Any,
+    *,
+    rows: Literal["quarantine", "keep"] = "quarantine",
+    whole: bool = False,
 ) -> Expectation:
     return Expectation(
         name,
@@ -101,7 +116,7 @@ def _by_row(
         meaning,
         _PROOF,
         rows=rows,
-        at_least=at_least,
+        whole=whole,
         derive=derive,
         unit="documents",
     )
@@ -118,11 +133,10 @@ EXPECTATIONS = (
     row_count(1, id="documents_arrived", meaning="At least one document arrived"),
     row_count(0, 20_000, severity="critical", id="not_too_many", meaning="Not more than 20,000 documents arrived"),
     unique("name", severity="critical", id="names_unique", meaning="No document came twice under its name"),
-    _by_row("has_words", "The document has words, and is no picture", ("problem",), _has_words, rows="quarantine"),
-    _by_row("is_whole", "Every page could be opened", ("problem",), _is_whole, rows="quarantine"),
-    _by_row("is_short", f"At most {LONGEST:,} characters long", ("document",), _is_short, rows="quarantine"),
-    _by_row("is_einvoice", "XML is an e-invoice of a known form", ("media_type", "form"), _is_einvoice),
-    _by_row("order_is_known", "The order that it names is there", ("order_candidate", "po_found"), _is_known_order),
+    _by_row("has_words", "The document has words, and is no picture", ("problem",), _has_words),
+    _by_row("is_whole", "Every page could be opened", ("problem",), _is_whole),
+    _by_row("is_short", f"At most {LONGEST:,} characters long", ("document",), _is_short),
+    _by_row("is_einvoice", "XML is an e-invoice of a known form", ("media_type", "form"), _is_einvoice, rows="keep"),
     not_null("order_candidate", at_least=0.5, id="orders_named", meaning="Most documents name one order of ours"),
 )
 
@@ -134,19 +148,17 @@ ANSWER_EXPECTATIONS = (
     _adds_up("payable_adds_up", "Gross, prepaid and rounding are the payable", sums.payable_adds_up),
     _adds_up("sign_fits", "What gives money back is a credit note", sums.sign_fits),
     _by_row("dates_plausible", "Issued lately, and due afterwards", ("issue_date", "due_date"), _is_plausible),
-    accepted_values("currency", sorted(CURRENCIES), id="currency_known", meaning="The currency is one of ISO 4217"),
-    _by_row("vat_id_sound", "The seller's VAT id has its country's checksum", ("seller_vat_id",), _has_sound_vat_id),
-    Expectation(
-        "comes_once",
-        "ExpectColumnValuesToBeInSet",
-        ("seller_vat_id", "seller_name", "number"),
-        "warning",
-        "No invoice of a seller came twice",
-        _PROOF,
-        whole=True,
-        derive=_comes_once,
-        unit="documents",
+    accepted_values(
+        "currency",
+        sorted(CURRENCIES),
+        rows="quarantine",
+        id="currency_known",
+        meaning="The currency is one of ISO 4217",
     ),
+    _by_row("vat_id_sound", "The seller's VAT id has its country's checksum", ("seller_vat_id",), _has_sound_vat_id),
+    _by_row("comes_once", "No invoice of a seller came twice", _NAMED, _comes_once, whole=True),
+    _by_row("order_known", "The order that it names is there", ("order_candidate", "po_found"), _is_known_order),
+    _by_row("order_agrees", "The order read is the one looked up", ("order_number", "order_candidate"), _is_looked_up),
     _by_row("within_order", "Asks for no more than was ordered", ("net", "kind", "po_amount"), _is_within_order),
     _by_row(
         "orders_supplier", "The seller is the order's supplier", ("seller_name", "po_supplier"), _is_orders_supplier
