@@ -56,18 +56,23 @@ def run(*arguments: str) -> dict[str, Any]:
 
 def test_x(house: Endpoints, ledger: Ledger) -> None:
     import time
+
     t = time.time()
     steps = run("run", "all", NAME, *NIGHT, "--mode", "gated")
     print(time.time() - t)
     print(json.dumps(steps, indent=1))
     db = ledger.service
     with db.connect() as c:
-        for q in ("select expectation, severity, success, unexpected_count, observed from nightledger.quality_result order by stage, 1",
-                  "select row_key, outcome, stage, reason from nightledger.outcome order by 2,1",
-                  "select kind, model_asked, outcome, count(*) from nightledger.inference i join nightledger.inference_result r using (inference_id) group by 1,2,3"):
+        for q in (
+            "select expectation, severity, success, unexpected_count, observed from nightledger.quality_result order by stage, 1",
+            "select row_key, outcome, stage, reason from nightledger.outcome order by 2,1",
+            "select kind, model_asked, outcome, count(*) from nightledger.inference i join nightledger.inference_result r using (inference_id) group by 1,2,3",
+        ):
             try:
-                for r in c.execute(text(q)): print(tuple(r))
-            except Exception as e: print(e)
+                for r in c.execute(text(q)):
+                    print(tuple(r))
+            except Exception as e:
+                print(e)
             print()
     steps = run("run", "all", NAME, *NIGHT, "--mode", "gated")
     print(json.dumps(steps["enrich"], indent=1))
