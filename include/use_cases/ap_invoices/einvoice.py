@@ -8,7 +8,6 @@ from typing import Any
 from include.models import Record
 from include.systems.exact.declared import Exact, Left
 from include.use_cases.ap_invoices import cii, ubl
-from include.use_cases.ap_invoices.output import SUREST
 from include.use_cases.ap_invoices.tree import Element, namespace, parse
 
 CREDIT_NOTES = frozenset({"81", "83", "261", "262", "296", "308", "381", "396", "420", "458", "532"})
@@ -24,7 +23,7 @@ def read_einvoice(row: Mapping[str, Any]) -> Record:
     found = read_fields(row["einvoice"])
     if not found["lines"]:
         raise Left("no_lines")
-    return {**found, "confidence": SUREST}
+    return {**found, "confidence": 1.0}
 
 
 def read_fields(source: str | None) -> Record:

@@ -12,8 +12,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SUREST = 0.99
-"""The highest confidence that an answer can have; the threshold lies above it, so that a person sees them all."""
 Amount = Annotated[str, Field(pattern=r"^-?[0-9]{1,13}\.[0-9]{2}$")]
 """Money with two decimals, `-1234.50`; EN 16931 allows no more (rules BR-DEC)."""
 Figure = Annotated[str, Field(pattern=r"^-?[0-9]{1,13}(\.[0-9]{1,10})?$")]
@@ -69,4 +67,4 @@ class Output(BaseModel):
     payable: Amount = Field(description="Due for payment: gross less prepaid plus rounding")
     taxes: list[Tax] = Field(max_length=20, description="The tax breakdown, a row for each rate")
     lines: list[Line] = Field(max_length=2000)
-    confidence: float = Field(ge=0, le=SUREST, description="How sure you are that every field is right")
+    confidence: float = Field(ge=0, le=1, description="How sure you are that every field is right")

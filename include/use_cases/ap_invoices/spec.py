@@ -82,7 +82,8 @@ SPEC = UseCase(
     model_sees=("document", "einvoice"),
     personal=(),
     answers_personal=("number", "order_number", "seller_vat_id"),
-    confidence_threshold=1.0,
+    confidence_threshold=0.9,
+    never_alone="an invoice is money",
     sinks=(
         Table(
             system="warehouse",
