@@ -80,8 +80,8 @@ def _has_sound_vat_id(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
 
 def _comes_once(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     """No other document of the night has the seller's VAT id, or else its name, and the number."""
-    seller = rows["seller_vat_id"].fillna(rows["seller_name"])
-    keys = seller.str.casefold() + "\0" + rows["number"].str.casefold()
+    seller, number = rows["seller_vat_id"].fillna(rows["seller_name"]).astype("string"), rows["number"].astype("string")
+    keys = seller.str.casefold() + "\0" + number.str.casefold()
     return keys.isna() | ~keys.duplicated(keep=False)
 
 
@@ -95,7 +95,9 @@ def _each(rows: pd.DataFrame, holds: Callable[[Mapping[str, Any]], bool]) -> pd.
 
 def _same(said: pd.Series[Any], ordered: pd.Series[Any]) -> pd.Series[Any]:
     """Equal but for case and spaces, or nothing to compare with."""
-    left, right = (one.str.split().str.join(" ").str.casefold() for one in (said, ordered))
+    left, right = (
+        one.map(lambda text: " ".join(text.split()).casefold(), na_action="ignore") for one in (said, ordered)
+    )
     return said.isna() | ordered.isna() | (left == right)
 
 
