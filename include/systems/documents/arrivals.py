@@ -18,13 +18,14 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A file as it was copied to `path`, None where it is too large; `arrived` is its time at its server."""
+    """A file as it was copied to `path`, None where it is too large or `gone`; `arrived` is its time at its server."""
 
     name: str
     path: Path | None
     bytes: int
     sha256: str
     arrived: datetime
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,10 @@ class Arrivals:
     most_bytes: int
 
     def within(self, place: Place, pattern: str, interval: Interval) -> Iterator[Arrival]:
-        """Files of the interval, by name; one that leaves it meanwhile is left to the interval that it is in then."""
+        """Files of the interval, by name; one that is written to meanwhile is left to the interval that it is in then.
+
+        One that was there and is taken away before it is copied is told as `gone`: nobody else will read it.
+        """
         found = place.look(interval.start.strftime(pattern))
         yield from self._copied(place, {name: seen for name, seen in found.items() if _is_in(seen, interval)}, interval)
 
@@ -66,12 +70,14 @@ class Arrivals:
                 return Arrival(name, None, seen.bytes, "", arrived)
             try:
                 sha256 = place.copy(name, seen, into)
+                now = place.look_at([name]).get(name)
             except FileNotFoundError:
-                return None
-            now = place.look_at([name]).get(name)
+                now = None
+            if now is None:
+                return Arrival(name, None, seen.bytes, "", arrived, gone=True) if interval else None
             if now == seen:
                 return Arrival(name, into, seen.bytes, sha256, arrived)
-            if now is None or (interval is not None and not _is_in(now, interval)):
+            if interval is not None and not _is_in(now, interval):
                 return None
             seen = now
         raise FileNotReady(f"{name} is still growing", system=self.system, about=self.folder, action=ASK_AGAIN)

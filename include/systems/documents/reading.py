@@ -50,6 +50,8 @@ class DocumentReader(FolderReader):
 
     def _item(self, arrival: Arrival, pdfs: PdfReader) -> Item:
         try:
+            if arrival.gone:
+                raise Unreadable("was taken away before it was read", "")
             if arrival.path is None:
                 raise Unreadable(f"has {arrival.bytes} bytes, at most {self._source.most_bytes} are read", "")
             key = self._key.fullmatch(arrival.name)

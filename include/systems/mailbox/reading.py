@@ -67,7 +67,8 @@ class MailReader(FolderReader):
         for arrival in arrivals:
             self._add("bytes", arrival.bytes)
             if arrival.path is None:
-                why = f"has {arrival.bytes} bytes, which is more than is read"
+                large = f"has {arrival.bytes} bytes, which is more than is read"
+                why = "was taken away before it was read" if arrival.gone else large
                 yield _Found(arrival.name, arrival.name, arrival.arrived, arrival.bytes, None, why)
             elif self._boxes:
                 yield from self._messages(arrival)

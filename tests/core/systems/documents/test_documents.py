@@ -208,13 +208,19 @@ def test_a_link_leads_nowhere(folder: DocumentWorld, tmp_path: Path) -> None:
     assert not (tmp_path / "copy").exists()
 
 
-def test_a_file_that_is_taken_away_while_others_are_read_is_left_out(world: DocumentWorld) -> None:
+def test_a_file_that_is_taken_away_while_others_are_read_is_told(world: DocumentWorld) -> None:
     for number in range(1, 9):
         world.put(number, NIGHT.start)
-    reading = world.open().read(NIGHT)
-    first = next(reading)
+    reader = world.open()
+    reading = reader.read(NIGHT)
+    pages = [next(reading)]
     world.remove(8)
-    assert [row["name"] for row in [*first.rows, *rows_of(reading)]] == [f"name {n}" for n in range(1, 8)]
+    pages += reading
+    assert [row["name"] for page in pages for row in page.rows] == [f"name {n}" for n in range(1, 8)]
+    (told,) = [one for page in pages for one in page.rejected]
+    assert told.reasons == ("name 8: was taken away before it was read",)
+    assert (reader.rows, reader.facts["set_aside"]) == (8, 1)
+    assert rows_of(world.open().read_ids([world.id_of(8)])) == []
 
 
 def test_names_and_texts_can_be_stored(folder: DocumentWorld) -> None:
