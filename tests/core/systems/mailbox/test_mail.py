@@ -156,6 +156,17 @@ three
 """
 
 
+def test_a_message_that_is_taken_away_while_others_are_read_is_told(folder: MailWorld) -> None:
+    for number in range(1, PAGE + 2):
+        folder.put(number, NIGHT.start)
+    reading = folder.open().read(NIGHT)
+    first = next(reading)
+    folder.remove(PAGE + 1)
+    (last,) = reading
+    assert (len(first.rows), last.rows) == (PAGE, [])
+    assert "was taken away before it was read" in last.rejected[0].reasons[0]
+
+
 def test_messages_of_a_mailbox_begin_after_an_empty_line_only(tmp_path: Path) -> None:
     (tmp_path / "box").write_bytes(BOX)
     found = list(read_mailbox(tmp_path / "box", 10_000))
