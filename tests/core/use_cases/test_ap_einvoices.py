@@ -13,6 +13,7 @@ import pytest
 
 from include.models import Record
 from include.settings import ROOT
+from include.spec.reshape import Underivable
 from include.systems.documents.content import read_content
 from include.systems.documents.pdf import PdfLimits, PdfReader
 from include.systems.exact.declared import Left
@@ -190,6 +191,50 @@ def test_what_is_not_exact_is_left_with_the_reason(old: str, new: str, why: str)
     assert old in source
     with pytest.raises(Left, match=f"^{why}$"):
         read_einvoice({"einvoice": source.replace(old, new)})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("<ram:GrandTotalAmount", '<ram:GrandTotalAmount currencyID="USD"', "another_currency"),
+        ('format="102">20160404', 'format="610">201604', "no_date_where_one_belongs"),
+        ("<ram:TypeCode>380</ram:TypeCode>", "", "no_type"),
+        ("ram:TaxBasisTotalAmount", "ram:Nothing", "no_net"),
+        ('TaxTotalAmount currencyID="EUR"', 'TaxTotalAmount currencyID="SEK"', "no_tax"),
+        ("<ram:Name>[Seller name]</ram:Name>", "", "no_seller"),
+        ("ram:IncludedSupplyChainTradeLineItem", "ram:Nothing", "no_lines"),
+        ("ram:LineTotalAmount", "ram:Nothing", "no_line_total"),
+    ],
+)
+def test_the_same_holds_in_the_other_syntax(old: str, new: str, why: str) -> None:
+    source = (XRECHNUNG / "01.01a-INVOICE_uncefact.xml").read_text(encoding="utf-8")
+    assert old in source
+    with pytest.raises(Left, match=f"^{why}$"):
+        read_einvoice({"einvoice": source.replace(old, new)})
+
+
+def test_lines_within_lines_and_notes_do_not_count_and_tax_is_told_in_the_currency_of_the_invoice() -> None:
+    source = (XRECHNUNG / "01.01a-INVOICE_uncefact.xml").read_text(encoding="utf-8")
+    last = "</ram:IncludedSupplyChainTradeLineItem>"
+    start = source.index("<ram:IncludedSupplyChainTradeLineItem>")
+    whole = source[start : source.index(last) + len(last)]
+    part = whole.replace("</ram:LineID>", "</ram:LineID><ram:ParentLineID>1</ram:ParentLineID>")
+    note = f"<ram:IncludedSupplyChainTradeLineItem><ram:AssociatedDocumentLineDocument/>{last}"
+    assert len(read_fields(source)["lines"]) == 2
+    assert read_fields(source[:start] + part + note + source[start:]) == read_fields(source)
+    assert len(read_fields(source[:start] + whole + source[start:])["lines"]) == 3
+    ubl = (XRECHNUNG / "01.01a-INVOICE_ubl.xml").read_text(encoding="utf-8")
+    accounted = '<cac:TaxTotal><cbc:TaxAmount currencyID="SEK">250.00</cbc:TaxAmount></cac:TaxTotal>'
+    assert read_fields(ubl.replace("<cac:TaxTotal>", f"{accounted}<cac:TaxTotal>", 1)) == read_fields(ubl)
+
+
+def test_an_e_invoice_is_known_by_its_form_and_bounded() -> None:
+    assert einvoice_of("cii", "<x/>") == "<x/>"
+    assert einvoice_of(None, "<x/>") is einvoice_of("cii", None) is None
+    with pytest.raises(Underivable, match="more than 2,000,000 characters"):
+        einvoice_of("cii", "x" * 2_000_001)
+    assert document_of("words", "cii", "application/pdf") == document_of("words", None, "application/xml") == "words"
+    assert document_of("Invoice/ID: 7", "cii", "application/xml") is None
 
 
 def test_bombs_and_giants_are_refused() -> None:
