@@ -99,7 +99,7 @@ def test_each_check_finds_what_it_is_for_and_nothing_else(rule: str, spoilt: Rec
         {"seller_vat_id": "CHE-107.787.577 IVA", "number": "2"},
         {"seller_vat_id": "US12", "number": "3"},
         {"net": "295.01", "tax": "56.05", "number": "4"},
-        {"kind": "credit_note", "gross": "-351.05", "prepaid": "-651.05", "number": "5", "tax": "56.05"},
+        {"kind": "credit_note", "gross": "-351.05", "prepaid": "-651.05", "number": "5", "po_amount": 1.0},
         {"order_number": "Bestellung Meier", "number": "6"},
     ],
 )

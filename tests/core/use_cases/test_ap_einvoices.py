@@ -19,6 +19,7 @@ from include.systems.documents.pdf import PdfLimits, PdfReader
 from include.systems.exact.declared import Left
 from include.use_cases.ap_invoices.einvoice import EXACT, read_einvoice, read_fields
 from include.use_cases.ap_invoices.fallback import answer
+from include.use_cases.ap_invoices.figures import cents
 from include.use_cases.ap_invoices.output import Output
 from include.use_cases.ap_invoices.rows import document_of, einvoice_of, order_of
 
@@ -226,6 +227,13 @@ def test_lines_within_lines_and_notes_do_not_count_and_tax_is_told_in_the_curren
     ubl = (XRECHNUNG / "01.01a-INVOICE_ubl.xml").read_text(encoding="utf-8")
     accounted = '<cac:TaxTotal><cbc:TaxAmount currencyID="SEK">250.00</cbc:TaxAmount></cac:TaxTotal>'
     assert read_fields(ubl.replace("<cac:TaxTotal>", f"{accounted}<cac:TaxTotal>", 1)) == read_fields(ubl)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"), [("-0.00", "0.00"), ("+7", "7.00"), ("1234567.5000", "1234567.50"), ("-.5", "-0.50")]
+)
+def test_equal_amounts_are_equal_texts(text: str, amount: str) -> None:
+    assert cents(text) == amount
 
 
 def test_an_e_invoice_is_known_by_its_form_and_bounded() -> None:

@@ -265,6 +265,20 @@ def test_a_file_that_changes_while_it_is_copied_is_copied_again_or_waited_for(tm
         list(arrivals.within(Growing(9, tmp_path), "*", NIGHT))
 
 
+class Vanishing(Growing):
+    """A place whose file is gone as soon as it is wanted."""
+
+    def copy(self, name: str, seen: Any, into: Path) -> str:
+        raise FileNotFoundError(name)
+
+
+def test_a_file_that_vanishes_is_told_by_a_night_and_left_out_where_it_is_read_anew(tmp_path: Path) -> None:
+    arrivals = Arrivals("drop", "in", 100)
+    (arrival,) = arrivals.within(Vanishing(1, tmp_path), "*", NIGHT)
+    assert (arrival.gone, arrival.path) == (True, None)
+    assert list(arrivals.named(Vanishing(1, tmp_path), ["a.txt"])) == []
+
+
 def test_a_connection_to_no_folder_is_refused() -> None:
     for extra in ({}, {"path": "relative"}, {"path": 7}):
         here = Here(connections("fs", extra=extra))

@@ -20,6 +20,7 @@ from include.systems.port import Decider, Engine
 
 HERE = Path(__file__).parent
 SECRET = "Ann 4711"
+WHOLE = {"word": "whole", "times": 2, "share": 0.0}
 READING = """
 from acme_exact.words import WORD
 
@@ -36,6 +37,7 @@ class Output(BaseModel):
 
     word: str = Field(max_length=5)
     times: int = 1
+    share: float = 0.0
 
 
 def answer(row: Mapping[str, Any]) -> Record | None:
@@ -46,7 +48,7 @@ def answer(row: Mapping[str, Any]) -> Record | None:
         case "long":
             return {"word": "too long", SECRET: SECRET}
         case "nan":
-            return {"word": "nan", "times": float("nan")}
+            return {"word": "nan", "share": float("nan")}
         case "none":
             return None
         case "left":
@@ -75,7 +77,7 @@ def test_it_keeps_the_port() -> None:
 
 def test_whole_answers_stand_at_their_position_and_the_rest_is_counted_by_why() -> None:
     found = opened().sort(rows("left", "whole", "none", "long", SECRET, "whole", "nan", "left"))
-    assert found.decided == {1: {"word": "whole", "times": 2}, 5: {"word": "whole", "times": 2}}
+    assert found.decided == {1: WHOLE, 5: WHOLE}
     assert found.counts == {"decided": 2, "no_lines": 2, "left": 1, "unfit": 2, "failed": 1}
     assert opened().sort([]).counts == {"decided": 0}
 
@@ -142,7 +144,7 @@ def test_the_name_is_another_when_the_code_changes(package: Path) -> None:
     (package / "other.py").write_text("X = 2")
     assert opened(reading.answer).name == names[-1]
     assert opened(reading.answer, "v2").name != names[-1]
-    assert opened(reading.answer).sort(rows("x")).decided == {0: {"word": "ab", "times": 1}}
+    assert opened(reading.answer).sort(rows("x")).decided == {0: {"word": "ab", "times": 1, "share": 0.0}}
 
 
 def test_a_module_without_a_source_is_refused() -> None:
