@@ -28,6 +28,7 @@ from include.models import Mode, Origin, Record
 from include.night.gate.decide import decide
 from include.spec.use_case import load
 from include.use_cases.ap_invoices import spec
+from include.use_cases.ap_invoices.einvoice import EXACT
 from include.use_cases.ap_invoices.output import Output
 from tests.core.commands.test_cli import connection
 from tests.core.conftest import Ledger
@@ -172,3 +173,18 @@ def test_an_answer_in_another_form_is_none(wrong: Mapping[str, Any]) -> None:
     assert Output.model_validate(ANSWER)
     with pytest.raises(ValidationError):
         Output.model_validate(ANSWER | wrong)
+
+
+def test_labelled_documents_fit_the_answer_and_e_invoices_among_them_are_read_so() -> None:
+    exact, alone = EXACT.open(load(NAME).folder, Output), 0
+    for line in (load(NAME).folder / "evals.jsonl").read_text(encoding="utf-8").splitlines():
+        example = json.loads(line)
+        expected, wrong = example["expected"], example.get("must_not", {})
+        assert Output.model_validate(ANSWER | expected)
+        for name, values in wrong.items():
+            assert expected.get(name) not in values
+        if example["input"]["document"] is None:
+            alone += 1
+            (read,) = exact.sort([example["input"]]).decided.values()
+            assert {name: read[name] for name in expected} == expected
+    assert alone == 4
