@@ -5,6 +5,7 @@ Names and their order: https://fnfe-mpe.org/factur-x. Where two names stand with
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 from include.models import Record
@@ -89,7 +90,7 @@ def _coded(element: Element | None) -> tuple[str, str]:
     return (element.text or "").strip(), element.get("format", "")
 
 
-def _due_date(settled: Element | None) -> object:
+def _due_date(settled: Element | None) -> date | None:
     given = {_coded(one) for one in children(settled, "SpecifiedTradePaymentTerms/DueDateDateTime/DateTimeString")}
     if len(given) > 1:
         raise Left("several_due_dates")

@@ -51,6 +51,10 @@ def _is_plausible(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     return issued.isna() | (issued.between(first, last) & (due.isna() | (due >= issued)))
 
 
+def _is_on_pages(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    return _each(rows, lambda one: not one["document"] or sums.pages_show(one, one["document"]))
+
+
 def _is_known_order(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     return rows["order_candidate"].isna() | rows["po_found"].fillna(False).astype(bool)
 
@@ -159,6 +163,7 @@ ANSWER_EXPECTATIONS = (
     ),
     _by_row("vat_id_sound", "The seller's VAT id has its country's checksum", ("seller_vat_id",), _has_sound_vat_id),
     _by_row("comes_once", "No invoice of a seller came twice", _NAMED, _comes_once, whole=True),
+    _by_row("total_on_pages", "The pages show the total that was read", ("net", "gross", "document"), _is_on_pages),
     _by_row("order_known", "The order that it names is there", ("order_candidate", "po_found"), _is_known_order),
     _by_row("order_agrees", "The order read is the one looked up", ("order_number", "order_candidate"), _is_looked_up),
     _by_row("within_order", "Asks for no more than was ordered", ("net", "kind", "po_amount"), _is_within_order),

@@ -6,10 +6,14 @@ Each returns whether a rule of EN 16931 holds (https://docs.peppol.eu/poacc/bill
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+_MARKS = re.compile("(?<=[0-9])[.,'\u2019\u00a0\u202f](?=[0-9])")
+_SPACES = re.compile("(?<=[0-9]) (?=[0-9]{3}(?![0-9]))")
+"""What may stand between the digits of a printed amount; a space may also part two of them."""
 CENT = Decimal("0.01")
 
 
@@ -43,6 +47,14 @@ def taxes_add_up(answer: Mapping[str, Any]) -> bool:
 def sign_fits(answer: Mapping[str, Any]) -> bool:
     """An invoice asks for money; one below nothing is a credit note under a wrong name."""
     return answer["kind"] != "invoice" or _of(answer["gross"]) >= 0
+
+
+def pages_show(answer: Mapping[str, Any], document: str) -> bool:
+    """Whether the pages show the total that was read, in any notation; XML that says another one may be a trick."""
+    digits = re.sub("[^0-9]", "", answer["gross"]).lstrip("0")
+    sought = re.compile(f"(?<![0-9])0*{digits}(?![0-9])")
+    plain = (_MARKS.sub("", one) for one in (document, _SPACES.sub("", document)))
+    return not digits or any(sought.search(one) for one in plain)
 
 
 def vat_id_fits(vat_id: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from include.models import Record
 from include.systems.exact.declared import Left
 from include.use_cases.ap_invoices.figures import cents, figure, xml_date
@@ -9,6 +11,7 @@ from include.use_cases.ap_invoices.tree import Element, children, first, name, n
 
 NAMESPACES = {f"urn:oasis:names:specification:ubl:schema:xsd:{root}-2" for root in ("Invoice", "CreditNote")}
 
+_PAYABLE_BY = "PaymentMeans/PaymentDueDate"
 PLACEHOLDERS = frozenset({"NA", "Dummywert"})
 """What stands for no order: in Peppol (https://docs.peppol.eu/poacc/billing/3.0, BT-13), and in KoSIT's test suite."""
 
@@ -53,13 +56,12 @@ def _breakdown(root: Element, currency: str) -> Element | None:
     return None
 
 
-def _due_date(root: Element) -> object:
+def _due_date(root: Element) -> date | None:
     """An invoice names the day itself, a credit note with its means of payment."""
-    given = {one.text or "" for one in children(root, "DueDate") or ()}
-    given = given or {one.text or "" for one in children(root, "PaymentMeans/PaymentDueDate")}
+    given = {(one.text or "").strip() for one in (*children(root, "DueDate"), *children(root, _PAYABLE_BY))}
     if len(given) > 1:
         raise Left("several_due_dates")
-    return xml_date(given.pop().strip()) if given else None
+    return xml_date(given.pop()) if given else None
 
 
 def order_of(root: Element) -> str | None:

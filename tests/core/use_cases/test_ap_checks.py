@@ -42,6 +42,7 @@ SOUND: Record = {
     "lines": json.dumps([{"line_net": "100.10"}, {"line_net": "199.90"}]),
     "order_candidate": 4500000012.0,
     "po_found": True,
+    "document": "Gesamt 351,05 EUR",
     "po_amount": 295.0,
     "po_supplier": "NORDMETALL GmbH",
     "po_currency": "EUR",
@@ -83,6 +84,7 @@ def failing(expectation: Expectation, *rows: Mapping[str, Any]) -> list[int]:
         ("within_order", {"po_amount": 294.98}),
         ("orders_supplier", {"po_supplier": "Hansa Ventile"}),
         ("orders_currency", {"po_currency": "USD"}),
+        ("total_on_pages", {"document": "Gesamt 3.510,50 EUR, 351.5"}),
         ("documents_read", {"ending": "refused"}),
     ],
 )
@@ -101,6 +103,8 @@ def test_each_check_finds_what_it_is_for_and_nothing_else(rule: str, spoilt: Rec
         {"net": "295.01", "tax": "56.05", "number": "4"},
         {"kind": "credit_note", "gross": "-351.05", "prepaid": "-651.05", "number": "5", "po_amount": 1.0},
         {"order_number": "Bestellung Meier", "number": "6"},
+        {"document": None, "number": "7"},
+        {"document": "Total 351.05", "number": "8"},
     ],
 )
 def test_what_is_missing_or_within_a_cent_passes_the_checks_that_it_is_not_about(other: Record) -> None:
@@ -144,6 +148,15 @@ def test_documents_are_set_aside_before_anybody_reads_them(rule: str, spoilt: Re
 def test_every_failed_check_but_the_share_of_the_read_goes_to_a_person() -> None:
     assert [one.id for one in ANSWER_EXPECTATIONS if one.rows == "keep"] == ["documents_read"]
     assert {one.severity for one in ANSWER_EXPECTATIONS} == {"warning"}
+
+
+@pytest.mark.parametrize(
+    "shown", ["12'400.50", "12 400,50", "12.400,50", "12,400.50", "12400.50", "\u20ac12\u202f400,50"]
+)
+def test_a_total_is_found_on_pages_in_every_notation(shown: str) -> None:
+    assert sums.pages_show({"gross": "12400.50"}, f"Total {shown} EUR 3 pcs")
+    assert not sums.pages_show({"gross": "12400.05"}, f"Total {shown} EUR 3 pcs")
+    assert sums.pages_show({"gross": "0.05"}, "0,05")
 
 
 @pytest.mark.parametrize("rule", [sums.lines_add_up, sums.taxes_add_up])

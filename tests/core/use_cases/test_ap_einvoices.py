@@ -17,6 +17,7 @@ from include.spec.reshape import Underivable
 from include.systems.documents.content import read_content
 from include.systems.documents.pdf import PdfLimits, PdfReader
 from include.systems.exact.declared import Left
+from include.use_cases.ap_invoices import sums
 from include.use_cases.ap_invoices.einvoice import EXACT, read_einvoice, read_fields
 from include.use_cases.ap_invoices.fallback import answer
 from include.use_cases.ap_invoices.figures import cents
@@ -149,6 +150,7 @@ def test_the_xml_within_public_pdfs_is_read_as_if_it_lay_beside_them() -> None:
                 "document": document_of(content.text, content.form, content.media_type),
             }
             assert row["document"]
+            assert sums.pages_show(read_fields(row["einvoice"]), row["document"])
             found = DECIDER.sort([row])
             if "MINIMUM" in path.name:
                 without += 1
