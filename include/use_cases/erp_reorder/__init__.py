@@ -1,0 +1,1 @@
+"""Proposals of what to order, for a planner to decide."""

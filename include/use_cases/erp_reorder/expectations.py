@@ -1,0 +1,170 @@
+"""What must hold before an order is worked out, and of the proposals before a planner sees them.
+
+Shares are of all rows of the night.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from include.models import Interval
+from include.quality.expectation import DERIVED, Expectation
+from include.quality.usual import usual_rows
+from include.use_cases.erp_reorder.spec import SPEC
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STALE_AFTER = timedelta(days=120)
+ENOUGH = 50
+"""Proposals below which their distribution says nothing."""
+
+
+def _counted_lately(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    counted = rows["stock_counted_on"].map(lambda day: day is not None and day >= (interval.end - STALE_AFTER).date())
+    return counted | ~rows["stock_found"].astype(bool)
+
+
+def _within_bounds(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    """No order is more than a pack and what is needed, in reserve, and the smallest order could explain."""
+    return rows["order"] <= 10 * (rows["needed"] + rows["safety"]).clip(lower=1)
+
+
+EXPECTATIONS = (
+    Expectation(
+        "rows_arrived",
+        "ExpectTableRowCountToBeBetween",
+        ("row_id",),
+        "critical",
+        "The night of the forecasts brought between 1 and 1,000,000 series",
+        {"min_value": 1, "max_value": 1_000_000},
+        unit="series",
+    ),
+    Expectation(
+        "series_unique",
+        "ExpectColumnValuesToBeUnique",
+        ("series",),
+        "critical",
+        "No series came twice",
+        {"column": "series"},
+        unit="series",
+    ),
+    Expectation(
+        "forecast_there",
+        "ExpectColumnValuesToNotBeNull",
+        ("horizon",),
+        "warning",
+        "The series has a forecast",
+        {"column": "horizon"},
+        rows="quarantine",
+        at_least=0.95,
+        unit="series",
+    ),
+    Expectation(
+        "stock_known",
+        "ExpectColumnValuesToNotBeNull",
+        ("stock_on_hand",),
+        "warning",
+        "The ERP knows the stock of the product in the plant",
+        {"column": "stock_on_hand"},
+        at_least=0.9,
+        unit="series",
+    ),
+    Expectation(
+        "stock_not_negative",
+        "ExpectColumnValuesToBeBetween",
+        ("stock_on_hand",),
+        "warning",
+        "Stock is not negative",
+        {"column": "stock_on_hand", "min_value": 0},
+        rows="quarantine",
+        at_least=0.95,
+        unit="series",
+    ),
+    Expectation(
+        "counted_lately",
+        "ExpectColumnValuesToBeInSet",
+        ("stock_counted_on",),
+        "info",
+        "The stock was counted within 120 days",
+        {"column": DERIVED, "value_set": [True]},
+        at_least=0.8,
+        derive=_counted_lately,
+        unit="series",
+    ),
+    Expectation(
+        "supply_known",
+        "ExpectColumnValuesToNotBeNull",
+        ("supply_lead_days",),
+        "warning",
+        "The lead time is known",
+        {"column": "supply_lead_days"},
+        at_least=0.9,
+        unit="series",
+    ),
+    Expectation(
+        "lead_time_plausible",
+        "ExpectColumnValuesToBeBetween",
+        ("supply_lead_days",),
+        "warning",
+        "The lead time is 0 to 365 days",
+        {"column": "supply_lead_days", "min_value": 0, "max_value": 365},
+        rows="quarantine",
+        at_least=0.95,
+        unit="series",
+    ),
+    Expectation(
+        "columns_present",
+        "ExpectTableColumnsToMatchSet",
+        (),
+        "critical",
+        "Every column that an order is worked out of was staged",
+        {"column_set": list(SPEC.model_sees), "exact_match": False},
+        unit="columns",
+    ),
+    Expectation(
+        "rows_as_usual",
+        "ExpectTableRowCountToBeBetween",
+        (),
+        "warning",
+        "The night brought between half and twice the series that this weekday's nights bring",
+        bounds=usual_rows(0.5, 2.0),
+        unit="series",
+    ),
+)
+
+ANSWER_EXPECTATIONS = (
+    Expectation(
+        "answers_arrived",
+        "ExpectTableRowCountToBeBetween",
+        (),
+        "info",
+        "At least one order was to be worked out",
+        {"min_value": 1},
+        unit="series",
+    ),
+    Expectation(
+        "order_within_bounds",
+        "ExpectColumnValuesToBeInSet",
+        ("order",),
+        "critical",
+        "No more than one in twenty orders is over ten times what is needed and kept in reserve",
+        {"column": DERIVED, "value_set": [True]},
+        at_least=0.95,
+        derive=_within_bounds,
+        unit="proposals",
+        least_rows=ENOUGH,
+    ),
+    Expectation(
+        "not_all_ordered",
+        "ExpectColumnValuesToBeBetween",
+        ("order",),
+        "warning",
+        "At least one in twenty series needs no order",
+        {"column": "order", "max_value": 0},
+        at_least=0.05,
+        unit="proposals",
+        least_rows=ENOUGH,
+    ),
+)
