@@ -9,7 +9,7 @@ def answer(row: Record) -> Record | None:
     """No order, and a word for the planner; None for a row that names no product or no plant."""
     if not (row.get("product") and row.get("plant")):
         return None
-    in_stock, on_order = (max(float(row.get(name) or 0), 0.0) for name in ("stock_on_hand", "supply_on_order"))
+    in_stock, on_order = (max(float(row.get(name) or 0), 0.0) for name in ("on_hand", "supply_on_order"))
     return {
         "product": row["product"],
         "plant": row["plant"],

@@ -11,7 +11,7 @@ class Output(BaseModel):
     product: str = Field(min_length=1, max_length=80)
     plant: str = Field(min_length=1, max_length=80)
     order: float = Field(ge=0, le=1e9, description="What to order now, in whole packs; 0: nothing")
-    needed: float = Field(ge=0, le=1e15, description="Expected demand until what is ordered a week later could be there")
+    needed: float = Field(ge=0, le=1e15, description="Expected until an order of next week could be there")
     safety: float = Field(ge=0, le=1e15, description="Kept for demand above what is expected")
     at_hand: float = Field(ge=0, le=1e15, description="In stock and on order")
     weeks_left: float = Field(ge=0, le=520, description="Weeks that what is at hand lasts at the expected demand")

@@ -34,7 +34,7 @@ def propose(row: Mapping[str, Any]) -> Record:
         raise Left("lead time longer than the forecast")
     needed = sum(one["quantity"] for one in weeks[:protected])
     safety = max(SERVICE * _deviation(weeks[:protected]), float(row["stock_safety"] or 0))
-    at_hand = max(float(row["stock_on_hand"]), 0.0) + float(row["supply_on_order"] or 0)
+    at_hand = max(float(row["on_hand"]), 0.0) + float(row["supply_on_order"] or 0)
     order = _in_packs(needed + safety - at_hand, row["supply_pack"], row["supply_least"] or 0)
     return {
         "product": row["product"],
@@ -57,7 +57,7 @@ def _weeks(text: str | None) -> Sequence[Mapping[str, float]]:
 
 
 def _require_supply(row: Mapping[str, Any]) -> None:
-    if row["stock_on_hand"] is None:
+    if row["on_hand"] is None:
         raise Left("no stock record")
     if row["supply_lead_days"] is None or row["supply_lead_days"] < 0:
         raise Left("no lead time")

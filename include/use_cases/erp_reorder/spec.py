@@ -6,6 +6,7 @@ from include.models import Column, Mode
 from include.spec.answers import Answers
 from include.spec.join import Join
 from include.spec.reshape import Derive
+from include.spec.transforms import Coalesce
 from include.spec.use_case import Baseline, Budgets, FailurePlan, UseCase
 from include.systems.exact.declared import Exact
 from include.systems.odata.declared import ODataRecords
@@ -14,7 +15,7 @@ from include.use_cases.erp_reorder.policy import propose
 from include.use_cases.erp_reorder.rows import plant_of, product_of
 
 SEES = (
-    *("product", "plant", "horizon", "confidence", "stock_on_hand", "stock_safety"),
+    *("product", "plant", "horizon", "confidence", "on_hand", "stock_safety"),
     *("supply_lead_days", "supply_pack", "supply_least", "supply_on_order"),
 )
 
@@ -81,11 +82,13 @@ SPEC = UseCase(
                     Column("pack", "pack", "number"),
                     Column("least", "least", "number"),
                     Column("on_order", "on_order", "number"),
+                    Column("on_hand", "on_hand", "number"),
                 ),
             ),
             on=("product", "plant"),
             prefix="supply_",
         ),
+        Coalesce("on_hand", ("stock_on_hand", "supply_on_hand")),
     ),
     model=None,
     local=Exact(propose, version="v1", reads=SEES),

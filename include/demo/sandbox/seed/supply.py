@@ -9,15 +9,21 @@ from typing import Any
 from include.demo.sandbox.config import SandboxConfig
 from include.demo.sandbox.odata.erp import PLANTS, Erp
 from include.demo.sandbox.seed.days import Seeded
+from include.demo.sandbox.seed.demand import PLANT as SHOP
 
 TABLE = "supply"
 _WITHOUT_LEAD_TIME, _ON_ORDER = 0.03, 0.3
 
 
 def make_supply(config: SandboxConfig, end: datetime) -> Seeded:
-    """Lead time in days, pack size, smallest order and what is on order, as of `end`; a few have no lead time."""
+    """Lead time in days, pack size, smallest order and what is on order, as of `end`; a few have no lead time.
+
+    The stock of the plant that the ERP does not know stands here too.
+    """
     products = Erp(config.seed, config.erp_products, end).names
-    return Seeded(tables={TABLE: [_row(config.seed, product, plant, end) for product in products for plant in PLANTS]})
+    return Seeded(
+        tables={TABLE: [_row(config.seed, product, plant, end) for product in products for plant in (*PLANTS, SHOP)]}
+    )
 
 
 def _row(seed: int, product: str, plant: str, end: datetime) -> dict[str, Any]:
@@ -31,5 +37,6 @@ def _row(seed: int, product: str, plant: str, end: datetime) -> dict[str, Any]:
         "pack": pack,
         "least": pack * own.choice((1, 1, 2, 4)),
         "on_order": pack * today.randint(1, 8) if today.random() < _ON_ORDER else 0,
+        "on_hand": float(today.randint(0, 900)) if plant == SHOP else None,
         "changed_at": (end - timedelta(minutes=today.randint(1, 2_000))).strftime("%Y-%m-%d %H:%M:%S"),
     }
