@@ -85,7 +85,7 @@ EXPECTATIONS = (
     Expectation(
         "counted_lately",
         "ExpectColumnValuesToBeInSet",
-        ("stock_counted_on",),
+        ("stock_counted_on", "stock_found"),
         "info",
         "The stock was counted within 120 days",
         {"column": DERIVED, "value_set": [True]},
@@ -147,7 +147,7 @@ ANSWER_EXPECTATIONS = (
     Expectation(
         "order_within_bounds",
         "ExpectColumnValuesToBeInSet",
-        ("order",),
+        ("order", "needed", "safety"),
         "critical",
         "No more than one in twenty orders is over ten times what is needed and kept in reserve",
         {"column": DERIVED, "value_set": [True]},
