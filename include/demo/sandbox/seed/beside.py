@@ -10,6 +10,7 @@ from include.demo.sandbox.seed.company_changes import change_companies
 from include.demo.sandbox.seed.days import Seeded
 from include.demo.sandbox.seed.demand import demand
 from include.demo.sandbox.seed.invoices import seed_invoices
+from include.demo.sandbox.seed.supply import make_supply
 from include.demo.sandbox.seed.ticket_days import seed_tickets
 
 Seed = Callable[[SandboxConfig, datetime], Seeded]
@@ -17,6 +18,7 @@ BESIDE: Mapping[str, Seed] = {
     "companies": change_companies,
     "demand": demand,
     "invoices": seed_invoices,
+    "supply": make_supply,
     "tickets": seed_tickets,
 }
 """By name: the data of the interval of one day that ends at a time; equal for equal seed and day."""
