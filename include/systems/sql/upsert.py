@@ -96,15 +96,24 @@ class MirrorTable:
             raise ContractBroken(problem, system=self._system.name, about=about, action=action) from None
 
     def _prepare(self, connection: psycopg.Connection[Any]) -> None:
-        """Make the table, or the columns that it lacks; without need no right to do so is needed, and no lock taken."""
+        """Make the table, or the columns that it lacks; without need no right to do so is needed, and no lock taken.
+
+        Two first nights at once make it one after the other: `IF NOT EXISTS` alone fails for who comes second while the
+        first has not committed.
+        """
         query = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
-        present = {name for (name,) in connection.execute(query, [self._table.as_string(connection)])}
+        named = self._table.as_string(connection)
+        present = {name for (name,) in connection.execute(query, [named])}
+        if not self._columns.keys() <= present:
+            connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [named])
         if not present:
             form = "CREATE TABLE IF NOT EXISTS {} ({}, loaded_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY ({}))"
             key = sql.Identifier(self._said.key)
             connection.execute(sql.SQL(form).format(self._table, _typed(self._columns), key))
         elif lacking := {name: kind for name, kind in self._columns.items() if name not in present}:
-            added = sql.SQL(", ").join(sql.SQL("ADD COLUMN {}").format(_typed({n: k})) for n, k in lacking.items())
+            added = sql.SQL(", ").join(
+                sql.SQL("ADD COLUMN IF NOT EXISTS {}").format(_typed({n: k})) for n, k in lacking.items()
+            )
             connection.execute(sql.SQL("ALTER TABLE {} {}").format(self._table, added))
 
     def _merge(self, connection: psycopg.Connection[Any], rows: Iterable[Record]) -> Upserted:

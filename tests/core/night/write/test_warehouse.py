@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -168,6 +170,26 @@ def test_a_schema_that_is_missing_is_said_without_quoting_a_row(begin: Begin, cr
     night = begin(mirror=Mirror("warehouse", "nowhere.score"))
     with pytest.raises(ContractBroken, match=r"warehouse nowhere.score: .*InvalidSchemaName"):
         run(night, **{one: answer()})
+
+
+def test_two_first_nights_at_once_both_load(begin: Begin, crm: Crm, warehouse: Warehouse) -> None:
+    """The one that comes second waits for the first, which has made the table and not committed yet."""
+    first, second = crm.ids(2)
+    nights = [begin(day=0), begin(day=1)]
+    mirror = open_mirror(nights[0])
+    assert mirror is not None
+    with psycopg.connect(warehouse.dsn) as making, ThreadPoolExecutor(1) as pool:
+        mirror._prepare(making)
+        other = pool.submit(run, nights[1], **{second: answer()})
+        with psycopg.connect(warehouse.dsn, autocommit=True) as looking:
+            while not looking.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone():
+                assert not other.done(), other.exception()
+                time.sleep(0.01)
+        making.execute(f'GRANT ALL ON crm_lead_score TO "{SERVICE_ROLE}"')
+        making.commit()
+        assert merged(other.result()) == (1, 0, 0)
+    assert merged(run(nights[0], **{first: answer()})) == (1, 0, 0)
+    assert len(warehouse.rows()) == 2
 
 
 def test_a_column_that_the_table_lacks_is_added(begin: Begin, crm: Crm, warehouse: Warehouse) -> None:
