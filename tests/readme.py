@@ -22,8 +22,18 @@ def shown_commands(night: date) -> list[list[str]]:
 
 def shown_rules() -> str:
     """The file `rules.py` of the README."""
-    (rules,) = _blocks("python")
-    return rules
+    return next(block for block in _blocks("python") if block not in shown_use_case().values())
+
+
+def shown_use_case() -> dict[str, str]:
+    """The files of the use case that the README adds, by their names: each block after the last name before it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Add a use case\n")[2].partition("\n## ")[0]
+    names = re.compile(r"`((?:include|dags)/[\w./]+\.(?:py|md))`")
+    blocks = re.findall(r"(.*?)^```\w*\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    found = {names.findall(before)[-1]: block for before, block in blocks if names.search(before)}
+    found |= dict.fromkeys(re.findall(r"an empty `([\w./]+)`", section), "")
+    return found
 
 
 def _blocks(language: str) -> list[str]:

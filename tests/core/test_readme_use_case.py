@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -19,21 +18,10 @@ from include.demo.sandbox.process import running_sandbox
 from include.settings import ROOT
 from tests.core.commands.test_cli import connection
 from tests.core.conftest import Ledger
+from tests.readme import NIGHT, shown_commands, shown_use_case
 
 NAME = "ticket_mood"
-FILES = ("spec.py", "output.py", "expectations.py", "fallback.py", "prompt.v1.md")
-
-
-def section() -> str:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return text.partition("\n## Add a use case\n")[2].partition("\n## ")[0]
-
-
-def files() -> dict[str, str]:
-    """Every code block that follows the name of a file, by that name."""
-    names = re.compile(r"`((?:include|dags)/[\w./]+\.(?:py|md))`")
-    blocks = re.findall(r"(.*?)^```\w*\n(.*?)^```$", section(), re.DOTALL | re.MULTILINE)
-    return {names.findall(before)[-1]: block for before, block in blocks if names.search(before)}
+FILES = ("__init__.py", "spec.py", "output.py", "expectations.py", "fallback.py", "prompt.v1.md")
 
 
 @pytest.fixture
@@ -44,16 +32,14 @@ def project(tmp_path: Path) -> Path:
     for name in ("include", "plugins", "dags"):
         shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     (place / "include" / "use_cases" / NAME).mkdir()
-    for line in re.findall(r"^touch (\S+)$", section(), re.MULTILINE):
-        (place / line).touch()
-    for name, text in files().items():
+    for name, text in shown_use_case().items():
         (place / name).write_text(text, encoding="utf-8")
     return place
 
 
 def test_the_readme_holds_every_file_that_is_needed() -> None:
-    assert set(files()) == {*(f"include/use_cases/{NAME}/{name}" for name in FILES), f"dags/{NAME}.py"}
-    assert f"make night USE_CASE={NAME}" in section()
+    assert set(shown_use_case()) == {*(f"include/use_cases/{NAME}/{name}" for name in FILES), f"dags/{NAME}.py"}
+    assert ["make", "night", f"USE_CASE={NAME}"] in shown_commands(NIGHT)
 
 
 def test_the_use_case_of_the_readme_runs_as_it_stands_there(ledger: Ledger, project: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ import pytest
 
 from include.demo.stack.night import last_interval
 from include.settings import ROOT
-from tests.readme import shown_commands, shown_rules
+from tests.readme import shown_commands, shown_rules, shown_use_case
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 PYTHON = "/usr/bin/python3"
@@ -145,6 +145,14 @@ def test_every_line_of_the_readme_works_as_it_is_typed(newcomer: Newcomer) -> No
             found_something = "assess" in words  # the sandbox's data are dirty, and the README says what comes of that
             newcomer.types(shlex.join(words), expect=1 if found_something else 0)
     assert (newcomer.clone / "tickets" / "results.jsonl").stat().st_size > 0
+
+
+def test_the_use_case_of_the_readme_runs_as_it_stands_there(newcomer: Newcomer) -> None:
+    for name, content in shown_use_case().items():
+        newcomer.types(f"mkdir -p $(dirname {name}) && cat > {name} <<'END'\n{content}END")
+    said = newcomer.types("make night USE_CASE=ticket_mood")
+    assert "\nALL RIGHT - ticket_mood" in said
+    newcomer.types("rm -r include/use_cases/ticket_mood dags/ticket_mood.py")
 
 
 def test_what_cannot_be_is_one_sentence_and_leaves_the_stack_as_it_was(newcomer: Newcomer) -> None:

@@ -182,7 +182,8 @@ def test_two_first_nights_at_once_both_load(begin: Begin, crm: Crm, warehouse: W
         mirror._prepare(making)
         other = pool.submit(run, nights[1], **{second: answer()})
         with psycopg.connect(warehouse.dsn, autocommit=True) as looking:
-            while not looking.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone():
+            waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            while not looking.execute(waits).fetchone():
                 assert not other.done(), other.exception()
                 time.sleep(0.01)
         making.execute(f'GRANT ALL ON crm_lead_score TO "{SERVICE_ROLE}"')
