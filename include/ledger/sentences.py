@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from include.spec.use_case import NOBODY
+
 Said = Mapping[str, Any]
 
 
@@ -31,7 +33,8 @@ def _some(said: Said, *names: tuple[str, str]) -> list[str]:
 def _opened(said: Said) -> str:
     options = said.get("options") or {}
     limit = f", at most {options['limit']:,} rows" if options.get("limit") else ""
-    return f"Opened in mode {said.get('mode', '-')} with model {said.get('model', '-')}{limit}"
+    asks = f"with model {said.get('model', '-')}" if said.get("model") != NOBODY else "without a model"
+    return f"Opened in mode {said.get('mode', '-')} {asks}{limit}"
 
 
 def _extracted(said: Said) -> str:

@@ -130,9 +130,11 @@ def _sources(raw: Mapping[str, Any] | None) -> tuple[Source, ...]:
         return ()
     if raw.get("reused_from"):
         return (Source("staging", f"snapshot of {raw['reused_from']}", raw["rows"], raw.get("rejected_input")),)
-    calls = tuple(f"{name} {raw.get(name, 0)}" for name in ("pages", "calls", "retries"))
-    read = (raw.get("read") or {}).items()
-    pages = [Source(system, "records of the interval", rows, raw.get("rejected_input"), calls) for system, rows in read]
+    if raw.get("sources"):
+        pages = [_read(one["system"], one["object"], one["rows"], one["rejected"], one) for one in raw["sources"]]
+    else:  # as runs of earlier versions said it
+        told = (raw.get("read") or {}).items()
+        pages = [_read(system, "records of the interval", n, raw.get("rejected_input"), raw) for system, n in told]
     return (*pages, *map(_file, raw.get("files") or ()), *map(_absent, raw.get("absent_files") or ()))
 
 
@@ -141,11 +143,17 @@ def _transformed(raw: Mapping[str, Any] | None) -> tuple[Tally, ...]:
     return tuple(Tally(name, count, ()) for name, count in found.items() if count)
 
 
+def _read(system: str, what: str, rows: int, rejected: int | None, counts: Mapping[str, Any]) -> Source:
+    notes = tuple(f"{name} {counts.get(name, 0)}" for name in ("pages", "calls", "retries"))
+    return Source(system, what, rows, rejected, notes)
+
+
 def _file(file: Mapping[str, Any]) -> Source:
     checked = "checksum verified" if file.get("checksum") else "no checksum delivered"
-    notes = (str(file.get("encoding") or "encoding unknown"), f"{file.get('bytes', 0):,} bytes", checked)
+    notes = [str(file["encoding"])] if file.get("encoding") else []
+    notes += [f"{file.get('bytes', 0):,} bytes", checked]
     rows = int(file.get("rows", 0))
-    return Source(file.get("system", "?"), file.get("path", "?"), rows, file.get("rejected"), notes)
+    return Source(file.get("system", "?"), file.get("path", "?"), rows, file.get("rejected"), tuple(notes))
 
 
 def _absent(prefix: str) -> Source:

@@ -104,7 +104,7 @@ def read_sources(night: Night) -> Manifest:
         drops_done = time.monotonic()
         readers = [source.open(night) for source in night.case.sources]
         steps = open_all(night)
-        writer, counts = _stage_pages(night, readers, [join for join, _ in drops], steps, rejections)
+        writer, counts, aside = _stage_pages(night, readers, [join for join, _ in drops], steps, rejections)
     seconds = {"files": drops_done - started, "pages": time.monotonic() - drops_done}
     facts = {**_facts(night, readers, writer.rows, rejections), "seconds": seconds}
     facts["files"] = [*(file for _, file in drops if file), *facts.get("files", ())]
@@ -113,6 +113,15 @@ def read_sources(night: Night) -> Manifest:
     facts["joined"] |= {one.declared.prefix: {"asked": one.asked, "matched": one.matched} for one in joinings}
     facts["calls"] += sum(one.reader.calls for one in joinings)
     facts["retries"] += sum(one.reader.retries for one in joinings)
+    facts["sources"] = [
+        {
+            "system": source.system,
+            "object": source.object,
+            **{name: getattr(reader, name) for name in ("rows", "pages", "calls", "retries")},
+            "rejected": aside[at],
+        }
+        for at, (source, reader) in enumerate(zip(night.case.sources, readers, strict=True))
+    ]
     facts["transformed"] = dict(counts)
     facts |= note_columns(night, facts)
     facts["absent_files"] = [join.prefix for join, file in drops if not file]
@@ -142,18 +151,19 @@ def _stage_pages(
     joins: Sequence[DropJoin],
     steps: Sequence[Transform],
     rejections: Rejections,
-) -> tuple[StagedWriter, Counter[str]]:
+) -> tuple[StagedWriter, Counter[str], Counter[int]]:
     """Stream the rows, joined and transformed, to the staged file; one chunk of them is in memory at a time.
 
-    All are where a transform needs all of them. Returns what the transforms counted, too.
+    All are where a transform needs all of them. Returns what the transforms counted, too, and how many rows were set
+    aside of each source.
     """
     for reader in readers:
         reader.check_contract()
     schema, rows_per_group = raw_schema(night.case), night.settings.chunk_rows
     size = sys.maxsize if any(one.whole for one in steps) else rows_per_group
     with StagedWriter(night.path(f"{DATASET}.parquet"), schema, rows_per_group=rows_per_group) as writer:
-        distinct, counts = Distinct(rejections.earlier()), Counter[str]()
-        for rows in gather(_all_pages(night, readers, distinct), size, rejections.add):
+        distinct, counts, aside = Distinct(rejections.earlier()), Counter[str](), Counter[int]()
+        for rows in gather(_all_pages(night, readers, distinct, aside), size, rejections.add):
             for join in joins:
                 join.join(rows)
             made = transform(rows, steps, night.interval.end)
@@ -165,13 +175,13 @@ def _stage_pages(
             note_progress(night.ledger, night.run_id, "extract", progress)
     if distinct.set_aside:
         log.warning("%d rows came more than once and were set aside", distinct.set_aside)
-    return writer, counts
+    return writer, counts, aside
 
 
-def _all_pages(night: Night, readers: Sequence[Reader], distinct: Distinct) -> Iterator[Page]:
+def _all_pages(night: Night, readers: Sequence[Reader], distinct: Distinct, aside: Counter[int]) -> Iterator[Page]:
     """The pages of all sources, one source after the other, each row once; the limit is one for all of them."""
     names = {column.name for source in night.case.sources for column in source.declared}
-    for source, reader in zip(night.case.sources, readers, strict=True):
+    for at, (source, reader) in enumerate(zip(night.case.sources, readers, strict=True)):
         limit, owner = night.options.limit, night.system(source.system).owner
         left = None if limit is None else limit - sum(one.rows for one in readers)
         if left is not None and left <= 0:
@@ -180,7 +190,9 @@ def _all_pages(night: Night, readers: Sequence[Reader], distinct: Distinct) -> I
         for page in reader.read(night.interval, left):
             for row in page.rows if absent else ():
                 row.update(absent)
-            yield distinct.admit(page, owner)
+            admitted = distinct.admit(page, owner)
+            aside[at] += sum(one.counts_as_input for one in admitted.rejected)
+            yield admitted
 
 
 def gather(pages: Iterator[Page], size: int, set_aside: Callable[[RejectedRow], None]) -> Iterator[list[Record]]:

@@ -118,6 +118,17 @@ def test_sources_say_what_was_read(night: Night) -> None:
     assert "no file came" in absent.what
 
 
+def test_each_source_says_its_own_numbers(night: Night) -> None:
+    said = [
+        {"system": "crm", "object": "tickets", "rows": 60, "pages": 1, "calls": 3, "retries": 0, "rejected": 2},
+        {"system": "sftp", "object": "drop", "rows": 40, "pages": 2, "calls": 5, "retries": 1, "rejected": 0},
+    ]
+    stage_raw(night, rows_of(3), read={"crm": 60, "sftp": 40}, rejected_input=2, sources=said)
+    crm, sftp = collect(night.ledger, night.run_id).sources
+    assert (crm.system, crm.what, crm.rows, crm.rejected, crm.notes[1]) == ("crm", "tickets", 60, 2, "calls 3")
+    assert (sftp.what, sftp.rows, sftp.rejected, sftp.notes[2]) == ("drop", 40, 0, "retries 1")
+
+
 def test_a_column_that_no_night_before_had_is_told(night: Night) -> None:
     stage_raw(night, rows_of(3), read={"crm": 3}, new_columns=["sftp/drop: region"])
     facts = collect(night.ledger, night.run_id)

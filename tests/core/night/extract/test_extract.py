@@ -81,6 +81,8 @@ def test_the_manifest_says_what_was_read_and_the_counts_add_up(night_of: MakeNig
     assert (manifest.rows, facts["input_rows"], facts["rejected_input"], facts["rejected_context"]) == (5, 6, 1, 1)
     assert count(night, tables.outcome) == facts["rejected_input"]
     assert facts["read"] == {"crm": 6}
+    (crm,) = facts["sources"]
+    assert (crm["object"], crm["rows"], crm["rejected"], crm["calls"]) == ("contacts", 6, 1, 4)
     assert (facts["pages"], facts["calls"], facts["retries"]) == (1, 4, 0)
     assert facts["joined"] == {"firm_": {"asked": 5, "matched": 2}}
     assert facts["watermark"] == (INTERVAL.start + timedelta(hours=1)).isoformat()
