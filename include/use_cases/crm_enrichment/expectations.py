@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 from include.models import Interval
+from include.quality.common import answers_refused, columns_present, columns_typed, rows_arrived, rows_as_usual
 from include.quality.expectation import DERIVED, Expectation
-from include.quality.usual import usual_rows
 from include.use_cases.crm_enrichment.output import LOWEST, MOST_EMPLOYEES, SizeBand
 from include.use_cases.crm_enrichment.spec import SPEC
 
@@ -66,15 +66,7 @@ def _share_of_industry(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]
 
 
 EXPECTATIONS = (
-    Expectation(
-        "rows_arrived",
-        "ExpectTableRowCountToBeBetween",
-        ("row_id",),
-        "critical",
-        "At most 1,000,000 companies need something; none is a night without work",
-        {"min_value": 0, "max_value": 1_000_000},
-        unit="companies",
-    ),
+    rows_arrived("At most 1,000,000 companies need something; none is a night without work", 0, 1_000_000, "companies"),
     Expectation(
         "company_id_present",
         "ExpectColumnValuesToNotBeNull",
@@ -201,35 +193,10 @@ EXPECTATIONS = (
         at_least=0.5,
         unit="companies",
     ),
-    Expectation(
-        "columns_present",
-        "ExpectTableColumnsToMatchSet",
-        (),
-        "critical",
-        "Every column that is checked or shown to the model was staged",
-        {"column_set": [*SPEC.model_sees, *TYPES], "exact_match": False},
-        unit="columns",
-    ),
-    *(
-        Expectation(
-            f"{column}_type",
-            "ExpectColumnValuesToBeOfType",
-            (column,),
-            "critical",
-            f"Column {column} holds {words}",
-            {"column": column, "type_": kind},
-            unit="type",
-        )
-        for column, (kind, words) in TYPES.items()
-    ),
-    Expectation(
-        "rows_as_usual",
-        "ExpectTableRowCountToBeBetween",
-        (),
-        "warning",
-        "The night brought at most three times the companies that this weekday's nights bring",
-        bounds=usual_rows(0.0, 3.0),
-        unit="companies",
+    columns_present("Every column that is checked or shown to the model was staged", [*SPEC.model_sees, *TYPES]),
+    *columns_typed(TYPES),
+    rows_as_usual(
+        "The night brought at most three times the companies that this weekday's nights bring", 0.0, 3.0, "companies"
     ),
 )
 
@@ -244,17 +211,7 @@ ANSWER_EXPECTATIONS = (
         at_least=0.9,
         unit="companies",
     ),
-    Expectation(
-        "answers_refused",
-        "ExpectColumnValuesToNotBeInSet",
-        ("ending",),
-        "critical",
-        "The model did not refuse; half of a night refused stops it",
-        {"column": "ending", "value_set": ["refused"]},
-        at_least=0.5,
-        unit="companies",
-        least_rows=ENOUGH,
-    ),
+    answers_refused("companies", ENOUGH),
     Expectation(
         "answers_usable",
         "ExpectColumnValuesToBeInSet",

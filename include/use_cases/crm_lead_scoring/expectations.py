@@ -9,8 +9,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
+from include.quality.common import (
+    answers_arrived,
+    answers_refused,
+    columns_present,
+    columns_typed,
+    rows_arrived,
+    rows_as_usual,
+)
 from include.quality.expectation import DERIVED, Expectation
-from include.quality.usual import newest_within, usual_rows
+from include.quality.usual import newest_within
 from include.use_cases.crm_lead_scoring.spec import SPEC
 
 if TYPE_CHECKING:
@@ -72,15 +80,7 @@ def _share_of_tier(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
 
 
 EXPECTATIONS = (
-    Expectation(
-        "rows_arrived",
-        "ExpectTableRowCountToBeBetween",
-        ("row_id",),
-        "critical",
-        "The night brought between 1 and 5,000,000 leads",
-        {"min_value": 1, "max_value": 5_000_000},
-        unit="leads",
-    ),
+    rows_arrived("The night brought between 1 and 5,000,000 leads", 1, 5_000_000, "leads"),
     Expectation(
         "lead_id_present",
         "ExpectColumnValuesToNotBeNull",
@@ -254,35 +254,12 @@ EXPECTATIONS = (
         derive=_size_fresh,
         unit="leads",
     ),
-    Expectation(
-        "columns_present",
-        "ExpectTableColumnsToMatchSet",
-        (),
-        "critical",
-        "Every column that is checked or shown to the model was staged",
-        {"column_set": [*SPEC.model_sees, *SPEC.personal, *TYPES], "exact_match": False},
-        unit="columns",
+    columns_present(
+        "Every column that is checked or shown to the model was staged", [*SPEC.model_sees, *SPEC.personal, *TYPES]
     ),
-    *(
-        Expectation(
-            f"{column}_type",
-            "ExpectColumnValuesToBeOfType",
-            (column,),
-            "critical",
-            f"Column {column} holds {words}",
-            {"column": column, "type_": kind},
-            unit="type",
-        )
-        for column, (kind, words) in TYPES.items()
-    ),
-    Expectation(
-        "rows_as_usual",
-        "ExpectTableRowCountToBeBetween",
-        (),
-        "warning",
-        "The night brought between half and twice the leads that this weekday's nights bring",
-        bounds=usual_rows(0.5, 2.0),
-        unit="leads",
+    *columns_typed(TYPES),
+    rows_as_usual(
+        "The night brought between half and twice the leads that this weekday's nights bring", 0.5, 2.0, "leads"
     ),
     Expectation(
         "source_fresh",
@@ -321,15 +298,7 @@ ENOUGH = 200
 """Answers below which their distribution says nothing."""
 
 ANSWER_EXPECTATIONS = (
-    Expectation(
-        "answers_arrived",
-        "ExpectTableRowCountToBeBetween",
-        (),
-        "info",
-        "At least one lead was to be asked",
-        {"min_value": 1},
-        unit="leads",
-    ),
+    answers_arrived("At least one lead was to be asked", "leads"),
     Expectation(
         "score_present",
         "ExpectColumnValuesToNotBeNull",
@@ -340,17 +309,7 @@ ANSWER_EXPECTATIONS = (
         at_least=0.9,
         unit="leads",
     ),
-    Expectation(
-        "answers_refused",
-        "ExpectColumnValuesToNotBeInSet",
-        ("ending",),
-        "critical",
-        "The model did not refuse; half of a night refused stops it",
-        {"column": "ending", "value_set": ["refused"]},
-        at_least=0.5,
-        unit="leads",
-        least_rows=ENOUGH,
-    ),
+    answers_refused("leads", ENOUGH),
     Expectation(
         "answers_usable",
         "ExpectColumnValuesToBeInSet",

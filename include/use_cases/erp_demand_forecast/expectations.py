@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
+from include.quality.common import answers_arrived, columns_present, columns_typed, rows_arrived, rows_as_usual
 from include.quality.expectation import DERIVED, Derive, Expectation
-from include.quality.usual import usual_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,36 +120,9 @@ def _forecast(name: str, meaning: str, holds: Holds) -> Expectation:
 
 
 EXPECTATIONS = (
-    Expectation(
-        "rows_arrived",
-        "ExpectTableRowCountToBeBetween",
-        ("row_id",),
-        "critical",
-        "The night brought between 1 and 1,000,000 histories",
-        {"min_value": 1, "max_value": 1_000_000},
-        unit="histories",
-    ),
-    Expectation(
-        "columns_present",
-        "ExpectTableColumnsToMatchSet",
-        (),
-        "critical",
-        "Every column that is checked or read was staged",
-        {"column_set": COLUMNS, "exact_match": False},
-        unit="columns",
-    ),
-    *(
-        Expectation(
-            f"{column}_type",
-            "ExpectColumnValuesToBeOfType",
-            (column,),
-            "critical",
-            f"Column {column} holds {words}",
-            {"column": column, "type_": kind},
-            unit="type",
-        )
-        for column, (kind, words) in TYPES.items()
-    ),
+    rows_arrived("The night brought between 1 and 1,000,000 histories", 1, 1_000_000, "histories"),
+    columns_present("Every column that is checked or read was staged", COLUMNS),
+    *columns_typed(TYPES),
     Expectation(
         "plant_form",
         "ExpectColumnValuesToMatchRegex",
@@ -186,27 +159,16 @@ EXPECTATIONS = (
         {"column": "history_left_out", "max_value": 0},
         unit="histories",
     ),
-    Expectation(
-        "rows_as_usual",
-        "ExpectTableRowCountToBeBetween",
-        (),
-        "warning",
+    rows_as_usual(
         "The night brought between 80 % and 125 % of the histories that this weekday's nights bring",
-        bounds=usual_rows(0.8, 1.25),
-        unit="histories",
+        0.8,
+        1.25,
+        "histories",
     ),
 )
 
 ANSWER_EXPECTATIONS = (
-    Expectation(
-        "answers_arrived",
-        "ExpectTableRowCountToBeBetween",
-        (),
-        "info",
-        "At least one history was to be forecast",
-        {"min_value": 1},
-        unit="histories",
-    ),
+    answers_arrived("At least one history was to be forecast", "histories"),
     _forecast("interval_in_order", "Low, quantity and high are in order, and not negative", _in_order),
     _forecast("quantity_plausible", f"No week is over {PLAUSIBLE} times the largest quantity ever seen", _plausible),
     _forecast("weeks_follow", "The weeks to come follow each other", _consecutive),

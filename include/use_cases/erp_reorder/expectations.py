@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
+from include.quality.common import answers_arrived, columns_present, rows_arrived, rows_as_usual
 from include.quality.expectation import DERIVED, Expectation
-from include.quality.usual import usual_rows
 from include.use_cases.erp_reorder.spec import SPEC
 
 if TYPE_CHECKING:
@@ -32,15 +32,7 @@ def _within_bounds(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
 
 
 EXPECTATIONS = (
-    Expectation(
-        "rows_arrived",
-        "ExpectTableRowCountToBeBetween",
-        ("row_id",),
-        "critical",
-        "The night of the forecasts brought between 1 and 1,000,000 series",
-        {"min_value": 1, "max_value": 1_000_000},
-        unit="series",
-    ),
+    rows_arrived("The night of the forecasts brought between 1 and 1,000,000 series", 1, 1_000_000, "series"),
     Expectation(
         "series_unique",
         "ExpectColumnValuesToBeUnique",
@@ -114,36 +106,14 @@ EXPECTATIONS = (
         at_least=0.95,
         unit="series",
     ),
-    Expectation(
-        "columns_present",
-        "ExpectTableColumnsToMatchSet",
-        (),
-        "critical",
-        "Every column that an order is worked out of was staged",
-        {"column_set": list(SPEC.model_sees), "exact_match": False},
-        unit="columns",
-    ),
-    Expectation(
-        "rows_as_usual",
-        "ExpectTableRowCountToBeBetween",
-        (),
-        "warning",
-        "The night brought between half and twice the series that this weekday's nights bring",
-        bounds=usual_rows(0.5, 2.0),
-        unit="series",
+    columns_present("Every column that an order is worked out of was staged", SPEC.model_sees),
+    rows_as_usual(
+        "The night brought between half and twice the series that this weekday's nights bring", 0.5, 2.0, "series"
     ),
 )
 
 ANSWER_EXPECTATIONS = (
-    Expectation(
-        "answers_arrived",
-        "ExpectTableRowCountToBeBetween",
-        (),
-        "info",
-        "At least one order was to be worked out",
-        {"min_value": 1},
-        unit="series",
-    ),
+    answers_arrived("At least one order was to be worked out", "series"),
     Expectation(
         "order_within_bounds",
         "ExpectColumnValuesToBeInSet",

@@ -9,8 +9,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
+from include.quality.common import (
+    answers_arrived,
+    answers_refused,
+    columns_present,
+    columns_typed,
+    rows_arrived,
+    rows_as_usual,
+)
 from include.quality.expectation import DERIVED, Expectation
-from include.quality.usual import newest_within, usual_rows
+from include.quality.usual import newest_within
 from include.use_cases.support_triage.spec import SPEC
 
 if TYPE_CHECKING:
@@ -42,15 +50,7 @@ def _share_of_category(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]
 
 
 EXPECTATIONS = (
-    Expectation(
-        "rows_arrived",
-        "ExpectTableRowCountToBeBetween",
-        ("row_id",),
-        "critical",
-        "The night brought between 1 and 1,000,000 tickets",
-        {"min_value": 1, "max_value": 1_000_000},
-        unit="tickets",
-    ),
+    rows_arrived("The night brought between 1 and 1,000,000 tickets", 1, 1_000_000, "tickets"),
     Expectation(
         "ticket_id_present",
         "ExpectColumnValuesToNotBeNull",
@@ -138,27 +138,8 @@ EXPECTATIONS = (
         derive=_created_before_end,
         unit="tickets",
     ),
-    Expectation(
-        "columns_present",
-        "ExpectTableColumnsToMatchSet",
-        (),
-        "critical",
-        "Every column that is checked or read was staged",
-        {"column_set": [*SPEC.model_sees, *TYPES], "exact_match": False},
-        unit="columns",
-    ),
-    *(
-        Expectation(
-            f"{column}_type",
-            "ExpectColumnValuesToBeOfType",
-            (column,),
-            "critical",
-            f"Column {column} holds {words}",
-            {"column": column, "type_": kind},
-            unit="type",
-        )
-        for column, (kind, words) in TYPES.items()
-    ),
+    columns_present("Every column that is checked or read was staged", [*SPEC.model_sees, *TYPES]),
+    *columns_typed(TYPES),
     Expectation(
         "source_fresh",
         "ExpectColumnMaxToBeBetween",
@@ -168,27 +149,13 @@ EXPECTATIONS = (
         bounds=newest_within("created_at", timedelta(hours=24)),
         unit="time",
     ),
-    Expectation(
-        "rows_as_usual",
-        "ExpectTableRowCountToBeBetween",
-        (),
-        "warning",
-        "The night brought between half and twice the tickets that this weekday's nights bring",
-        bounds=usual_rows(0.5, 2.0),
-        unit="tickets",
+    rows_as_usual(
+        "The night brought between half and twice the tickets that this weekday's nights bring", 0.5, 2.0, "tickets"
     ),
 )
 
 ANSWER_EXPECTATIONS = (
-    Expectation(
-        "answers_arrived",
-        "ExpectTableRowCountToBeBetween",
-        (),
-        "info",
-        "At least one ticket was to be sorted",
-        {"min_value": 1},
-        unit="tickets",
-    ),
+    answers_arrived("At least one ticket was to be sorted", "tickets"),
     Expectation(
         "category_present",
         "ExpectColumnValuesToNotBeNull",
@@ -199,17 +166,7 @@ ANSWER_EXPECTATIONS = (
         at_least=0.9,
         unit="tickets",
     ),
-    Expectation(
-        "answers_refused",
-        "ExpectColumnValuesToNotBeInSet",
-        ("ending",),
-        "critical",
-        "The model did not refuse; half of a night refused stops it",
-        {"column": "ending", "value_set": ["refused"]},
-        at_least=0.5,
-        unit="tickets",
-        least_rows=ENOUGH,
-    ),
+    answers_refused("tickets", ENOUGH),
     Expectation(
         "category_balance",
         "ExpectColumnMaxToBeBetween",
