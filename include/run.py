@@ -18,6 +18,7 @@ from include.systems.registry import System, read_systems
 
 if TYPE_CHECKING:
     from include.systems.http import RestClient
+    from include.systems.limits.pace import Pace
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,22 @@ class Run:
             raise ConfigurationError(f"not in the registry; known: {', '.join(systems)}", system=name)
         return systems[name]
 
-    def client(self, system: str) -> RestClient:
-        """A client of a REST system of the registry, within the limits that every process on this ledger shares."""
-        from include.systems.http import RestClient
+    def pace(self, system: str) -> Pace:
+        """Leave for calls to a system of the registry, within the limits that every process on this ledger shares."""
         from include.systems.limits.pace import Pace, limits_of
         from include.systems.limits.shared import LedgerLevels
 
         entry = self.system(system)
-        first, *more = (self.connections.open("http", entry.connection) for _ in range(entry.calls_at_once))
         levels = LedgerLevels(self.limits or self.ledger, entry.name, limits_of(entry)) if entry.limits else None
-        return RestClient(first, entry, more=more, pace=Pace(entry, levels))
+        return Pace(entry, levels)
+
+    def client(self, system: str) -> RestClient:
+        """A client of a REST system of the registry, within those limits."""
+        from include.systems.http import RestClient
+
+        entry = self.system(system)
+        first, *more = (self.connections.open("http", entry.connection) for _ in range(entry.calls_at_once))
+        return RestClient(first, entry, more=more, pace=self.pace(system))
 
     def path(self, *names: str) -> UPath:
         """A place in this run's staging folder; parents are made, for this account alone."""

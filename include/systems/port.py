@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from include.settings import Settings
     from include.systems.connections import Connections
     from include.systems.http import RestClient
+    from include.systems.limits.pace import Pace
     from include.systems.registry import System
 
 Guard = Literal["own_fields", "unchanged_since_read", "append_once"]
@@ -57,8 +58,12 @@ class Surroundings(Protocol):
         """An entry of the registry; raises ConfigurationError if there is none."""
         ...
 
+    def pace(self, system: str) -> Pace:
+        """Leave for calls to a system, within the limits that all processes share."""
+        ...
+
     def client(self, system: str) -> RestClient:
-        """A client of a REST system, within the limits that all processes share."""
+        """A client of a REST system, within those limits."""
         ...
 
 

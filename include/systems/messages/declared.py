@@ -32,7 +32,7 @@ class Message(Sink):
         """The adapter; raises ConfigurationError for a declaration or connection that cannot work."""
         from include.systems.messages.webhook import Webhook
 
-        return Webhook(self, here.system(self.system), here.connections)
+        return Webhook(self, here.system(self.system), here.connections, here.pace(self.system))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

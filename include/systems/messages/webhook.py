@@ -1,7 +1,7 @@
 """One POST for each answer; what may have arrived is never sent again unless the endpoint says that it may be.
 
-Not by way of `RestClient`: its ladder repeats calls whose answer was lost, and it takes no answer but JSON. Limits are
-those of the registry, kept by this process.
+Not by way of `RestClient`: its ladder repeats calls whose answer was lost, and it takes no answer but JSON. Its limits
+are shared with all processes all the same.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Webhook:
     batch_rows = 1
     creates = True
 
-    def __init__(self, sink: Message, system: System, connections: Connections) -> None:
+    def __init__(self, sink: Message, system: System, connections: Connections, pace: Pace) -> None:
         """Nothing is reached yet; raises ConfigurationError where a message could not be signed."""
         self._sink, self._system = sink, system
         self.in_air = system.calls_at_once
@@ -58,7 +58,7 @@ class Webhook:
         if sink.event is not None and endpoint.key is None:
             action = f"Set `{SECRET}` in the extra of connection `{system.connection}`"
             raise ConfigurationError("nothing to sign messages with", system=system.name, action=action)
-        self._pace = Pace(system)
+        self._pace = pace
         self.sleep: Callable[[float], object] = time.sleep
         self.calls = self.retries = 0
         self._counting = Lock()

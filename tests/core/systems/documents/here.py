@@ -18,6 +18,7 @@ from include.models import Interval
 from include.settings import Settings
 from include.systems.connections import EnvironmentConnections
 from include.systems.http import RestClient
+from include.systems.limits.pace import Pace
 from include.systems.registry import System, Window
 
 START = datetime(2026, 11, 18, 2, tzinfo=UTC)
@@ -52,6 +53,9 @@ class Here:
             page_rows=self.page_rows,
             owner="scanning",
         )
+
+    def pace(self, system: str) -> Pace:
+        return Pace(self.system(system))
 
     def client(self, system: str) -> RestClient:
         raise NotImplementedError

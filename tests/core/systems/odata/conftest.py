@@ -21,6 +21,7 @@ from include.models import Interval
 from include.settings import Settings
 from include.systems.connections import Connections, EnvironmentConnections
 from include.systems.http import RestClient
+from include.systems.limits.pace import Pace
 from include.systems.registry import System
 from tests.core.systems.contracts import NIGHT, PAGE
 
@@ -117,6 +118,9 @@ class Here:
         facts = dict.fromkeys(("purpose", "data", "api", "auth", "network"), "")
         more: dict[str, Any] = {"scopes": (), "timeout_seconds": 5, "limits": (), "owner": "supply-chain"}
         return System(name=name, connection="erp_default", page_rows=self.page_rows, **facts, **more)
+
+    def pace(self, system: str) -> Pace:
+        return Pace(self.system(system))
 
     def client(self, system: str) -> RestClient:
         first, *more = (self.connections.open("http", "erp_default") for _ in range(self.sessions))

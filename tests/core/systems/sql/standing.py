@@ -11,6 +11,7 @@ from include.models import Interval
 from include.settings import Settings
 from include.systems.connections import Connections, EnvironmentConnections
 from include.systems.http import RestClient
+from include.systems.limits.pace import Pace
 from include.systems.registry import System
 from tests.core.systems.contracts import NIGHT, PAGE
 
@@ -35,6 +36,9 @@ class Standing:
     def system(self, name: str) -> System:
         assert name == self.entry.name
         return self.entry
+
+    def pace(self, system: str) -> Pace:
+        return Pace(self.system(system))
 
     def client(self, system: str) -> RestClient:
         return RestClient(
