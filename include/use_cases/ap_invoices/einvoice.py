@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from include.models import Record
-from include.systems.exact.declared import Exact, Left
+from include.systems.exact.declared import Left
 from include.use_cases.ap_invoices import cii, ubl
 from include.use_cases.ap_invoices.tree import Element, namespace, parse
 
@@ -59,6 +59,3 @@ def _untaxed(found: Record) -> str:
     if found["gross"] != found["net"]:
         raise Left("no_tax")
     return "0.00"
-
-
-EXACT = Exact(function=read_einvoice, version="v1", reads=("einvoice",))

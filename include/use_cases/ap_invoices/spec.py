@@ -11,7 +11,7 @@ from include.systems.documents.declared import Documents
 from include.systems.documents.pdf import PdfLimits
 from include.systems.odata.declared import ODataRecords
 from include.systems.sql.declared import Table
-from include.use_cases.ap_invoices.einvoice import EXACT
+from include.use_cases.ap_invoices.local import LOCAL
 from include.use_cases.ap_invoices.rows import document_of, einvoice_of, order_of
 
 SPEC = UseCase(
@@ -70,7 +70,7 @@ SPEC = UseCase(
             prefix="po_",
         ),
     ),
-    local=EXACT,
+    local=LOCAL,
     model=ModelChoice(
         system="model",
         name="sandbox-large",

@@ -8,16 +8,10 @@ from include.spec.join import Join
 from include.spec.reshape import Derive
 from include.spec.transforms import Coalesce
 from include.spec.use_case import Baseline, Budgets, FailurePlan, UseCase
-from include.systems.exact.declared import Exact
 from include.systems.odata.declared import ODataRecords
 from include.systems.sql.declared import SqlRecords, Table
-from include.use_cases.erp_reorder.policy import propose
+from include.use_cases.erp_reorder.local import LOCAL, SEES
 from include.use_cases.erp_reorder.rows import plant_of, product_of
-
-SEES = (
-    *("product", "plant", "horizon", "confidence", "on_hand", "stock_safety"),
-    *("supply_lead_days", "supply_pack", "supply_least", "supply_on_order"),
-)
 
 SPEC = UseCase(
     name="erp_reorder",
@@ -91,7 +85,7 @@ SPEC = UseCase(
         Coalesce("on_hand", ("stock_on_hand", "supply_on_hand")),
     ),
     model=None,
-    local=Exact(propose, version="v1", reads=SEES),
+    local=LOCAL,
     model_sees=SEES,
     personal=(),
     confidence_threshold=0.5,

@@ -18,9 +18,10 @@ from include.systems.documents.content import read_content
 from include.systems.documents.pdf import PdfLimits, PdfReader
 from include.systems.exact.declared import Left
 from include.use_cases.ap_invoices import sums
-from include.use_cases.ap_invoices.einvoice import EXACT, read_einvoice, read_fields
+from include.use_cases.ap_invoices.einvoice import read_einvoice, read_fields
 from include.use_cases.ap_invoices.fallback import answer
 from include.use_cases.ap_invoices.figures import cents
+from include.use_cases.ap_invoices.local import LOCAL
 from include.use_cases.ap_invoices.output import Output
 from include.use_cases.ap_invoices.rows import document_of, einvoice_of, order_of
 
@@ -82,7 +83,7 @@ KNOWN_DIFFERENCES = {("01.21a-INVOICE", "seller_vat_id")}
 """The two files of that case name two different VAT ids."""
 
 
-DECIDER = EXACT.open(ROOT, Output)
+DECIDER = LOCAL.open(ROOT, Output)
 
 
 def read(path: Path) -> Record:

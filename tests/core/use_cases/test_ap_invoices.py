@@ -28,7 +28,7 @@ from include.models import Mode, Origin, Record
 from include.night.gate.decide import decide
 from include.spec.use_case import load
 from include.use_cases.ap_invoices import spec
-from include.use_cases.ap_invoices.einvoice import EXACT
+from include.use_cases.ap_invoices.local import LOCAL
 from include.use_cases.ap_invoices.output import Output
 from tests.core.commands.test_cli import connection
 from tests.core.conftest import Ledger
@@ -176,7 +176,7 @@ def test_an_answer_in_another_form_is_none(wrong: Mapping[str, Any]) -> None:
 
 
 def test_labelled_documents_fit_the_answer_and_e_invoices_among_them_are_read_so() -> None:
-    exact, alone = EXACT.open(load(NAME).folder, Output), 0
+    exact, alone = LOCAL.open(load(NAME).folder, Output), 0
     for line in (load(NAME).folder / "evals.jsonl").read_text(encoding="utf-8").splitlines():
         example = json.loads(line)
         expected, wrong = example["expected"], example.get("must_not", {})
