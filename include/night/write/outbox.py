@@ -15,6 +15,7 @@ from include.run import Night
 from include.systems.port import VERSION, Destination, Sink
 
 UNKNOWN_ENDING = "unknown_ending"
+CHANGED = "changed_since_read"
 
 
 class State(NamedTuple):
@@ -23,11 +24,27 @@ class State(NamedTuple):
     status: str
     fields: Record
     error: str | None
+    before: Record | None = None
 
     @property
     def is_settled(self) -> bool:
         """Whether the destination is known to hold the values."""
         return self.status in ("written", "unchanged")
+
+    def accounts_for(self, now: Record | None, there: Destination) -> bool:
+        """Whether a record is as this run has found it or made it, as far as an earlier try of it has come.
+
+        What was found changed then is a person's, however often the run is tried again.
+        """
+        if self.status == "failed":
+            return not (self.error or "").startswith(CHANGED)
+        if self.status != "intended" or (now is not None and there.holds(now, self.fields)):
+            return True
+        if now is None or self.before is None:
+            return now is self.before
+        if VERSION in self.before:
+            return bool(now.get(VERSION) == self.before[VERSION])
+        return there.holds(now, self.before)
 
 
 @dataclass(frozen=True)
@@ -88,11 +105,20 @@ class Result(NamedTuple):
     error: str | None = None
 
 
-def next_step(write: Write, state: State | None, there: Destination, *, superseded: bool, version: str | None) -> Step:
+def next_step(
+    write: Write,
+    state: State | None,
+    there: Destination,
+    *,
+    superseded: bool,
+    version: str | None = None,
+    guarded: bool = False,
+) -> Step:
     """Send only a difference, and never over what a later night has said, or a person since the row was read.
 
     An intent without a result whose values are there means that the write arrived and its answer was lost. `version` is
-    the token that the record must still have.
+    the token that the record must still have. With `guarded` it must also be as an earlier try of this run has left it,
+    or had read it: to read it anew would take somebody else's change for what the night had seen.
     """
     if write.before is None and not there.creates:
         return Step.MISSING
@@ -100,7 +126,8 @@ def next_step(write: Write, state: State | None, there: Destination, *, supersed
         return Step.SUPERSEDED
     if write.before is None or not there.holds(write.before, write.values):
         changed = version is not None and write.before is not None and write.before.get(VERSION) != version
-        return Step.CHANGED if changed else Step.SEND
+        foreign = guarded and state is not None and not state.accounts_for(write.before, there)
+        return Step.CHANGED if changed or foreign else Step.SEND
     arrived = state and state.status == "intended" and state.fields == write.fields
     return Step.ARRIVED if arrived else Step.UNCHANGED
 
@@ -170,7 +197,7 @@ def conclude(connection: Connection, night: Night, sink: Sink, results: Sequence
 
 # `OFFSET 0` keeps each look-up by its index: without statistics, all writes of the run are read for every group.
 _STATES = text("""
-SELECT o.external_id, o.status, o.fields, o.error
+SELECT o.external_id, o.status, o.fields, o.error, o.before
   FROM unnest(CAST(:ids AS text[])) AS wanted (id)
  CROSS JOIN LATERAL (SELECT * FROM nightledger.outbox WHERE run_id = :run_id AND destination = :destination
                         AND object = :object AND external_id = wanted.id OFFSET 0) o""")

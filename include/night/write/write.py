@@ -42,7 +42,7 @@ COUNTS = ("written", "sent", "unchanged", "failed")
 _CAUSES = {
     Step.MISSING: ("record_missing", "no such record at the destination"),
     Step.UNKNOWN: (outbox.UNKNOWN_ENDING, "it may have arrived, and the destination cannot be asked; a person decides"),
-    Step.CHANGED: ("changed_since_read", "somebody changed the record after it was read; nothing was written"),
+    Step.CHANGED: (outbox.CHANGED, "somebody changed the record after it was read; nothing was written"),
 }
 """Why a write is not sent, and in words."""
 
@@ -165,7 +165,8 @@ class _Delivery:
             if earlier and earlier.has_delivered(now):
                 step = Step.DELIVERED
             elif readable:
-                step = next_step(now, state, self.there, superseded=later, version=self._version(now))
+                version, guarded = self._version(now), self._guarded
+                step = next_step(now, state, self.there, superseded=later, version=version, guarded=guarded)
             else:
                 step = blind_step(now, state, earlier, superseded=later, again=self.sink.idempotent)
             steps[step].append(now)
@@ -200,9 +201,14 @@ class _Delivery:
         """Whether the same values for the same record are one write, whichever run has them."""
         return self.sink.guard == "append_once"
 
+    @property
+    def _guarded(self) -> bool:
+        """Whether what others have changed since it was read is left to a person."""
+        return self.sink.guard == "unchanged_since_read"
+
     def _version(self, write: Write) -> str | None:
         """The token that the record must still have: that of its row where the row is this very record."""
-        if self.sink.guard != "unchanged_since_read" or write.before is None:
+        if not self._guarded or write.before is None:
             return None
         same = write.row["row_id"] == f"{self.sink.system}/{self.sink.object}/{write.external_id}"
         token = json.loads(write.row["lineage"]).get(VERSION) if same else None
