@@ -9,12 +9,14 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import aiohttp
 from aiohttp import web
 
 SLOW_SECONDS = (1.0, 1.6)
 LIE = 2_000_000_000
+Kind = TypeVar("Kind", bound="Between")
 _HOP = {"host", "content-length", "transfer-encoding", "content-encoding", "connection", "accept-encoding"}
 
 
@@ -23,7 +25,8 @@ class Between:
     then by `rates`, the share of requests per kind.
 
     `slow` holds an answer back, `lie` claims absurd usage, `after` answers 503 although the request was carried out,
-    `part` carries out half of a batch and reports the rest as failed, `hold` keeps the answer until `let_go` is set.
+    `part` carries out half of a batch and reports the rest as failed, `hold` keeps the answer until `let_go` is set,
+    `cut` carries the request out and ends the connection without an answer.
     """
 
     def __init__(self, target: str, watched: str, chance: random.Random) -> None:
@@ -45,9 +48,16 @@ class Between:
                 return kind
         return None
 
+    def watches(self, request: web.Request) -> bool:
+        """Whether faults may strike the request."""
+        return request.path.endswith(self.watched)
+
+    async def come_before(self, request: web.Request, body: bytes, fault: str | None) -> None:
+        """What happens before a request is passed on."""
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        if not request.path.endswith(self.watched):
+        if not self.watches(request):
             return await self._pass(request, body, None)
         self.in_flight += 1
         self.first.set()
@@ -61,6 +71,8 @@ class Between:
         if fault == "part":
             body, left = _halve(body)
         kept = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
+        kept["Host"] = request.host  # so that links in an answer lead here again
+        await self.come_before(request, body, fault)
         try:
             async with self.session.request(
                 request.method, self.target + request.path_qs, data=body, headers=kept, allow_redirects=False
@@ -71,12 +83,14 @@ class Between:
         told = {name: value for name, value in headers.items() if name.lower() not in _HOP}
         if fault is not None and status < 300:
             status, content = await self._break(fault, status, content, left)
+            if fault == "cut":
+                return self._abort(request)
         if request.transport is None or request.transport.is_closing():
             self.effects["lost"] += 1
         return web.Response(status=status, body=content, headers=told)
 
     async def _break(self, fault: str, status: int, content: bytes, left: list[str]) -> tuple[int, bytes]:
-        if fault == "part" and not left:
+        if fault == "meddle" or (fault == "part" and not left):
             return status, content
         self.effects[fault] += 1
         if fault == "slow":
@@ -118,10 +132,10 @@ def _lie(content: bytes) -> bytes:
 
 
 @contextmanager
-def between(target: str, watched: str, chance: random.Random) -> Iterator[Between]:
+def between(target: str, watched: str, chance: random.Random, kind: type[Kind]) -> Iterator[Kind]:
     """The proxy, served from a thread while the block runs; its URL is `url`."""
     here, ready, stop, loop = (
-        Between(target, watched, chance),
+        kind(target, watched, chance),
         threading.Event(),
         asyncio.Event(),
         asyncio.new_event_loop(),

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults import files, nights
+from tests.faults import drops, erp, files, nights
 from tests.faults.invariants import check_files, check_night, check_orphans, count
+from tests.faults.proposals_hold import check_proposals
 from tests.faults.world import World, own_folder, world
 
 
@@ -32,6 +33,9 @@ class Kind:
 _UNHURRIED = {"model_latency_ms": 700, "model_jitter_ms": 400}
 _QUICK = {"model_latency_ms": 70, "model_jitter_ms": 30}
 _NIGHT = {"model_latency_ms": 400, "model_jitter_ms": 200}
+_ERP = {"model_latency_ms": 20, "model_jitter_ms": 10, "leads_per_day": 0, "erp_page_rows": 4}
+_SLOW_ERP = {**_ERP, "erp_latency_ms": 250}
+_ERP_WRITES = ("kill between send and confirm", "after", "cut", "somebody else", "changed after an unknown write")
 KINDS = {
     "storm": Kind(files.storm, check_files, ("kill in the air",), _UNHURRIED),
     "orphans": Kind(files.storm, check_orphans, ("kill in the air",), _UNHURRIED),
@@ -46,6 +50,9 @@ KINDS = {
     "tampered": Kind(nights.tampered, check_night, ("answers changed",), _QUICK),
     "clocks": Kind(files.clocks, check_files, ("wrong clock",), _QUICK),
     "night clocks": Kind(nights.clocks, check_night, ("wrong clock",), _QUICK),
+    "erp storm": Kind(erp.storm, check_proposals, ("kill in the air", "somebody else"), _SLOW_ERP),
+    "erp writes": Kind(erp.writes, check_proposals, _ERP_WRITES, _ERP),
+    "file storm": Kind(drops.storm, check_proposals, ("kill in extract", "grown"), _ERP),
 }
 
 

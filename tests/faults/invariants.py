@@ -67,10 +67,10 @@ class Seen:
 
 def count(here: World) -> Seen:
     """Calls that arrived, those sent as retry or hedge, those without an answer on record, and answers paid again."""
-    kinds = Counter(dict(_ask(here, _KINDS)))
+    kinds = Counter(dict(ask(here, _KINDS)))
     calls = here.calls()
     paid = Counter(call["message"] for call in calls if call["billed"])
-    lost = int(_ask(here, _UNANSWERED)[0][0])
+    lost = int(ask(here, _UNANSWERED)[0][0])
     return Seen(len(calls), kinds["retry"], kinds["hedge"], lost, paid.total() - len(paid))
 
 
@@ -84,13 +84,13 @@ def check(here: World) -> None:
     assert verified.holds, f"I4: {verified.as_text()}"
     refused = [call for call in here.calls() if call["status"] == 429 and not call["fault"]]
     assert len(refused) <= 2, f"I6: {len(refused)} calls over the limit"
-    assert _ask(here, _PINS) == [], "I7"
-    assert _ask(here, "SELECT count(*) FROM nightledger.claim") == [(0,)], "a question is still claimed"
+    assert ask(here, _PINS) == [], "I7"
+    assert ask(here, "SELECT count(*) FROM nightledger.claim") == [(0,)], "a question is still claimed"
 
 
 def check_closed(here: World) -> None:
     """Assert that no run stays open for ever, whoever was killed."""
-    running = [run for (run,) in _ask(here, "SELECT run_id FROM nightledger.run WHERE status = 'running'")]
+    running = [run for (run,) in ask(here, "SELECT run_id FROM nightledger.run WHERE status = 'running'")]
     assert not running, f"a run is still open: {', '.join(running)}"
 
 
@@ -102,23 +102,23 @@ def check_orphans(here: World) -> None:
 
 def _check_calls(here: World) -> None:
     asked = Counter(call["message"] for call in here.calls())
-    recorded = Counter(hash_of(messages) for (messages,) in _ask(here, "SELECT messages FROM nightledger.inference"))
+    recorded = Counter(hash_of(messages) for (messages,) in ask(here, "SELECT messages FROM nightledger.inference"))
     assert not asked - recorded, "I3: calls arrived that no intent announced"
-    assert _ask(here, _TWO_RESULTS) == [], "a call has two results"
+    assert ask(here, _TWO_RESULTS) == [], "a call has two results"
     effects = here.all_effects()
     in_flight = CONCURRENCY * files.WORKERS * (effects["ledger restart"] + effects["ledger disk full"])
-    after = _ask(here, _AFTER_AN_ANSWER)[0][0]  # a ledger that is lost gives claims away
-    hedges = Counter(dict(_ask(here, _KINDS)))["hedge"]
+    after = ask(here, _AFTER_AN_ANSWER)[0][0]  # a ledger that is lost gives claims away
+    hedges = Counter(dict(ask(here, _KINDS)))["hedge"]
     assert after <= in_flight + hedges, f"{after} calls for questions that had their answer"
 
 
 def _check_money(here: World) -> None:
-    spent = dict(map(tuple, _ask(here, _SPENT)))
-    for scope, ceiling, paid, reserved in _ask(here, _BUDGETS):
+    spent = dict(map(tuple, ask(here, _SPENT)))
+    for scope, ceiling, paid, reserved in ask(here, _BUDGETS):
         assert paid + reserved == spent.get(scope.removeprefix("run/"), 0), f"I5: {scope}"
         assert paid <= ceiling, f"I5: {scope}: {paid} of {ceiling} USD"
-    assert _ask(here, _BELIEVED) == [(0,)], "usage is believed that no answer of 400 tokens can have"
-    other = _ask(here, _OTHER_DAYS)
+    assert ask(here, _BELIEVED) == [(0,)], "usage is believed that no answer of 400 tokens can have"
+    other = ask(here, _OTHER_DAYS)
     assert other == [], f"ceilings of other days were opened by wrong clocks: {other}"
 
 
@@ -163,12 +163,17 @@ def check_night(here: World) -> None:
     assert here.crm_counts()["records_written"] == written, "I8: a finished night was written again"
 
 
+def check_decided(here: World) -> None:
+    """Assert that every write goes back to a decision."""
+    assert ask(here, _UNDECIDED) == [], "I2: a write without a decision"
+
+
 def _check_writes(here: World) -> None:
-    statuses = _ask(here, "SELECT status, count(*) FROM nightledger.run GROUP BY 1")
+    statuses = ask(here, "SELECT status, count(*) FROM nightledger.run GROUP BY 1")
     assert "succeeded" in dict(map(tuple, statuses)), f"I1: {statuses}"
-    assert _ask(here, _UNDECIDED) == [], "I2: a write without a decision"
+    check_decided(here)
     held = nights.records(here)
-    written = dict(map(tuple, _ask(here, _WRITTEN)))
+    written = dict(map(tuple, ask(here, _WRITTEN)))
     assert written, "nothing was written"
     for external_id, fields in written.items():
         differs = [name for name, value in held[external_id].items() if name in fields and fields[name] != value]
@@ -178,10 +183,11 @@ def _check_writes(here: World) -> None:
 def _dead(here: World) -> int:
     query = """SELECT count(*) FROM nightledger.outcome WHERE outcome IN ('dead_letter', 'deferred') AND run_id =
                (SELECT run_id FROM nightledger.run WHERE status = 'succeeded' ORDER BY attempt DESC LIMIT 1)"""
-    return int(_ask(here, query)[0][0])
+    return int(ask(here, query)[0][0])
 
 
-def _ask(here: World, query: str) -> list[Any]:
+def ask(here: World, query: str) -> list[Any]:
+    """Rows of the ledger."""
     engine = open_database(here.server.url("nightledger"))
     try:
         with engine.connect() as connection:

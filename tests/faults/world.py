@@ -25,16 +25,20 @@ import requests
 
 from include.database import open_database
 from include.demo.sandbox.config import Endpoints, SandboxConfig
+from include.demo.sandbox.odata.api import ROOT as ERP
 from include.demo.sandbox.process import running_sandbox
 from include.demo.stack import postgres
 from include.demo.stack.environment import ledger_connections, sandbox_connections
 from include.ledger import schema
 from include.settings import ROOT
+from tests.faults import proposals
 from tests.faults.between import Between, between
+from tests.faults.planner import Planner
 from tests.faults.wire import Wire, wire
 
 CONCURRENCY = 8
 LEASE_SECONDS = 3
+ERP_SECONDS = 2
 HANGS_SECONDS = 240.0
 """Far beyond what any process takes here, also on a machine that has much else to do."""
 END = datetime(2026, 11, 20, 2, tzinfo=UTC)
@@ -77,6 +81,7 @@ class World:
     server: postgres.Server
     model: Between
     crm: Between
+    erp: Planner
     sftp: Wire
     deeds: list[str] = field(default_factory=list)
     effects: Counter[str] = field(default_factory=Counter)
@@ -135,10 +140,11 @@ class World:
         """The last line of a process's log."""
         return (self.log(name).read_text().strip().splitlines() or ["nothing"])[-1][-400:]
 
-    def kill(self, process: subprocess.Popen[str]) -> bool:
+    def kill(self, process: subprocess.Popen[str], calls: Between | None = None) -> bool:
         """kill -9 while a call is in the air, if one comes within three seconds; False if it had ended before."""
-        wait_until(lambda: self.model.in_flight > 0 or process.poll() is not None, 3)
-        flying = self.model.in_flight
+        calls = calls or self.model
+        wait_until(lambda: calls.in_flight > 0 or process.poll() is not None, 3)
+        flying = calls.in_flight
         process.kill()
         took = process.wait() == -signal.SIGKILL
         self.effects["kill"] += took
@@ -148,18 +154,24 @@ class World:
     def fail(self, rates: Mapping[str, float], where: str = "model", only: str = "all") -> None:
         """Change what a stand-in does wrong by itself."""
         plan = {"seed": self.chance.randint(1, 10**6), "rates": rates, "hold_seconds": 3.0, "only": only}
-        place = f"{self.endpoints.model_root}/sandbox" if where == "model" else f"{self.endpoints.crm_url}/sandbox/crm"
-        requests.post(f"{place}/faults", json=plan, timeout=10).raise_for_status()
+        places = {
+            "model": f"{self.endpoints.model_root}/sandbox",
+            "crm": f"{self.endpoints.crm_url}/sandbox/crm",
+            "erp": f"{self.erp.target}/sandbox/erp",
+        }
+        requests.post(f"{places[where]}/faults", json=plan, timeout=10).raise_for_status()
 
     def calm(self) -> None:
         """Nothing breaks any more."""
         self.fail({})
         self.fail({}, "crm")
-        for one in (self.model, self.crm):
+        self.fail({}, "erp")
+        for one in (self.model, self.crm, self.erp):
             one.rates = {}
             one.script.clear()
             one.let_go.set()
         self.sftp.script.clear()
+        self.sftp.pace = 0.0
 
     def calls(self) -> list[dict[str, Any]]:
         """What the model endpoint itself has counted."""
@@ -208,7 +220,7 @@ class World:
 
     def all_effects(self) -> Counter[str]:
         """What took effect, at the processes and on the wire."""
-        return self.effects + self.model.effects + self.crm.effects + self.sftp.effects
+        return self.effects + self.model.effects + self.crm.effects + self.erp.effects + self.sftp.effects
 
 
 @contextmanager
@@ -240,9 +252,15 @@ def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
 
 
 def small_batches(registry: str) -> str:
-    """The registry with batches of ten records, so that a small night writes several."""
-    assert "batch_rows = 100\n" in registry
-    return registry.replace("batch_rows = 100\n", "batch_rows = 10\n")
+    """The registry with batches of ten records, so that a small night writes several, and an ERP that is given up soon.
+
+    A call that the ERP holds back for longer is carried out after its caller has turned to something else.
+    """
+    above, begins, erp = registry.partition("[erp]\n")
+    assert "batch_rows = 100\n" in above
+    assert "timeout_seconds = 60\n" in erp
+    erp = erp.replace("timeout_seconds = 60\n", f"timeout_seconds = {ERP_SECONDS}\n", 1)
+    return (above + begins + erp).replace("batch_rows = 100\n", "batch_rows = 10\n")
 
 
 def make_template(folder: Path) -> Path:
@@ -264,6 +282,7 @@ def world(seed: int, folder: Path, **sandbox: Any) -> Iterator[World]:
     chance = random.Random(seed)
     (folder / "skew").mkdir()
     (folder / "skew" / "sitecustomize.py").write_text(SKEW)
+    proposals.install(folder / "site")
     given = {"days": 1, "leads_per_day": 40, "rpm": 6_000, "crm_latency_ms": 5, "anchor": END, "seed": 1, **sandbox}
     data = folder / "postgres"
     with ExitStack() as stack:
@@ -275,11 +294,13 @@ def world(seed: int, folder: Path, **sandbox: Any) -> Iterator[World]:
         server = postgres.start(data)
         (folder / "systems.toml").write_text(small_batches((ROOT / "include" / "systems.toml").read_text()))
         endpoints = stack.enter_context(running_sandbox(SandboxConfig(state=folder / "sandbox", **given)))
-        model = stack.enter_context(between(endpoints.model_root, "/chat/completions", chance))
-        crm = stack.enter_context(between(endpoints.crm_url, "/batch/update", chance))
+        model = stack.enter_context(between(endpoints.model_root, "/chat/completions", chance, Between))
+        crm = stack.enter_context(between(endpoints.crm_url, "/batch/update", chance, Between))
+        erp = stack.enter_context(between(endpoints.erp_url.removesuffix(ERP), "", chance, Planner))
         sftp = stack.enter_context(wire(endpoints.sftp_host, endpoints.sftp_port))
-        seen = {**endpoints.to_json(), "model_url": model.url, "crm_url": crm.url, "sftp_port": sftp.port}
-        here = World(folder, endpoints, _environment(folder, server, seen), chance, server, model, crm, sftp)
+        urls = {"model_url": model.url, "crm_url": crm.url, "erp_url": f"{erp.url}{ERP}"}
+        seen = {**endpoints.to_json(), **urls, "sftp_port": sftp.port}
+        here = World(folder, endpoints, _environment(folder, server, seen), chance, server, model, crm, erp, sftp)
         stack.callback(_end, here.started)
         yield here
 
@@ -296,7 +317,7 @@ def _environment(folder: Path, server: postgres.Server, endpoints: Mapping[str, 
         "NIGHTLEDGER_OUTAGE_SECONDS": "20",
         "NIGHTLEDGER_CONCURRENCY": str(CONCURRENCY),
         "NIGHTLEDGER_LEASE_SECONDS": str(LEASE_SECONDS),
-        "PYTHONPATH": os.pathsep.join([str(folder / "skew"), str(ROOT)]),
+        "PYTHONPATH": os.pathsep.join([str(folder / "skew"), str(folder / "site"), str(ROOT)]),
     }
 
 

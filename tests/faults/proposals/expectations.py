@@ -1,0 +1,3 @@
+"""Nothing is expected of rows beyond their types."""
+
+EXPECTATIONS = ()
