@@ -107,6 +107,8 @@ class ODataDestination:
         key = self._key(one)
         if key is None:
             return Sent(None, "record_missing", "no such key can exist")
+        if self._is_new(write):
+            return self._make(key, write)
         condition = write.version or _ANY
         for _ in range(_TRIES):
             reply = self._change(key, write, condition)
@@ -125,11 +127,18 @@ class ODataDestination:
     def _key(self, one: str) -> Key | None:
         return self.keys.of_numbered(one) if self.sink.each else self.keys.of_id(one)
 
+    def _is_new(self, write: Outgoing) -> bool:
+        """Whether there was no such record, so that to change one would be to change what others have made since."""
+        return self.creates and self.sink.guard != "own_fields" and write.version is None and write.before is None
+
     def _settled(self, reply: Reply, write: Outgoing, now: Record) -> Sent | None:
         """What became of a write over a record that is there; None if it may go out again, under its present version.
 
-        Some services say 409 where others say 412.
+        Some services say 409 where others say 412. A write that was given up and sent again may be refused because of
+        itself: it was carried out late.
         """
+        if self.holds(now, dict(write.values)):
+            return self._done(Reply(200, now, {}), write)
         if write.version and etag(now) != write.version:
             return Sent(None, "changed_since_read", "the record has another version now")
         if reply.status not in (_CHANGED, _REQUIRED) or not etag(now):
@@ -165,6 +174,8 @@ class ODataDestination:
         reply = self.service.client.call(
             "POST", self.service.object, body, accept=_ACCEPT, headers=self._headers(body), arrived=arrived
         )
+        if reply.status == _CONFLICT:
+            reply = arrived() or reply  # an insert that was given up may have been carried out late
         if reply.status in _DONE:
             return self._done(reply, write)
         if reply.status == _CONFLICT:

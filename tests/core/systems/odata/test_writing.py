@@ -108,8 +108,16 @@ class TestMissing:
 
     def test_a_record_that_somebody_else_makes_meanwhile_is_left_alone(self, scripted: Scripted) -> None:
         absent, taken = Said({"error": {"message": "none"}}, 404), Said({"error": {"message": "taken"}}, 409)
-        scripted.says(absent, absent, taken)
+        scripted.says(absent, absent, taken, {"Id": "1", "score": "7", "note": "another's"})
         assert send(replace(SCORES, creates=True).open(Here(scripted.url))).cause == "changed_since_read"
+
+    def test_where_others_write_too_a_record_that_was_not_there_is_only_made(self, erp: Erp, here: Here) -> None:
+        there = replace(SCORES, creates=True, guard="unchanged_since_read").open(here)
+        assert send(there, "new").after is not None
+        erp.put("Scores", Id="1", score="0", note="a person's")
+        assert send(there).cause == "changed_since_read"
+        assert held(erp)["note"] == "a person's"
+        assert erp.paths("PATCH") == []
 
     def test_an_id_that_can_be_no_key_is_not_sent(self, erp: Erp, here: Here) -> None:
         there = ODataSink(system="erp", object="Lines", fields={"n": "name"}, keys=("Plant", "Number")).open(here)
@@ -125,6 +133,19 @@ class TestLostAnswers:
         erp.fail(rates={"reset": 1.0}, only="write", first_asks=1)
         assert send(SCORES.open(here), version=was).after is not None
         assert (erp.store.changes - changes, len(erp.paths("PATCH"))) == (1, 1)
+
+    def test_a_write_that_is_carried_out_late_is_not_taken_for_somebody_else_s(self, scripted: Scripted) -> None:
+        before, ours = {"Id": "1", "score": "0"}, {"Id": "1", "score": "7", "note": "ours"}
+        after = {**ours, "@odata.etag": 'W/"new"'}
+        scripted.says(Said({}, 503), {**before, "@odata.etag": 'W/"old"'}, Said({}, 412), after)
+        sent = send(SCORES.open(Here(scripted.url)), version='W/"old"')
+        assert sent.after == {"score": "7", "note": "ours", VERSION: 'W/"new"'}
+
+    def test_an_insert_that_is_carried_out_late_is_not_taken_for_somebody_else_s(self, scripted: Scripted) -> None:
+        absent, ours = Said({"error": {"message": "none"}}, 404), {"Id": "1", "score": "7", "note": "ours"}
+        scripted.says(absent, absent, Said({}, 503), absent, Said({}, 409), ours)
+        assert send(replace(SCORES, creates=True).open(Here(scripted.url))).after == {"score": "7", "note": "ours"}
+        assert len(scripted.paths("POST")) == 2
 
     @pytest.mark.parametrize("fault", ["http_500", "http_503"])
     def test_a_write_that_did_not_arrive_is_sent_again(self, erp: Erp, here: Here, fault: str) -> None:
