@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from tests.faults import deliveries
@@ -14,12 +15,14 @@ from tests.faults.files import SECONDS
 from tests.faults.world import HANGS_SECONDS, World, wait_until
 
 ROWS = 40
+SEEN = {"growth seen": "is still growing", "loss seen": "was taken away", "bomb seen": "taken for a zip bomb"}
+"""What nights have said of the files that they did not take."""
 BOMB = "proposals_2026-11-19_z.zip"
 
 
 def storm(here: World) -> None:
     """Whatever senders, others and the network do to files while they are read, and kill -9 in the middle of it."""
-    here.sftp.pace = 0.05
+    here.sftp.pace = 0.08
     drawn = dict(zip(NAMES, draw(here, ROWS), strict=True))
     growing, *others = here.chance.sample(NAMES, 3)
     for name in others:
@@ -45,6 +48,8 @@ def storm(here: World) -> None:
     here.calm()
     (folder(here) / BOMB).unlink(missing_ok=True)
     deliveries.finish(here, night)
+    said = here.log("night").read_text()
+    here.effects.update({name: said.count(words) for name, words in SEEN.items()})
 
 
 def _await_reading(here: World, night: subprocess.Popen[str]) -> None:
@@ -95,6 +100,10 @@ def _deal(here: World, deed: str, place: Path, rows: list[Row]) -> None:
             time.sleep(0.05)
 
 
+def _goes_on(here: World, at: int) -> bool:
+    return at > 0 or here.sftp.passing > 0
+
+
 def _drop(here: World, name: str, rows: Sequence[Row]) -> None:
     _put(folder(here) / name, keep(here, name, content(rows, BALLAST)))
 
@@ -107,11 +116,12 @@ def _put(place: Path, data: bytes) -> None:
 
 
 def _grow(here: World, name: str, rows: Sequence[Row]) -> None:
-    """A sender without checksums who takes some seconds for a file."""
+    """A sender without checksums who goes on with a file once somebody reads, and takes some seconds for it."""
     data = keep(here, name, content(rows, BALLAST))
+    size = len(data) // 24 + 1
     with (folder(here) / name).open("wb") as file:
-        for at in range(0, len(data), 15_000):
-            file.write(data[at : at + 15_000])
+        for at in range(0, len(data), size):
+            file.write(data[at : at + size])
             file.flush()
-            time.sleep(0.4)
-    here.effects["grown"] += 1
+            wait_until(partial(_goes_on, here, at), HANGS_SECONDS)
+            time.sleep(0.5)
