@@ -21,13 +21,14 @@ _RUNS = "SELECT run_id, started_at, status FROM nightledger.run ORDER BY started
 _MANIFEST = "SELECT uri, facts FROM nightledger.manifest WHERE dataset = 'raw' AND run_id = '{run}'"
 _OUTCOMES = "SELECT row_id, row_key, outcome FROM nightledger.outcome WHERE run_id = '{run}'"
 _LETTERS = "SELECT row_key, cause FROM nightledger.dead_letter WHERE run_id = '{run}' AND status = 'open'"
-_OUTBOX = "SELECT run_id, external_id, fields, status FROM nightledger.outbox"
+_OUTBOX = "SELECT run_id, external_id, fields, status, recorded_at FROM nightledger.outbox"
 Book = Sequence[Change]
 
 
 class _Intent(NamedTuple):
     fields: Mapping[str, Any]
     status: str
+    at: datetime
 
 
 def check_proposals(here: World) -> None:
@@ -69,21 +70,21 @@ def _check_rows(here: World, run: str) -> None:
 
 
 def _check_writes(here: World, runs: Sequence[tuple[str, datetime]]) -> None:
-    """What the ERP has carried out for nights is what they meant, once, and over nobody's work."""
+    """What the ERP has carried out for nights is what they meant, once, and over nobody's work since they read it."""
     book: Book = journal(here)
-    intents = {(run, key): _Intent(fields, status) for run, key, fields, status in ask(here, _OUTBOX)}
+    intents = {(run, key): _Intent(*rest) for run, key, *rest in ask(here, _OUTBOX)}
     carried = Counter[tuple[str, str]]()
     by_hand: dict[str, datetime] = {}
     for change in book:
         if change.by_hand:
             by_hand[change.key] = change.at
             continue
-        run, began = [one for one in runs if one[1] <= change.at][-1]
+        run = [name for name, began in runs if began <= change.at][-1]
         intent = intents.get((run, change.key))
         assert intent is not None, f"I2: {change.key} was written without an intent"
         assert _same(change.values, intent.fields), f"I2: {change.key} was written otherwise than the outbox says"
         touched = by_hand.get(change.key)
-        assert touched is None or touched < began, f"{change.key}: what others had changed was overwritten"
+        assert touched is None or touched < intent.at, f"{change.key}: what others had changed was overwritten"
         carried[(run, change.key)] += 1
     twice = [key for (_, key), number in carried.items() if number > 1]
     assert not twice, f"written more than once in a run: {twice}"
