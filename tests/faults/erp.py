@@ -79,6 +79,7 @@ def storm(here: World) -> None:
     """Kills in the air, lost answers, late writes, other people, restarts of the ledger, and a broken ERP."""
     rows = [row for of_file in deliveries.deliver(here, 30) for row in of_file]
     odd = here.chance.choice(["late", "links"])
+    here.erp.script.extend(here.chance.sample(["meddle", "after", "cut"], 3))
     here.erp.rates = MIXED
     if odd == "late":
         here.fail(FAULTS[odd], "erp", "write")
