@@ -71,6 +71,6 @@ def test_interrupted_histories_end_what_they_started_and_tell_what_there_is(plac
     assert left == []
 
 
-@pytest.mark.parametrize(("kind", "seed"), [("storm", 1), ("night storm", 1), ("writes", 1)])
+@pytest.mark.parametrize(("kind", "seed"), [("storm", 1), ("night storm", 1), ("writes", 1), ("erp writes", 2)])
 def test_whatever_breaks_nothing_is_lost_or_paid_twice(kind: str, seed: int, tmp_path: Path) -> None:
     assert play(kind, seed).problem == ""
