@@ -31,7 +31,8 @@ def storm(here: World) -> None:
     grow.start()
     here.deeds.append("grows")
     night = deliveries.start(here)
-    until = time.monotonic() + SECONDS
+    _await_reading(here, night)
+    until = time.monotonic() + 2 * SECONDS
     planned = ["kill", "replaced"]
     pool = ["kill", "kill", "replaced", "rewritten", "vanishes", "cut", "refuse", "bomb"]
     while time.monotonic() < until or planned:
