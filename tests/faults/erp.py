@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from base64 import b64encode
 from typing import Any
@@ -10,7 +11,6 @@ from sqlalchemy import text
 
 from include.database import open_database
 from tests.faults import deliveries
-from tests.faults.files import SECONDS
 from tests.faults.planner import change_by_hand, changes
 from tests.faults.world import HANGS_SECONDS, World, wait_until
 
@@ -22,6 +22,7 @@ FAULTS = {
     "links": {"repeated_link": 0.4},
 }
 LOST, MEDDLE = {"after": 0.2, "cut": 0.2}, {"meddle": 0.3}
+DEEDS = 5
 MIXED = {"after": 0.1, "cut": 0.1, "meddle": 0.1}
 _OPEN = "SELECT external_id FROM nightledger.outbox WHERE status = 'intended' ORDER BY 1"
 
@@ -87,16 +88,15 @@ def storm(here: World) -> None:
     night = deliveries.start(here)
     wait_until(lambda: here.erp.first.is_set() or night.poll() is not None, HANGS_SECONDS)
     assert here.erp.first.is_set(), f"nothing was written: {here.said('night')}"
-    until = time.monotonic() + SECONDS
     pool = ["kill", "kill", "5xx", "resets", "429", odd, "lost", "somebody else", "by hand", "ledger"]
-    planned = ["kill", "by hand"]
-    while time.monotonic() < until or planned:
+    planned = ["somebody else", "kill", "lost", "by hand"]
+    for deed in [*planned, *here.chance.choices(pool, k=DEEDS)]:
+        _await_write(here, night)
         if night.poll() == 0:
             break
         if night.poll() is not None:
             here.gave_up.append(here.said("night"))
             night = deliveries.start(here)
-        deed = planned.pop(0) if planned else here.chance.choice(pool)
         here.deeds.append(deed)
         if deed == "kill":
             if here.kill(night, here.erp):
@@ -109,6 +109,11 @@ def storm(here: World) -> None:
             here.fail(FAULTS[deed], "erp")
         else:
             here.erp.rates = {"lost": LOST, "somebody else": MEDDLE}[deed]
-        time.sleep(here.chance.uniform(0.2, 1.0))
+        time.sleep(here.chance.uniform(0.2, 0.8))
     here.calm()
     deliveries.finish(here, night)
+
+
+def _await_write(here: World, night: subprocess.Popen[str]) -> None:
+    """What the nemesis did while nothing is written would hit nothing."""
+    wait_until(lambda: here.erp.in_flight > 0 or night.poll() is not None, HANGS_SECONDS)
