@@ -97,6 +97,7 @@ def storm(here: World) -> None:
         if night.poll() is not None:
             here.gave_up.append(here.said("night"))
             night = deliveries.start(here)
+            _await_write(here, night)
         here.deeds.append(deed)
         if deed == "kill":
             if here.kill(night, here.erp):
