@@ -37,9 +37,9 @@ class Planner(Between):
             return
         match = _KEY.search(unquote(request.path))
         key = ",".join(match.groups()) if match else ",".join(str(json.loads(body)[name]) for name in KEYS)
-        self.effects["somebody else"] += await asyncio.to_thread(
-            change_by_hand, f"{self.target}{ROOT}", request.headers["Authorization"], key
-        )
+        login, root = request.headers["Authorization"], f"{self.target}{ROOT}"
+        took = await asyncio.to_thread(change_by_hand, root, login, key)
+        self.effects["somebody else"] += took
 
 
 def change_by_hand(root: str, login: str, key: str) -> bool:
