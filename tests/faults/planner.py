@@ -43,15 +43,21 @@ class Planner(Between):
 
 
 def change_by_hand(root: str, login: str, key: str) -> bool:
-    """Change a proposal, or make it, as another program with the ERP's login does; whether that took effect."""
-    told = {"Authorization": login}
+    """Change a proposal, or make it, as another program with the ERP's login does; whether that is known to be done."""
+    try:
+        return _change(root, {"Authorization": login}, key)
+    except requests.RequestException:  # the ERP may be broken for others, too
+        return False
+
+
+def _change(root: str, told: Mapping[str, str], key: str) -> bool:
     product, plant, ahead = key.split(",")
     place = f"{root}/{SET}(ProductId='{product}',Plant='{plant}',Ahead={ahead})"
-    found = requests.get(place, headers=told, timeout=10)
+    found = requests.get(place, headers=dict(told), timeout=10)
     values: dict[str, Any] = {"Quantity": 777, "Note": WORD}
     if found.status_code == 404:
         made = {"ProductId": product, "Plant": plant, "Ahead": int(ahead), **values}
-        answer = requests.post(f"{root}/{SET}", json=made, headers=told, timeout=10)
+        answer = requests.post(f"{root}/{SET}", json=made, headers=dict(told), timeout=10)
     elif found.ok:
         answer = requests.patch(place, json=values, headers={**told, "If-Match": found.headers["ETag"]}, timeout=10)
     else:
