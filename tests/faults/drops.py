@@ -35,12 +35,15 @@ def storm(here: World) -> None:
     until = time.monotonic() + 2 * SECONDS
     planned = ["kill", "replaced"]
     pool = ["kill", "kill", "replaced", "rewritten", "vanishes", "cut", "refuse", "bomb"]
-    while time.monotonic() < until or planned:
+    while planned or grow.is_alive() or time.monotonic() < until:
         if night.poll() is not None:
             if night.returncode == 0:
                 break
             night = deliveries.start(here)
         _await_reading(here, night)
+        if not planned and time.monotonic() > until:  # what grows is looked at once more, in peace
+            night.wait(HANGS_SECONDS)
+            continue
         deed = planned.pop(0) if planned else here.chance.choice(pool)
         here.deeds.append(deed)
         night = _strike(here, night, deed, here.chance.choice(others), drawn)
