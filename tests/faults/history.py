@@ -52,7 +52,7 @@ KINDS = {
     "night clocks": Kind(nights.clocks, check_night, ("wrong clock",), _QUICK),
     "erp storm": Kind(erp.storm, check_proposals, ("kill in the air", "somebody else"), _SLOW_ERP),
     "erp writes": Kind(erp.writes, check_proposals, _ERP_WRITES, _ERP),
-    "file storm": Kind(drops.storm, check_proposals, ("kill in extract", "growth seen"), _ERP),
+    "file storm": Kind(drops.storm, check_proposals, ("kill in extract",), _ERP),
 }
 
 
