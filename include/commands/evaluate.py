@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, TextIO
 
 from include.commands.train import add_columns, columns_of, figures, left_out
 from include.errors import ConfigurationError
+from include.operations.prediction_file import write_lines
 from include.spec.engines import engine_of, local_names, local_of, output_of
 from include.spec.names import folder_of
+from include.systems.exact.declared import Exact
 from include.systems.forecast.declared import Forecast
 
 if TYPE_CHECKING:
@@ -51,14 +53,33 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace, out: TextIO) -> int:
     """Exit code 0, or 1 if a row is decided alone with an answer that it must not get.
 
-    Of a forecast 1 says that it is no better than the quantity of one season before.
+    Of a forecast 1 says that it is no better than the quantity of one season before, of an exact engine that an answer
+    is wrong.
     """
     engine = engine_of(given.use_case)
+    if isinstance(engine, Exact):
+        return _run_exact(engine, given, out)
     return _run_forecast(engine, given, out) if isinstance(engine, Forecast) else _run_fitted(given, out)
 
 
+def _run_exact(engine: Exact, given: argparse.Namespace, out: TextIO) -> int:
+    from include.operations.evaluate_exact import evaluate_exact
+
+    folder = folder_of(given.use_case)
+    labels = given.labels or folder / "evals.jsonl"
+    found = evaluate_exact(engine, folder, output_of(given.use_case), labels, given.id)
+    out.write(f"{labels}: {found.rows:,} rows; nothing was asked\n")
+    out.write(f"  decided and right      {found.right:,}\n  decided and wrong      {len(found.wrong):,}\n")
+    out.writelines(f"  left, {why.replace('_', ' '):16} {count:,}\n" for why, count in sorted(found.left.items()))
+    out.writelines(f"  wrong: {name}\n" for name in found.wrong[:20])
+    if given.predictions is not None:
+        write_lines(given.predictions, found.lines)
+        out.write(f"Predictions: {given.predictions}\n")
+    return 1 if found.wrong else 0
+
+
 def _run_fitted(given: argparse.Namespace, out: TextIO) -> int:
-    from include.operations.evaluate import evaluate, write_predictions
+    from include.operations.evaluate import evaluate, predictions
 
     local, folder = local_of(given.use_case), folder_of(given.use_case)
     labels = given.labels or folder / "evals.jsonl"
@@ -70,13 +91,13 @@ def _run_fitted(given: argparse.Namespace, out: TextIO) -> int:
     out.write(f"  the model {least}; nothing was asked\n")
     out.writelines(figures(found.score, local.certain))
     if given.predictions is not None:
-        write_predictions(given.predictions, found, local)
+        write_lines(given.predictions, predictions(found, local))
         out.write(f"Predictions: {given.predictions}\n")
     return 1 if found.score.forbidden else 0
 
 
 def _run_forecast(declared: Forecast, given: argparse.Namespace, out: TextIO) -> int:
-    from include.operations.evaluate_forecast import score, write_lines
+    from include.operations.evaluate_forecast import score
     from include.systems.forecast.labels import read_series
 
     labels = given.labels or folder_of(given.use_case) / "evals.jsonl"
@@ -85,7 +106,7 @@ def _run_forecast(declared: Forecast, given: argparse.Namespace, out: TextIO) ->
     out.write(f"{labels}: {found.series:,} series, {declared.horizon} {declared.every}s ahead; nothing was asked\n")
     out.writelines(_figures(found))
     if given.predictions is not None:
-        write_lines(given.predictions, found)
+        write_lines(given.predictions, found.lines)
         out.write(f"Predictions: {given.predictions}\n")
     return 0 if found.wape < found.seasonal else 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,15 +69,6 @@ def predictions(found: Evaluated, local: Local) -> list[Record]:
             line["why"] = one.ruling
         lines.append(line)
     return lines
-
-
-def write_predictions(place: Path, found: Evaluated, local: Local) -> None:
-    """Write the lines as JSON; raises ConfigurationError if the file cannot be written."""
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in predictions(found, local))
-    try:
-        place.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"cannot be written ({error.strerror})", about=str(place)) from error
 
 
 def _by_folds(

@@ -6,13 +6,11 @@ what its own seasonal naive forecast missed before the cut (Hyndman and Koehler 
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -122,12 +120,3 @@ def score(declared: Forecast, output: Any, series: Sequence[Series]) -> Scored:
         spread=sums.spread,
         lines=lines,
     )
-
-
-def write_lines(place: Path, found: Scored) -> None:
-    """Write the lines as JSON; raises ConfigurationError if the file cannot be written."""
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in found.lines)
-    try:
-        place.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"cannot be written ({error.strerror})", about=str(place)) from error

@@ -31,7 +31,7 @@ def propose(row: Mapping[str, Any]) -> Record:
     _require_supply(row)
     protected = REVIEW_WEEKS + math.ceil(row["supply_lead_days"] / 7)
     if protected > len(weeks):
-        raise Left("lead time longer than the forecast")
+        raise Left("lead_beyond_forecast")
     needed = sum(one["quantity"] for one in weeks[:protected])
     safety = max(SERVICE * _deviation(weeks[:protected]), float(row["stock_safety"] or 0))
     at_hand = max(float(row["on_hand"]), 0.0) + float(row["supply_on_order"] or 0)
@@ -52,17 +52,17 @@ def propose(row: Mapping[str, Any]) -> Record:
 def _weeks(text: str | None) -> Sequence[Mapping[str, float]]:
     found = json.loads(text or "[]")
     if not found:
-        raise Left("no forecast")
+        raise Left("no_forecast")
     return list(found)
 
 
 def _require_supply(row: Mapping[str, Any]) -> None:
     if row["on_hand"] is None:
-        raise Left("no stock record")
+        raise Left("no_stock_record")
     if row["supply_lead_days"] is None or row["supply_lead_days"] < 0:
-        raise Left("no lead time")
+        raise Left("no_lead_time")
     if row["supply_pack"] is None or row["supply_pack"] <= 0:
-        raise Left("no pack size")
+        raise Left("no_pack_size")
 
 
 def _deviation(weeks: Sequence[Mapping[str, float]]) -> float:
