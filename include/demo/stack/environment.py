@@ -75,7 +75,7 @@ def airflow_settings(
             "FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
         },
         "SCHEDULER": {"TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30", "TASK_INSTANCE_HEARTBEAT_SEC": "5"},
-        "DAG_PROCESSOR": {"REFRESH_INTERVAL": "30", "MIN_FILE_PROCESS_INTERVAL": "30", "PRINT_STATS_INTERVAL": "0"},
+        "DAG_PROCESSOR": {"REFRESH_INTERVAL": "30", "MIN_FILE_PROCESS_INTERVAL": "120", "PRINT_STATS_INTERVAL": "0"},
         "USAGE_DATA_COLLECTION": {"ENABLED": "False"},
     }
     return {f"AIRFLOW__{section}__{key}": value for section, keys in sections.items() for key, value in keys.items()}
