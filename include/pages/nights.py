@@ -85,6 +85,13 @@ class Calendar:
         return [night for cells in by_day for case in self.use_cases for night in cells.get(case, ())]
 
 
+def latest_use_case(ledger: Database, cases: Sequence[str]) -> str | None:
+    """Of these use cases the one that began a run last; None if none ever did."""
+    with reading(ledger) as connection:
+        found = rows(connection, _LATEST, cases=list(cases))
+    return found[0]["use_case"] if found else None
+
+
 def find_nights(ledger: Database, use_cases: Collection[str], before: date | None = None, days: int = DAYS) -> Calendar:
     """The nights of `days` days that end before `before`, by default before the day after the newest night.
 
@@ -184,3 +191,8 @@ SELECT DISTINCT ON (interval_start, interval_end, use_case) {COLUMNS},
  WHERE interval_start >= :first AND interval_start < :last AND use_case = ANY(:cases)
 WINDOW night AS (PARTITION BY interval_start, interval_end, use_case)
  ORDER BY interval_start DESC, interval_end DESC, use_case, options ->> 'limit' IS NOT NULL, attempt DESC"""
+
+_LATEST = """
+SELECT c.name AS use_case FROM unnest(CAST(:cases AS text[])) AS c (name) CROSS JOIN LATERAL (
+    SELECT started_at FROM nightledger.run WHERE use_case = c.name ORDER BY started_at DESC LIMIT 1) AS l
+ ORDER BY l.started_at DESC LIMIT 1"""

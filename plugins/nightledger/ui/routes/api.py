@@ -155,7 +155,7 @@ def api_run(viewer: Reader, ledger: Ledger, run_id: RunId) -> RunPage:
 @router.get("/quality")
 def api_quality(viewer: Reader, ledger: Ledger, use_case: Name = None, before: Day = None) -> QualityPage:
     """Trends per expectation, worst columns, owners and drift of a use case."""
-    return show_quality(ledger, choose(viewer, use_case), before)
+    return show_quality(ledger, choose(viewer, use_case, ledger), before)
 
 
 @router.get("/quarantine")
@@ -202,7 +202,7 @@ def api_dead_letters(
     """Dead letters of a use case, newest first; the last one's number is the `after` of the next page."""
     one_of(status, STATUSES, "status")
     one_of(cause, CAUSES, "cause")
-    chosen = choose(viewer, use_case)
+    chosen = choose(viewer, use_case, ledger)
     return list_letters(ledger, chosen, status=status or None, cause=cause or None, after=after)
 
 
@@ -223,7 +223,7 @@ def api_change_letters(request: Request, user: GetUserDep, viewer: Actor, ledger
 @router.get("/explain")
 def api_explain(viewer: Reader, ledger: Ledger, key: WantedKey, use_case: Name = None) -> RowPage:
     """Every night of a row, newest first, by its key or its record's id at the destination; personal values hidden."""
-    return explain_row(ledger, choose(viewer, use_case), key)
+    return explain_row(ledger, choose(viewer, use_case, ledger), key)
 
 
 @router.get("/verifications")

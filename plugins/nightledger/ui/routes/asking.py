@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, HTTPException, Path, Query, Request
 
 from include.database import Database
+from include.pages.nights import latest_use_case
 from include.settings import Settings
 from include.spec.names import names
 from nightledger.ui.access import Viewer
@@ -37,14 +38,14 @@ def use_cases_of(viewer: Viewer) -> list[str]:
     return [name for name in names() if name in viewer.readable]
 
 
-def choose(viewer: Viewer, use_case: str | None) -> str:
-    """The use case that is asked for, or the first one; 404 if it does not exist or is not the viewer's to see."""
+def choose(viewer: Viewer, use_case: str | None, ledger: Database) -> str:
+    """The use case that is asked for, else the one that ran last, or the first; 404 where none may be seen."""
     if use_case:
         return viewer.require_read(use_case)
     known = use_cases_of(viewer)
     if not known:
         raise HTTPException(404, "There is no use case that you may see.")
-    return known[0]
+    return latest_use_case(ledger, known) or known[0]
 
 
 def one_of(value: str | None, known: Collection[str], what: str) -> None:

@@ -54,7 +54,7 @@ def backfill(
     request: Request, viewer: Reader, ledger: Ledger, use_case: Name = None, said: Said = None
 ) -> HTMLResponse:
     """The form of a new plan, the backfills that run, and the latest plans of a use case."""
-    return _form(request, viewer, ledger, choose(viewer, use_case), {}, {}, said=said)
+    return _form(request, viewer, ledger, choose(viewer, use_case, ledger), {}, {}, said=said)
 
 
 @router.post("/backfill/plans")

@@ -45,7 +45,7 @@ def dead_letters(
     run: DagRun = None,
 ) -> HTMLResponse:
     """Letters of a use case, newest first, with the causes of those that are open."""
-    chosen = choose(viewer, use_case)
+    chosen = choose(viewer, use_case, ledger)
     one_of(status, STATUSES, "status")
     one_of(cause, CAUSES, "cause")
     letters = list_letters(ledger, chosen, status=status or None, cause=cause or None, after=after)

@@ -23,7 +23,7 @@ WantedKey = Annotated[str, Query(min_length=1, max_length=200, description=_ABOU
 @router.get("/explain")
 def explain(request: Request, viewer: Reader, ledger: Ledger, use_case: Name = None, key: Key = "") -> HTMLResponse:
     """Every night of a row, newest first; without a key, the field to ask for one."""
-    chosen = choose(viewer, use_case)
+    chosen = choose(viewer, use_case, ledger)
     page = explain_row(ledger, chosen, key.strip()) if key.strip() else None
     return _show(request, viewer, chosen, page)
 

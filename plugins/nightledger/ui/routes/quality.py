@@ -34,7 +34,7 @@ def quality(
     """A trend per expectation, narrowed as asked, the worst columns, and who has rows to mend."""
     one_of(severity, SEVERITIES, "severity")
     one_of(failing, FAILING, "filter")
-    chosen = choose(viewer, use_case)
+    chosen = choose(viewer, use_case, ledger)
     page = show_quality(ledger, chosen, before)
     return render(
         request,
@@ -60,5 +60,5 @@ def column(
     before: Day = None,
 ) -> HTMLResponse:
     """One column over the nights: what it held, the expectations on it, the rows that fail most."""
-    page = show_column(ledger, choose(viewer, use_case), name, before)
+    page = show_column(ledger, choose(viewer, use_case, ledger), name, before)
     return render(request, "column.html.j2", viewer, page=page)

@@ -54,6 +54,7 @@ ACTIONS = ("fixed", "dismiss", "replay")
 
 def read_filter(
     viewer: Reader,
+    ledger: Ledger,
     use_case: Name = None,
     status: Annotated[str | None, Query(max_length=20, description=_STATUS)] = None,
     expectation: Name = None,
@@ -67,7 +68,7 @@ def read_filter(
     status = status or ("all" if run_id else "waiting")
     one_of(status, SHOWN, "status")
     return Filter(
-        use_case=choose(viewer, use_case),
+        use_case=choose(viewer, use_case, ledger),
         status=None if status == "all" else status,
         expectation=expectation or None,
         owner=owner or None,
