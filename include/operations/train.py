@@ -74,6 +74,7 @@ def train(
         more = {
             "rows": len(inside),
             "out_of_scope_rows": len(outside),
+            "most_terms": local.most_terms,
             "data_sha256": digest([[text_of(row.row, local.reads), row.labels] for row in rows]),
             "split": split,
             "folds": FOLDS,

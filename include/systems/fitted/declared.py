@@ -24,7 +24,8 @@ class Local:
     `certain` is the precision, 0 to 1, wanted of the answers that it decides alone: of all fields together. `strange`
     is the share of rows in scope that may be sent on because they are like nothing it has learnt. `out_of_scope` is the
     label of rows that are about nothing else: it is neither learnt nor ever decided, and such rows audit the rule.
-    `most_terms` bounds the terms that are learnt, words and pieces of words each.
+    `most_terms` bounds the terms that are learnt, words and pieces of words each; from `texts.WIDE_FROM` on pairs of
+    words stand further apart.
     """
 
     model: str

@@ -22,7 +22,7 @@ from include.models import Record
 from include.systems.fitted.classifier import Classifier
 from include.systems.fitted.declared import Local, labels_of
 from include.systems.fitted.model import Fitted, Scope
-from include.systems.fitted.texts import Rarity, Vocabulary
+from include.systems.fitted.texts import CUTS, Rarity, Vocabulary
 
 TRUSTED = frozenset(
     {("builtins.dict", "DictNode"), ("builtins.list", "ListNode"), ("numpy.ndarray", "NdArrayNode")}
@@ -36,6 +36,8 @@ Narrower than what skops trusts by itself: https://skops.readthedocs.io/en/stabl
 """
 _MOST_BYTES = 1 << 30
 """What a file may hold when it is unpacked."""
+FORM = 2
+"""What the parts of a file mean: how terms are cut, weighed and stored. Another form is refused, never guessed at."""
 _LIBRARIES = ("scikit-learn", "skops", "numpy", "scipy")
 
 
@@ -87,6 +89,9 @@ def load(folder: Path, local: Local, output: Any) -> Kept:
     try:
         state = _open(data, place)
         claims: Record = json.loads(state["claims"])
+        if not isinstance(claims, dict):
+            raise TypeError("the claims are no object")
+        _hold_form(claims, place)
         fitted = _fitted(state, claims)
     except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise ConfigurationError(f"is no fitted model ({type(error).__name__})", about=str(place)) from error
@@ -109,12 +114,14 @@ def hold_labels(local: Local, labels: Mapping[str, Sequence[str]], output: Any) 
 def _claims(local: Local, fitted: Fitted) -> Record:
     """What must be the same in the file, beside it, and in the declaration; and the figures it decides by."""
     return {
+        "form": FORM,
         "model": local.model,
         "reads": list(local.reads),
         "fills": list(local.fills),
         "certain": local.certain,
         "strange": local.strange,
         "out_of_scope": local.out_of_scope,
+        "terms": fitted.vocabulary.cut.name,
         "threshold": fitted.threshold,
         "scope": [fitted.scope.value_spread, fitted.scope.strange_spread, fitted.scope.least],
         "labels": {name: list(one.labels) for name, one in fitted.classifiers.items()},
@@ -147,7 +154,7 @@ def _fitted(state: Mapping[str, Any], claims: Mapping[str, Any]) -> Fitted:
         if weights.shape != (len(labels), len(words) + len(pieces)) or base.shape != (len(labels),):
             raise ValueError("labels and their weights differ in number")
         classifiers[name] = Classifier(tuple(labels), weights, base, claims["temperatures"][name])
-    vocabulary, scope = Vocabulary.of(words, pieces), Scope(*claims["scope"])
+    vocabulary, scope = Vocabulary.of(CUTS[claims["terms"]], words, pieces), Scope(*claims["scope"])
     return Fitted(tuple(claims["reads"]), classifiers, vocabulary, rarity, scope, claims["threshold"], state["seen"])
 
 
@@ -200,6 +207,15 @@ def _types(node: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(node, list):
         for part in node:
             yield from _types(part)
+
+
+def _hold_form(claims: Mapping[str, Any], place: Path) -> None:
+    if (form := claims.get("form", 1)) != FORM:
+        raise ConfigurationError(
+            f"is of form {form}, and form {FORM} is read: it says not how its terms were cut",
+            about=str(place),
+            action="Train it again: nightledger train",
+        )
 
 
 def _hold_against(local: Local, claims: Mapping[str, Any], about: Mapping[str, Any], place: Path) -> None:

@@ -54,6 +54,7 @@ def test_the_first_model_is_kept_under_the_declared_name(kept: tuple[Path, Train
     assert made.standing is None
     about = json.loads((folder / "model.v1.json").read_text())
     assert about["held_out"] == made.score.as_json()
+    assert about["most_terms"] == LOCAL.most_terms
     assert about["rows"] + about["out_of_scope_rows"] == made.rows
     assert about["held_out"]["out_of_scope_sent_on"]["of"] == about["out_of_scope_rows"] > 0
     assert (about["folds"], about["seed"], len(about["data_sha256"])) == (5, 20_261_122, 64)

@@ -20,8 +20,10 @@ from sklearn.svm import LinearSVC
 from include.errors import ConfigurationError
 from include.systems.fitted.answering import open_local
 from include.systems.fitted.declared import Local
+from include.systems.fitted.fitting import fit
 from include.systems.fitted.kept import load, save
-from tests.core.systems.fitted.rows import LOCAL, Output, fitted, others
+from include.systems.fitted.texts import WIDE_FROM
+from tests.core.systems.fitted.rows import LOCAL, Output, fitted, labelled, others, tickets
 
 
 @pytest.fixture
@@ -145,6 +147,32 @@ def test_a_known_class_made_by_another_loader_is_refused(folder: Path) -> None:
 )
 def test_parts_that_do_not_fit_each_other_are_refused(folder: Path, parts: dict[str, object]) -> None:
     changed(folder, **parts)
+    with pytest.raises(ConfigurationError, match="is no fitted model"):
+        load(folder, LOCAL, Output)
+
+
+@pytest.mark.parametrize("form", [1, 3])
+def test_a_file_of_another_form_is_refused_and_says_to_train_again(folder: Path, form: int) -> None:
+    """The first form did not say which it is."""
+    claims = json.loads(skops.io.loads((folder / "model.v1.skops").read_bytes(), trusted=[])["claims"])
+    del claims["form"]
+    changed(folder, claims=json.dumps(claims if form == 1 else claims | {"form": form}))
+    with pytest.raises(ConfigurationError, match=rf"of form {form}.*[Tt]rain it again: nightledger train"):
+        load(folder, LOCAL, Output)
+
+
+def test_a_model_of_wide_terms_judges_as_before(tmp_path: Path) -> None:
+    wide = replace(LOCAL, fills=("priority",), copies={}, most_terms=WIDE_FROM)
+    model, _ = fit(wide, labelled(tickets()[:200], "priority"), folds=2)
+    save(tmp_path, wide, model, {})
+    again = load(tmp_path, wide, Output).fitted
+    before, after = (one.judge(others()[:50]) for one in (model, again))
+    np.testing.assert_allclose([one.probability for one in after], [one.probability for one in before])
+
+
+def test_terms_of_an_unknown_cut_are_refused(folder: Path) -> None:
+    claims = json.loads(skops.io.loads((folder / "model.v1.skops").read_bytes(), trusted=[])["claims"])
+    changed(folder, claims=json.dumps(claims | {"terms": "narrow"}))
     with pytest.raises(ConfigurationError, match="is no fitted model"):
         load(folder, LOCAL, Output)
 

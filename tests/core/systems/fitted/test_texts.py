@@ -7,7 +7,18 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from include.systems.fitted.model import single_words
-from include.systems.fitted.texts import APART, MOST_CHARS, Rarity, Vocabulary, terms_of, text_of
+from include.systems.fitted.texts import (
+    APART,
+    CUTS,
+    MOST_CHARS,
+    WIDE_APART,
+    WIDE_FROM,
+    Rarity,
+    Vocabulary,
+    terms_of,
+    text_of,
+    wide_terms_of,
+)
 
 TEXTS = [
     "where is my parcel",
@@ -40,6 +51,35 @@ def test_pairs_stand_close() -> None:
     far = " ".join(f"w{n}" for n in range(APART + 2))
     assert f"w0~w{APART}" in terms_of(far)
     assert f"w0~w{APART + 1}" not in terms_of(far)
+
+
+def test_wide_pairs_stand_further_apart_and_know_the_ends_of_a_text() -> None:
+    assert wide_terms_of("a b") == ["a", "b", "< a", "<~b", "<~>", "a b", ">~a", "b >"]
+    far = " ".join(f"w{n}" for n in range(WIDE_APART + 2))
+    assert f"w0~w{WIDE_APART}" in wide_terms_of(far)
+    assert f"w0~w{WIDE_APART + 1}" not in wide_terms_of(far)
+    assert wide_terms_of("?!") == []
+
+
+def test_wide_neighbours_keep_their_order_and_others_do_not() -> None:
+    common = set(wide_terms_of("top up to card")) & set(wide_terms_of("card to top up"))
+    assert "to card" not in common
+    assert "card~up" in common
+
+
+def test_words_in_wide_pairs_count_by_their_beginning() -> None:
+    common = set(wide_terms_of("cancelling orders")) & set(wide_terms_of("cancelled ordering"))
+    assert common >= {"< canc", "canc orde"}
+
+
+@pytest.mark.parametrize(("most", "cut", "least"), [(WIDE_FROM - 1, "close", 3), (WIDE_FROM, "wide", 2)])
+def test_wide_terms_are_learnt_where_there_is_room_for_them(most: int, cut: str, least: int) -> None:
+    vocabulary, counts = Vocabulary.learn(TEXTS, most)
+    assert vocabulary.cut is CUTS[cut]
+    assert min(map(len, vocabulary.pieces)) == least
+    assert ("<~invo" in vocabulary.words) == (cut == "wide")
+    again = Vocabulary.of(vocabulary.cut, vocabulary.words, vocabulary.pieces).count(TEXTS)
+    assert (again.words != counts.words).nnz == (again.pieces != counts.pieces).nnz == 0
 
 
 def test_weights_of_some_rows_are_those_of_scikit_learn_on_these_rows() -> None:
