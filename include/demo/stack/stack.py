@@ -67,8 +67,8 @@ def _alone(home: Home) -> Iterator[None]:
         lock.release()
 
 
-def up(say: Say, data: Path | None = None, dags: Sequence[str] = (DAG,)) -> Stack:
-    """Start what does not run yet and wait until the DAGs can be triggered; safe to repeat.
+def up(say: Say, data: Path | None = None, wanted: Sequence[str] = (DAG,)) -> Stack:
+    """Start what does not run yet and wait until the wanted DAGs can be triggered; safe to repeat.
 
     What a call started that does not come to its end is stopped again.
     """
@@ -98,7 +98,7 @@ def up(say: Say, data: Path | None = None, dags: Sequence[str] = (DAG,)) -> Stac
         api = AirflowApi(f"http://127.0.0.1:{port}", "admin", secrets["admin"])
         _start_airflow(home, environment, port, say)
         stack = Stack(home, environment, api)
-        _wait_until_ready(stack, dags, say)
+        _wait_until_ready(stack, wanted, say)
         api.ensure_pool("model", 8, "Tasks that ask the model at once; its limits are kept by the ledger")
     return stack
 
