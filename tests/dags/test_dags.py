@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from include.intervals import FIRST_NIGHT
+from include.spec.chains import reads_from
 from include.spec.use_case import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,9 +62,14 @@ def test_operations_run_only_when_asked(bag: Any) -> None:
     assert all(type(dag.timetable).__name__ == "NullTimetable" for dag in found)
 
 
-def test_every_scheduled_dag_has_a_real_data_interval(bag: Any) -> None:
+def test_every_night_has_a_real_data_interval_or_that_of_the_night_before_it(bag: Any) -> None:
+    """A run that an asset starts has no interval of its own: it takes that of the night whose answers it reads."""
     for dag in nightly(bag):
-        assert type(dag.timetable).__name__ == "CronDataIntervalTimetable"
+        before = reads_from(load(dag.dag_id))
+        assert type(dag.timetable).__name__ == ("AssetTriggeredTimetable" if before else "CronDataIntervalTimetable")
+        for name in before:
+            assets = {asset.uri for asset in dag.timetable.asset_condition.objects}
+            assert assets == {asset.uri for asset in bag.dags[name].get_task("write").outlets}
         assert dag.start_date.date() == FIRST_NIGHT  # what `make night` checks a date against
 
 
