@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Literal
 
 from include.quality.expectation import Expectation
-from include.quality.usual import usual_rows
+from include.quality.usual import newest_within, usual_rows
 
 
 def rows_arrived(meaning: str, least: int, most: int, unit: str) -> Expectation:
@@ -49,6 +51,21 @@ def columns_typed(types: Mapping[str, tuple[str, str]]) -> Iterator[Expectation]
             {"column": column, "type_": kind},
             unit="type",
         )
+
+
+def source_fresh(
+    meaning: str, column: str, age: timedelta, severity: Literal["critical", "warning", "info"] = "warning"
+) -> Expectation:
+    """The newest time lies at most so long before the end of the night."""
+    return Expectation(
+        "source_fresh",
+        "ExpectColumnMaxToBeBetween",
+        (column,),
+        severity,
+        meaning,
+        bounds=newest_within(column, age),
+        unit="time",
+    )
 
 
 def answers_arrived(meaning: str, unit: str) -> Expectation:

@@ -10,15 +10,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from include.models import Interval
+from include.quality.common import answers_refused, columns_present, columns_typed, source_fresh
 from include.quality.expectation import DERIVED, Expectation
-from include.quality.rules import accepted_values, not_null, row_count, unique
+from include.quality.rules import accepted_values, matches, not_null, row_count, unique
 from include.use_cases.ap_invoices import sums
 from include.use_cases.ap_invoices.currencies import CURRENCIES
 from include.use_cases.ap_invoices.rows import ORDER
+from include.use_cases.ap_invoices.spec import SPEC
 
 if TYPE_CHECKING:
     import pandas as pd
 
+TYPES = {"name": ("str", "text"), "bytes": ("int64", "whole numbers"), "arrived": ("Timestamp", "times")}
+ENOUGH = 20
+"""Documents below which a share of them says nothing."""
 LONGEST = 100_000
 """Characters of words of a document; longer ones are contracts and catalogues."""
 _PAST, _AHEAD = timedelta(days=730), timedelta(days=31)
@@ -139,6 +144,15 @@ EXPECTATIONS = (
     row_count(1, id="documents_arrived", meaning="At least one document arrived"),
     row_count(0, 20_000, severity="critical", id="not_too_many", meaning="Not more than 20,000 documents arrived"),
     unique("name", severity="critical", id="names_unique", meaning="No document came twice under its name"),
+    columns_present("Every column that is checked or read was staged", [*SPEC.model_sees, *TYPES]),
+    *columns_typed(TYPES),
+    matches("sha256", r"^[0-9a-f]{64}$", id="file_known", meaning="The file is known by its sha256"),
+    source_fresh(
+        "The newest document arrived at most 24 hours before the end of the night",
+        "arrived",
+        timedelta(hours=24),
+        "info",
+    ),
     _by_row("has_words", "The document has words, and is no picture", ("problem",), _has_words),
     _by_row("is_whole", "Every page could be opened", ("problem",), _is_whole),
     _by_row("is_short", f"At most {LONGEST:,} characters long", ("document",), _is_short),
@@ -147,7 +161,10 @@ EXPECTATIONS = (
 )
 
 ANSWER_EXPECTATIONS = (
-    accepted_values("ending", ["answered"], at_least=0.5, id="documents_read", meaning="Documents are read"),
+    accepted_values(
+        "ending", ["answered"], at_least=0.5, id="documents_read", meaning="At least half of the documents are read"
+    ),
+    answers_refused("documents", ENOUGH),
     _adds_up("lines_add_up", "Lines, allowances and charges are the net", sums.lines_add_up),
     _adds_up("taxes_add_up", "The tax of each rate, and all of it, is right", sums.taxes_add_up),
     _adds_up("gross_adds_up", "Net and tax are the gross", sums.gross_adds_up),

@@ -9,7 +9,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 from include.models import Interval
-from include.quality.common import answers_refused, columns_present, columns_typed, rows_arrived, rows_as_usual
+from include.quality.common import (
+    answers_refused,
+    columns_present,
+    columns_typed,
+    rows_arrived,
+    rows_as_usual,
+    source_fresh,
+)
 from include.quality.expectation import DERIVED, Expectation
 from include.use_cases.crm_enrichment.output import LOWEST, MOST_EMPLOYEES, SizeBand
 from include.use_cases.crm_enrichment.spec import SPEC
@@ -195,6 +202,12 @@ EXPECTATIONS = (
     ),
     columns_present("Every column that is checked or shown to the model was staged", [*SPEC.model_sees, *TYPES]),
     *columns_typed(TYPES),
+    source_fresh(
+        "The newest company was changed at most 24 hours before the end of the night",
+        "modified_at",
+        timedelta(hours=24),
+        "info",
+    ),
     rows_as_usual(
         "The night brought at most three times the companies that this weekday's nights bring", 0.0, 3.0, "companies"
     ),

@@ -119,6 +119,10 @@ def _forecast(name: str, meaning: str, holds: Holds) -> Expectation:
     return Expectation(name, kind, columns, "critical", meaning, TRUE, derive=derive, unit="forecasts")
 
 
+def _series(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    return rows["product"] + " / " + rows["plant"]
+
+
 EXPECTATIONS = (
     rows_arrived("The night brought between 1 and 1,000,000 histories", 1, 1_000_000, "histories"),
     columns_present("Every column that is checked or read was staged", COLUMNS),
@@ -133,6 +137,35 @@ EXPECTATIONS = (
         rows="quarantine",
         at_least=0.95,
         unit="histories",
+    ),
+    Expectation(
+        "product_present",
+        "ExpectColumnValuesToNotBeNull",
+        ("product",),
+        "critical",
+        "Every history has its product",
+        {"column": "product"},
+        unit="histories",
+    ),
+    Expectation(
+        "history_once",
+        "ExpectColumnValuesToBeUnique",
+        ("product", "plant"),
+        "critical",
+        "No product and plant has two histories",
+        {"column": DERIVED},
+        derive=_series,
+        whole=True,
+        unit="histories",
+    ),
+    Expectation(
+        "longest_history",
+        "ExpectColumnMaxToBeBetween",
+        ("history_count",),
+        "warning",
+        "The longest history has at least a quarter of a year",
+        {"column": "history_count", "min_value": 13},
+        unit="weeks",
     ),
     _history("quantity_not_negative", "No week has a negative quantity; returns belong elsewhere", _not_negative),
     _history("one_row_per_week", "No week is there twice", _once_a_week),

@@ -9,13 +9,26 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
-from include.quality.common import answers_arrived, columns_present, rows_arrived, rows_as_usual
+from include.quality.common import (
+    answers_arrived,
+    columns_present,
+    columns_typed,
+    rows_arrived,
+    rows_as_usual,
+    source_fresh,
+)
 from include.quality.expectation import DERIVED, Expectation
 from include.use_cases.erp_reorder.spec import SPEC
 
 if TYPE_CHECKING:
     import pandas as pd
 
+TYPES = {
+    "series": ("str", "text"),
+    "on_hand": ("float64", "numbers"),
+    "supply_lead_days": ("float64", "numbers"),
+    "stock_changed_at": ("Timestamp", "times"),
+}
 STALE_AFTER = timedelta(days=120)
 ENOUGH = 50
 """Proposals below which their distribution says nothing."""
@@ -107,6 +120,23 @@ EXPECTATIONS = (
         unit="series",
     ),
     columns_present("Every column that an order is worked out of was staged", SPEC.model_sees),
+    *columns_typed(TYPES),
+    Expectation(
+        "plant_form",
+        "ExpectColumnValuesToMatchRegex",
+        ("plant",),
+        "warning",
+        "A plant is two letters and two digits",
+        {"column": "plant", "regex": r"^[A-Z]{2}[0-9]{2}$"},
+        rows="quarantine",
+        at_least=0.95,
+        unit="series",
+    ),
+    source_fresh(
+        "The newest stock record is at most thirty days old",
+        "stock_changed_at",
+        timedelta(days=30),
+    ),
     rows_as_usual(
         "The night brought between half and twice the series that this weekday's nights bring", 0.5, 2.0, "series"
     ),
