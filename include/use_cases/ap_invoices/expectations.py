@@ -1,6 +1,7 @@
 """What documents must satisfy before anybody reads them, and what is read of them before a person sees it.
 
-No answer is corrected or held back: one that fails goes to a person like all others, who is told what it fails.
+No answer is corrected: one that fails goes to a person like all others, who is told what it fails. Only a model that
+refuses half of a night holds its answers back.
 """
 
 from __future__ import annotations
