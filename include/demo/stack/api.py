@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -9,6 +10,8 @@ from urllib.parse import quote
 import requests
 
 from include.demo.stack.errors import StackError
+
+AGAIN_SECONDS = 1.0
 
 
 class AirflowApi:
@@ -30,11 +33,19 @@ class AirflowApi:
         return all((found.get(part) or {}).get("status") == "healthy" for part in parts)
 
     def call(self, method: str, path: str, body: Any = None, accept: tuple[int, ...] = (200, 201)) -> Any:
-        """The JSON of one call under /api/v2; raises StackError with Airflow's own words otherwise."""
+        """The JSON of one call under /api/v2; raises StackError with Airflow's own words otherwise.
+
+        Airflow answers 500 where its database has ended one of two transactions that waited for each other: a call that
+        may be repeated is.
+        """
         if "Authorization" not in self._session.headers:
             self._log_in()
         url = f"{self.base_url}/api/v2{path}"
-        answer = self._session.request(method, url, json=body, timeout=30, allow_redirects=False)
+        for last in (method == "POST", method == "POST", True):
+            answer = self._session.request(method, url, json=body, timeout=30, allow_redirects=False)
+            if answer.status_code < 500 or last:
+                break
+            time.sleep(AGAIN_SECONDS)
         if answer.status_code not in accept:
             raise StackError(f"{method} {path} answered {answer.status_code}: {answer.text[:300]}", system="airflow")
         return answer.json() if answer.content else None
