@@ -19,6 +19,7 @@ from sklearn.svm import LinearSVC
 
 from include.errors import ConfigurationError
 from include.systems.fitted.answering import open_local
+from include.systems.fitted.cascade import Cascade
 from include.systems.fitted.declared import Local
 from include.systems.fitted.fitting import fit
 from include.systems.fitted.kept import load, save
@@ -56,18 +57,17 @@ def test_it_judges_as_before(folder: Path) -> None:
     assert again.has_seen(others()[:3]) == model.has_seen(others()[:3])
 
 
-def test_an_answerer_names_its_model_and_decides_what_is_certain(folder: Path) -> None:
+def test_an_opened_model_has_its_name_and_decides_what_is_certain(folder: Path) -> None:
     opened = open_local(folder, LOCAL, Output)
     about = json.loads((folder / "model.v1.json").read_text())
     assert opened.name == f"model.v1@{about['sha256'][:12]}"
-    rows = others()
-    answers, judged = opened.answer(rows), opened.fitted.judge(rows)
-    assert [one is not None for one in answers] == [opened.fitted.rule(one) == "decided" for one in judged]
-    decided = [one for one in answers if one is not None]
-    assert decided
-    assert all(one.probability >= one.threshold == about["threshold"] for one in decided)
+    judged = opened.fitted.judge(others())
+    certain = [at for at, one in enumerate(judged) if opened.fitted.rule(one) == "decided"]
+    assert certain
+    assert all(judged[at].probability >= about["threshold"] for at in certain)
+    assert sorted(Cascade(LOCAL, opened, Output).sort(others()).decided) == certain
     undecided = replace(opened, fitted=replace(opened.fitted, threshold=None))
-    assert undecided.answer(rows) == [None] * len(rows)
+    assert Cascade(LOCAL, undecided, Output).sort(others()).decided == {}
 
 
 def test_what_is_to_be_known_of_it_lies_beside_it(folder: Path) -> None:
