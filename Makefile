@@ -12,13 +12,13 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV AIRFLOW_HOME
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-night: .venv/bin/nightledger ## one whole night and its morning report  [USE_CASE=name] [DATA=folder of CSVs] [DATE=YYYY-MM-DD] [MODE=shadow|gated|auto]
+night: .venv/bin/nightledger ## one whole night and its morning report  [USE_CASE=name] [DATA=folder] [DATE=YYYY-MM-DD] [MODE=shadow|gated|auto]
 	@$(BIN)/nightledger night $(if $(USE_CASE),"$(USE_CASE)") $(if $(DATA),--data "$(DATA)") $(if $(DATE),--date "$(DATE)") $(if $(MODE),--mode "$(MODE)")
 
 nights: .venv/bin/nightledger ## one whole night of every use case  [DATE=YYYY-MM-DD] [MODE=shadow|gated|auto]
 	@$(BIN)/nightledger nights $(if $(DATE),--date "$(DATE)") $(if $(MODE),--mode "$(MODE)")
 
-up: .venv/bin/nightledger ## start everything and say where Airflow is  [DATA=folder of CSVs]
+up: .venv/bin/nightledger ## start everything and say where Airflow is  [DATA=folder]
 	@$(BIN)/nightledger up $(if $(DATA),--data "$(DATA)")
 
 down: .venv/bin/nightledger ## stop what this clone started

@@ -29,7 +29,7 @@ def parse(arguments: Sequence[str] | None = None) -> SandboxConfig:
     parser.add_argument("--leads-per-day", type=int, default=default.leads_per_day)
     parser.add_argument("--days", type=int, default=default.days)
     parser.add_argument("--erp-products", type=int, default=default.erp_products)
-    parser.add_argument("--data", type=Path, help="folder of CSVs to load instead of generated leads")
+    parser.add_argument("--data", type=Path, help="folder of data to load instead of generated ones")
     parser.add_argument("--latency-ms", type=float, default=default.model_latency_ms, dest="model_latency_ms")
     parser.add_argument("--crm-latency-ms", type=float, default=default.crm_latency_ms)
     parser.add_argument("--rpm", type=int, default=default.rpm, help="model requests per minute and key")

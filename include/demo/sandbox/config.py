@@ -37,7 +37,7 @@ class SandboxConfig:
 
     `state` is the folder that outlives the process. `anchor` is the end of the newest interval with data (default: the
     last 02:00 UTC). A batch of the model takes `batch_seconds` and has the limits of the other `batch_*`. `data` is a
-    folder of CSVs to load instead of generated leads. `mess` overrides some of `MESS_RATES` (share of rows).
+    folder of data to take in place of generated ones. `mess` overrides some of `MESS_RATES` (share of rows).
     `scenarios` makes days bad: UTC date of the interval's start, or `last`, to a name of
     `SCENARIOS`. `crm_search_per_second` 0 means that searches have no limit of their own; of one record, at most
     `crm_associations_per_page` associations come at a time. The ERP has `erp_products` products and gives at most

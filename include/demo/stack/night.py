@@ -17,8 +17,7 @@ from typing import Any
 import psutil
 
 from include.demo.sandbox.config import SandboxConfig
-from include.demo.sandbox.seed.folder import require_folder
-from include.demo.sandbox.seed.prepare import nights
+from include.demo.sandbox.seed.prepare import nights, require_data
 from include.demo.stack.environment import PREFIX, SANDBOX_CONNECTIONS, read_environment
 from include.demo.stack.errors import StackError
 from include.demo.stack.home import Home, open_home, write_private
@@ -50,7 +49,7 @@ def choose_night(text: str, data: Path | None, now: datetime) -> Interval:
     run or for which the sandbox has no data.
     """
     if data is not None:
-        require_folder(data)
+        require_data(data)
     night, given = read_night(text, now), read_environment()
     if all(f"{PREFIX}{name}" in given for name in SANDBOX_CONNECTIONS):
         return night

@@ -1,1 +1,1 @@
-"""What the stand-ins hold when they start: generated leads, messy on purpose, or a folder of CSVs."""
+"""What the stand-ins hold when they start: generated leads, messy on purpose, or what a user's folder has."""

@@ -51,9 +51,9 @@ ODD: Sequence[Values] = (
 
 
 def change_companies(config: SandboxConfig, end: datetime) -> Seeded:
-    """The companies changed within the day before `end`; a folder of CSVs has none."""
+    """The companies changed within the day before `end`."""
     start = end - timedelta(days=1)
-    numbers = range(0) if config.data else numbers_of_companies(config, end)
+    numbers = numbers_of_companies(config, end)
     if not numbers:
         return Seeded()
     ordinal = start.date().toordinal()

@@ -19,7 +19,7 @@ from faker import Faker
 from include.demo.sandbox.crm.store import seed_entry, touch_entry
 from include.demo.sandbox.seed.days import Seeded
 from include.demo.sandbox.seed.firmographics import COLUMNS, Row, file_name, plain_row, with_checksum
-from include.errors import ConfigurationError
+from include.demo.sandbox.seed.given import Table, read_table
 
 # File name to the columns it needs; the last two may be absent.
 REQUIRED: Mapping[str, tuple[str, ...]] = {
@@ -43,13 +43,11 @@ STAGES = {"won": "closedwon", "lost": "closedlost", "engaging": "engaging", "pro
 _FIRST_LEAD, _FIRST_COMPANY, _FIRST_DEAL = 1_000_001, 2_000_001, 3_000_001
 _MILLION = 1_000_000
 
-Table = list[dict[str, str]]
-
 
 def load_folder(path: Path, end: datetime, seed: int = 7) -> Seeded:
     """The folder's data as changed within the day before `end`.
 
-    Raises ConfigurationError naming the folder, the files expected and found, or the columns that a file lacks.
+    Raises ConfigurationError naming the columns that a file lacks.
     """
     tables = _read(path)
     start = end - timedelta(days=1)
@@ -94,27 +92,9 @@ def domain_of(account: str) -> str:
 
 
 def _read(path: Path) -> dict[str, Table]:
-    found = sorted(each.name for each in path.glob("*.csv")) if path.is_dir() else []
-    missing = [name for name in REQUIRED if name not in found]
-    if missing:
-        raise ConfigurationError(
-            f"lacks {', '.join(missing)}; expected {', '.join((*REQUIRED, *OPTIONAL))}; "
-            f"found {', '.join(found) or 'no CSV file'}",
-            system="sandbox",
-            about=f"data folder {path}",
-            action="Point --data at a folder with these files; docs/sandbox.md lists their columns",
-        )
-    every = {**REQUIRED, **OPTIONAL}
-    return {name: _table(path / name, columns) if name in found else [] for name, columns in every.items()}
-
-
-def _table(path: Path, columns: tuple[str, ...]) -> Table:
-    rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")))
-    lacking = [name for name in columns if name not in (rows.fieldnames or [])]
-    if lacking:
-        problem = f"has no column {', '.join(lacking)}; found {', '.join(rows.fieldnames or [])}"
-        raise ConfigurationError(problem, system="sandbox", about=str(path))
-    return [{name: (row.get(name) or "").strip() for name in columns} for row in rows]
+    here = {**REQUIRED, **{name: columns for name, columns in OPTIONAL.items() if (path / name).is_file()}}
+    found = {name: read_table(path / name, columns) for name, columns in here.items()}
+    return {**{name: [] for name in OPTIONAL}, **found}
 
 
 def _company(row: Mapping[str, str], number: int, end: datetime) -> dict[str, object]:

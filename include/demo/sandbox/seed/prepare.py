@@ -9,11 +9,12 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from include.demo.sandbox.config import SandboxConfig
+from include.demo.sandbox.config import SandboxConfig, last_night
 from include.demo.sandbox.journal import write_atomically
-from include.demo.sandbox.seed.beside import BESIDE
+from include.demo.sandbox.seed.beside import BESIDE, GIVEN, seed_beside
 from include.demo.sandbox.seed.days import Seeded, generate_day
-from include.demo.sandbox.seed.folder import load_folder, touch_folder
+from include.demo.sandbox.seed.folder import load_folder, require_folder, touch_folder
+from include.demo.sandbox.seed.given import LEADS, kinds_in
 from include.demo.sandbox.seed.table_database import add_rows
 from include.errors import ConfigurationError
 
@@ -39,14 +40,23 @@ def prepare(config: SandboxConfig) -> None:
         _write(state, end, "", _seed(config, end, is_first=not known["ends"]))
         known["ends"].append(end.isoformat())
     beside: dict[str, list[str]] = known.setdefault("beside", {})
-    for name, seed in BESIDE.items():
+    for name in BESIDE:
         for end in _ends(config):
             if end.isoformat() not in beside.setdefault(name, []):
-                _write(state, end, name, seed(config, end))
+                _write(state, end, name, seed_beside(name, config, end))
                 beside[name].append(end.isoformat())
                 missing.append(end)
     if missing:
         write_atomically(state / "seed.json", json.dumps(known, indent=1))
+
+
+def require_data(data: Path) -> None:
+    """Raise ConfigurationError for a folder of data that a sandbox could not be filled from, without filling one."""
+    held = kinds_in(data)
+    if LEADS in held:
+        require_folder(data)
+    for name in held & set(GIVEN):
+        GIVEN[name](data, last_night())
 
 
 def nights(config: SandboxConfig) -> list[date]:
@@ -67,13 +77,13 @@ def read_truth(state: Path) -> dict[str, str]:
 
 
 def _ends(config: SandboxConfig) -> list[datetime]:
-    """Ends of the daily intervals wanted; a folder of CSVs has only its newest."""
+    """Ends of the daily intervals wanted; with a folder of data only the newest."""
     days = 1 if config.data else config.days
     return [config.end - timedelta(days=back) for back in reversed(range(days))]
 
 
 def _seed(config: SandboxConfig, end: datetime, *, is_first: bool) -> Seeded:
-    if config.data is None:
+    if config.data is None or LEADS not in kinds_in(config.data):
         return generate_day(config, end)
     loaded = load_folder(config.data, end, config.seed)
     return loaded if is_first else touch_folder(loaded, config.data, end)

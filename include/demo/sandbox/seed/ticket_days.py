@@ -23,7 +23,16 @@ _FIRST_COMPANY, _FIRST_CUSTOMER = 70_000_001, datetime(2016, 1, 4, tzinfo=UTC)
 _DAYS_BETWEEN_CUSTOMERS = 100
 _PLANS = {"free": 30, "team": 40, "business": 20, "enterprise": 10}
 _SOURCE_TYPES = {"mail": "EMAIL", "form": "FORM", "chat": "CHAT", "phone note": "PHONE"}
-_HEADER = ("ticket_id", "customer_id", "created_at", "channel", "requester_name", "requester_email", "subject", "body")
+TICKET_COLUMNS = (
+    "ticket_id",
+    "customer_id",
+    "created_at",
+    "channel",
+    "requester_name",
+    "requester_email",
+    "subject",
+    "body",
+)
 _NAMES = ("Ada Lind", "Jean Morel", "Rosa Pérez", "Uwe Brandt", "Kim Seo", "Ngozi Obi")
 
 Ticket = dict[str, Any]
@@ -139,7 +148,7 @@ def _ticket_file(tickets: list[Ticket], start: datetime) -> dict[str, bytes]:
         )
         for ticket in tickets
     ]
-    return _file(f"tickets_{start:%Y-%m-%d}.csv", [_HEADER, *rows])
+    return file_of(f"tickets_{start:%Y-%m-%d}.csv", [TICKET_COLUMNS, *rows])
 
 
 def _customer_file(customers: list[Customer], chance: random.Random, start: datetime) -> dict[str, bytes]:
@@ -148,10 +157,11 @@ def _customer_file(customers: list[Customer], chance: random.Random, start: date
         for one in customers
     ]
     header = ("customer_id", "plan", "tickets_90_days", "customer_since")
-    return _file(f"customers_{start:%Y-%m-%d}.csv", [header, *rows])
+    return file_of(f"customers_{start:%Y-%m-%d}.csv", [header, *rows])
 
 
-def _file(name: str, rows: list[tuple[Any, ...]]) -> dict[str, bytes]:
+def file_of(name: str, rows: list[tuple[Any, ...]]) -> dict[str, bytes]:
+    """A CSV file and its checksum, by name."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     content = text.getvalue().encode()

@@ -8,6 +8,7 @@ from typing import Any
 
 from include.demo.sandbox.config import SandboxConfig
 from include.demo.sandbox.crm.store import Store
+from include.demo.sandbox.seed.beside import seed_beside
 from include.demo.sandbox.seed.company_changes import ODD, change_companies
 from include.demo.sandbox.seed.prepare import prepare
 from tests.core.demo.sandbox.conftest import ANCHOR
@@ -36,7 +37,9 @@ def test_the_same_seed_and_day_give_the_same_changes(tmp_path: Path) -> None:
     assert change_companies(config, ANCHOR) != change_companies(config, ANCHOR - timedelta(days=1))
 
 
-def test_a_folder_of_csvs_and_a_day_without_leads_have_none(tmp_path: Path) -> None:
-    assert not change_companies(configure(tmp_path, data=tmp_path), ANCHOR).entries
+def test_a_folder_of_leads_and_a_day_without_leads_have_none(tmp_path: Path) -> None:
+    for name in ("accounts.csv", "sales_pipeline.csv"):
+        (tmp_path / name).touch()
+    assert not seed_beside("companies", configure(tmp_path, data=tmp_path), ANCHOR).entries
     assert not change_companies(configure(tmp_path, scenarios={"last": "zero_rows"}), ANCHOR).entries
     assert not change_companies(configure(tmp_path, leads_per_day=0), ANCHOR).entries

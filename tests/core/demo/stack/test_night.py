@@ -255,7 +255,7 @@ def test_a_night_that_cannot_be_run_is_refused(text: str, words: str) -> None:
 
 @pytest.mark.usefixtures("no_systems")
 def test_a_folder_that_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"lacks accounts\.csv"):
+    with pytest.raises(ConfigurationError, match=r"lacks data: accounts\.csv"):
         choose_night("", tmp_path / "nowhere", NOW)
 
 
