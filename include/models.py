@@ -68,10 +68,11 @@ class ReInfer(StrEnum):
 
 
 class Origin(StrEnum):
-    """Who produced an answer."""
+    """Who produced an answer; `person` where somebody put another in its place."""
 
     MODEL = "model"
     RULE = "rule"
+    PERSON = "person"
 
 
 @dataclass(frozen=True, slots=True)

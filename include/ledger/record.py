@@ -56,6 +56,9 @@ EVENT_TYPES = frozenset(
         "quarantine.replayed",
         "quarantine.dismissed",
         "quarantine.fixed",
+        "review.decided",
+        "review.assigned",
+        "review.applied",
     }
 )
 
