@@ -25,6 +25,7 @@ COMMANDS = {
     ),
     "train": ("train", "fit a use case's model to labelled rows; exit code 1 if it is worse than the one in use"),
     "evaluate": ("evaluate", "how good a fitted model is on labelled rows, and what it would leave to be asked"),
+    "review": ("review", "answers that wait for people: list, show, approve, edit, reject, apply, export, import"),
     "report": ("report", "print the morning report of a run"),
     "init": ("init", "write files to start from: `init enrich FOLDER`"),
 }

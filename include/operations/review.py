@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
 from include.canonical import canonical
 from include.database import Database, transaction
+from include.errors import NightledgerError
 from include.ledger import door, reviews
 from include.ledger.closing import close_again
 from include.ledger.heads import export_head
@@ -59,6 +60,40 @@ def faults_of(case: UseCase, output: Record) -> str:
         found = {".".join(str(part) for part in one["loc"]) or "the answer": one["msg"] for one in error.errors()}
         return "; ".join(f"{name}: {words}" for name, words in sorted(found.items()))
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a sink's records hold now, by id (None: no such record); `problem` says why that cannot be told."""
+
+    sink: str
+    fields: Mapping[str, str]
+    records: Mapping[str, Record | None]
+    problem: str = ""
+
+
+def held_now(night: Night, row: Record) -> list[Held]:
+    """What the records that an answer would be written to hold at this moment, sink by sink.
+
+    `row` has `row_id`, `row_key`, `origin` and `output` (JSON), as the gate stages it.
+    """
+    from include.night.write.fields import addressed
+
+    found = []
+    for sink in night.case.sinks:
+        name, fields = f"{sink.system}/{sink.object}", sink.fields
+        try:
+            wanted = [number for number, _ in addressed(sink, night.case.sources, row)]
+            if not wanted:
+                continue
+            records = sink.open(night).read(wanted)
+            if records is None:
+                found.append(Held(name, fields, {}, "nothing can be read back there"))
+            else:
+                found.append(Held(name, fields, {number: records.get(number) for number in wanted}))
+        except NightledgerError as error:
+            found.append(Held(name, fields, {}, f"cannot be read now: {error.problem}"))
+    return found
 
 
 def apply(

@@ -21,3 +21,5 @@ ALTER TABLE review_item
 CREATE INDEX review_item_waiting ON review_item (use_case, risk DESC, review_item_id) WHERE status = 'waiting';
 CREATE INDEX review_item_due ON review_item (use_case) WHERE status <> 'waiting' AND applied_at IS NULL;
 CREATE INDEX review_item_by_key ON review_item (use_case, row_key);
+CREATE INDEX review_item_decided ON review_item (use_case, reason, decided_at DESC)
+    WHERE status IN ('approved', 'edited', 'rejected');
