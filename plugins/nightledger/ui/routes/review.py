@@ -293,4 +293,5 @@ def _night_of(ledger: Database, page: ItemPage) -> Night:
     start = page.item.interval_start
     interval = Interval(start, start + timedelta(days=1))
     case = load(page.use_case)
-    return Night(case, interval, page.item.run_id, RunOptions(mode=case.mode), ledger, AirflowConnections(), settings())
+    options, ways = RunOptions(mode=case.mode), AirflowConnections()
+    return Night(case, interval, page.item.run_id, options, ledger, ways, settings(), patient=False)
