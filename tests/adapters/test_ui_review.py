@@ -274,3 +274,20 @@ def test_what_the_record_holds_now_is_told_or_why_not(
     page = stand.client("ann").get(f"{PATH}/review/{number}?now=true")
     assert page.status_code == 200
     assert "cannot be read now" in words(page.text)
+
+
+def test_machines_decide_with_a_token(stand: Stand, queue: Any, ledger: Ledger) -> None:
+    queue()
+    client, bearer = stand.client(), {"Authorization": f"Bearer {stand.token('ann')}"}
+    found = client.get(f"{PATH}/api/review?use_case={MINE}", headers=bearer).json()
+    assert [one["row_key"] for one in found["items"]] == ["unsure", "sure"]
+    unsure, sure = ({name: one[name] for name in ("number", "shown_sha256")} for one in found["items"])
+    edited = sure | {"output": answer(score=200)}
+    body = {"use_case": MINE, "action": "edit", "items": [edited, unsure | {"output": answer(score=20)}]}
+    done = client.post(f"{PATH}/api/review/changes", json=body, headers=bearer).json()
+    assert done["done"] == {"edited": 1}
+    assert list(done["refused"]) == [str(sure["number"])]
+    shown = client.get(f"{PATH}/api/review/{unsure['number']}", headers=bearer).json()
+    assert (shown["item"]["status"], shown["item"]["output"]["score"]) == ("edited", 20)
+    vic = {"Authorization": f"Bearer {stand.token('vic')}"}
+    assert client.post(f"{PATH}/api/review/changes", json=body, headers=vic).status_code == 403

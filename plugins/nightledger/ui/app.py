@@ -21,6 +21,7 @@ from nightledger.ui.routes import (
     quality,
     quarantine,
     review,
+    review_api,
     runbooks,
     runs,
     systems,
@@ -47,6 +48,7 @@ def create_app(store: Store | None = None) -> FastAPI:
     for module in pages:
         app.include_router(module.router, include_in_schema=False)
     app.include_router(api.router)
+    app.include_router(review_api.router)
     app.add_api_route("/", _home, include_in_schema=False)
     app.add_api_route("/static/{name}", _static, include_in_schema=False)
     app.add_api_route("/api/openapi.json", _describe, include_in_schema=False)
