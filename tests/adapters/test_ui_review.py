@@ -119,7 +119,7 @@ def test_an_answer_is_shown_with_all_that_helps_to_decide(stand: Stand, queue: A
     for part in (
         "Row unsure",
         "job_title buyer",
-        "Approve as proposed",
+        "Approve as it stands here",
         "Confidence 0.20",
         "as a time-out",
         "Next one",
@@ -134,16 +134,24 @@ def test_many_are_approved_in_one_action_and_the_dag_is_started(
 ) -> None:
     queue({f"row{n}": answer() for n in range(500)})
     started: list[Any] = []
+    runs: dict[str, Any] = {"dag_runs": []}
+    monkeypatch.setattr("nightledger.ui.routes.review.call_airflow", lambda *_: runs)
     monkeypatch.setattr(
-        "nightledger.ui.routes.review.start_operation", lambda *given, after: started.append(after) or "page__a__1"
+        "nightledger.ui.routes.review.start_operation", lambda *given: started.append(given[-1]) or "page__a__1"
     )
     done = change(stand.client("ann"), ledger, "approve", *items(ledger), back="review?use_case=crm_lead_scoring")
     assert done.status_code == 303
     assert done.headers["location"] == f"{PATH}/review?use_case=crm_lead_scoring&said=approve&count=500&run=page__a__1"
     assert {row["status"] for row in items(ledger).values()} == {"approved"}
     assert {row["decided_by"] for row in items(ledger).values()} == {"ann"}
-    assert len(started) == 1
     assert "500 answers approved" in words(stand.client("ann").get(done.headers["location"]).text)
+    assert len(started) == 1
+    runs["dag_runs"].append({"dag_run_id": "page__b__2"})
+    back = change(stand.client("ann"), ledger, "undo", "row1")
+    assert "run=" not in back.headers["location"]
+    again = change(stand.client("ann"), ledger, "approve", "row1")
+    assert again.headers["location"].endswith("count=1&run=page__b__2")
+    assert len(started) == 1
 
 
 def test_a_rejection_needs_a_comment(stand: Stand, queue: Any, ledger: Ledger) -> None:

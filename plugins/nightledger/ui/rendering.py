@@ -145,9 +145,14 @@ def reason_words(reason: str) -> str:
 
 
 def brief(value: Any, most: int = 160) -> str:
-    """A value of an answer or a row in few words; lists and objects as JSON."""
-    words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    """A value of an answer or a row in few words; lists of texts with commas, other lists and objects as JSON."""
+    texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    words = value if isinstance(value, str) else ", ".join(value) if texts else _json(value)
     return words if len(words) <= most else f"{words[: most - 3]}..."
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def dollars(value: Any) -> str:

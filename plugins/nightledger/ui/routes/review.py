@@ -24,6 +24,7 @@ from include.run import Night
 from include.spec.use_case import UseCase, load
 from nightledger.hooks.connections import AirflowConnections
 from nightledger.ui.access import Actor, Reader, Viewer, require_change
+from nightledger.ui.airflow_api import call_airflow
 from nightledger.ui.operations import follow, start_operation
 from nightledger.ui.rates import LOOKS
 from nightledger.ui.rendering import address, render
@@ -233,7 +234,8 @@ def _answer(request: Request, viewer: Viewer, use_case: str, action: str, decide
     place = back if back.startswith("review?") else address("review", use_case=use_case)
     if decided.refused:
         return render(request, "review_refused.html.j2", viewer, decided=decided, done=done, back=place, http=409)
-    said = "agreed" if set(decided.done) == {"agreed"} else action
+    only = next(iter(decided.done)) if len(decided.done) == 1 else ""
+    said = {"agreed": "agreed", "approved": "approve", "edited": "edit"}.get(only, action)
     joint = "&" if "?" in place else "?"
     return RedirectResponse(f"{base}/{place}{joint}{address('', said=said, count=done, run=run)[1:]}", 303)
 
@@ -241,10 +243,14 @@ def _answer(request: Request, viewer: Viewer, use_case: str, action: str, decide
 def start_applying(request: Request, viewer: Viewer) -> str:
     """Have DAG `review` write what was decided, a minute from now; the DAG run's id, or nothing where it cannot.
 
-    The decision stands either way: whoever may not start the DAG waits for its hourly run.
+    One that is to start anyway takes what is decided before it does. The decision stands in any case: whoever may not
+    start the DAG waits for its hourly run.
     """
+    now = datetime.now(UTC)
+    soon = address("/dags/review/dagRuns", state="queued", run_after_gte=now.isoformat(), limit=1)
     try:
-        return start_operation(request, viewer, "review", {}, after=datetime.now(UTC) + GRACE)
+        waiting = call_airflow(request, viewer, "GET", soon)["dag_runs"]
+        return str(waiting[0]["dag_run_id"]) if waiting else start_operation(request, viewer, "review", {}, now + GRACE)
     except HTTPException:
         return ""
 
