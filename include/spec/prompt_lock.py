@@ -63,7 +63,7 @@ def strangers(registry: Registry) -> list[str]:
 
 
 def breaches(registry: Registry, prompts: Mapping[int, Prompt]) -> Iterator[str]:
-    """Where the lock differs from files and from the prompts that were read of them: a sentence each, with what to do."""
+    """Where the lock differs from files and the prompts that were read of them: a sentence each, with what to do."""
     again = f"nightledger prompts new {registry.use_case}"
     newest = max((*registry.files, *registry.locked), default=0)
     for version in range(1, newest + 1):
@@ -87,7 +87,7 @@ def breaches(registry: Registry, prompts: Mapping[int, Prompt]) -> Iterator[str]
 def lock(registry: Registry) -> list[int]:
     """Put every version that is not locked into the lock; returns their numbers.
 
-    Raises ConfigurationError, with nothing written, where files and lock differ or a version does not say all of itself.
+    Raises ConfigurationError, with nothing written, where files and lock differ or a version leaves a field out.
     """
     prompts = {version: read_prompt(path) for version, path in registry.files.items()}
     if first := next(breaches(registry, prompts), None):
