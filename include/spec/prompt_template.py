@@ -7,12 +7,22 @@ same row gives the same words: what is random is not there. Loops and sizes end,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateRuntimeError, meta, nodes, pass_context
+from jinja2 import (
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateRuntimeError,
+    UndefinedError,
+    meta,
+    nodes,
+    pass_context,
+)
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -23,6 +33,7 @@ MOST_PASSES = 100_000
 """Passes of all loops for one row."""
 FREE_CHARS, CHARS_PER_CHAR = 1_000_000, 20
 """A message may have so many characters, and so many more for each of the record's."""
+_NAMED = re.compile(r"'([^']+)'(?: is undefined)?\Z")
 _SEEN = ("row", "record")
 _BUDGET = "_budget"
 _WHOLE_METHODS = ("items", "keys", "values")
@@ -59,6 +70,9 @@ def render(text: str, row: Record) -> str:
     budget = _Budget(MOST_PASSES, FREE_CHARS + CHARS_PER_CHAR * len(record))
     try:
         return _compile(text).render(row=row, record=record, **{_BUDGET: budget}).strip()
+    except UndefinedError as error:
+        named = _NAMED.search(str(error))
+        raise TemplateProblem(str(error) if named and named[1] in text else "it looks up what is not there") from None
     except TemplateError as error:
         raise TemplateProblem(str(error)) from error
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:

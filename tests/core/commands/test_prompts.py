@@ -186,7 +186,10 @@ def test_texts_with_quotes_and_long_lists_are_drafted_as_they_were(folder: Path)
     columns = tuple(f"column number {number}" for number in range(40))
     edit(folder / "spec.py", 'model_sees=("note",)', f"model_sees={columns!r}")
     edit(folder / "prompt.v1.md", 'inputs = ["note"]', f"inputs = {json.dumps(columns)}")
+    asked = {"top p": 0.5, "stop": ["a", "b"], "logit": {"x": True, "y": -1}}
+    edit(folder.parent / "common.py", "max_output_tokens", f"parameters={asked!r}, max_output_tokens")
     made = second(folder)
+    assert read_prompt(made).states.parameters == asked
     assert read_prompt(made).hash == read_prompt(folder / "prompt.v1.md").hash
     assert read_prompt(made).states.inputs == columns
     assert max(map(len, made.read_text().splitlines())) <= 120
@@ -256,6 +259,32 @@ def test_a_version_that_calls_itself_another_is_not_locked(folder: Path, capsys:
     assert "`version` says 'v1'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ("{{ record }}", "{{ row.note }} {{ row.topic }}", "inputs: lacks topic, which is shown"),
+        ("{{ record }}", "{{ row.items }}", "# user, line 1: which columns are read cannot be told"),
+        (f'name = "{NAME}"', 'name = "acme_letters"', "front matter says acme_letters v2"),
+    ],
+)
+def test_a_version_that_is_not_in_use_is_checked_too(folder: Path, one: str, other: str, said: str) -> None:
+    edit(second(folder), one, other)
+    assert f"orders/prompt.v2.md: {said}" in prompts("check", NAME)[1]
+
+
+def test_a_prompt_that_is_no_version_is_told_that_nothing_holds_it(folder: Path) -> None:
+    edit(folder.parent / "common.py", "prompt.v1.md", "ask.md")
+    (folder / "ask.md").write_text(LITTLE)
+    assert load_prompt(load(NAME)).version == "v1"
+    assert "the spec pins ask.md, which is no prompt.vN.md" in prompts("check", NAME)[1]
+
+
+def test_a_next_version_needs_one_before(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "prompt.v1.md").unlink()
+    assert prompts("new", NAME)[0] == 2
+    assert "has no prompt.vN.md to start from" in capsys.readouterr().err
+
+
 def test_versions_come_one_after_the_other(folder: Path) -> None:
     made = second(folder)
     edit(made, f"changed = {datetime.now(UTC).date()}", "changed = 2020-01-01")
@@ -267,6 +296,7 @@ def test_another_model_needs_another_version(folder: Path) -> None:
     edit(folder.parent / "common.py", "sandbox-small", "sandbox-large")
     with pytest.raises(ConfigurationError, match="was written for sandbox-small, and the spec asks sandbox-large"):
         load_prompt(load(NAME))
+    assert "was written for sandbox-small" in prompts("check", NAME)[1]
     edit(folder / "prompt.v1.md", 'model = "sandbox-small"', 'model = "sandbox-large"')
     code, said = prompts("check", NAME)
     assert code == 1
