@@ -12,7 +12,7 @@ from typing import TextIO
 from include.errors import ConfigurationError
 from include.spec.names import names
 from include.spec.prompt import FILE_NAME, parts_of, read_prompt
-from include.spec.prompt_lock import NAME, Registry, lock, open_registry
+from include.spec.prompt_lock import NAME, Registry, open_registry
 from include.spec.use_case import load
 
 
@@ -21,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     _some(actions.add_parser("list", help="every version: in use, locked, hash, model, when and why it came"), _list)
     _some(actions.add_parser("check", help="exit code 1 if a version was edited, or says what is not so"), _check)
-    _some(actions.add_parser("lock", help="lock the versions that are not; refuses to change one that is"), _lock)
+    _some(actions.add_parser("lock", help="lock the versions that are not; changes none that is"), _lock)
     diff = actions.add_parser("diff", help="what two versions say otherwise, part by part")
     diff.add_argument("use_case", choices=names())
     diff.add_argument("before", metavar="v1")
@@ -74,11 +74,12 @@ def _check(given: argparse.Namespace, out: TextIO) -> int:
 
 
 def _lock(given: argparse.Namespace, out: TextIO) -> int:
-    """Exit code 0; raises ConfigurationError for a locked version that was edited."""
+    """Exit code 0; raises ConfigurationError for a locked version that was edited, or one that is not right yet."""
+    from include.operations.check_prompts import lock_prompts
+
     for name in _chosen(given):
-        registry = open_registry(name, load(name).folder)
-        for version in lock(registry):
-            out.write(f"{name} v{version} is locked. Commit {registry.folder.name}/{NAME}.\n")
+        for version in lock_prompts(name):
+            out.write(f"{name} v{version} is locked. Commit {load(name).folder.name}/{NAME}.\n")
     out.write("Nothing is left to be locked.\n")
     return 0
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from include.errors import NightledgerError
+from include.errors import ConfigurationError, NightledgerError
 from include.operations.validate import read_examples
 from include.spec import prompt_template
 from include.spec.prompt import FILE_NAME, Prompt, label, load_prompt, read_prompt
-from include.spec.prompt_lock import NAME, Registry, breaches, open_registry, strangers
+from include.spec.prompt_lock import NAME, Registry, breaches, lock, open_registry, strangers
 from include.spec.prompt_template import TemplateProblem
 from include.spec.use_case import UseCase, load
 
@@ -27,7 +27,19 @@ def check_prompts(use_case: str) -> list[str]:
         registry = open_registry(case.name, case.folder)
     except NightledgerError as error:
         return [str(error)]
-    return list(_findings(case, registry))
+    return [*_findings(case, registry), *_unlocked(registry)]
+
+
+def lock_prompts(use_case: str) -> list[int]:
+    """Lock the versions that are not; returns their numbers.
+
+    Raises ConfigurationError, with nothing written, while there is any other finding: what is locked stays as it is.
+    """
+    case = load(use_case)
+    registry = open_registry(case.name, case.folder)
+    if first := next(_findings(case, registry), None):
+        raise ConfigurationError(first, system="prompts", about=use_case, action="Nothing was locked")
+    return lock(registry, {version: read_prompt(path) for version, path in registry.files.items()})
 
 
 def _findings(case: UseCase, registry: Registry) -> Iterator[str]:
@@ -39,7 +51,6 @@ def _findings(case: UseCase, registry: Registry) -> Iterator[str]:
             yield str(error)
     yield from (f"{registry.folder.name}/{name} is no prompt.vN.md: rename it" for name in strangers(registry))
     yield from breaches(registry, readable)
-    yield from _unlocked(registry)
     yield from _statements(registry, readable)
     if case.model is not None:
         if not FILE_NAME.fullmatch(case.model.prompt):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from include.errors import ConfigurationError
-from include.spec.prompt import FILE_NAME, Prompt, label, read_prompt
+from include.spec.prompt import FILE_NAME, Prompt, label
 
 NAME = "prompts.lock"
 _HEAD = (
@@ -84,35 +84,15 @@ def breaches(registry: Registry, prompts: Mapping[int, Prompt]) -> Iterator[str]
                 )
 
 
-def lock(registry: Registry) -> list[int]:
-    """Put every version that is not locked into the lock; returns their numbers.
+def lock(registry: Registry, prompts: Mapping[int, Prompt]) -> list[int]:
+    """Put every version that is not locked into the lock; returns their numbers. What is locked stays as it is.
 
-    Raises ConfigurationError, with nothing written, where files and lock differ or a version leaves a field out.
+    Whoever calls has found nothing wrong with the prompts: what is locked cannot be put right.
     """
-    prompts = {version: read_prompt(path) for version, path in registry.files.items()}
-    if first := next(breaches(registry, prompts), None):
-        raise ConfigurationError(first, system="prompts", about=registry.use_case, action="Nothing was locked")
-    added = {version: _lockable(registry, prompts[version], version) for version in registry.unlocked}
+    added = {one: Locked(prompts[one].hash, prompts[one].states.model or "") for one in registry.unlocked}
     if added:
-        _write(registry.folder / NAME, {**registry.locked, **added})
+        _write(registry.folder / NAME, {**added, **registry.locked})
     return sorted(added)
-
-
-def _lockable(registry: Registry, prompt: Prompt, version: int) -> Locked:
-    """What is locked of a version; raises ConfigurationError for one that is not finished."""
-    if missing := prompt.states.missing:
-        raise ConfigurationError(
-            f"front matter lacks {', '.join(missing)}",
-            system="prompt",
-            about=label(registry.path(version)),
-            action="Nothing was locked; docs/prompts.md says what goes there",
-        )
-    if prompt.version != f"v{version}":
-        raise ConfigurationError(
-            f"`version` says {prompt.version!r}", system="prompt", about=label(registry.path(version))
-        )
-    assert prompt.states.model is not None
-    return Locked(prompt.hash, prompt.states.model)
 
 
 def _read(path: Path) -> dict[int, Locked]:

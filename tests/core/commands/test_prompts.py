@@ -89,7 +89,8 @@ def edit(path: Path, one: str, other: str) -> None:
 
 def second(folder: Path) -> Path:
     """A locked first version, and a second one that says what changed."""
-    assert prompts("lock", NAME)[0] == 0
+    if not (folder / "prompts.lock").exists():
+        assert prompts("lock", NAME)[0] == 0
     assert prompts("new", NAME)[0] == 0
     edit(folder / "prompt.v2.md", 'change = ""', 'change = "Asks for the topic"')
     return folder / "prompt.v2.md"
@@ -98,6 +99,11 @@ def second(folder: Path) -> Path:
 def test_the_prompts_of_this_project_are_locked() -> None:
     code, said = prompts("check", *sorted(path.parent.name for path in names.FOLDER.glob("*/spec.py")))
     assert (code, said.count("\n")) == (0, 1), said
+
+
+def test_a_use_case_that_asks_nobody_gets_no_lock() -> None:
+    assert prompts("lock", "erp_reorder") == (0, "Nothing is left to be locked.\n")
+    assert not (names.FOLDER / "erp_reorder" / "prompts.lock").exists()
 
 
 def test_a_new_use_case_is_told_to_lock_and_its_night_runs(folder: Path) -> None:
@@ -117,6 +123,18 @@ def test_a_version_that_does_not_say_all_is_not_locked(folder: Path, capsys: pyt
     edit(folder / "prompt.v1.md", 'owner = "acme"\n', "")
     assert prompts("lock", NAME)[0] == 2
     assert "orders/prompt.v1.md: front matter lacks owner" in capsys.readouterr().err
+    assert not (folder / "prompts.lock").exists()
+
+
+def test_what_is_false_is_not_locked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Once locked it could not be put right."""
+    edit(folder / "prompt.v1.md", '"sandbox-small"', '"sandbox-large"')
+    assert prompts("lock", NAME)[0] == 2
+    assert "model: was written for sandbox-large" in capsys.readouterr().err
+    edit(folder / "prompt.v1.md", '"sandbox-large"', '"sandbox-small"')
+    (folder / "evals.jsonl").write_text(json.dumps({"input": {"note": "Say what it is about."}, "expected": {}}) + "\n")
+    assert prompts("lock", NAME)[0] == 2
+    assert "holds `note` of example 1" in capsys.readouterr().err
     assert not (folder / "prompts.lock").exists()
 
 
@@ -186,6 +204,7 @@ def test_texts_with_quotes_and_long_lists_are_drafted_as_they_were(folder: Path)
     columns = tuple(f"column number {number}" for number in range(40))
     edit(folder / "spec.py", 'model_sees=("note",)', f"model_sees={columns!r}")
     edit(folder / "prompt.v1.md", 'inputs = ["note"]', f"inputs = {json.dumps(columns)}")
+    assert prompts("lock", NAME)[0] == 0
     asked = {"top p": 0.5, "stop": ["a", "b"], "logit": {"x": True, "y": -1}}
     edit(folder.parent / "common.py", "max_output_tokens", f"parameters={asked!r}, max_output_tokens")
     made = second(folder)
@@ -256,7 +275,7 @@ def test_a_version_that_calls_itself_another_is_not_locked(folder: Path, capsys:
     (folder / "prompt.v2.md").write_text(FULL)
     assert "orders/prompt.v2.md: front matter says acme_orders v1" in prompts("check", NAME)[1]
     assert prompts("lock", NAME)[0] == 2
-    assert "`version` says 'v1'" in capsys.readouterr().err
+    assert "prompt.v2.md: front matter says acme_orders v1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -321,9 +340,9 @@ def test_another_model_needs_another_version(folder: Path) -> None:
 )
 def test_an_example_in_the_prompt_is_named_and_not_shown(folder: Path, value: object, found: bool) -> None:
     edit(folder / "prompt.v1.md", "Say what it is about.", "An outage is:\nthe parcel I ordered\nnever came.")
+    assert prompts("lock", NAME)[0] == 0
     lines = [json.dumps({"input": {"note": one}, "expected": {"topic": "usage"}}) for one in ("short", value)]
     (folder / "evals.jsonl").write_text("\n".join(lines) + "\n")
-    assert prompts("lock", NAME)[0] == 0
     code, said = prompts("check", NAME)
     assert code == int(found)
     assert ("orders/prompt.v1.md holds `note` of example 2 of evals.jsonl word for word" in said) == found
