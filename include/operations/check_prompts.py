@@ -27,7 +27,7 @@ def check_prompts(use_case: str) -> list[str]:
         registry = open_registry(case.name, case.folder)
     except NightledgerError as error:
         return [str(error)]
-    return [*_findings(case, registry), *_unlocked(registry)]
+    return list(dict.fromkeys((*_findings(case, registry), *_unlocked(registry))))
 
 
 def lock_prompts(use_case: str) -> list[int]:
@@ -92,7 +92,10 @@ def _statements(registry: Registry, prompts: Mapping[int, Prompt]) -> Iterator[s
 
 
 def _leaks(case: UseCase, registry: Registry, prompts: Mapping[int, Prompt]) -> Iterator[str]:
-    """Examples that a prompt gives away: an answer to them proves nothing."""
+    """Examples that a prompt gives away: an answer to them proves nothing.
+
+    A locked version that is no longer in use is left alone: it harms nobody, and could not be put right.
+    """
     file = case.folder / "evals.jsonl"
     if not file.exists():
         return
@@ -102,13 +105,16 @@ def _leaks(case: UseCase, registry: Registry, prompts: Mapping[int, Prompt]) -> 
         yield str(error)
         return
     for version, prompt in prompts.items():
+        path = registry.path(version)
+        if version in registry.locked and (case.model is None or path.name != case.model.prompt):
+            continue
         said = _words("\n".join((prompt.system, prompt.user, prompt.stricter)))
         for number, example in enumerate(examples, start=1):
             for column, value in example.given.items():
                 if any(len(text) >= LEAK_CHARS and text in said for text in map(_words, _texts(value))):
                     yield (
-                        f"{label(registry.path(version))} holds `{column}` of example {number} of evals.jsonl word for "
-                        "word: an answer to it proves nothing. Take another example into the prompt"
+                        f"{label(path)} holds `{column}` of example {number} of evals.jsonl word for word: an answer "
+                        "to it proves nothing. Take it out of one of them"
                     )
 
 

@@ -357,6 +357,23 @@ def test_an_example_in_any_part_is_found(folder: Path) -> None:
         assert "holds `note` of example 1" in prompts("check", NAME)[1]
 
 
+def test_an_example_in_a_version_that_is_in_use_no_more_harms_nobody(folder: Path) -> None:
+    made = second(folder)
+    edit(made, "Say what it is about.", "Name its topic.")
+    assert prompts("lock", NAME)[0] == 0
+    (folder / "evals.jsonl").write_text(json.dumps({"input": {"note": "Say what it is about."}, "expected": {}}) + "\n")
+    assert "orders/prompt.v1.md holds" in prompts("check", NAME)[1]
+    edit(folder.parent / "common.py", "prompt.v1.md", "prompt.v2.md")
+    assert prompts("check", NAME)[0] == 0
+
+
+def test_a_finding_is_told_once(folder: Path) -> None:
+    assert prompts("lock", NAME)[0] == 0
+    edit(folder / "prompt.v1.md", "# user", "user")
+    code, said = prompts("check", NAME)
+    assert (code, said.count("\n")) == (1, 1), said
+
+
 def test_two_versions_are_compared_part_by_part(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = second(folder)
     edit(made, "Say what", "Judge what")
