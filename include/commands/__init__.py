@@ -25,6 +25,10 @@ COMMANDS = {
     ),
     "train": ("train", "fit a use case's model to labelled rows; exit code 1 if it is worse than the one in use"),
     "evaluate": ("evaluate", "how good a fitted model is on labelled rows, and what it would leave to be asked"),
+    "control": (
+        "control",
+        "how far nights may go: mode, asking off and on, an earlier prompt; what people say",
+    ),
     "review": ("review", "answers that wait for people: list, show, approve, edit, reject, apply, export, import"),
     "prompts": ("prompts", "versions of prompts: list, check (exit code 1 if one was edited), lock, diff, new"),
     "report": ("report", "print the morning report of a run"),

@@ -59,6 +59,7 @@ EVENT_TYPES = frozenset(
         "review.decided",
         "review.assigned",
         "review.applied",
+        "control.changed",
     }
 )
 

@@ -42,6 +42,7 @@ UPDATED: Mapping[str, str] = {
     "updated_at",
     "backfill_plan": "status detail nights sums updated_at",
     "quota": "state updated_at",
+    "control": "mode off prompt reason changed_by changed_at",
 }
 """The columns that the service may change, by table: those with a state, and those that a stage run again restates."""
 PASSING = ("claim", "lease")

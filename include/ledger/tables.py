@@ -416,3 +416,15 @@ backfill_plan = _table(
     recorded_at=_TIME,
     updated_at=_TIME,
 )
+
+control = _table(
+    "control",
+    "use_case",
+    use_case=Text,
+    mode=Text,
+    off=Boolean,
+    prompt=Text,
+    reason=Text,
+    changed_by=Text,
+    changed_at=_TIME,
+)
