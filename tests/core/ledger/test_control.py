@@ -27,6 +27,7 @@ from include.ledger.control import (
 )
 from include.ledger.record import record_event
 from include.ledger.reviews import Choice
+from include.ledger.verify import verify
 from include.models import Mode, RunOptions
 from include.night.close.demote import demote
 from include.night.gate.gate import gate
@@ -189,3 +190,21 @@ def test_a_use_case_declares_when(decided: Any) -> None:
     change_control(night.ledger, CASE, "ada", "a good month", {"mode": Mode.AUTO})
     with transaction(night.ledger) as connection:
         assert demote(connection, strict) == "people overruled 1 of 3 answers"
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("UPDATE control SET mode = 'auto'", "is not what event control/crm_lead_scoring/1 set"),
+        ("UPDATE control SET off = false", "is not what event control/crm_lead_scoring/1 set"),
+        ("DELETE FROM control", "was deleted, though event control/crm_lead_scoring/1 set it"),
+        ("INSERT INTO control (use_case, reason, changed_by) VALUES ('x', '', '')", "nobody is on record"),
+    ],
+)
+def test_what_was_set_without_a_word_is_found(ledger: Ledger, statement: str, problem: str) -> None:
+    change_control(ledger.service, CASE, "ada", "first people", {"mode": Mode.GATED, "off": True})
+    assert verify(ledger.service).holds
+    with ledger.owner.begin() as connection:
+        connection.execute(text(statement))
+    (found,) = verify(ledger.service).findings
+    assert (found.table, found.problem.startswith(problem)) == ("control", True)
