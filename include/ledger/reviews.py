@@ -357,16 +357,16 @@ _DECISION = (
     *("verdict", "rule", "decided_by", "origin", "inference_id", "output", "confidence", "shown_sha256"),
 )
 
-# `OFFSET 0` keeps each look-up by its index: without statistics, all items are read for every group of rows.
+# `OFFSET 0` keeps each look-up by the row's key: without statistics, all that waits is read for every row.
 _SUPERSEDE = text("""
 UPDATE nightledger.review_item v SET status = 'superseded', decided_by = NULL, decided_at = clock_timestamp()
   FROM (SELECT old.review_item_id
           FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (row_key text, shown_sha256 text)
          CROSS JOIN LATERAL (
-                SELECT review_item_id, interval_start, interval_end, shown_sha256 FROM nightledger.review_item
-                 WHERE use_case = :use_case AND row_key = n.row_key AND status = 'waiting' OFFSET 0) old
-         WHERE old.interval_start < :start
-            OR old.interval_start = :start AND old.interval_end = :end AND old.shown_sha256 <> n.shown_sha256) gone
+                SELECT review_item_id, interval_start, interval_end, shown_sha256, status FROM nightledger.review_item
+                 WHERE use_case = :use_case AND row_key = n.row_key OFFSET 0) old
+         WHERE old.status = 'waiting' AND (old.interval_start < :start
+               OR old.interval_start = :start AND old.interval_end = :end AND old.shown_sha256 <> n.shown_sha256)) gone
  WHERE v.review_item_id = gone.review_item_id""")
 
 _STANDING = text("""
