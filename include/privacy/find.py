@@ -9,9 +9,6 @@ from include.privacy.addresses import find_addresses
 from include.privacy.forms import find_forms
 from include.privacy.names import find_names
 
-LONGEST_READ = 20_000
-"""Characters that are looked through for names at once; a longer text is read in parts."""
-
 
 def find_personal(text: str, about: str = "") -> list[Found]:
     """Personal values of every kind, in order, none over another; of two the longer one counts first.
