@@ -27,9 +27,12 @@ from include.night.enrich.local import Deciding, only
 from include.night.enrich.questions import Item, make_item, pin
 from include.night.enrich.unasked import UNDECIDED, end_unasked
 from include.night.shards import require_asking, shard_name
+from include.privacy.tokens import tokens_in
 from include.run import Night
+from include.spec.classes import hold_to_classes
 from include.spec.prompt import Prompt, load_prompt
 from include.staging import StagedWriter, part_of, read_rows
+from include.systems.registry import read_systems
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +172,7 @@ def begin(night: Night, good: Manifest) -> Work:
     _hold_to_run(night, prompt)
     if choice is None:
         return Work(night, good, [], time.monotonic(), only(Deciding.open(night)))
+    hold_to_classes(night.case, read_systems(night.settings.systems_file))
     chain = []
     for system_name, model in [(choice.system, None), *((one.system, one.name) for one in choice.failover)]:
         system = night.system(system_name)
@@ -227,7 +231,7 @@ def _collect(work: Work) -> Manifest:
         for chunk in work.found():
             for one in chunk:
                 if one.answer is not None:
-                    row = _row(one.item, one.answer, began)
+                    row = _row(one.item, one.answer, began, night.case.tokenise)
                     counts["reused"] += row["reused"]
                     counts["decided_rows"] += one.decided and not row["reused"]
                     counts["fallback"] += not work.chain and one.answer.origin is Origin.RULE and not row["reused"]
@@ -259,7 +263,9 @@ def _conclude(night: Night, unanswered: Sequence[Found], why_deferred: str) -> t
     return len(letters), len(later)
 
 
-def _row(item: Item, answer: Answer, began: datetime) -> Record:
+def _row(item: Item, answer: Answer, began: datetime, tokenised: Sequence[str]) -> Record:
+    """One row of the dataset; an answer with tokens brings the texts along that these are of."""
+    hidden = {name: item.record[name] for name in tokenised} if tokenised and tokens_in(answer.output) else None
     return {
         "row_id": item.row_id,
         "row_key": item.row_key,
@@ -271,6 +277,7 @@ def _row(item: Item, answer: Answer, began: datetime) -> Record:
         "output": json.dumps(answer.output, ensure_ascii=False, sort_keys=True),
         "confidence": answer.output.get("confidence"),
         "input": json.dumps(item.seen, ensure_ascii=False, sort_keys=True, default=str),
+        "hidden": json.dumps(hidden, ensure_ascii=False, sort_keys=True, default=str) if hidden else None,
     }
 
 

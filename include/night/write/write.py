@@ -21,6 +21,7 @@ from include.night.write import decided, outbox
 from include.night.write.endings import Ending, put_endings
 from include.night.write.fields import addressed
 from include.night.write.outbox import Earlier, Result, State, Step, Write, blind_step, next_step
+from include.night.write.restored import Restored, hidden_values
 from include.run import Night
 from include.staging import read_chunks
 from include.systems.in_air import threads
@@ -55,7 +56,7 @@ def write(night: Night, approved: Manifest) -> Record:
     went to several sinks has the outcome of the worst.
     """
     mirror = open_mirror(night)
-    opened = [(sink, sink.open(night)) for sink in night.case.sinks]
+    opened = [(sink, _open(night, sink)) for sink in night.case.sinks]
     for _, there in opened:
         there.check_contract()
     counts, of_sinks = Counter(dict.fromkeys(COUNTS, 0)), list[Record]()
@@ -72,6 +73,11 @@ def write(night: Night, approved: Manifest) -> Record:
         record_event(connection, night.run_id, "write.completed", facts)
     log.info("written: %s", facts)
     return {"run_id": night.run_id, **facts}
+
+
+def _open(night: Night, sink: Sink) -> Destination:
+    there = sink.open(night)
+    return Restored(there) if night.case.tokenise else there
 
 
 class _Read(NamedTuple):
@@ -133,6 +139,8 @@ class _Delivery:
         for row in rows:
             mine = [Write(row, n, v, self.there.form(v)) for n, v in addressed(self.sink, self.night.case.sources, row)]
             asked += mine
+            if isinstance(self.there, Restored) and (values := hidden_values(self.night, row)):
+                self.there.expect(mine, values)
             if not mine:
                 idle.append(row)
         ids = {write.external_id for write in asked}
