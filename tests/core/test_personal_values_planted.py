@@ -31,8 +31,9 @@ from tests.core.conftest import Ledger
 
 NAME = "support_triage"
 TICKETS, OF_EACH = 25, 8
-REFUSED, FOREIGN, ECHOED = 3, 4, 5
-"""Tickets that the endpoint rejects with their own words, first answers with a token of its own, and is told of."""
+REFUSED, FOREIGN, TOO_LONG, PLAIN = 3, 4, 5, 6
+"""Tickets that the endpoint rejects in their own words, and first answers with a token of its own; one that quarantine
+takes, and one that the fitted model decides, which copies the subject."""
 
 
 def _with_check(body: str) -> str:
@@ -67,6 +68,10 @@ VALUES = [value for number in range(TICKETS) for value in planted(number).values
 def body_of(number: int) -> str:
     """What such a customer writes; `zxq` is what the fitted model knows nothing of, so that somebody is asked."""
     said = " ".join(words.format(value) for words, value in planted(number).items())
+    if number == PLAIN:
+        return "I was charged twice for my subscription this month, please correct the invoice"
+    if number == TOO_LONG:
+        said += " and so on" * 3_000
     return f"Ticket {number:02d} zxq vrrt plomb. {said} quuux wibble frobnicate snorgle"
 
 
@@ -148,7 +153,8 @@ def sandbox(
             monkeypatch.setenv(name, value)
         ids = [one["id"] for one in crm(endpoints, "GET", "tickets?limit=100")["results"]][10 : 10 + TICKETS]
         for number, one in enumerate(ids):
-            said = {"content": body_of(number), "subject": f"zxq {planted(number)['My name is {} and']}"}
+            subject = f"Charged twice, says Mrs {planted(number)['My name is {} and']}"
+            said = {"content": body_of(number), "subject": subject}
             crm(endpoints, "PATCH", f"tickets/{one}", {"properties": said})
         yield endpoints, ids
 
@@ -207,7 +213,7 @@ def test_two_hundred_planted_values_are_nowhere_but_where_they_belong(
     assert counts["dead_letter"] >= 1
 
     asked = [one for one in model.sent if "zxq" in one]
-    assert len(asked) >= TICKETS + 1
+    assert len(asked) == TICKETS - 1, "all but two, and one of them again"
     assert not leaks("a request to the model", "\n".join(model.sent))
     assert "[CARD]" in asked[0]
     assert "[KEY]" in asked[0]
@@ -225,7 +231,9 @@ def test_two_hundred_planted_values_are_nowhere_but_where_they_belong(
     }
     summaries = {number: str(one["properties"]["nl_ticket_summary"]) for number, one in sent.items()}
     for number, summary in summaries.items():
-        if number != REFUSED:
+        if number == PLAIN:
+            assert summary == f"Charged twice, says Mrs {planted(number)['My name is {} and']}"
+        elif number not in (REFUSED, TOO_LONG):
             assert not tokens_in(summary), "a token was delivered"
             assert planted(number)["My name is {} and"] in summary
             assert planted(number)["write to {}."] in summary
