@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from include.privacy.find import find_personal
+from include.personal import Found
+from include.privacy.find import _apart, find_personal
 from include.settings import ROOT
 
 
@@ -22,6 +23,7 @@ def masked(text: str) -> str:
     ("text", "expected"),
     [
         ("they do not answer at 78 651 450", "they do not answer at [phone]"),
+        ("the office is 78 65 14 50 now", "the office is [phone] now"),
         ("text me on 0961-7596216 please", "text me on [phone] please"),
         ("my driver's license number is U62928788557186", "my driver's license number is [licence]"),
         ("passport no. C01X00T47 expires soon", "passport no. [passport] expires soon"),
@@ -59,6 +61,7 @@ def test_is_found(text: str, expected: str) -> None:
         "Tracking number 1Z 999 AA1 0123 4567 84 is unknown",
         "853-37-16944 and 000-12-3456 are part numbers",
         "ping 127.0.0.1 works",
+        "order 78 65 14 50 is late",
         "my card was declined twice today and I don't know why",
         "How do I reset a password? Where is my refund?",
     ],
@@ -71,6 +74,15 @@ def test_of_two_that_overlap_nothing_is_left_to_read() -> None:
     text = "Ship to 14 Crown Street, 10115 Berlin, phone +49 30 1234567, ada@example.com"
     said = masked(text)
     assert not any(part in said for part in ("Crown", "14", "10115", "1234567", "ada"))
+
+
+def test_what_two_finders_share_is_one_value_and_the_rest_another() -> None:
+    text = "abcd efgh ijkl"
+    assert _apart(text, [Found("phone", 0, 9), Found("person", 5, 14)]) == [
+        Found("phone", 0, 9),
+        Found("person", 10, 14),
+    ]
+    assert _apart(text, [Found("url", 5, 9), Found("person", 0, 14)]) == [Found("person", 0, 14)]
 
 
 def test_nothing_is_loaded_before_a_text_is_looked_at() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from include.errors import ConfigurationError
+from include.privacy.classes import CLASSES, refused
 from include.settings import ROOT
 from include.spec.classes import classes_of, hold_to_classes
 from include.spec.contradictions import contradictions
@@ -72,6 +73,10 @@ def test_payment_is_shown_to_nobody_even_as_tokens() -> None:
     case = replace(LEADS, data_classes={"country": "payment"}, tokenise=("country",))
     with pytest.raises(ConfigurationError, match="payment"):
         hold_to_classes(case, SYSTEMS)
+
+
+def test_payment_is_refused_whatever_an_endpoint_is_said_to_take() -> None:
+    assert refused({"card": "payment"}, ("card",), CLASSES, CLASSES) == {"card": "payment"}
 
 
 def test_a_spec_is_held_to_it_when_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +13,17 @@ import pytest
 from include.canonical import canonical, digest_of
 from include.errors import ConfigurationError
 from include.ledger.audit import Pins
-from include.models import Record
+from include.models import Manifest, Record
+from include.night.enrich.enrich import begin
 from include.night.enrich.parse import FOREIGN, parse_reply
 from include.night.enrich.questions import address, make_item
 from include.run import Night
+from include.settings import ROOT
+from include.spec.prompt import load_prompt
 from include.spec.use_case import load
 from include.systems.model.client import Reply
 from include.use_cases.support_triage.output import Output
+from tests.core.conftest import Ledger
 
 TICKETS = load("support_triage")
 PINS = Pins("v1", "a" * 64, "sandbox-small", {"temperature": 0}, "b" * 64)
@@ -75,3 +80,16 @@ def test_an_answer_with_a_token_that_nobody_gave_it_is_asked_for_again(summary: 
     assert parse_reply(answered(summary=summary), Output, {"email_11111111"}).problem == FOREIGN
     assert parse_reply(answered(summary=summary), Output, {"email_00000000"}).outcome == "ok"
     assert parse_reply(answered(summary=summary), Output).outcome == "ok", "a use case without tokens has none"
+
+
+def test_a_run_with_another_registry_is_held_to_that_one(
+    make_night: Callable[..., Night], tmp_path: Path, ledger: Ledger
+) -> None:
+    registry = (ROOT / "include" / "systems.toml").read_text(encoding="utf-8")
+    allowed = 'may_see_as_tokens = ["personal"]'
+    assert allowed in registry
+    (tmp_path / "systems.toml").write_text(registry.replace(allowed, "may_see_as_tokens = []"), encoding="utf-8")
+    prompt = load_prompt(TICKETS).as_mapping()
+    night = make_night(case=TICKETS, settings={"systems_file": tmp_path / "systems.toml"}, prompt=prompt)
+    with pytest.raises(ConfigurationError, match="column subject is personal"):
+        begin(night, Manifest(night.run_id, "good", "", 0, 0, ""))
