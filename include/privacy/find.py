@@ -9,9 +9,12 @@ from include.privacy.addresses import find_addresses
 from include.privacy.forms import find_forms
 from include.privacy.names import find_names
 
+FOR_GOOD = ("card", "key")
+"""Kinds that leave in no form: nothing that they lie in may bring them back."""
+
 
 def find_personal(text: str, about: str = "") -> list[Found]:
-    """Personal values of every kind, in order, none over another; of two the longer one counts first.
+    """Personal values of every kind, in order, none over another; cards and keys count first, then the longer one.
 
     What is left of a shorter one beside it is a value of its own, so that nothing that was found stays.
     """
@@ -22,7 +25,7 @@ def find_personal(text: str, about: str = "") -> list[Found]:
 
 def _apart(text: str, found: Iterable[Found]) -> list[Found]:
     taken: list[Found] = []
-    for one in sorted(found, key=lambda one: (one.start - one.end, one.start)):
+    for one in sorted(found, key=lambda one: (one.kind not in FOR_GOOD, one.start - one.end, one.start)):
         taken += _beside(text, one, taken)
     return sorted(taken, key=lambda one: one.start)
 

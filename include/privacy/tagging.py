@@ -75,12 +75,21 @@ def features_of(tokens: Sequence[str], ordinary: frozenset[str]) -> list[list[st
     """What is looked at in each token and beside it."""
     words = [_word(one) for one in tokens]
     shapes = [_shape(one) + ("" if _is_known(word, ordinary) else "?") for one, word in zip(tokens, words, strict=True)]
+    strange = f"u{_strange(words, shapes)}"
     words, shapes = ["<<", "<", *words, ">", ">>"], ["<<", "<", *shapes, ">", ">>"]
     found = []
     for at in range(2, len(tokens) + 2):
         word, shape = words[at], shapes[at]
         before, after = words[at - 1], words[at + 1]
-        own = ["b", f"w={word}", f"s={shape}", f"s-={shapes[at - 1]} {shape}", f"s+={shape} {shapes[at + 1]}"]
+        own = [
+            "b",
+            strange,
+            f"{strange} {shape}",
+            f"w={word}",
+            f"s={shape}",
+            f"s-={shapes[at - 1]} {shape}",
+            f"s+={shape} {shapes[at + 1]}",
+        ]
         own += [f"s3={shapes[at - 1]} {shape} {shapes[at + 1]}", f"s-2={shapes[at - 2]}", f"s+2={shapes[at + 2]}"]
         own += [f"w-={before}", f"w+={after}", f"w-s={before} {shape}", f"w+s={shape} {after}"]
         own += [f"w-2={words[at - 2]}", f"w+2={words[at + 2]}", f"w-2-={words[at - 2]} {before}"]
@@ -91,6 +100,12 @@ def features_of(tokens: Sequence[str], ordinary: frozenset[str]) -> list[list[st
                 own += [f"e4={word[-4:]}", f"b4={word[:4]}"]
         found.append(own)
     return found
+
+
+def _strange(words: Sequence[str], shapes: Sequence[str]) -> int:
+    """How many words in small letters are unknown, in quarters: in another language a strange word is no name."""
+    small = [shape for word, shape in zip(words, shapes, strict=True) if shape[0] == "x" and len(word) > 1]
+    return 4 * sum(shape[-1] == "?" for shape in small) // len(small) if small else 5
 
 
 def _is_known(word: str, ordinary: frozenset[str]) -> bool:

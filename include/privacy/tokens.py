@@ -18,10 +18,10 @@ from typing import Any
 
 from include.models import Record
 from include.personal import Found, find_values
-from include.privacy.find import find_personal
+from include.privacy.find import FOR_GOOD, find_personal
 
-GONE = {"card": "[CARD]", "key": "[KEY]"}
-"""Kinds that leave in no form, and what stands for them."""
+GONE = {kind: f"[{kind.upper()}]" for kind in FOR_GOOD}
+"""What stands for a kind that leaves in no form."""
 NAMES = {
     "e-mail": "EMAIL",
     "phone": "PHONE",

@@ -1,7 +1,8 @@
 """Fits `include/privacy/words.json.gz` on sentences of our own: PYTHONPATH=. python tests/bench/privacy/fit_words.py
 
-Names, places and companies are Faker's of many countries; ordinary English stands beside them, from Python's own
-manual, the sandbox's tickets and SCOWL's word list (Debian's wamerican-small). Nothing of a measured data set goes in.
+Names, places and companies are Faker's of many countries; ordinary words stand beside them, from Python's own manual,
+the sandbox's tickets, SCOWL's word list (Debian's wamerican-small), and six other languages from Faker and from
+Airflow's pages. Nothing of a measured data set goes in.
 """
 
 from __future__ import annotations
@@ -18,12 +19,43 @@ from collections import Counter
 from pathlib import Path
 from pydoc_data.topics import topics
 
+import airflow
 import pycrfsuite
 from faker import Faker
 
 from include.privacy.tagging import FILE, TOKEN, features_of
 from include.settings import ROOT
 
+Filled = tuple[str, list[tuple[int, int, str]]]
+"""A text, with where it was filled in and what that is."""
+OTHER = {"de": "de_DE", "fr": "fr_FR", "es": "es_ES", "it": "it_IT", "nl": "nl_NL", "pl": "pl_PL"}
+"""Languages of tickets beside English, by Airflow's name and Faker's."""
+GREETED = {
+    "de": (
+        "Hallo",
+        "Guten Tag",
+        "Moin",
+        "Guten Morgen",
+        "Liebe",
+        "Lieber",
+        "Hallo Frau",
+        "Hallo Herr",
+        "Sehr geehrter Herr",
+    ),
+    "fr": ("Bonjour", "Salut", "Bonsoir", "Cher", "Chère", "Madame", "Monsieur"),
+    "es": ("Hola", "Buenos días", "Buenas tardes", "Estimado", "Estimada", "Querida"),
+    "it": ("Ciao", "Buongiorno", "Salve", "Gentile", "Caro", "Cara"),
+    "nl": ("Hallo", "Goedemorgen", "Beste", "Geachte heer", "Geachte mevrouw"),
+    "pl": ("Cześć", "Dzień dobry", "Witam", "Szanowny Panie", "Szanowna Pani"),
+}
+ENDED = {
+    "de": ("Viele Grüße", "Mit freundlichen Grüßen", "Danke", "VG", "LG", "Besten Dank", "Vielen Dank", "Gruß"),
+    "fr": ("Merci", "Cordialement", "Bien à vous", "Merci d'avance", "Salutations", "Bonne journée"),
+    "es": ("Gracias", "Un saludo", "Saludos", "Saludos cordiales", "Muchas gracias", "Atentamente"),
+    "it": ("Grazie", "Cordiali saluti", "Saluti", "Grazie mille", "Distinti saluti"),
+    "nl": ("Bedankt", "Met vriendelijke groet", "Groeten", "Dank u", "Alvast bedankt"),
+    "pl": ("Dziękuję", "Pozdrawiam", "Z poważaniem", "Z góry dziękuję"),
+}
 ROUNDS = 90
 """How often each sentence is filled in."""
 LABELS = {
@@ -114,8 +146,8 @@ PLACES = [
 WORDS = Path("/usr/share/dict/american-english-small")
 FORGOTTEN = 14
 """One ordinary word in so many is taken for unknown while fitting: texts to come have words that no list has."""
-LEANS = 1.0
-"""Added to what speaks for a name, since a name that is overlooked has left, and a word taken for one comes back."""
+LEANS = 1.5
+"""Added to what speaks for a name: one that is overlooked has left, and a word that is taken for one comes back."""
 _LETTERS = dict(
     zip(
         ""
@@ -354,7 +386,7 @@ def _latin(name: str) -> str:
     return "".join(_LETTERS.get(one.lower(), one.lower()) for one in name).title()
 
 
-def make_texts(seed: int) -> list[tuple[str, list[tuple[int, int, str]]]]:
+def make_texts(seed: int) -> list[Filled]:
     """Texts with the places and labels of what they were filled with."""
     pools = Pools(seed)
     made = []
@@ -374,7 +406,7 @@ def make_texts(seed: int) -> list[tuple[str, list[tuple[int, int, str]]]]:
             elif chance < 0.12 and len(text.upper()) == len(text):
                 text = text.upper()
             made.append((text, spans))
-    return made + [(one, []) for one in plain_texts(pools.random)]
+    return made + [(one, []) for one in plain_texts(pools.random)] + other_texts(pools)
 
 
 def plain_texts(random_: random.Random) -> list[str]:
@@ -385,12 +417,63 @@ def plain_texts(random_: random.Random) -> list[str]:
 
 
 def _told() -> list[str]:
-    """The sandbox's tickets that name nobody, as their writers have them."""
-    toml = (ROOT / "include" / "demo" / "sandbox" / "seed" / "tickets.toml").read_text(encoding="utf-8")
-    return [one for one in re.findall(r'"([^"\n]{20,400})"', toml) if "{" not in one]
+    """How the sandbox's tickets begin, end and press; what they are about is left for measuring."""
+    tickets = tomllib.loads((ROOT / "include/demo/sandbox/seed/tickets.toml").read_text(encoding="utf-8"))
+    parts = [tickets["opening"], tickets["closing"], tickets["subject"], *tickets["priority"].values()]
+    return [one for part in parts for listed in part.values() for one in listed if one and "Jo" not in one]
 
 
-def ordinary_words(texts: list[tuple[str, list[tuple[int, int, str]]]]) -> frozenset[str]:
+def other_texts(pools: Pools) -> list[Filled]:
+    """Other languages: what Airflow says in them, and words by chance with a name among them or none."""
+    made: list[Filled] = []
+    for language, locale in OTHER.items():
+        said, words = airflow_says(language), lorem_words(locale)
+        made += [(one, []) for one in said]
+        for _ in range(2_000):
+            made.append(_by_chance(pools, words, GREETED.get(language, ()), ENDED.get(language, ())))
+    return made
+
+
+def airflow_says(language: str) -> list[str]:
+    """The sentences and labels of Airflow's own pages."""
+    folder = Path(airflow.__file__).parent / "ui" / "dist" / "i18n" / "locales" / language
+    found = [
+        text
+        for file in sorted(folder.glob("*.json"))
+        for text in re.findall(r': "([^"]{3,})"', file.read_text("utf-8"))
+    ]
+    return [re.sub(r"\{\{\w+\}\}", "7", one) for one in found if "\\" not in one]
+
+
+def lorem_words(locale: str) -> list[str]:
+    """Words of a language, as Faker's filler text has them."""
+    return [one for one in importlib.import_module(f"faker.providers.lorem.{locale}").Provider.word_list if one]
+
+
+def _by_chance(pools: Pools, words: list[str], greeted: tuple[str, ...], ended: tuple[str, ...]) -> Filled:
+    r = pools.random
+    chosen = r.choices(words, k=r.randint(4, 14))
+    chosen[0] = chosen[0].capitalize()
+    german = any(one[0].isupper() for one in words)
+    chosen = [one.capitalize() if german and r.random() < 0.25 else one for one in chosen]
+    name, way = pools.fill(r.choice("PPFL")), r.random()
+    body = " ".join(chosen) + r.choice(".!?")
+    if way < 0.45:
+        start = f"{r.choice(greeted)}, " if greeted and way < 0.2 else ""
+        end = f"\n{r.choice(ended)}" if ended and way > 0.3 else ""
+        return f"{start}{body}{end}", []
+    if way < 0.6 and greeted:
+        head = f"{r.choice(greeted)} "
+        return f"{head}{name}, {body}", [(len(head), len(head) + len(name), "name")]
+    if way < 0.75 and ended:
+        head = f"{body} {r.choice(ended)}{r.choice((', ', chr(10), ' '))}"
+        return f"{head}{name}", [(len(head), len(head) + len(name), "name")]
+    at = r.randint(0, len(chosen))
+    head = "".join(f"{one} " for one in chosen[:at])
+    return f"{head}{name} {' '.join(chosen[at:])}.", [(len(head), len(head) + len(name), "name")]
+
+
+def ordinary_words(texts: list[Filled]) -> frozenset[str]:
     """Words that stand in small letters in texts, and in no place that was filled in."""
     seen: Counter[str] = Counter()
     for text, spans in texts:
@@ -398,7 +481,11 @@ def ordinary_words(texts: list[tuple[str, list[tuple[int, int, str]]]]) -> froze
             continue
         filled = {at for start, end, _ in spans for at in range(start, end)}
         seen.update({hit[0] for hit in TOKEN.finditer(text) if hit[0].islower() and hit.start() not in filled})
-    return frozenset(word for word in seen if len(word) > 1) | {"i", "a"} | frozenset(_listed())
+    found = frozenset(word for word in seen if len(word) > 1) | {"i", "a"} | frozenset(_listed())
+    others = [text for language in OTHER for text in airflow_says(language)] + _told()
+    others += [word for locale in OTHER.values() for word in lorem_words(locale)]
+    others += [text for listed in (*GREETED.values(), *ENDED.values()) for text in listed]
+    return found | {hit[0].lower() for text in others for hit in TOKEN.finditer(text) if hit[0][0].isalpha()}
 
 
 def fit(seed: int = 1) -> None:
@@ -424,7 +511,8 @@ def fit(seed: int = 1) -> None:
     for (name, label), weight in info.state_features.items():
         if abs(weight) >= 0.02:
             state.setdefault(name, [0.0] * len(labels))[labels.index(label)] = round(weight, 3)
-    state["b"][labels.index("name")] += LEANS
+    name = labels.index("name")
+    state["b"][name] = round(state["b"][name] + LEANS, 3)
     transitions = [[round(info.transitions.get((one, to), 0.0), 3) for to in labels] for one in labels]
     kept = {
         "labels": labels,
