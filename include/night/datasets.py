@@ -14,13 +14,9 @@ ENRICHED = pa.schema(
         ("output", pa.string()),
         ("confidence", pa.float64()),
         ("input", pa.string()),
-        ("hidden", pa.string()),
     ]
 )
-"""One row per answered row; `output` and `lineage` are JSON, `input` is what the model was shown.
-
-`hidden` are the columns that it was shown with tokens, as they were read, where the answer has tokens to be replaced.
-"""
+"""One row per answered row; `output` and `lineage` are JSON, `input` is what the model was shown."""
 
 APPROVED = pa.schema(
     [
@@ -31,7 +27,6 @@ APPROVED = pa.schema(
         ("decision_id", pa.string()),
         ("origin", pa.string()),
         ("output", pa.string()),
-        ("hidden", pa.string()),
     ]
 )
 """One row per row that the gate lets through to the sinks."""

@@ -27,7 +27,6 @@ from include.night.enrich.local import Deciding, only
 from include.night.enrich.questions import Item, make_item, pin
 from include.night.enrich.unasked import UNDECIDED, end_unasked
 from include.night.shards import require_asking, shard_name
-from include.privacy.tokens import tokens_in
 from include.run import Night
 from include.spec.classes import hold_to_classes
 from include.spec.prompt import Prompt, load_prompt
@@ -231,7 +230,7 @@ def _collect(work: Work) -> Manifest:
         for chunk in work.found():
             for one in chunk:
                 if one.answer is not None:
-                    row = _row(one.item, one.answer, began, night.case.tokenise)
+                    row = _row(one.item, one.answer, began)
                     counts["reused"] += row["reused"]
                     counts["decided_rows"] += one.decided and not row["reused"]
                     counts["fallback"] += not work.chain and one.answer.origin is Origin.RULE and not row["reused"]
@@ -263,9 +262,7 @@ def _conclude(night: Night, unanswered: Sequence[Found], why_deferred: str) -> t
     return len(letters), len(later)
 
 
-def _row(item: Item, answer: Answer, began: datetime, tokenised: Sequence[str]) -> Record:
-    """One row of the dataset; an answer with tokens brings the texts along that these are of."""
-    hidden = {name: item.record[name] for name in tokenised} if tokenised and tokens_in(answer.output) else None
+def _row(item: Item, answer: Answer, began: datetime) -> Record:
     return {
         "row_id": item.row_id,
         "row_key": item.row_key,
@@ -277,7 +274,6 @@ def _row(item: Item, answer: Answer, began: datetime, tokenised: Sequence[str]) 
         "output": json.dumps(answer.output, ensure_ascii=False, sort_keys=True),
         "confidence": answer.output.get("confidence"),
         "input": json.dumps(item.seen, ensure_ascii=False, sort_keys=True, default=str),
-        "hidden": json.dumps(hidden, ensure_ascii=False, sort_keys=True, default=str) if hidden else None,
     }
 
 

@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from include.models import Record
+from include.errors import ContractBroken
+from include.ledger.record import find_manifest
+from include.models import Manifest, Record
 from include.night.write.outbox import Write
 from include.plain import defused, visible_all
-from include.privacy.tokens import restore
+from include.privacy.tokens import restore, tokens_in
 from include.run import Night
+from include.staging import read_rows
 from include.systems.port import Destination, Outgoing, Sent
 
+log = logging.getLogger(__name__)
+Values = Mapping[str, Mapping[str, str]]
+"""By row id: what the tokens of a row stand for."""
 
-def hidden_values(night: Night, row: Record) -> dict[str, str]:
-    """What the tokens in an approved row's answer stand for, found anew in the texts that it brings along."""
-    hidden = row.get("hidden")
-    return night.hider.values_of(json.loads(hidden), night.case.tokenise) if hidden else {}
+
+def find_values(night: Night, approved: Manifest) -> Values:
+    """What the tokens in approved answers stand for, found anew in the rows that the run was run on.
+
+    Rows that are not there any more are left out: their answers cannot be delivered.
+    """
+    answers = read_rows(approved, columns=["row_id", "output"])
+    needed = {row["row_id"] for row in answers if tokens_in(row["output"])}
+    good = find_manifest(night.ledger, night.run_id, "good") if needed else None
+    if good is None:
+        return {}
+    columns = night.case.tokenise
+    try:
+        rows = read_rows(good, rows=night.settings.chunk_rows, columns=["row_id", *columns])
+        return {row["row_id"]: _values_of(night, row) for row in rows if row["row_id"] in needed}
+    except (ContractBroken, OSError) as error:
+        log.warning("the rows of %s cannot be read any more (%s)", night.run_id, type(error).__name__)
+        return {}
+
+
+def _values_of(night: Night, row: Record) -> Mapping[str, str]:
+    return night.hider.values_of({name: row[name] for name in night.case.tokenise}, night.case.tokenise)
+
+
+def is_known(row: Record, values: Values) -> bool:
+    """Whether everything that is a token in an approved row's answer can be put back."""
+    return tokens_in(row["output"]) <= tokens_in(list(values.get(row["row_id"], ())))
 
 
 @dataclass(frozen=True, slots=True)
