@@ -13,6 +13,11 @@ def quarantine_page(use_case: str, **chosen: str) -> str:
     return f"{PAGES}/quarantine?{urlencode({'use_case': use_case, **chosen})}"
 
 
+def review_page(use_case: str, **chosen: str) -> str:
+    """What waits for people, narrowed to a use case and what else is chosen: `run`, `status`, `reason`."""
+    return f"{PAGES}/review?{urlencode({'use_case': use_case, **chosen})}"
+
+
 def run_page(run_id: str) -> str:
     """The page of one run."""
     return f"{PAGES}/runs/{quote(run_id, safe='')}"

@@ -12,6 +12,7 @@ from include.database import Database
 from include.errors import ConfigurationError
 from include.models import Interval, RunOptions
 from include.private import close_folder, make_folder
+from include.retry import MAX_ATTEMPTS
 from include.settings import Settings
 from include.spec.use_case import Enrichment, UseCase
 from include.systems.connections import Connections
@@ -28,7 +29,8 @@ class Run:
     """One run in progress: what is asked, its interval and options, and the ways to reach everything else.
 
     `only` are the ids of the rows that a replay decides on; None: all rows. `limits` is the ledger that limits are
-    shared in, where it is not `ledger`: what a rehearsal records is rolled back.
+    shared in, where it is not `ledger`: what a rehearsal records is rolled back. `patient` is whether calls that fail
+    are made again: somebody who waits for a page is not to wait for that.
     """
 
     case: Enrichment
@@ -40,6 +42,7 @@ class Run:
     settings: Settings
     only: frozenset[str] | None = None
     limits: Database | None = None
+    patient: bool = True
 
     def decides_on(self, row_id: str) -> bool:
         """Whether the row is one that this run decides on; the others keep what a finished run gave them."""
@@ -67,7 +70,8 @@ class Run:
 
         entry = self.system(system)
         first, *more = (self.connections.open("http", entry.connection) for _ in range(entry.calls_at_once))
-        return RestClient(first, entry, more=more, pace=self.pace(system))
+        tries = MAX_ATTEMPTS if self.patient else 1
+        return RestClient(first, entry, more=more, pace=self.pace(system), tries=tries)
 
     def path(self, *names: str) -> UPath:
         """A place in this run's staging folder; parents are made, for this account alone."""

@@ -25,10 +25,16 @@ COMMANDS = {
     ),
     "train": ("train", "fit a use case's model to labelled rows; exit code 1 if it is worse than the one in use"),
     "evaluate": ("evaluate", "how good a fitted model is on labelled rows, and what it would leave to be asked"),
+    "control": (
+        "control",
+        "how far nights may go: mode, asking off and on, an earlier prompt; what people say",
+    ),
+    "review": ("review", "answers that wait for people: list, show, approve, edit, reject, apply, export, import"),
+    "prompts": ("prompts", "versions of prompts: list, check (exit code 1 if one was edited), lock, diff, new"),
     "report": ("report", "print the morning report of a run"),
     "init": ("init", "write files to start from: `init enrich FOLDER`"),
 }
 """Command -> its module here, and what it does in a line of `--help`."""
 
-WITHOUT_CONNECTIONS = ("check", "init", "train", "evaluate")
+WITHOUT_CONNECTIONS = ("check", "init", "train", "evaluate", "prompts")
 """Commands that need neither a ledger nor a system."""

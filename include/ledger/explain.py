@@ -169,8 +169,8 @@ SELECT e.*, asked.recorded_at AS asked_at, asked.run_id AS asked_by, w.outcome, 
 _OUTCOMES = """
 SELECT o.outcome, o.stage, q.quarantine_id, l.dead_letter_id, o.reason, o.lineage, o.recorded_at AS at, o.run_id,
        u.mode, u.external_ref, u.code_version, u.git_sha, u.interval_start, u.interval_end, q.reasons,
-       v.reason AS review_reason, v.status AS review_status, l.cause, l.detail, l.tries, d.verdict, d.rule,
-       d.decided_by, d.origin,
+       v.reason AS review_reason, v.status AS review_status, v.review_item_id, l.cause, l.detail, l.tries,
+       d.verdict, d.rule, d.decided_by, d.origin,
        coalesce(d.output, nightledger.said(r.parsed, r.raw_text)) AS output, d.inference_id,
        i.model, i.parameters, i.messages, i.prompt_version, i.prompt_hash, i.recorded_at AS asked_at,
        i.run_id AS asked_by, r.model_answered, r.provider_request_id, r.cost, r.tokens_in, r.tokens_out

@@ -56,6 +56,10 @@ EVENT_TYPES = frozenset(
         "quarantine.replayed",
         "quarantine.dismissed",
         "quarantine.fixed",
+        "review.decided",
+        "review.assigned",
+        "review.applied",
+        "control.changed",
     }
 )
 

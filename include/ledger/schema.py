@@ -34,7 +34,7 @@ UPDATED: Mapping[str, str] = {
     "drift_result": "statistic value expected threshold verdict nights detail recorded_at",
     "quarantine": "reasons record stage expectations owner status history released",
     "quarantine_count": "rows",
-    "review_item": "status",
+    "review_item": "status assigned_to agreed_by output decision_id decided_by decided_at comment applied_at",
     "outbox_intent": "row_id decision_id fields before",
     "outbox_result": "status after differs attempts error updated_at",
     "dead_letter": "status replays",
@@ -42,6 +42,7 @@ UPDATED: Mapping[str, str] = {
     "updated_at",
     "backfill_plan": "status detail nights sums updated_at",
     "quota": "state updated_at",
+    "control": "mode off prompt reason changed_by changed_at",
 }
 """The columns that the service may change, by table: those with a state, and those that a stage run again restates."""
 PASSING = ("claim", "lease")

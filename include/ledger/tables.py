@@ -287,6 +287,17 @@ review_item = _table(
     reason=Text,
     status=Text,
     recorded_at=_TIME,
+    confidence=Numeric,
+    risk=Double,
+    expires_at=_TIME,
+    assigned_to=Text,
+    agreed_by=Text,
+    output=JSONB,
+    decision_id=Uuid,
+    decided_by=Text,
+    decided_at=_TIME,
+    comment=Text,
+    applied_at=_TIME,
 )
 outbox_intent = _table(
     "outbox_intent",
@@ -404,4 +415,16 @@ backfill_plan = _table(
     actor=Text,
     recorded_at=_TIME,
     updated_at=_TIME,
+)
+
+control = _table(
+    "control",
+    "use_case",
+    use_case=Text,
+    mode=Text,
+    off=Boolean,
+    prompt=Text,
+    reason=Text,
+    changed_by=Text,
+    changed_at=_TIME,
 )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from include.links import review_page
 from include.models import OUTCOMES, Outcome
 from include.report import wording
 from include.report.sections import Facts
@@ -41,6 +42,7 @@ def as_html(facts: Facts) -> str:
             open_letters=list(wording.open_letters(facts)),
             flow=_flow(facts),
             change=wording.change,
+            review_page=review_page,
         )
     )
 

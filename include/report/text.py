@@ -148,6 +148,7 @@ def _gate(facts: Facts) -> Iterator[str]:
     if review.everywhere:
         since = f", the oldest since {review.oldest:%Y-%m-%d %H:%M} UTC" if review.oldest else ""
         lines.append(f"review   {number(review.here)} of this run, {number(review.everywhere)} of all runs wait{since}")
+        lines.append(f"         page Review, or nightledger review list --use-case {facts.header.use_case}")
     for writes in facts.writes:
         by_status = ", ".join(f"{number(count)} {status}" for status, count in writes.counts.items())
         lines.append(f"write    {writes.destination}: {by_status}")

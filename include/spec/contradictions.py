@@ -8,6 +8,7 @@ from typing import Protocol
 
 from include.privacy.classes import CLASSES, DataClass
 from include.spec.join import Join
+from include.spec.reviewing import Review
 from include.spec.transforms import Transform
 from include.systems.port import Engine, Sink, Source
 
@@ -50,6 +51,16 @@ class Parts(Protocol):
         """Who answers in the process."""
         ...
 
+    @property
+    def never_alone(self) -> str | None:
+        """Why a person decides each answer."""
+        ...
+
+    @property
+    def review(self) -> Review:
+        """How people decide."""
+        ...
+
 
 def contradictions(case: Parts) -> Iterator[str]:
     """Each contradiction in one sentence, with what to do.
@@ -62,6 +73,8 @@ def contradictions(case: Parts) -> Iterator[str]:
     if not case.sinks:
         yield "has no sink; declare where its answers go"
     yield from _feeding_on_itself(case)
+    if case.never_alone and case.review.at_expiry == "write":
+        yield "writes what nobody has decided in time, though never alone; let it go at expiry"
     for column in sorted({*case.local.reads} - {*case.model_sees}) if case.local else ():
         yield f"answers by column {column}, by which its answers are not found again; put it into model_sees"
     yield from _of_columns_not_seen(case)

@@ -19,6 +19,8 @@ from include.spec.classes import hold_to_classes
 from include.spec.contradictions import contradictions
 from include.spec.join import Join
 from include.spec.names import folder_of, package_of
+from include.spec.reviewing import Review
+from include.spec.rollout import Rollout
 from include.spec.transforms import Transform
 from include.systems.files.drop import FileDrop
 from include.systems.port import Engine, Sink, Source
@@ -202,6 +204,7 @@ class UseCase(Enrichment):
     `local` is an engine that decides rows in the process where it is certain; the rest is asked.
     `confidence_threshold` is in 0..1; an answer below it goes to a person. `never_alone` says why none of its answers
     may go out without a person ("money leaves the house"): then a person decides each row, in mode auto too.
+    `review` says how people decide on what waits for them, `rollout` when the use case may go alone.
     `as_of_now` names what is read as it is when the night runs ("stock"): only the last night can then be run, and no
     backfill, unless on rows that are on record.
     """
@@ -222,6 +225,8 @@ class UseCase(Enrichment):
     mirror: Mirror | None = None
     local: Engine | None = None
     never_alone: str | None = None
+    review: Review = field(default_factory=Review)
+    rollout: Rollout = field(default_factory=Rollout)
     as_of_now: str | None = None
     drift: Drift = Drift()
 

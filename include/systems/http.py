@@ -71,13 +71,15 @@ class RestClient:
         pace: Pace | None = None,
         sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        tries: int = MAX_ATTEMPTS,
     ) -> None:
         """`more` are further sessions at the same place, each used by one thread at a time. `pace` gives leave to call,
-        by default within this process; `sleep` and `clock` (seconds) are passed in so that tests need not wait.
+        by default within this process; `sleep` and `clock` (seconds) are passed in so that tests need not wait. `tries`
+        is how often a call is made that fails in a way that may pass.
         """
         self.base_url, self._system = endpoint.base_url, system
         self._pace = pace or Pace(system, sleep=sleep, clock=clock)
-        self._sleep = sleep or time.sleep
+        self._sleep, self._tries = sleep or time.sleep, tries
         self._sessions: LifoQueue[requests.Session] = LifoQueue()
         for one in (endpoint, *more):
             self._sessions.put(one.session)
@@ -108,7 +110,7 @@ class RestClient:
         """
         about = f"{method} {_RECORD.split(path)[0]}"
         call = _Call(method, path, body, dict(headers or {}), raw_bytes)
-        for attempt in range(1, MAX_ATTEMPTS + 1):
+        for attempt in range(1, self._tries + 1):
             with self._counting:
                 self.retries += attempt > 1
             answer = self._over_a_session(call, about, kind)
@@ -122,15 +124,14 @@ class RestClient:
                     self._pace.refuse(kind if _names_seconds(answer) else ALL, asked or _CLOSED_SECONDS)
             else:
                 problem, asked = answer, None
-            if attempt < MAX_ATTEMPTS:
+            if attempt < self._tries:
                 seconds = wait_seconds(attempt, asked)
                 log.warning("%s %s %s; attempt %d, next in %.1f s", self._system.name, about, problem, attempt, seconds)
                 self._sleep(seconds)
                 if arrived and not problem.endswith(" 429") and (found := arrived()):
                     return found
-        raise SystemUnavailable(
-            f"{problem}, {MAX_ATTEMPTS} times", system=self._system.name, about=about, action="Retry later"
-        )
+        often = f"{problem}, {self._tries} times" if self._tries > 1 else problem
+        raise SystemUnavailable(often, system=self._system.name, about=about, action="Retry later")
 
     def _over_a_session(self, call: _Call, about: str, kind: str) -> requests.Response | str:
         """The response, or what went wrong in words if another attempt may help.

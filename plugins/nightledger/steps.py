@@ -114,6 +114,14 @@ STEPS = {
         todo="do what the log says, then clear this task.",
         runbook="quarantine",
     ),
+    "apply_reviews": Step(
+        does="Writes the answers that people have approved, and lets go those that they rejected or left too long.",
+        reads="what people have decided since, in the ledger.",
+        leaves="the rows' outcomes in the runs of their nights, which are sealed anew.",
+        fails="decisions are kept, and are applied by the next run. A row that its system refused is a dead letter.",
+        todo="look at the error, and at page Dead letters for rows that were refused.",
+        runbook="review",
+    ),
     "replay_dead_letters": Step(
         does="Sends the chosen dead letters through their nights once more.",
         reads="the rows as those nights had them, and the answers that are on record.",

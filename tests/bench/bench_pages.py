@@ -91,8 +91,9 @@ def _fill(url: str, nights: int, rows: int) -> int:
     try:
         with engine.begin() as connection:
             connection.execute(text("SET LOCAL session_replication_role = replica"))
+            given = {"cases": list(CASES), "first": MINE, **sizes}
             for statement in _statements():
-                connection.execute(text(statement), {"cases": list(CASES), **sizes} if ":" in statement else {})
+                connection.execute(text(statement), given if ":" in statement else {})
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM ANALYZE")
             return sum(_count(connection, table) for table in _COUNTED)
@@ -143,6 +144,7 @@ def _measure(stand: Stand, service: str) -> float:
         run = connection.scalar(text(_SOME_RUN), {"case": MINE})
         number, letter = connection.scalar(text(_SOME_ROW)), connection.scalar(text(_SOME_LETTER))
         middle = connection.scalar(text(_MIDDLE))
+        item = connection.scalar(text(_SOME_ITEM))
     pages = {
         "Nights, 12 use cases, 14 days": "nights",
         "Nights, 12 use cases, 62 days": "nights?days=62",
@@ -154,6 +156,11 @@ def _measure(stand: Stand, service: str) -> float:
         "Failing rows, first of 100,000": f"runs/{run}/failing/staged_rule",
         "Failing rows, last of 100,000": f"runs/{run}/failing/staged_rule?offset={RAW_ROWS // FAILING_EVERY - 50}",
         "Failing rows, far apart": f"runs/{run}/failing/staged_sparse",
+        "Review, 50,000 wait": f"review?use_case={MINE}",
+        "Review, 500 rows of 50,000": f"review?use_case={MINE}&size=500",
+        "Review, by a value, deep page": f"review?use_case={MINE}&field=tier&value=cold&after=0.3:0",
+        "Review, a value nobody has": f"review?use_case={MINE}&field=tier&value=none",
+        "Review, one answer": f"review/{item}",
         "Quarantine": f"quarantine?use_case={MINE}",
         "Quarantine, deep page": f"quarantine?use_case={MINE}&status=all&after={middle}",
         "Quarantine, one expectation": f"quarantine?use_case={MINE}&expectation=rule_03&status=all",
@@ -221,6 +228,7 @@ SELECT :run, name, 'expect_x', ARRAY['email', 'country', 'employees'], 'warning'
 _SOME_RUN = "SELECT run_id FROM nightledger.run WHERE use_case = :case ORDER BY interval_start DESC LIMIT 1"
 _SOME_ROW = f"SELECT max(quarantine_id) FROM nightledger.quarantine WHERE use_case = '{MINE}'"
 _SOME_LETTER = f"SELECT max(dead_letter_id) FROM nightledger.dead_letter WHERE use_case = '{MINE}'"
+_SOME_ITEM = "SELECT max(review_item_id) FROM nightledger.review_item WHERE status = 'waiting'"
 _MIDDLE = f"SELECT (min(quarantine_id) + max(quarantine_id)) / 2 FROM nightledger.quarantine WHERE use_case = '{MINE}'"
 
 if __name__ == "__main__":

@@ -62,3 +62,18 @@ SELECT r.run_id, 'null_share', 'column_' || s, 'share', 0.2, 0.1, 0.15, CASE WHE
   FROM chosen r, generate_series(1, 12) AS s;
 
 INSERT INTO nightledger.budget (scope, ceiling, spent) SELECT 'run/' || r.run_id, 5, 0.1 FROM chosen r;
+
+-- 50,000 answers wait for people, and 5,000 were decided.
+INSERT INTO nightledger.review_item (run_id, use_case, interval_start, interval_end, row_id, row_key, inference_key, shown,
+       shown_sha256, proposed, reason, status, confidence, risk, expires_at, decided_by, decided_at, applied_at)
+SELECT r.run_id, r.use_case, r.interval_start, r.interval_end, 'crm/contacts/' || s, 'key-' || r.at || '-' || s, 'k' || s,
+       jsonb_build_object('origin', 'model', 'input', jsonb_build_object('job_title', 'Head of ' || s, 'country', 'France',
+           'notes', repeat('what somebody wrote ', 20))),
+       repeat('a', 58) || lpad(s::text, 6, '0'),
+       jsonb_build_object('score', s % 100, 'tier', (ARRAY['hot', 'warm', 'cold'])[1 + s % 3], 'confidence', (s % 100) / 100.0,
+           'summary', 'A lead of number ' || s, 'reasons', jsonb_build_array('one', 'two'), 'next_action', 'call'),
+       (ARRAY['confidence below 0.7', 'mode gated: a person decides', 'answered by the fallback rule'])[1 + s % 3],
+       CASE WHEN s % 11 = 0 THEN 'approved' ELSE 'waiting' END, (s % 100) / 100.0, 1 - (s % 100) / 100.0,
+       r.interval_end + interval '10 years', CASE WHEN s % 11 = 0 THEN 'ada' END,
+       CASE WHEN s % 11 = 0 THEN r.interval_end END, CASE WHEN s % 11 = 0 THEN r.interval_end END
+  FROM (SELECT * FROM chosen WHERE use_case = :first ORDER BY interval_start DESC LIMIT 1) r, generate_series(1, 55000) AS s;

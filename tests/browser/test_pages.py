@@ -209,6 +209,50 @@ def test_the_reports_open_and_lead_to_the_failing_rows(site: Site, engineer: Pag
     site.keep(engineer, "failing-rows-light")
 
 
+def test_answers_are_decided_by_keyboard_alone_and_written(site: Site, engineer: Page) -> None:
+    queue = f"{site.base}/nightledger/review?use_case={DAG}"
+    context = site.context()
+    other = site.log_in(context, "admin")
+    other.goto(queue)
+    engineer.goto(queue)
+    waiting = engineer.locator("tr[data-item]").count()
+    assert waiting > 10
+    for key in ("j", "x", "j", "x", "r"):
+        engineer.keyboard.press(key)
+    expect(engineer.locator(".chosen")).to_have_text("2 chosen")
+    engineer.keyboard.type("wrong company")
+    engineer.keyboard.press("Enter")
+    expect(engineer.get_by_role("status")).to_contain_text("2 answers rejected")
+    engineer.keyboard.press("j")
+    engineer.keyboard.press("Enter")
+    expect(engineer.get_by_role("heading", name="What it was answered from")).to_be_visible()
+    engineer.keyboard.press("n")
+    expect(engineer.get_by_role("heading", name="crm/contacts")).to_be_visible()
+    site.keep(engineer, "review-item-light")
+    engineer.keyboard.press("a")
+    expect(engineer.get_by_role("status")).to_contain_text("1 answer approved")
+    engineer.keyboard.press("j")
+    engineer.keyboard.press("c")
+    engineer.keyboard.type("a word")
+    engineer.keyboard.press("Enter")  # in a field it presses no button
+    engineer.keyboard.press("Escape")
+    for key in ("X", "a"):
+        engineer.keyboard.press(key)
+    expect(engineer.get_by_role("status")).to_contain_text(f"{waiting - 3} answers approved")
+    site.keep(engineer, "review-light")
+    other.keyboard.press("j")
+    other.keyboard.press("a")
+    expect(other.get_by_role("heading", level=1)).to_have_text("Not all was done")
+    expect(other.get_by_text("was rejected by editor")).to_be_visible()
+    context.close()
+    now = datetime.now(UTC)
+    site.api.trigger("review", "apply-now", now - timedelta(hours=1), now, now, {})
+    decided = "SELECT outcome, count(*) FROM nightledger.outcome WHERE stage IN ('review', 'write') GROUP BY 1"
+    wait_until(lambda: dict(site.query(decided)).get("rejected") == 2, engineer)
+    assert site.query("SELECT count(*) FROM nightledger.outcome WHERE outcome = 'in_review'") == [(0,)]
+    assert dict(site.query(decided))["written"] >= waiting - 3
+
+
 def test_a_trend_has_a_scale_and_shows_each_night_to_those_who_open_it(site: Site, engineer: Page) -> None:
     engineer.goto(f"{site.base}/nightledger/quality?failing=rows")
     trend = engineer.locator("details.trend").first
@@ -471,6 +515,9 @@ def test_who_may_only_read_is_refused_every_change(site: Site) -> None:
     page.goto(f"{site.base}/nightledger/quarantine")
     expect(page.get_by_role("heading", name="Rows")).to_be_visible()
     assert page.locator("input[name=number]").count() == 0
+    page.goto(f"{site.base}/nightledger/review?status=approved")
+    expect(page.locator("tr[data-item]").first).to_be_visible()
+    assert page.locator("input[name=item]").count() == 0
     page.goto(f"{site.base}/nightledger/backfill")
     expect(page.get_by_text("not start a backfill")).to_be_visible()
     token = page.request.get(f"{site.base}/nightledger/nights")  # the page's cookies, and none of its forms
@@ -687,6 +734,9 @@ def pages_of(site: Site) -> tuple[str, ...]:
         "quality/column?name=email",
         "quarantine",
         "quarantine/2",
+        "review",
+        "review?status=rejected",
+        "review/1",
         "dead-letters",
         "dead-letters/1",
         "explain",

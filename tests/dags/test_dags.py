@@ -57,9 +57,14 @@ def nightly(bag: Any) -> list[Any]:
 def test_operations_run_only_when_asked(bag: Any) -> None:
     found = [dag for dag in bag.dags.values() if "operations" in dag.tags]
     assert {dag.dag_id for dag in found} == {
-        *("dead_letters", "quarantine", "backfill_plan", "data_quality_assessment", "ledger_verification"),
+        *("dead_letters", "quarantine", "backfill_plan", "data_quality_assessment", "ledger_verification", "review"),
     }
-    assert all(type(dag.timetable).__name__ == "NullTimetable" for dag in found)
+    asked = [dag for dag in found if dag.dag_id != "review"]
+    assert all(type(dag.timetable).__name__ == "NullTimetable" for dag in asked)
+
+
+def test_decisions_are_applied_every_hour_at_least(bag: Any) -> None:
+    assert bag.dags["review"].timetable.expression == "0 * * * *"
 
 
 def test_every_night_has_a_real_data_interval_or_that_of_the_night_before_it(bag: Any) -> None:

@@ -33,6 +33,7 @@ REJECTED_AT_FIRST = 20
 """Questions rejected (400 and the like) without a single answer, after which the request itself is taken for wrong."""
 DOWN = "the model is down for every row"
 OVER_CEILING = "a cost ceiling is reached"
+SWITCHED_OFF = "people have switched the asking off"
 _OF_ROW: Mapping[str, Ending] = {"too_large": "too_large", "policy": "refused"}
 """Causes of a rejection that are the row's: it ends alone, and says nothing about the request as such."""
 TAKEN = "another process has taken the question over"
@@ -298,6 +299,9 @@ class Dispatcher:
         self._reserved -= 1
         self._settled_one.set()
         self._turn_back()
+        if taken is Taken.OFF:
+            self._stopped = _Stopped("unavailable", SWITCHED_OFF)
+            raise self._stopped
         return "no room" if taken is Taken.NO_ROOM else None
 
     def _turn_back(self) -> None:

@@ -17,11 +17,13 @@ class Verdict:
     """What happens to an answer, and by which rule.
 
     `rule` is the same text for all rows it holds for, so that the report can count it; `numbers` are the row's own.
+    `doubted` says that more than a low confidence speaks against the answer.
     """
 
     verdict: Literal["write", "review", "shadow", "reject"]
     rule: str
     numbers: str = ""
+    doubted: bool = False
 
     @property
     def reason(self) -> str:
@@ -43,9 +45,9 @@ def decide(
     if mode is Mode.SHADOW:
         return Verdict("shadow", "mode shadow: recorded only")
     if failing:
-        return Verdict("review", f"does not meet {', '.join(failing)}")
+        return Verdict("review", f"does not meet {', '.join(failing)}", doubted=True)
     if origin is Origin.RULE:
-        return Verdict("review", "answered by the fallback rule")
+        return Verdict("review", "answered by the fallback rule", doubted=True)
     if mode is Mode.GATED:
         return Verdict("review", "mode gated: a person decides")
     if case.never_alone:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
-from include.canonical import digest
-from include.database import copy_rows, merge_rows, transaction
-from include.ledger import tables
+from include.canonical import canonical, digest
+from include.database import copy_rows, transaction
+from include.ledger import reviews, tables
 from include.ledger.record import RowOutcome, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Origin, Outcome, Record
 from include.night.datasets import APPROVED
@@ -28,11 +28,6 @@ _DECISION = [
     *("decision_id", "batch", "run_id", "use_case", "row_id", "row_key", "inference_key"),
     *("verdict", "rule", "decided_by", "origin", "inference_id", "output", "confidence", "shown_sha256"),
 ]
-_REVIEW = [
-    *("run_id", "use_case", "interval_start", "interval_end", "row_id", "row_key", "inference_key"),
-    *("shown", "shown_sha256", "proposed", "reason"),
-]
-_REVIEW_KEY = ("use_case", "interval_start", "interval_end", "row_key", "shown_sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +38,15 @@ class _Decided:
     decision_id: UUID
     shown: Record
     shown_sha256: str
+    origin: str
+    by: str = "gate"
 
 
 def gate(night: Night, enriched: Manifest) -> Manifest:
     """Decide on every row of `enriched`; returns the dataset `approved` with the rows that may be written.
 
-    Decisions are keyed by run, row and output, so the stage may run again and adds nothing.
+    What people have decided on an answer in an earlier attempt at this night stands. Decisions are keyed by run, row
+    and output, so the stage may run again and adds nothing.
     """
     verdicts: Counter[str] = Counter()
     rules: Counter[str] = Counter()
@@ -57,6 +55,7 @@ def gate(night: Night, enriched: Manifest) -> Manifest:
         for batch in read_chunks(enriched, rows=ROWS_PER_COMMIT):
             decided = [_decide(night, row, failing) for row in batch.to_pylist()]
             with transaction(night.ledger) as connection:
+                decided = _let_stand(connection, night, decided)
                 _record_decisions(connection, night, decided)
                 _queue_reviews(connection, night, decided)
                 record_outcomes(
@@ -66,8 +65,7 @@ def gate(night: Night, enriched: Manifest) -> Manifest:
                 verdicts[one.verdict.verdict] += 1
                 rules[one.verdict.rule] += 1
                 if one.verdict.verdict == "write":
-                    kept = {name: one.row.get(name) for name in APPROVED.names}
-                    writer.append({**kept, "decision_id": str(one.decision_id)})
+                    writer.append(_approved(one))
     facts = {"verdicts": dict(verdicts), "rules": dict(rules)}
     manifest = writer.manifest(night.run_id, "approved", facts)
     record_manifest(night.ledger, manifest)
@@ -83,8 +81,42 @@ def _decide(night: Night, row: Record, failing: Mapping[str, Sequence[str]]) -> 
     seen = tokenise_all(json.loads(row["input"]), night.settings.token_secret)
     shown = {"input": seen, "origin": row["origin"]}
     shown_sha256 = digest({**shown, "proposed": output})
-    name = f"{night.run_id}/{row['row_id']}/{verdict.verdict}/{shown_sha256}"
-    return _Decided(row, output, verdict, uuid5(NAMESPACE_URL, name), shown, shown_sha256)
+    name = _name(night, row["row_id"], verdict.verdict, shown_sha256)
+    return _Decided(row, output, verdict, name, shown, shown_sha256, row["origin"])
+
+
+def _let_stand(connection: Connection, night: Night, decided: Sequence[_Decided]) -> list[_Decided]:
+    """The decisions, with those of people in the place of the gate's wish to ask them once more."""
+    asked = {one.shown_sha256 for one in decided if one.verdict.verdict == "review"}
+    known = reviews.standing(connection, night.case.name, night.interval, asked) if asked else {}
+    return [
+        _as_decided(night, one, known[one.shown_sha256])
+        if one.verdict.verdict == "review" and one.shown_sha256 in known
+        else one
+        for one in decided
+    ]
+
+
+def _as_decided(night: Night, one: _Decided, said: reviews.Standing) -> _Decided:
+    output = one.output if said.output is None else said.output
+    return replace(
+        one,
+        output=output,
+        verdict=Verdict(said.verdict, said.rule),
+        decision_id=_name(night, one.row["row_id"], said.verdict, digest([one.shown_sha256, output])),
+        origin=one.origin if said.output is None else Origin.PERSON,
+        by=said.decided_by,
+    )
+
+
+def _name(night: Night, row_id: str, verdict: str, about: str) -> UUID:
+    return uuid5(NAMESPACE_URL, f"{night.run_id}/{row_id}/{verdict}/{about}")
+
+
+def _approved(one: _Decided) -> Record:
+    kept = {name: one.row.get(name) for name in APPROVED.names}
+    said = one.row["output"] if one.by == "gate" else canonical(one.output)
+    return {**kept, "origin": one.origin, "output": said, "decision_id": str(one.decision_id)}
 
 
 def _record_decisions(connection: Connection, night: Night, decided: Sequence[_Decided]) -> None:
@@ -96,7 +128,7 @@ def _record_decisions(connection: Connection, night: Night, decided: Sequence[_D
         (
             *(one.decision_id, batch, night.run_id, night.case.name),
             *(one.row["row_id"], one.row["row_key"], one.row["inference_key"]),
-            *(one.verdict.verdict, one.verdict.rule, "gate", one.row["origin"], one.row["inference_id"]),
+            *(one.verdict.verdict, one.verdict.rule, one.by, one.origin, one.row["inference_id"]),
             *(one.output, one.row["confidence"], one.shown_sha256),
         )
         for one in decided
@@ -106,19 +138,30 @@ def _record_decisions(connection: Connection, night: Night, decided: Sequence[_D
 
 
 def _queue_reviews(connection: Connection, night: Night, decided: Sequence[_Decided]) -> None:
-    """Queue what a person must see; what was queued for this interval before, word for word, is not queued again."""
-    start, end = night.interval.start, night.interval.end
-    rows = [
-        (
-            *(night.run_id, night.case.name, start, end),
-            *(one.row["row_id"], one.row["row_key"], one.row["inference_key"]),
-            *(one.shown, one.shown_sha256, one.output, one.verdict.rule),
-        )
-        for one in decided
-        if one.verdict.verdict == "review"
-    ]
-    if rows:
-        merge_rows(connection, tables.review_item, _REVIEW, rows, key=_REVIEW_KEY)
+    """Queue what a person must see, and let go what waits for rows that have another answer by now."""
+    if spoken := {one.row["row_key"]: one.shown_sha256 for one in decided if one.verdict.verdict != "shadow"}:
+        reviews.supersede(connection, night.case.name, night.interval, spoken)
+    waiting = [_waiting(one) for one in decided if one.verdict.verdict == "review"]
+    if waiting:
+        within = night.case.review.expires
+        late = connection.execute(select(func.clock_timestamp())).scalar_one() + within if within else None
+        reviews.queue(connection, night.run_id, night.case.name, night.interval, waiting, late)
+
+
+def _waiting(one: _Decided) -> reviews.Waiting:
+    row, confidence = one.row, one.row["confidence"]
+    unsure = one.verdict.doubted or confidence is None
+    return reviews.Waiting(
+        row_id=row["row_id"],
+        row_key=row["row_key"],
+        inference_key=row["inference_key"],
+        shown=one.shown,
+        shown_sha256=one.shown_sha256,
+        proposed=one.output,
+        reason=one.verdict.rule,
+        confidence=confidence,
+        risk=1.0 if unsure else 1.0 - min(max(confidence, 0.0), 1.0),
+    )
 
 
 def _outcome(one: _Decided) -> RowOutcome:

@@ -20,6 +20,8 @@ from nightledger.ui.routes import (
     nights,
     quality,
     quarantine,
+    review,
+    review_api,
     runbooks,
     runs,
     systems,
@@ -27,7 +29,7 @@ from nightledger.ui.routes import (
 )
 from nightledger.ui.store import Store
 
-_FILES = {"style.css": "text/css", "frame.js": "text/javascript"}
+_FILES = {"style.css": "text/css", "frame.js": "text/javascript", "review.js": "text/javascript"}
 
 
 def create_app(store: Store | None = None) -> FastAPI:
@@ -35,17 +37,18 @@ def create_app(store: Store | None = None) -> FastAPI:
     app = FastAPI(
         title="Nightledger",
         version=__version__,
-        description="Nights, runs, quality, quarantine, dead letters, backfills and systems, as the user may see them.",
+        description="Nights, review, quality, quarantine, dead letters, backfills, systems, as the user may see them.",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         dependencies=[Depends(get_viewer)],
     )
     app.state.store = store or Store()
-    pages = (nights, runs, quality, quarantine, dead_letters, explain, backfill, systems, verify, runbooks)
+    pages = (nights, runs, review, quality, quarantine, dead_letters, explain, backfill, systems, verify, runbooks)
     for module in pages:
         app.include_router(module.router, include_in_schema=False)
     app.include_router(api.router)
+    app.include_router(review_api.router)
     app.add_api_route("/", _home, include_in_schema=False)
     app.add_api_route("/static/{name}", _static, include_in_schema=False)
     app.add_api_route("/api/openapi.json", _describe, include_in_schema=False)

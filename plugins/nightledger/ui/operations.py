@@ -13,9 +13,12 @@ from nightledger.ui.access import Viewer
 from nightledger.ui.airflow_api import call_airflow
 
 
-def start_operation(request: Request, viewer: Viewer, dag_id: str, conf: dict[str, Any]) -> str:
+def start_operation(
+    request: Request, viewer: Viewer, dag_id: str, conf: dict[str, Any], after: datetime | None = None
+) -> str:
     """Trigger the DAG; returns the DAG run's id, which names the user and so does the history of what it changes.
 
+    `after` is when it may begin at the earliest.
     409 when the DAG is switched off, since it would wait in silence.
     """
     dag = call_airflow(request, viewer, "GET", f"/dags/{dag_id}")
@@ -25,7 +28,14 @@ def start_operation(request: Request, viewer: Viewer, dag_id: str, conf: dict[st
         )
     who = re.sub(r"[^A-Za-z0-9_.~:+-]", "-", viewer.name)[:60]  # what Airflow takes in a run's id
     run_id = f"page__{who}__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"
-    body = {"logical_date": None, "dag_run_id": run_id, "conf": conf, "note": f"From the page, by {viewer.name}"}
+    body: dict[str, Any] = {
+        "logical_date": None,
+        "dag_run_id": run_id,
+        "conf": conf,
+        "note": f"From the page, by {viewer.name}",
+    }
+    if after is not None:
+        body["run_after"] = after.isoformat()
     run = call_airflow(request, viewer, "POST", f"/dags/{dag_id}/dagRuns", body)
     return str(run["dag_run_id"])
 

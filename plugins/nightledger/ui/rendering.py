@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 PAGES = (
     ("nights", "Nights"),
+    ("review", "Review"),
     ("quality", "Data quality"),
     ("quarantine", "Quarantine"),
     ("dead-letters", "Dead letters"),
@@ -50,7 +52,7 @@ def _environment() -> Environment:
     )
     environment.filters.update({name: getattr(wording, name) for name in _WORDS})
     environment.filters.update(bar=bar, counted=counted, spark=spark, moment=moment, dollars=dollars, segment=segment)
-    environment.filters.update(whole_percent=whole_percent, reason_words=reason_words)
+    environment.filters.update(whole_percent=whole_percent, reason_words=reason_words, brief=brief)
     environment.globals.update(pages=PAGES, outcomes={str(key): name for key, name in OUTCOMES.items()})
     return environment
 
@@ -65,6 +67,7 @@ def render(request: Request, template: str, viewer: Viewer | None, *, http: int 
         root=base.removesuffix("/nightledger"),
         style=f"{base}/static/{asset('style.css')}",
         script=f"{base}/static/{asset('frame.js')}",
+        review_script=f"{base}/static/{asset('review.js')}",
         viewer=viewer,
         token=token_for(viewer.user_id, nonce_of(request)) if viewer else "",
         **values,
@@ -139,6 +142,17 @@ def reason_words(reason: str) -> str:
     """A reason without what marks it for machines: `not met: ... (email_format)`."""
     found = re.fullmatch(r"not met: (.*) \([\w.-]+\)", reason, re.DOTALL)
     return found[1] if found else reason
+
+
+def brief(value: Any, most: int = 160) -> str:
+    """A value of an answer or a row in few words; lists of texts with commas, other lists and objects as JSON."""
+    texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    words = value if isinstance(value, str) else ", ".join(value) if texts else _json(value)
+    return words if len(words) <= most else f"{words[: most - 3]}..."
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def dollars(value: Any) -> str:

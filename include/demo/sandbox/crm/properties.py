@@ -131,7 +131,7 @@ _CONTACTS = (
     Property("nl_lead_tier", "enumeration", ("hot", "warm", "cold"), custom=True),
     *_strings("nl_lead_summary", "nl_next_action", custom=True),
     Property("nl_scored_at", "datetime", custom=True),
-    Property("nl_score_origin", "enumeration", ("model", "rule"), custom=True),
+    Property("nl_score_origin", "enumeration", ("model", "rule", "person"), custom=True),
 )
 _COMPANIES = (
     *_kept_by_crm("hs_lastmodifieddate"),
@@ -145,7 +145,7 @@ _COMPANIES = (
     Property("nl_size_band", "enumeration", SIZE_BANDS, custom=True),
     *_numbers("nl_employees", "nl_enrichment_confidence", custom=True),
     *_strings("nl_enrichment_evidence", custom=True),
-    Property("nl_enrichment_origin", "enumeration", ("model", "rule"), custom=True),
+    Property("nl_enrichment_origin", "enumeration", ("model", "rule", "person"), custom=True),
     *_strings("customer_number", custom=True),
 )
 _DEALS = (
@@ -177,7 +177,7 @@ _TICKETS = (
     *_strings("helpdesk_ticket_id", "nl_ticket_category", "nl_ticket_summary", custom=True),
     Property("nl_ticket_priority", "enumeration", ("low", "normal", "high", "urgent"), custom=True),
     Property("nl_ticket_language", "enumeration", ("en", "de", "fr", "es", "xx"), custom=True),
-    Property("nl_ticket_origin", "enumeration", ("model", "rule"), custom=True),
+    Property("nl_ticket_origin", "enumeration", ("model", "rule", "person"), custom=True),
     *_numbers("nl_ticket_confidence", custom=True),
 )
 _OBJECTS = {"contacts": _CONTACTS, "companies": _COMPANIES, "deals": _DEALS, SITES: _SITES, "tickets": _TICKETS}

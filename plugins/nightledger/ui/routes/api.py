@@ -122,7 +122,7 @@ class BackfillStart(_Body):
     anyway: bool = Field(False, description="Start although the budget is below what the plan expects.")
 
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
+REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Failure, "description": "A value that cannot be"},
     401: {"model": Failure, "description": "Not logged in"},
     403: {"model": Failure, "description": "Not permitted, or not from a form of ours"},
@@ -133,7 +133,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     502: {"model": Failure, "description": "Airflow did not answer"},
     503: {"model": Failure, "description": "The ledger or Airflow's API cannot be reached"},
 }
-router = APIRouter(prefix="/api", responses=_REFUSALS)
+router = APIRouter(prefix="/api", responses=REFUSALS)
 
 
 @router.get("/nights")

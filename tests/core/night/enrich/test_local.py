@@ -32,20 +32,22 @@ from tests.core.conftest import Ledger
 from tests.core.night.enrich.test_enrich import Sandbox, connection_to, serving, stage
 
 LEAD = load("crm_lead_scoring")
+OF_CUSTOMERS = ("customer_plan", "customer_recent_tickets", "customer_within_days")
 TICKETS = HubSpotRecords(
     system="crm",
     object="tickets",
     key=Column("id", "ticket_id"),
     modified=Column("changed", "changed_at", "datetime"),
-    columns=(Column("channel", "channel"), Column("subject", "subject"), Column("body", "body")),
+    columns=tuple(Column(name, name) for name in ("channel", "subject", "body", *OF_CUSTOMERS)),
 )
 CASE: UseCase = replace(
     LEAD,
     name="support_triage",
+    owner="service-desk",
     sources=(TICKETS,),
     joins=(),
     transforms=(),
-    model_sees=("channel", "subject", "body"),
+    model_sees=("channel", "subject", "body", *OF_CUSTOMERS),
     personal=(),
     local=LOCAL,
     mirror=None,
@@ -81,6 +83,7 @@ def ticket(number: int, body: str) -> Record:
         "channel": "mail",
         "subject": f"Invoice {number}" if body == CLEAR else f"qwop {number}",
         "body": body,
+        **dict.fromkeys(OF_CUSTOMERS),
     }
 
 

@@ -113,7 +113,7 @@ def test_questions_of_another_contract_or_model_teach_nothing(night_of: NightOf,
     first = night_of()
     enrich(first, stage(first, leads(0, 40)))
     if other == "contract":
-        night = night_of(day=1, model_sees=first.case.model_sees[:-1])
+        night = night_of(day=1, model_sees=first.case.model_sees[::-1])
     else:
         night = night_of(day=1, options={"model": "sandbox-large"})
     good = stage(night, leads(100, 140))

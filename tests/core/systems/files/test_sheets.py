@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +30,19 @@ def cell(value: Any) -> str:
         return "<c/>"
     if isinstance(value, str) and value.startswith("="):
         return f"<c><f>{value[1:]}</f><v>2</v></c>"
-    return f'<c t="inlineStr"><is><t>{value}</t></is></c>' if isinstance(value, str) else f"<c><v>{value}</v></c>"
+    text = f'<c t="inlineStr"><is><t>{escape(str(value))}</t></is></c>'
+    return text if isinstance(value, str) else f"<c><v>{value}</v></c>"
 
 
-def workbook(path: Path) -> Path:
-    """A workbook of SHEETS, as small as one can be."""
+def workbook(path: Path, sheets: Mapping[str, Sequence[Sequence[Any]]] = SHEETS) -> Path:
+    """A workbook of these sheets, as small as one can be."""
     types = f'<Types xmlns="{PACKAGE}/content-types"><Default Extension="xml" ContentType="application/xml"/></Types>'
     links, names = "", ""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("[Content_Types].xml", types)
         link = f'<Relationship Id="r" Type="{OFFICE}/officeDocument" Target="xl/workbook.xml"/>'
         archive.writestr("_rels/.rels", f'<Relationships xmlns="{PACKAGE}/relationships">{link}</Relationships>')
-        for number, (name, rows) in enumerate(SHEETS.items(), start=1):
+        for number, (name, rows) in enumerate(sheets.items(), start=1):
             body = "".join(f"<row>{''.join(map(cell, row))}</row>" for row in rows)
             sheet = f'<worksheet xmlns="{MAIN}"><sheetData>{body}</sheetData></worksheet>'
             archive.writestr(f"xl/worksheets/sheet{number}.xml", sheet)

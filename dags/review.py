@@ -1,0 +1,35 @@
+"""
+### Write what people have decided
+
+What people approve, edit or reject on page *Review* of Nightledger (or by `nightledger review`) is on record at once
+and takes effect here: answers that were approved are written by the night they belong to, others are let go, and what
+nobody has decided in time goes by the use case's default, on record as a time-out. The page starts this DAG a minute
+after a decision, so that it can be taken back; every hour it starts by itself.
+
+**Safe to re-run**, also after a kill: what has arrived is not sent again.
+
+**Owner**: data-platform. **If it fails**: docs/runbooks/review.md.
+"""
+
+from airflow.sdk import dag
+
+from nightledger.review import apply, form
+
+
+@dag(
+    dag_id="review",
+    schedule="@hourly",
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=False,
+    default_args={"owner": "data-platform"},
+    params=form(),
+    tags=["operations"],
+    doc_md=__doc__,
+)
+def review():
+    """One task, which goes night by night."""
+    apply()
+
+
+review()

@@ -1,0 +1,445 @@
+"""What waits for people and what they said: every verdict is a sealed decision, and the item says which one stands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, NamedTuple
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, RowMapping, text
+
+from include.database import Database, copy_rows, merge_rows, to_json, transaction
+from include.ledger import tables
+from include.ledger.record import record_event
+from include.models import Interval, Origin, Record
+from include.personal import tokenise_all
+
+Action = Literal["approve", "edit", "reject"]
+STATUSES = ("waiting", "approved", "edited", "rejected", "expired", "superseded")
+TIME_OUT = "time-out"
+"""Who decided where nobody did in time."""
+DECIDED = ("approved", "edited", "rejected", "expired", "superseded")
+_STATUS: Mapping[Action, str] = {"approve": "approved", "edit": "edited", "reject": "rejected"}
+_RULES: Mapping[str, str] = {
+    "approved": "approved by a person",
+    "edited": "edited and approved by a person",
+    "rejected": "rejected by a person",
+    "agreed": "approved by one person; a second one decides",
+    "waiting": "taken back by a person",
+}
+_WRITES = ("approved", "edited")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a person says of one item: which, the hash of what they were shown, and what they do.
+
+    `output` is the whole answer as they want it, for `edit` only.
+    """
+
+    number: int
+    shown_sha256: str
+    action: Action
+    output: Record | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of a person's choices: items by their new status, and by number why nothing was done."""
+
+    done: Mapping[str, int]
+    refused: Mapping[int, str] = field(default_factory=dict)
+
+
+class Waiting(NamedTuple):
+    """One answer for a person: the row, the hash of what will be shown, and how soon it should be looked at."""
+
+    row_id: str
+    row_key: str
+    inference_key: str
+    shown: Record
+    shown_sha256: str
+    proposed: Record
+    reason: str
+    confidence: float | None
+    risk: float
+
+
+class Standing(NamedTuple):
+    """What people have said of an answer in an earlier attempt at the night."""
+
+    verdict: Literal["write", "reject"]
+    rule: str
+    decided_by: str
+    output: Record | None
+
+
+class Due(NamedTuple):
+    """An item whose verdict the night's records do not have yet, under the run that holds its row in review."""
+
+    number: int
+    status: str
+    decision_id: UUID | None
+    row_id: str
+    row_key: str
+    inference_key: str
+    lineage: Record
+    origin: str
+    output: Record
+    verdict: str | None
+    rule: str | None
+
+
+def queue(
+    connection: Connection,
+    run_id: str,
+    use_case: str,
+    interval: Interval,
+    rows: Sequence[Waiting],
+    expires_at: datetime | None,
+) -> None:
+    """Put answers before people; what waits for this interval word for word is not queued again."""
+    where = (run_id, use_case, interval.start, interval.end)
+    values = ((*where, *one, expires_at) for one in rows)
+    names = ("run_id", "use_case", "interval_start", "interval_end", *Waiting._fields, "expires_at")
+    key = ("use_case", "interval_start", "interval_end", "row_key", "shown_sha256")
+    merge_rows(connection, tables.review_item, names, values, key=key)
+
+
+def supersede(connection: Connection, use_case: str, interval: Interval, answers: Mapping[str, str]) -> None:
+    """Let go what waits for rows that have another answer by now: of an earlier night, or of this one.
+
+    `answers` are the rows' keys with the hash of what would be shown of each.
+    """
+    newest = [{"row_key": key, "shown_sha256": shown} for key, shown in answers.items()]
+    given = {"use_case": use_case, "start": interval.start, "end": interval.end, "rows": to_json(newest)}
+    connection.execute(_SUPERSEDE, given)
+
+
+def standing(connection: Connection, use_case: str, interval: Interval, shown: Collection[str]) -> dict[str, Standing]:
+    """What people have decided on answers of this interval, by the hash of what they were shown."""
+    given = {"use_case": use_case, "start": interval.start, "end": interval.end, "shown": list(shown)}
+    found = connection.execute(_STANDING, given).mappings()
+    return {
+        row["shown_sha256"]: Standing(
+            "write" if row["verdict"] == "write" else "reject", row["rule"], row["decided_by"], row["output"]
+        )
+        for row in found
+    }
+
+
+def decide(
+    ledger: Database,
+    use_case: str,
+    actor: str,
+    choices: Sequence[Choice],
+    comment: str = "",
+    *,
+    needs_two: Callable[[Record], bool] = lambda _: False,
+    secret: str = "",
+) -> Decided:
+    """Record what a person says of items, all in one transaction; whatever cannot be done is refused by its number.
+
+    `needs_two` says of an answer whether a second person has to approve it too. What two people say at once is taken
+    one after the other: the second is told who was faster. The comment is kept with personal values as tokens.
+    """
+    done, refused = Counter[str](), dict[int, str]()
+    with transaction(ledger) as connection:
+        items = _lock(connection, use_case, [one.number for one in choices])
+        changes = []
+        for one in choices:
+            item = items.get(one.number)
+            problem = _objection(item, one, actor, needs_two) if item else "there is no such item in this queue"
+            if item is None or problem:
+                refused[one.number] = str(problem)
+                continue
+            change = _change(item, one, actor, needs_two)
+            changes.append(change)
+            done["agreed" if change["agreed_by"] else change["status"]] += 1
+        _record(connection, use_case, actor, changes, tokenise_all(comment, secret))
+    return Decided(dict(done), refused)
+
+
+def take_back(ledger: Database, use_case: str, actor: str, numbers: Sequence[int]) -> Decided:
+    """Put items back that were decided and are not applied yet; the others are refused by their number."""
+    refused = dict[int, str]()
+    with transaction(ledger) as connection:
+        items = _lock(connection, use_case, numbers)
+        changes = []
+        for number in numbers:
+            item = items.get(number)
+            if item is None:
+                refused[number] = "there is no such item"
+            elif item["applied_at"] is not None:
+                refused[number] = f"was {item['status']} by {item['decided_by']} and is applied already"
+            elif item["status"] in ("waiting", "superseded", "expired") and not item["agreed_by"]:
+                refused[number] = f"is {item['status']}: there is nothing to take back"
+            else:
+                changes.append({**_facts(item), "status": "waiting", "verdict": "review", "rule": _RULES["waiting"]})
+        _record(connection, use_case, actor, changes, "")
+    return Decided({"waiting": len(changes)}, refused)
+
+
+def assign(ledger: Database, use_case: str, actor: str, numbers: Sequence[int], to: str | None) -> int:
+    """Say whose items these are (None: nobody's); returns how many wait and were assigned."""
+    given = {"use_case": use_case, "numbers": list(numbers), "to": to or None}
+    with transaction(ledger) as connection:
+        count = connection.execute(_ASSIGN, given).rowcount
+        said = {"items": list(numbers), "to": to, "assigned": count}
+        record_event(connection, f"review/{use_case}", "review.assigned", said, actor)
+    return int(count)
+
+
+def expire(ledger: Database, use_case: str, default: Literal["reject", "write"]) -> int:
+    """Decide what nobody decided in time by the declared default, on record as a time-out; returns how many items."""
+    with transaction(ledger) as connection:
+        late = list(connection.scalars(_LATE, {"use_case": use_case}))
+        items = _lock(connection, use_case, late)
+        rule = f"nobody decided in time: {'written as proposed' if default == 'write' else 'let go'}"
+        changes = [
+            {**_facts(one), "status": "expired", "verdict": default, "rule": rule}
+            for one in items.values()
+            if one["status"] == "waiting" and one["held_by"] is not None
+        ]
+        _record(connection, use_case, TIME_OUT, changes, "")
+    return len(changes)
+
+
+def due_runs(ledger: Database, use_cases: Collection[str]) -> list[tuple[str, str]]:
+    """Use case and run of decided items that are to be applied, oldest night first; not of runs that are going on."""
+    with transaction(ledger) as connection:
+        return [tuple(row) for row in connection.execute(_DUE_RUNS, {"use_cases": list(use_cases)})]
+
+
+def due_items(connection: Connection, use_case: str, run_id: str, limit: int) -> list[Due]:
+    """The decided items whose row this run holds in review, with what was decided; `verdict` is None if superseded."""
+    found = connection.execute(_DUE, {"use_case": use_case, "run_id": run_id, "most": limit}).mappings()
+    return [Due(**row) for row in found]
+
+
+def decided_here(connection: Connection, run_id: str, items: Sequence[Due]) -> dict[int, UUID | None]:
+    """The decisions by number, of this very run: said again under it where another attempt at the night held the row.
+
+    That happens to a verdict that was given just while this run's gate was deciding.
+    """
+    named = {one.number: one.decision_id for one in items}
+    given = {"run_id": run_id, "ids": [one.decision_id for one in items]}
+    elsewhere = set(connection.scalars(_ELSEWHERE, given))
+    rows = [{"was": one.decision_id, "is": uuid4()} for one in items if one.decision_id in elsewhere]
+    if rows:
+        connection.execute(_SAY_AGAIN, {"run_id": run_id, "batch": uuid4(), "rows": to_json(rows)})
+        again = {row["was"]: row["is"] for row in rows}
+        moved = {one.number: again[one.decision_id] for one in items if one.decision_id in again}
+        pairs = [{"number": number, "id": name} for number, name in moved.items()]
+        connection.execute(_POINT, {"rows": to_json(pairs)})
+        named |= moved
+    return named
+
+
+def mark_applied(connection: Connection, numbers: Sequence[int]) -> None:
+    """Say that the night's records have what was decided on these items."""
+    connection.execute(_APPLIED, {"numbers": list(numbers)})
+
+
+def _lock(connection: Connection, use_case: str, numbers: Sequence[int]) -> dict[int, RowMapping]:
+    """The items, in the order of their numbers, so that two who decide at once wait for each other and do not stop."""
+    connection.execute(_LOCK, {"use_case": use_case, "numbers": list(numbers)})
+    found = connection.execute(_ITEMS, {"use_case": use_case, "numbers": list(numbers)}).mappings()
+    return {row["review_item_id"]: row for row in found}
+
+
+def _objection(item: RowMapping, choice: Choice, actor: str, needs_two: Callable[[Record], bool]) -> str | None:
+    """Why a choice cannot be taken, in words that a page may show."""
+    if item["status"] == "superseded":
+        return "a later night has another answer for this row; decide on that one"
+    if item["status"] != "waiting":
+        return f"was {item['status']} by {item['decided_by']} at {item['decided_at']:%Y-%m-%d %H:%M} UTC"
+    if item["is_late"]:
+        return f"expired at {item['expires_at']:%Y-%m-%d %H:%M} UTC"
+    if item["shown_sha256"] != choice.shown_sha256:
+        return "is not what you were shown; open it again"
+    if item["held_by"] is None:
+        return "its row is no longer in review: a later attempt at the night has another answer; open it again"
+    if choice.action == "reject":
+        return None
+    if item["agreed_by"] == actor and needs_two(_wanted(item, choice)):
+        return "you have approved it; a second person has to"
+    return None
+
+
+def _wanted(item: RowMapping, choice: Choice) -> Record:
+    """The answer that would go out."""
+    if choice.action == "edit":
+        return dict(choice.output or {})
+    return dict(item["output"] or item["proposed"])
+
+
+def _change(item: RowMapping, choice: Choice, actor: str, needs_two: Callable[[Record], bool]) -> Record:
+    wanted = _wanted(item, choice)
+    output = wanted if wanted != item["proposed"] else None
+    if choice.action == "reject":
+        return {**_facts(item), "status": "rejected", "verdict": "reject", "rule": _RULES["rejected"]}
+    status = "edited" if output is not None else "approved"
+    agreed = item["agreed_by"] is not None and wanted == (item["output"] or item["proposed"])
+    said = {**_facts(item), "output": output, "origin": Origin.PERSON if output is not None else item["origin"]}
+    if needs_two(wanted) and not agreed:
+        return {**said, "status": "waiting", "verdict": "review", "rule": _RULES["agreed"], "agreed_by": actor}
+    both = f"{item['agreed_by']} and {actor}" if agreed else actor
+    return {**said, "status": status, "verdict": "write", "rule": _RULES[status], "by": both}
+
+
+def _facts(item: RowMapping) -> Record:
+    """What a verdict on an item is about; nothing is said yet."""
+    kept = ("review_item_id", "row_id", "row_key", "inference_key", "inference_id", "shown_sha256", "confidence")
+    facts = {name: item[name] for name in kept}
+    return facts | {
+        "decision_id": uuid4(),
+        "run_id": item["held_by"] or item["run_id"],
+        "proposed": item["proposed"],
+        "origin": item["origin"] or Origin.RULE,
+        "output": None,
+        "agreed_by": None,
+    }
+
+
+def _record(connection: Connection, use_case: str, actor: str, changes: Sequence[Record], comment: str) -> None:
+    """The decisions under the runs that hold the rows, what the items say of them, and one event for all."""
+    if not changes:
+        return
+    batches = {run: uuid4() for run in sorted({one["run_id"] for one in changes})}
+    who = actor if actor == TIME_OUT else f"person {actor}"
+    copy_rows(
+        connection,
+        tables.decision,
+        _DECISION,
+        (
+            (
+                *(one["decision_id"], batches[one["run_id"]], one["run_id"], use_case),
+                *(one["row_id"], one["row_key"], one["inference_key"], one["verdict"], one["rule"]),
+                *(who if "by" not in one else f"person {one['by']}", one["origin"], one["inference_id"]),
+                *(one["output"] or one["proposed"], one["confidence"], one["shown_sha256"]),
+            )
+            for one in changes
+        ),
+    )
+    items = [
+        {
+            "review_item_id": one["review_item_id"],
+            "status": one["status"],
+            "decision_id": one["decision_id"],
+            "decided_by": None if one["status"] == "waiting" else one.get("by", actor),
+            "agreed_by": one["agreed_by"],
+            "output": one["output"],
+        }
+        for one in changes
+    ]
+    connection.execute(_SAY, {"items": to_json(items), "comment": comment or None})
+    said: Record = {
+        "items": [one["review_item_id"] for one in changes],
+        "verdicts": dict(Counter(one["rule"] for one in changes)),
+    }
+    record_event(
+        connection, f"review/{use_case}", "review.decided", {**said, "comment": comment} if comment else said, who
+    )
+
+
+_DECISION = (
+    *("decision_id", "batch", "run_id", "use_case", "row_id", "row_key", "inference_key"),
+    *("verdict", "rule", "decided_by", "origin", "inference_id", "output", "confidence", "shown_sha256"),
+)
+
+_SUPERSEDE = text("""
+UPDATE nightledger.review_item v SET status = 'superseded', decided_by = NULL, decided_at = clock_timestamp()
+  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (row_key text, shown_sha256 text)
+ WHERE v.use_case = :use_case AND v.row_key = n.row_key AND v.status = 'waiting'
+   AND (v.interval_start < :start
+        OR v.interval_start = :start AND v.interval_end = :end AND v.shown_sha256 <> n.shown_sha256)""")
+
+_STANDING = text("""
+SELECT DISTINCT ON (v.shown_sha256) v.shown_sha256, d.verdict, d.rule, d.decided_by, v.output
+  FROM nightledger.review_item v JOIN nightledger.decision d ON d.decision_id = v.decision_id
+ WHERE v.use_case = :use_case AND v.interval_start = :start AND v.interval_end = :end
+   AND v.status IN ('approved', 'edited', 'rejected', 'expired') AND v.shown_sha256 = ANY (:shown)
+ ORDER BY v.shown_sha256, v.decided_at DESC""")
+
+_LOCK = text("""
+SELECT FROM nightledger.review_item WHERE use_case = :use_case AND review_item_id = ANY (:numbers)
+ ORDER BY review_item_id FOR UPDATE""")
+
+# The newest attempt at the night that has the row in review with the very same answer: a verdict is about that.
+_HELD = """
+  LEFT JOIN LATERAL (
+        SELECT r.run_id, r.attempt, g.origin, g.inference_id
+          FROM nightledger.run r JOIN nightledger.outcome o ON o.run_id = r.run_id
+         CROSS JOIN LATERAL (
+                SELECT origin, inference_id, shown_sha256 FROM nightledger.decision
+                 WHERE run_id = r.run_id AND row_id = v.row_id AND decided_by = 'gate'
+                 ORDER BY recorded_at DESC LIMIT 1) g
+         WHERE r.use_case = v.use_case AND r.interval_start = v.interval_start AND r.interval_end = v.interval_end
+           AND o.row_id = v.row_id AND o.outcome = 'in_review' AND g.shown_sha256 = v.shown_sha256
+         ORDER BY r.attempt DESC LIMIT 1) held ON true"""
+
+_ITEMS = text(f"""
+SELECT v.*, v.expires_at <= clock_timestamp() AS is_late, held.origin, held.inference_id, held.run_id AS held_by
+  FROM nightledger.review_item v {_HELD}
+ WHERE v.use_case = :use_case AND v.review_item_id = ANY (:numbers) ORDER BY v.review_item_id""")
+
+_SAY = text("""
+UPDATE nightledger.review_item v
+   SET status = n.status, decision_id = n.decision_id, decided_by = n.decided_by, agreed_by = n.agreed_by,
+       output = n.output, comment = :comment,
+       decided_at = CASE WHEN n.status = 'waiting' THEN NULL ELSE clock_timestamp() END
+  FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS n (review_item_id bigint, status text, decision_id uuid,
+       decided_by text, agreed_by text, output jsonb)
+ WHERE v.review_item_id = n.review_item_id""")
+
+_ASSIGN = text("""
+UPDATE nightledger.review_item SET assigned_to = :to
+ WHERE use_case = :use_case AND status = 'waiting' AND review_item_id = ANY (:numbers)""")
+
+_LATE = text("""
+SELECT review_item_id FROM nightledger.review_item
+ WHERE use_case = :use_case AND status = 'waiting' AND expires_at <= clock_timestamp()""")
+
+# Of the attempt that holds the row and the one of the verdict the newer: a row that was written just before a process
+# was killed is in review no more, but its run is not sealed anew.
+_TARGET = f"""
+  FROM nightledger.review_item v {_HELD}
+  LEFT JOIN nightledger.decision d ON d.decision_id = v.decision_id
+  LEFT JOIN nightledger.run own ON own.run_id = d.run_id
+  JOIN nightledger.run u ON u.finished_at IS NOT NULL
+       AND u.run_id = CASE WHEN own.attempt >= held.attempt THEN own.run_id ELSE coalesce(held.run_id, own.run_id) END
+ WHERE v.status <> 'waiting' AND v.applied_at IS NULL"""
+
+_DUE_RUNS = text(f"""
+SELECT use_case, run_id FROM (
+    SELECT DISTINCT v.use_case, u.run_id, v.interval_start {_TARGET} AND v.use_case = ANY (:use_cases)) due
+ ORDER BY interval_start, run_id""")
+
+_DUE = text(f"""
+SELECT v.review_item_id AS number, v.status, v.decision_id, v.row_id, v.row_key, v.inference_key,
+       (SELECT lineage FROM nightledger.outcome WHERE run_id = u.run_id AND row_id = v.row_id) AS lineage,
+       coalesce(d.origin, held.origin) AS origin, coalesce(d.output, v.proposed) AS output, d.verdict, d.rule
+       {_TARGET} AND v.use_case = :use_case AND u.run_id = :run_id
+ ORDER BY v.review_item_id LIMIT :most""")
+
+_ELSEWHERE = text("""
+SELECT decision_id FROM nightledger.decision WHERE decision_id = ANY (:ids) AND run_id <> :run_id""")
+
+_SAY_AGAIN = text("""
+INSERT INTO nightledger.decision (decision_id, batch, run_id, use_case, row_id, row_key, inference_key, verdict, rule,
+       decided_by, origin, inference_id, output, confidence, shown_sha256)
+SELECT n."is", :batch, :run_id, d.use_case, d.row_id, d.row_key, d.inference_key, d.verdict, d.rule, d.decided_by,
+       d.origin, d.inference_id, d.output, d.confidence, d.shown_sha256
+  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (was uuid, "is" uuid)
+  JOIN nightledger.decision d ON d.decision_id = n.was""")
+
+_POINT = text("""
+UPDATE nightledger.review_item v SET decision_id = n.id
+  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (number bigint, id uuid) WHERE v.review_item_id = n.number""")
+
+_APPLIED = text("""
+UPDATE nightledger.review_item SET applied_at = clock_timestamp() WHERE review_item_id = ANY (:numbers)""")

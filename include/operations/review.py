@@ -1,0 +1,176 @@
+"""What people decide on answers that wait, and its way to the sinks: the night never waits for it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+
+from include.canonical import canonical
+from include.database import Database, transaction
+from include.errors import NightledgerError
+from include.ledger import door, reviews
+from include.ledger.closing import close_again
+from include.ledger.heads import export_head
+from include.ledger.leases import exclusive
+from include.ledger.record import RowOutcome, record_event, record_outcomes
+from include.ledger.reviews import Choice, Decided, Due
+from include.models import Manifest, Outcome, Record
+from include.night.datasets import APPROVED
+from include.run import Night
+from include.settings import Settings
+from include.spec.use_case import UseCase, load
+from include.staging import StagedWriter
+from include.systems.connections import Connections
+
+log = logging.getLogger(__name__)
+ROWS_AT_ONCE = 5_000
+MOST_CHOICES = 1_000
+"""Items that one action may decide."""
+
+
+def decide(
+    ledger: Database, case: UseCase, actor: str, choices: Sequence[Choice], comment: str, secret: str
+) -> Decided:
+    """Record a person's choices; an edit that the output model does not take is refused, with the fields named.
+
+    `secret` keys the tokens that stand for personal values in the comment.
+    """
+    good, refused = list[Choice](), dict[int, str]()
+    for one in choices:
+        problem = "" if one.action != "edit" else faults_of(case, one.output or {})
+        if problem:
+            refused[one.number] = problem
+        else:
+            good.append(replace(one, output=_as_answer(case, one.output)) if one.output is not None else one)
+    needs_two = case.review.four_eyes or (lambda _: False)
+    done = reviews.decide(ledger, case.name, actor, good, comment, needs_two=needs_two, secret=secret)
+    return Decided(done.done, {**refused, **done.refused})
+
+
+def faults_of(case: UseCase, output: Record) -> str:
+    """What the output model has against an answer, field by field, without repeating a value; empty for nothing."""
+    try:
+        case.module("output").Output.model_validate(output)
+    except ValidationError as error:
+        found = {".".join(str(part) for part in one["loc"]) or "the answer": one["msg"] for one in error.errors()}
+        return "; ".join(f"{name}: {words}" for name, words in sorted(found.items()))
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a sink's records hold now, by id (None: no such record); `problem` says why that cannot be told."""
+
+    sink: str
+    fields: Mapping[str, str]
+    records: Mapping[str, Record | None]
+    problem: str = ""
+
+
+def held_now(night: Night, row: Record) -> list[Held]:
+    """What the records that an answer would be written to hold at this moment, sink by sink.
+
+    `row` has `row_id`, `row_key`, `origin` and `output` (JSON), as the gate stages it.
+    """
+    from include.night.write.fields import addressed
+
+    found = []
+    for sink in night.case.sinks:
+        name, fields = f"{sink.system}/{sink.object}", sink.fields
+        try:
+            wanted = [number for number, _ in addressed(sink, night.case.sources, row)]
+            if not wanted:
+                continue
+            records = sink.open(night).read(wanted)
+            if records is None:
+                found.append(Held(name, fields, {}, "nothing can be read back there"))
+            else:
+                found.append(Held(name, fields, {number: records.get(number) for number in wanted}))
+        except NightledgerError as error:
+            found.append(Held(name, fields, {}, f"cannot be read now: {error.problem}"))
+    return found
+
+
+def apply(
+    connections: Connections, settings: Settings, use_cases: Collection[str], actor: str = "nightledger"
+) -> list[Record]:
+    """Write what was decided and let go what was rejected; returns for each night what became of its rows.
+
+    Each night's own run gets the outcomes and is sealed anew. Safe to repeat and to kill: what has arrived is not sent
+    again. Two calls at once take turns at a run. Raises what a retry can help; the other nights are then left for it.
+    """
+    ledger = door.open_ledger(connections)
+    for name in use_cases:
+        reviews.expire(ledger, name, load(name).review.at_expiry)
+    done = []
+    for _, run_id in reviews.due_runs(ledger, use_cases):
+        with exclusive(ledger, f"review/{run_id}", settings.lease_seconds):
+            night = door.resume_night(run_id, connections, settings)
+            counts = _apply(night, actor)
+        done.append({"use_case": night.case.name, "interval": str(night.interval), "run_id": run_id, **counts})
+    return done
+
+
+def _apply(night: Night, actor: str) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    while due := _due(night):
+        counts.update(_apply_some(night, due, actor))
+    if counts:
+        export_head(night.ledger, night.run_id, night.settings.head_file)
+        log.info("%s: decisions of people applied: %s", night.run_id, dict(counts))
+    return dict(counts)
+
+
+def _due(night: Night) -> list[Due]:
+    with transaction(night.ledger) as connection:
+        return reviews.due_items(connection, night.case.name, night.run_id, ROWS_AT_ONCE)
+
+
+def _apply_some(night: Night, due: Sequence[Due], actor: str) -> Counter[str]:
+    from include.night.write.write import SUPERSEDED, write
+
+    counts: Counter[str] = Counter()
+    wanted = [one for one in due if one.verdict == "write"]
+    if wanted:
+        sent = write(night, _stage(night, wanted))
+        counts.update({name: sent[name] for name in ("written", "unchanged", "failed")})
+    with transaction(night.ledger) as connection:
+        rest = [(one, Outcome.REJECTED, one.rule) for one in due if one.verdict == "reject"]
+        rest += [(one, Outcome.UNCHANGED, SUPERSEDED) for one in due if one.verdict not in ("write", "reject")]
+        rows = [RowOutcome(one.row_id, one.row_key, ended, "review", why, one.lineage) for one, ended, why in rest]
+        record_outcomes(connection, night.run_id, rows)
+        reviews.mark_applied(connection, [one.number for one in due])
+        counts.update(ended.value if ended is Outcome.REJECTED else "superseded" for _, ended, _ in rest)
+        record_event(connection, night.run_id, "review.applied", {"items": len(due), **counts}, actor)
+        close_again(connection, night.run_id)
+    return counts
+
+
+def _stage(night: Night, wanted: Sequence[Due]) -> Manifest:
+    """The decided rows as the gate would have staged them."""
+    with transaction(night.ledger) as connection:
+        named = reviews.decided_here(connection, night.run_id, wanted)
+    with StagedWriter(night.path("reviewed.parquet"), APPROVED) as writer:
+        for one in wanted:
+            writer.append(
+                {
+                    "row_id": one.row_id,
+                    "row_key": one.row_key,
+                    "lineage": json.dumps(one.lineage),
+                    "inference_key": one.inference_key,
+                    "decision_id": str(named[one.number]),
+                    "origin": one.origin,
+                    "output": canonical(one.output),
+                }
+            )
+    return writer.manifest(night.run_id, "reviewed")
+
+
+def _as_answer(case: UseCase, output: Record) -> Record:
+    """An edited answer in the model's own form, as JSON has it."""
+    return dict(case.module("output").Output.model_validate(output).model_dump(mode="json"))
