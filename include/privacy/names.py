@@ -19,8 +19,6 @@ _TITLED = re.compile(
 _NOBODY = frozenset(("Sir", "Madam", "Customer", "Service", "Team", "Support", "All", "President", "Doctor", "Damen"))
 _OWNED = re.compile("['\u2019]s?\\Z")
 _DECIMAL = re.compile(r"\d\.\d|\A\d\Z")
-_MOST_WORDS = 8
-"""Of a name; what is longer is a sentence in capitals."""
 _MARKS = ".'\u2019-"
 
 
@@ -42,7 +40,7 @@ def _tagged(text: str) -> Iterator[Found]:
             at += 1
         inside = [one for one in tokens[first:at] if one[0][0].isalnum()]
         words = [one for one in inside if one[0][0].isalpha()]
-        if label == "name" and any(len(one[0]) > 1 for one in words) and len(words) <= _MOST_WORDS:
+        if label == "name" and any(len(one[0]) > 1 for one in words):
             start, end = words[0].start(), words[-1].end()
             owned = _OWNED.search(text, start, end)
             yield Found("person", start, owned.start() if owned else end)
