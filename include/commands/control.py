@@ -10,7 +10,7 @@ from include.commands.dead_letters import actor
 from include.database import Database, transaction
 from include.errors import ConfigurationError
 from include.ledger import door
-from include.ledger.control import Control, change_control, measure_agreement, read_control, with_prompt
+from include.ledger.control import Control, change_control, measure_agreement, propose_mode, read_control, with_prompt
 from include.models import Mode
 from include.spec.names import names
 from include.spec.prompt import load_prompt
@@ -86,8 +86,8 @@ def agreement_words(ledger: Database, case: UseCase, prompt_hash: str, mode: Mod
         return words
     if case.never_alone:
         return f"{words}; never auto: {case.never_alone}"
+    if propose_mode(case, mode, found):
+        return f"{words}; auto is proposed: nightledger control mode auto --use-case {case.name} --reason ..."
     if found.decided < wanted.decided:
         return f"{words}; {wanted.decided - found.decided:,} more until auto can be thought of"
-    if found.at_least < wanted.agreement:
-        return f"{words}; auto asks for {wanted.agreement:.0%}"
-    return f"{words}; auto is proposed: nightledger control mode auto --use-case {case.name} --reason ..."
+    return f"{words}; auto asks for {wanted.agreement:.0%}"

@@ -121,6 +121,13 @@ def measure_agreement(connection: Connection, use_case: str, prompt_hash: str, m
     return Agreement(int(decided), int(agreed), lower_bound(int(agreed), int(decided)))
 
 
+def propose_mode(case: UseCase, mode: Mode, found: Agreement) -> Mode | None:
+    """The mode after this one, where people agreed often enough for it; a person sets it."""
+    wanted = case.rollout
+    ready = found.decided >= wanted.decided and found.at_least >= wanted.agreement
+    return Mode.AUTO if ready and mode is Mode.GATED and not case.never_alone else None
+
+
 def lower_bound(good: int, of: int, z: float = Z_95) -> float:
     """The lower end of a share, one-sided; E. B. Wilson, JASA 22 (1927) 209-212. 0 for none."""
     if of == 0:

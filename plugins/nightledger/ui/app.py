@@ -15,6 +15,7 @@ from nightledger.ui.rendering import STATIC
 from nightledger.ui.routes import (
     api,
     backfill,
+    control,
     dead_letters,
     explain,
     nights,
@@ -44,7 +45,20 @@ def create_app(store: Store | None = None) -> FastAPI:
         dependencies=[Depends(get_viewer)],
     )
     app.state.store = store or Store()
-    pages = (nights, runs, review, quality, quarantine, dead_letters, explain, backfill, systems, verify, runbooks)
+    pages = (
+        nights,
+        runs,
+        review,
+        quality,
+        quarantine,
+        dead_letters,
+        explain,
+        backfill,
+        control,
+        systems,
+        verify,
+        runbooks,
+    )
     for module in pages:
         app.include_router(module.router, include_in_schema=False)
     app.include_router(api.router)

@@ -33,6 +33,7 @@ PAGES = (
     ("dead-letters", "Dead letters"),
     ("explain", "Explain"),
     ("backfill", "Backfill"),
+    ("control", "Control"),
     ("systems", "Systems"),
     ("verify", "Ledger"),
 )
