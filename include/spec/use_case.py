@@ -13,6 +13,9 @@ from typing import Any, Literal
 
 from include.errors import ConfigurationError
 from include.models import Mode
+from include.privacy.classes import DataClass
+from include.settings import Settings
+from include.spec.classes import hold_to_classes
 from include.spec.contradictions import contradictions
 from include.spec.join import Join
 from include.spec.names import folder_of, package_of
@@ -21,6 +24,7 @@ from include.spec.rollout import Rollout
 from include.spec.transforms import Transform
 from include.systems.files.drop import FileDrop
 from include.systems.port import Engine, Sink, Source
+from include.systems.registry import read_systems
 from include.systems.sql.declared import Mirror
 
 
@@ -98,6 +102,9 @@ class Enrichment:
     `shard_rows` rows the work is split over tasks. A night that cannot be done in `window_hours` at the limits is
     refused before anything is paid. `asking` is how the model is asked: `live`, or `batch` through the provider's batch
     API at its price; a use case that may see more than 10,000 rows a run says in `why_not_batch` why it asks live.
+    `data_classes` are the classes of columns of `model_sees`; a column that is not among them has that of its source in
+    the registry. In the columns `tokenise` personal values become tokens before anybody is asked, and values again
+    where an answer is delivered. Payment cards and keys never leave, whatever is declared.
     """
 
     name: str
@@ -113,6 +120,8 @@ class Enrichment:
     asking: Literal["live", "batch"] = "live"
     why_not_batch: str | None = None
     answers_personal: tuple[str, ...] = ()
+    data_classes: Mapping[str, DataClass] = field(default_factory=dict)
+    tokenise: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -243,6 +252,8 @@ def load(name: str) -> UseCase:
         )
     if wrong := next(contradictions(spec), None):
         raise ConfigurationError(wrong, system=name, action="Correct the use case's spec")
+    if spec.model is not None:
+        hold_to_classes(spec, read_systems(Settings.read().systems_file))
     return spec
 
 

@@ -158,6 +158,7 @@ class Answering:
             reasks=self.run.case.asked.reasks,
             timeout=self.endpoint.timeout or self.system.timeout_seconds,
             overhead=(estimate_tokens(schema), most_tokens(schema)),
+            tokenises=bool(self.run.case.tokenise),
         )
 
     @cached_property

@@ -34,6 +34,7 @@ from include.night.enrich.parse import CUT_OFF, parse_reply
 from include.night.enrich.prices import Price, assume_price
 from include.night.enrich.questions import Item, Question, group, is_empty
 from include.night.enrich.request import refuse_form
+from include.privacy.tokens import tokens_in
 from include.retry import MAX_ATTEMPTS
 from include.systems.model.batch_client import (
     QUOTA_USED_UP,
@@ -242,7 +243,8 @@ class Batching:
 
     def _close(self, row: Record, item: BatchItem, price: Price, counts: Counter[str]) -> Closed:
         reply, output = item.reply, self.answering.output
-        parsed = parse_reply(reply, output) if reply.outcome == "answered" else None
+        tokens = tokens_in(row["messages"]) if self.answering.run.case.tokenise else None
+        parsed = parse_reply(reply, output, tokens) if reply.outcome == "answered" else None
         intent = Intent(**row)
         most = self.answering.run.case.asked.max_output_tokens
         result: Result = bill(intent, reply, parsed, price, 0.0, max_output=most)
