@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ class System:
     team that can mend what the system holds. `request` and `models` are how models are asked. Answers belong to the
     system that gave them; those of another entry are as good as its own where `answers_as` names that entry.
     `call_limits` are the windows of one kind of call, on top of `limits`. `calls_at_once` are in the air at most from
-    one stage.
+    one stage. `expires` is the last day of the credential, where the connection's extra does not say it.
     """
 
     name: str
@@ -131,6 +132,7 @@ class System:
     answers_as: str = ""
     call_limits: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
     calls_at_once: int = 4
+    expires: date | None = None
 
     def settings_for(self, model: str) -> ModelSettings:
         """How a model is asked; a dated snapshot like the model that it is a snapshot of."""
@@ -154,6 +156,8 @@ def read_systems(path: Path) -> dict[str, System]:
             request = entry.pop("request", {})
             asked = {model: ModelSettings.read(_over(request, own)) for model, own in models.items()}
             general = ModelSettings.read(request)
+            if not isinstance(entry.get("expires"), date | None):
+                raise ConfigurationError("`expires` must be a date, such as 2027-01-31 without quotes")
             systems[name] = System(name=name, limits=windows, scopes=scopes, request=general, models=asked, **entry)
         except (TypeError, KeyError, AttributeError, ConfigurationError) as error:
             place = f"{path.name} [{name}]"
