@@ -8,6 +8,7 @@ import time
 from typing import TextIO
 
 from include.commands.dead_letters import actor
+from include.errors import NightledgerError
 from include.ledger import door
 from include.operations.alerts.watch import Look, Watcher, look, rehearse
 from include.settings import Settings
@@ -31,15 +32,25 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     connections, settings = EnvironmentConnections(), Settings.read()
     ledger = door.open_ledger(connections)
     site = given.site or os.environ.get("AIRFLOW__API__BASE_URL", "")
-    while True:
-        systems = read_systems(settings.systems_file)  # anew: a watch runs for long
-        watcher = Watcher.of(ledger, connections, systems, by=actor(), site=site)
+    watcher = Watcher.of(ledger, connections, read_systems(settings.systems_file), by=actor(), site=site)
+    if given.dry_run or given.once:
         done = rehearse(watcher) if given.dry_run else look(watcher)
         _print(done, watcher, out, dry_run=given.dry_run)
-        if given.once or given.dry_run:
-            return 1 if done.severe else 0
-        out.flush()
+        return 1 if done.severe else 0
+    while True:
+        _look_again(watcher, out)
         time.sleep(max(given.every, 1))
+
+
+def _look_again(watcher: Watcher, out: TextIO) -> None:
+    """One look of many: what passes by itself, such as a ledger that restarts, does not end the watch."""
+    try:
+        _print(look(watcher), watcher, out, dry_run=False)
+    except NightledgerError as error:
+        if error.verdict != "retry":
+            raise
+        out.write(f"{type(error).__name__}: {error}\n")
+    out.flush()
 
 
 def _print(done: Look, watcher: Watcher, out: TextIO, *, dry_run: bool) -> None:

@@ -26,15 +26,16 @@ class Due:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of it: how much each channel took, and why those failed that took nothing."""
+    """What became of it: how much each channel took, why channels failed, and alerts that none ever took."""
 
     taken: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    unknown: set[int] = field(default_factory=set)
 
     @property
     def nobody_reached(self) -> bool:
-        """Whether there was something to tell and no channel took anything."""
-        return bool(self.failed) and not self.taken
+        """Whether something stands that nobody knows of, and no channel took anything."""
+        return bool(self.unknown) and not self.taken
 
 
 def find_due(standing: Sequence[Standing], channels: Sequence[str], limits: Alerts, now: datetime) -> Iterator[Due]:
@@ -88,6 +89,8 @@ def tell(
         except ChannelFailed as error:
             log.warning("alerts: %s %s; told again at the next look", one.channel, error)
             outcome.failed.setdefault(one.channel, str(error))
+            if one.standing.notified_at is None:
+                outcome.unknown.add(one.standing.alert_id)
             failed = replace(before, error=str(error), failed_at=now, failures=before.failures + 1)
             note_told(ledger, one.standing.alert_id, one.channel, failed, None)
             if error.down:

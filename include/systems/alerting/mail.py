@@ -11,6 +11,7 @@ from typing import Any
 from include.errors import ConfigurationError
 from include.systems.alerting.notice import ChannelFailed, Notice
 from include.systems.connections import StoredConnection
+from include.systems.network import Network
 
 CONNECTION = "alert_smtp"
 _SECONDS = 10
@@ -22,7 +23,7 @@ class Mail:
 
     The extra holds `from_email`, `to` (addresses, as a list or with commas between them), and `disable_ssl` or
     `disable_tls` as Airflow has them: TLS from the first byte by default, STARTTLS with `disable_ssl`, and nothing with
-    both, which no login and no host but this machine's may go without.
+    both, which no login and no host but this machine's may go without. `verify` is as for HTTP.
     """
 
     name = "smtp"
@@ -30,7 +31,7 @@ class Mail:
     def __init__(self, connection: StoredConnection) -> None:
         """Nothing is reached yet; raises ConfigurationError naming what of the connection cannot be used."""
         extra, name = connection.extra, connection.conn_id
-        self._connection = connection
+        self._connection, self._network = connection, Network.read(name, extra)
         self._sender, self._to = str(extra.get("from_email") or ""), _addresses(extra.get("to"))
         self._ssl, self._starttls = not _is_true(extra.get("disable_ssl")), not _is_true(extra.get("disable_tls"))
         wrong = [one for one in (self._sender, *self._to) if "@" not in one or any(c in one for c in "\r\n")]
@@ -60,16 +61,18 @@ class Mail:
     def _open(self) -> smtplib.SMTP:
         host, port = self._connection.host, self._connection.port
         if self._ssl:
-            context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(host, port or smtplib.SMTP_SSL_PORT, timeout=_SECONDS, context=context)
+            return smtplib.SMTP_SSL(host, port or smtplib.SMTP_SSL_PORT, timeout=_SECONDS, context=self._context())
         server = smtplib.SMTP(host, port or 587, timeout=_SECONDS)
         if self._starttls:
             try:
-                server.starttls(context=ssl.create_default_context())
+                server.starttls(context=self._context())
             except BaseException:
                 server.close()
                 raise
         return server
+
+    def _context(self) -> ssl.SSLContext:
+        return self._network.configure(ssl.create_default_context(), self._connection.conn_id)
 
     def _message(self, notice: Notice) -> EmailMessage:
         message = EmailMessage()

@@ -53,6 +53,8 @@ def _once(endpoint: HttpEndpoint, path: str, body: Any) -> None:
         )
         next(answer.iter_content(_ANSWER_BYTES), None)  # what it says does not matter, however long it is
         answer.close()
+    except requests.TooManyRedirects:
+        raise ChannelFailed("answered with a redirect, which is not followed", down=True) from None
     except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
         raise ChannelFailed(f"cannot be reached ({type(error).__name__})", down=True) from None
     except requests.ConnectTimeout as error:
@@ -72,5 +74,5 @@ def _judge(status: int) -> None:
     if status == 429 or status >= 500:
         raise _Again(f"answered {status}")
     if 300 <= status < 400:
-        raise ChannelFailed(f"answered {status}: a redirect is not followed", down=True)
+        raise ChannelFailed(f"answered {status} with a redirect, which is not followed", down=True)
     raise ChannelFailed(f"answered {status}", down=status in (401, 403, 404, 410))
