@@ -133,16 +133,13 @@ def keep_found(connection: Connection, found: Sequence[Alert], now: datetime) ->
     connection.execute(_KEEP, {"rows": rows, "now": now})
 
 
-def resolve_gone(
-    connection: Connection, found: Sequence[Alert], after: Mapping[str, timedelta], now: datetime
-) -> list[int]:
-    """Mark what was not found, and not seen for as long as its use case says, as over; returns the rows.
+def resolve_gone(connection: Connection, after: Mapping[str, timedelta], now: datetime) -> list[int]:
+    """Mark what was not seen for as long as its use case says as over; returns the rows.
 
-    `after` has the use cases that were looked at: alerts of others are left as they are.
+    `after` has the use cases that were looked at, by name: alerts of others are left as they are.
     """
     rows = to_json([{"use_case": name, "before": now - wait} for name, wait in after.items()])
-    values = {"rows": rows, "keys": [one.key for one in found], "now": now}
-    return list(connection.scalars(_RESOLVE, values))
+    return list(connection.scalars(_RESOLVE, {"rows": rows, "now": now}))
 
 
 def list_standing(connection: Connection, use_cases: Collection[str]) -> list[Standing]:
@@ -243,7 +240,7 @@ SELECT n.*, :now, :now FROM jsonb_to_recordset(CAST(:rows AS jsonb))
 _RESOLVE = text("""
 UPDATE nightledger.alert a SET resolved_at = :now
   FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (use_case text, before timestamptz)
- WHERE a.resolved_at IS NULL AND a.use_case = n.use_case AND a.last_seen <= n.before AND a.key <> ALL (:keys)
+ WHERE a.resolved_at IS NULL AND a.use_case = n.use_case AND a.last_seen <= n.before
 RETURNING a.alert_id""")
 
 _COLUMNS = """alert_id, key, use_case, cause, severity, sentence, page, first_seen, last_seen, notified_at, channels,

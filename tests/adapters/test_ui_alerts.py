@@ -70,6 +70,10 @@ def test_a_viewer_sees_alerts_of_their_use_cases_and_of_none_alone(stand: Stand,
     assert "answered 535 (2 times" in page
     assert "Looked at" in page
     assert "Nobody has looked" not in page
+    others = stand.client("rob").get(PAGE).text
+    assert "Soon." in others
+    assert "It &lt;b&gt;failed&lt;/b&gt;." not in others
+    assert MINE not in others
 
 
 def test_thresholds_stand_beside_each_use_case(stand: Stand, ledger: Ledger) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from sqlalchemy import Connection, RowMapping, text
 
@@ -98,43 +99,71 @@ def _failed(case: UseCase, night: _Night, failure: Failure | None) -> Alert:
 
 
 def _late(case: UseCase, nights: Sequence[_Night], now: datetime) -> Iterator[Alert]:
-    """At most one alert: of the newest night that is due, whether it runs still or never began."""
+    """At most two alerts: of a night that still runs after its deadline, and of those that never began."""
     if case.alerts.deadline_hours is None:
         return
     deadline = timedelta(hours=case.alerts.deadline_hours)
-    due = _newest_due(case, nights, deadline, now)
-    if due is None:
-        return
-    night = next((one for one in nights if one.interval.end >= due.end), None)
-    if night is None:
-        hours = (now - due.end) / timedelta(hours=1)
-        said = f"The night of {name_of(due)} has not begun, {hours:,.0f} hours after the end of its interval"
-        page = f"{PAGES}/nights"
-    elif night.status == "running" and not night.succeeded and night.interval.end + deadline <= now:
-        said, page = f"The night of {name_of(night.interval)} is still running", run_page(night.newest["run_id"])
-    else:
-        return
-    sentence = f"{said}; it was due by {due.end + deadline:%Y-%m-%d %H:%M} UTC."
-    yield Alert(f"night_late/{case.name}", case.name, "night_late", "severe", sentence, page)
-
-
-def _newest_due(case: UseCase, nights: Sequence[_Night], deadline: timedelta, now: datetime) -> Interval | None:
-    """The last interval whose deadline has passed; None where none is expected.
-
-    The next interval of a schedule is taken to be as long as the longest of late, so that one that leaves out the
-    weekend is not late on Saturday.
-    """
+    expected = [one for one in nights if one.scheduled or case.alerts.every_night]
+    for one in expected:
+        if one.status == "running" and not one.succeeded and one.interval.end + deadline <= now:
+            said = f"The night of {name_of(one.interval)} is still running"
+            yield _late_alert(case, "running", said, one.interval.end + deadline, run_page(one.newest["run_id"]))
+            break
+    earliest = now - timedelta(days=case.alerts.failed_days)
     if case.alerts.every_night:
-        return last_night(now - deadline)
-    scheduled = [one.interval for one in nights if one.scheduled]
+        due = list(_by_the_clock(nights, earliest, last_night(now - deadline)))
+    else:
+        due = _by_the_schedule([one.interval for one in nights if one.scheduled], now)
+    due = [one for one in due if one.end + deadline <= now and one.end > earliest]
+    if missing := [one for one in due if not any(_overlap(one, night.interval) for night in nights)]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        verb = "have" if more else "has"
+        hours = (now - missing[0].end) / timedelta(hours=1)
+        said = f"The night of {name_of(missing[0])}{more} {verb} not begun, {hours:,.0f} hours after its interval's end"
+        yield _late_alert(case, "missing", said, missing[0].end + deadline, f"{PAGES}/nights")
+
+
+def _late_alert(case: UseCase, how: str, said: str, due: datetime, page: str) -> Alert:
+    sentence = f"{said}; it was due by {due:%Y-%m-%d %H:%M} UTC."
+    return Alert(f"night_late/{case.name}/{how}", case.name, "night_late", "severe", sentence, page)
+
+
+def _by_the_clock(nights: Sequence[_Night], earliest: datetime, newest: Interval) -> Iterator[Interval]:
+    """The nights of 02:00 UTC up to `newest`, the newest first, back to the first one that anybody ever ran."""
+    oldest = min((one.interval.start for one in nights), default=newest.start)
+    one = newest
+    while one.end > earliest and one.start >= oldest:
+        yield one
+        one = Interval(one.start - timedelta(days=1), one.start)
+
+
+def _by_the_schedule(scheduled: Sequence[Interval], now: datetime) -> list[Interval]:
+    """What lies between the intervals that the schedule started, and what should have come after the newest.
+
+    An interval is taken to be as long as the longest of late, so that a schedule that leaves out the weekend is not
+    late on Saturday.
+    """
     if not scheduled:
-        return None
-    step = max(one.end - one.start for one in scheduled[:_STEPS_LOOKED_AT])
-    ahead = (now - deadline - scheduled[0].end) // step
-    if ahead >= 1:
-        end = scheduled[0].end + ahead * step
-        return Interval(end - step, end)
-    return next((one for one in scheduled if one.end + deadline <= now), None)
+        return []
+    ordered = sorted(scheduled, key=lambda one: one.start)
+    step = max(one.end - one.start for one in ordered[-_STEPS_LOOKED_AT:])
+    last = ordered[-1].end
+    ahead = max((now - last) // step, 0) * step
+    gaps = [(one.end, later.start) for one, later in pairwise(ordered)] + [(last, last + ahead)]
+    return sorted((one for start, end in gaps for one in _split(start, end, step)), key=lambda one: one.end)[::-1]
+
+
+def _split(start: datetime, end: datetime, step: timedelta) -> list[Interval]:
+    """What lies between two times, in pieces of that length; the last one may be shorter."""
+    found = []
+    while start < end:
+        found.append(Interval(start, min(start + step, end)))
+        start += step
+    return found
+
+
+def _overlap(one: Interval, other: Interval) -> bool:
+    return one.start < other.end and other.start < one.end
 
 
 def name_of(interval: Interval) -> str:

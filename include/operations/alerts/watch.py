@@ -142,7 +142,7 @@ def _record(connection: Connection, watcher: Watcher, found: Sequence[Alert], no
     limits = {name: watcher.limits(name) for name in watcher.watched.names}
     patience = {name: timedelta(minutes=one.gone_minutes) for name, one in limits.items()}
     record.keep_found(connection, found, now)
-    record.resolve_gone(connection, found, patience, now)
+    record.resolve_gone(connection, patience, now)
     standing = record.list_standing(connection, list(limits))
     silences = record.list_silences(connection, list(limits), now)
     due, silenced = list[Due](), 0

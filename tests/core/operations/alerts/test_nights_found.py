@@ -96,7 +96,7 @@ def test_a_scheduled_night_is_late_at_its_deadline_and_not_before(ledger: Ledger
     due = night.interval.end + timedelta(hours=6)
     assert found(ledger.service, now=due - ONE) == []
     (alert,) = found(ledger.service, now=due)
-    assert (alert.cause, alert.severity, alert.key) == ("night_late", "severe", f"night_late/{CASE}")
+    assert (alert.cause, alert.severity, alert.key) == ("night_late", "severe", f"night_late/{CASE}/running")
     assert "still running" in alert.sentence
     assert f"{due:%Y-%m-%d %H:%M} UTC" in alert.sentence
     assert found(ledger.service, now=due, deadline_hours=6.001) == []
@@ -125,9 +125,11 @@ def test_nights_that_no_schedule_starts_are_never_late_unless_that_is_declared(
     make_night(interval=day(-2))
     now = day(0).start + timedelta(hours=7)
     assert found(ledger.service, now=now) == []
-    (alert,) = found(ledger.service, now=now, every_night=True)
-    assert "has not begun" in alert.sentence
-    ended(make_night(interval=day(-1)), "succeeded")
+    missing, running = found(ledger.service, now=now, every_night=True)
+    assert f"The night of {day(-1).start:%Y-%m-%d} has not begun" in missing.sentence
+    assert f"The night of {day(-2).start:%Y-%m-%d} is still running" in running.sentence
+    for number in (-1, -2):
+        ended(make_night(interval=day(number)), "succeeded")
     assert found(ledger.service, now=now, every_night=True) == []
 
 
@@ -163,3 +165,44 @@ def test_a_schedule_that_started_nothing_for_months_expects_nothing(ledger: Ledg
     assert len(found(ledger.service, "night_late", now=now)) == 1
     began(ledger.owner, night, now - timedelta(days=90))
     assert found(ledger.service, "night_late", now=now) == []
+
+
+def test_a_night_that_a_newer_one_overtook_is_missed(ledger: Ledger, make_night: MakeNight) -> None:
+    """As after a day on which the scheduler was down: Airflow starts the newest night only."""
+    first, last = (make_night(interval=day(number), external_ref=SCHEDULED) for number in (-5, -2))
+    for one in (first, last):
+        ended(one, "succeeded")
+    now = day(0).start
+    (alert,) = found(ledger.service, now=now)
+    assert f"The night of {day(-3).start:%Y-%m-%d} and 1 more have not begun" in alert.sentence
+    ended(make_night(interval=day(-4)), "succeeded")
+    (alert,) = found(ledger.service, now=now)
+    assert f"The night of {day(-3).start:%Y-%m-%d} has not begun" in alert.sentence
+    assert found(ledger.service, now=now, failed_days=2) == []
+    assert len(found(ledger.service, now=now, every_night=True)) == 1
+    ended(make_night(interval=day(-3)), "succeeded")
+    assert found(ledger.service, now=now) == []
+
+
+def test_a_night_that_runs_on_while_the_next_one_runs_is_late(ledger: Ledger, make_night: MakeNight) -> None:
+    for number in (-2, -1):
+        make_night(interval=day(number), external_ref=SCHEDULED)
+    now = day(0).start + timedelta(hours=1)
+    (alert,) = found(ledger.service, now=now)
+    assert f"The night of {day(-2).start:%Y-%m-%d} is still running" in alert.sentence
+
+
+def test_a_night_that_somebody_started_by_hand_is_never_late(ledger: Ledger, make_night: MakeNight) -> None:
+    make_night(interval=day(-3), external_ref=f"{CASE}/manual__2026-11-20T02:00:00+00:00")
+    assert found(ledger.service, now=day(0).start + timedelta(hours=20)) == []
+
+
+def test_a_night_that_another_ones_asset_starts_has_a_deadline(ledger: Ledger, make_night: MakeNight) -> None:
+    make_night(interval=day(-1), external_ref=f"{CASE}/asset_triggered__2026-11-20T02:00:00+00:00")
+    assert len(found(ledger.service, "night_late", now=day(0).start + timedelta(hours=6))) == 1
+
+
+def test_a_finished_night_that_is_run_again_is_not_late(ledger: Ledger, make_night: MakeNight) -> None:
+    for status in ("succeeded", "running"):
+        ended(make_night(interval=day(-1), external_ref=SCHEDULED), status)
+    assert found(ledger.service, now=day(0).start + timedelta(hours=6)) == []

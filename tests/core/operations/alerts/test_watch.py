@@ -237,6 +237,22 @@ def test_a_silence_holds_for_its_use_case_and_cause(
 
 
 @pytest.mark.parametrize(
+    ("ended_at", "moment", "covered"),
+    [
+        (None, NOW - MINUTE, False),
+        (None, NOW, True),
+        (None, NOW + HOUR, False),
+        (NOW + MINUTE, NOW, True),
+        (NOW + MINUTE, NOW + MINUTE, False),
+    ],
+)
+def test_a_silence_covers_its_start_and_not_its_end(ended_at: datetime | None, moment: datetime, covered: bool) -> None:
+    quiet = Silence(1, "", "", NOW, NOW + HOUR, "UTC", "we move", "ann", ended_at)
+    alert = record.Alert("k", CASE, "night_failed", "severe", "It failed.", "/")
+    assert quiet.covers(alert, moment) is covered
+
+
+@pytest.mark.parametrize(
     ("change", "problem"),
     [
         ({"why": "  "}, "needs a reason"),

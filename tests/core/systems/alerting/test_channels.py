@@ -192,7 +192,7 @@ def test_an_answer_that_does_not_come_is_not_waited_for_and_not_asked_twice(monk
     monkeypatch.setattr(posting, "SECONDS", (0.2, 0.2))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
-        with pytest.raises(ChannelFailed, match="ReadTimeout") as error:
+        with pytest.raises(ChannelFailed, match=r"did not answer \(ReadTimeout\)") as error:
             Chat(stored(f"http://127.0.0.1:{silent.getsockname()[1]}/{SECRET}")).send(NOTICE)
         assert time.monotonic() - began < 5
         assert error.value.down
