@@ -25,16 +25,22 @@ _STEPS_LOOKED_AT = 10
 
 @dataclass(frozen=True, slots=True)
 class _Night:
-    """All full runs of one interval: the newest, whether any succeeded, and whether the schedule started any."""
+    """All full runs of one interval: the newest, whether any succeeded, ended badly or was started by the schedule."""
 
     interval: Interval
     newest: RowMapping
     succeeded: bool
+    failed: bool
     scheduled: bool
 
     @property
     def status(self) -> str:
         return str(self.newest["status"])
+
+    @property
+    def ended_badly(self) -> bool:
+        """Whether it still has to be run; one that is being run again has not succeeded yet."""
+        return self.status in _ENDED_BADLY or (self.status == "running" and self.failed and not self.succeeded)
 
 
 def find_nights(connection: Connection, cases: Sequence[UseCase], now: datetime) -> Iterator[Alert]:
@@ -55,7 +61,7 @@ def find_nights(connection: Connection, cases: Sequence[UseCase], now: datetime)
         yield from refused.values()
         told = {run for runs in refused for run in runs}
         for one in recent[case.name]:
-            if one.status in _ENDED_BADLY and one.newest["run_id"] not in told:
+            if one.ended_badly and one.newest["run_id"] not in told:
                 yield _failed(case, one, failures.get(one.newest["run_id"]))
         yield from _late(case, nights.get(case.name, []), now)
 
@@ -66,7 +72,7 @@ def _nights(connection: Connection, names: list[str], now: datetime) -> dict[str
     values = {"cases": names, "since": now - timedelta(days=SCHEDULED_DAYS)}
     for row in connection.execute(_NIGHTS, values).mappings():
         interval = Interval(row["interval_start"], row["interval_end"])
-        found[row["use_case"]].append(_Night(interval, row, row["succeeded"], row["scheduled"]))
+        found[row["use_case"]].append(_Night(interval, row, row["succeeded"], row["failed"], row["scheduled"]))
     return found
 
 
@@ -89,7 +95,11 @@ def _refused(case: UseCase, nights: Sequence[_Night], failures: Mapping[str, Fai
 
 
 def _failed(case: UseCase, night: _Night, failure: Failure | None) -> Alert:
-    ended = {"stopped": "was stopped", "abandoned": "was abandoned: nobody works on it any more"}
+    ended = {
+        "stopped": "was stopped",
+        "abandoned": "was abandoned: nobody works on it any more",
+        "running": "failed and is being run again",
+    }
     why = KINDS.get(failure.error, "the code failed" if failure.error else "") if failure else ""
     step = f" in step {failure.stage}" if failure and failure.stage else ""
     said = f"The night of {name_of(night.interval)} {ended.get(night.status, 'failed')}{step}"
@@ -105,7 +115,7 @@ def _late(case: UseCase, nights: Sequence[_Night], now: datetime) -> Iterator[Al
     deadline = timedelta(hours=case.alerts.deadline_hours)
     expected = [one for one in nights if one.scheduled or case.alerts.every_night]
     for one in expected:
-        if one.status == "running" and not one.succeeded and one.interval.end + deadline <= now:
+        if one.status == "running" and not (one.succeeded or one.failed) and one.interval.end + deadline <= now:
             said = f"The night of {name_of(one.interval)} is still running"
             yield _late_alert(case, "running", said, one.interval.end + deadline, run_page(one.newest["run_id"]))
             break
@@ -176,6 +186,7 @@ def name_of(interval: Interval) -> str:
 _NIGHTS = text(r"""
 SELECT DISTINCT ON (use_case, interval_end, interval_start) use_case, interval_start, interval_end, run_id, status,
        coalesce(finished_at, started_at) AS ended_at, bool_or(status = 'succeeded') OVER night AS succeeded,
+       bool_or(status IN ('failed', 'stopped', 'abandoned')) OVER night AS failed,
        bool_or(external_ref ~ '/(scheduled|asset_triggered)__') OVER night AS scheduled
   FROM nightledger.run
  WHERE use_case = ANY (:cases) AND started_at > :since AND options ->> 'limit' IS NULL

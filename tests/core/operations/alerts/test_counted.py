@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from include.database import transaction
+from include.errors import ConfigurationError
 from include.ledger import budget
 from include.ledger.alerts import clock
 from include.models import Mode, RunOptions
 from include.run import Night
-from include.systems.connections import EnvironmentConnections
+from include.settings import ROOT
+from include.systems.connections import EnvironmentConnections, StoredConnection, open_http
+from include.systems.registry import read_systems
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import ask, rows_of
 from tests.core.operations.alerts.finding import CASE, SYSTEMS, day, ended, found
@@ -254,3 +258,16 @@ def test_a_last_day_that_cannot_be_read_is_told(ledger: Ledger) -> None:
     assert (alert.cause, alert.severity) == ("credential_expiring", "warning")
     assert "crm_default" in alert.sentence
     assert "next spring" not in alert.sentence
+
+
+def test_a_last_day_in_the_registry_is_a_date_and_one_in_a_connection_no_header(tmp_path: Path) -> None:
+    registry = (ROOT / "include" / "systems.toml").read_text(encoding="utf-8")
+    (tmp_path / "systems.toml").write_text(
+        registry.replace("[crm]", "[crm]\nexpires = 2027-01-31", 1), encoding="utf-8"
+    )
+    assert read_systems(tmp_path / "systems.toml")["crm"].expires == date(2027, 1, 31)
+    (tmp_path / "systems.toml").write_text(registry.replace("[crm]", '[crm]\nexpires = "soon"', 1), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="`expires` must be a date"):
+        read_systems(tmp_path / "systems.toml")
+    stored = StoredConnection("crm_default", host="https://crm.example", extra={"expires": "2027-01-31", "x-team": "a"})
+    assert {"expires", "x-team"} & {name.lower() for name in open_http(stored).session.headers} == {"x-team"}

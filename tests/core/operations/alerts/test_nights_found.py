@@ -25,7 +25,7 @@ def fail(night: Night, error: Exception, stage: str = "check", status: str = "fa
 
 
 @pytest.mark.parametrize(("status", "words"), [("failed", "failed"), ("stopped", "stopped"), ("abandoned", "nobody")])
-def test_a_night_that_ended_badly_calls_until_it_is_run_again(
+def test_a_night_that_ended_badly_calls_until_it_has_succeeded(
     ledger: Ledger, make_night: MakeNight, status: str, words: str
 ) -> None:
     night = make_night(interval=day(-1))
@@ -37,9 +37,13 @@ def test_a_night_that_ended_badly_calls_until_it_is_run_again(
     assert f"{night.interval.start:%Y-%m-%d}" in alert.sentence
     assert alert.page == f"/nightledger/runs/{night.run_id.replace('/', '%2F')}"
     again = make_night(interval=day(-1))
-    assert found(ledger.service, "night_failed") == [], "it is being run again"
+    (still,) = found(ledger.service, "night_failed")
+    assert still.key == alert.key, "it is being run again, and nobody knows yet how that ends"
+    assert "failed and is being run again" in still.sentence
     ended(again, "succeeded")
     assert found(ledger.service, "night_failed") == []
+    make_night(interval=day(-1))
+    assert found(ledger.service, "night_failed") == [], "it has what it needs"
 
 
 def test_two_nights_that_failed_are_two_things_and_a_trial_is_none(ledger: Ledger, make_night: MakeNight) -> None:
@@ -200,6 +204,14 @@ def test_a_night_that_somebody_started_by_hand_is_never_late(ledger: Ledger, mak
 def test_a_night_that_another_ones_asset_starts_has_a_deadline(ledger: Ledger, make_night: MakeNight) -> None:
     make_night(interval=day(-1), external_ref=f"{CASE}/asset_triggered__2026-11-20T02:00:00+00:00")
     assert len(found(ledger.service, "night_late", now=day(0).start + timedelta(hours=6))) == 1
+
+
+def test_a_failed_night_that_is_run_again_after_its_deadline_is_one_thing(
+    ledger: Ledger, make_night: MakeNight
+) -> None:
+    for status in ("failed", "running"):
+        ended(make_night(interval=day(-1), external_ref=SCHEDULED), status)
+    assert [one.cause for one in found(ledger.service, now=day(0).start + timedelta(hours=6))] == ["night_failed"]
 
 
 def test_a_finished_night_that_is_run_again_is_not_late(ledger: Ledger, make_night: MakeNight) -> None:

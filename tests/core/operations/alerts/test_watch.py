@@ -139,24 +139,33 @@ def test_what_is_severe_is_told_again_after_a_day_and_a_warning_is_not(
 def test_what_went_away_is_over_once_after_a_while(people: People, make_night: MakeNight, failed_night: Any) -> None:
     people.look()
     again = make_night(interval=day(-1))
-    people.look(NOW + 9 * MINUTE)
-    assert len(people.chatted) == 1, "it may come back, as a share of failing calls does"
-    ended(again, "failed")
-    people.look(NOW + 10 * MINUTE)
-    assert len(people.chatted) == 1
+    people.look(NOW + 30 * MINUTE)
+    assert people.chatted == [FAILED], "it is being run again, which is no end yet"
     ended(again, "succeeded")
-    for minutes in (19, 20, 25):
+    people.look(NOW + 39 * MINUTE)
+    assert people.chatted == [FAILED], "it may come back, as a share of failing calls does"
+    for minutes in (40, 45):
         people.look(NOW + minutes * MINUTE)
     over = f"*Over: Severe: {CASE}: A night failed*"
     assert people.chatted == [FAILED, over]
     assert people.mailed[1:] == [f"Over: Severe: {CASE}: A night failed"]
     assert [action for action, _ in people.paged] == ["trigger", "resolve"]
     (one,) = people.on_record()
-    assert one.resolved_at == NOW + 20 * MINUTE
+    assert one.resolved_at == NOW + 40 * MINUTE
     ended(make_night(interval=day(-1)), "failed")
-    people.look(NOW + 30 * MINUTE)
+    people.look(NOW + 50 * MINUTE)
     assert people.chatted == [FAILED, over, FAILED], "it came back: that is something new"
     assert len(people.on_record()) == 2
+
+
+def test_what_comes_back_before_it_was_gone_for_long_is_the_same_thing(people: People, make_night: MakeNight) -> None:
+    night = make_night(interval=day(-1))
+    for at, verdict in ((0, "drifted"), (5, "steady"), (9, "drifted"), (14, "steady"), (18, "steady")):
+        drifted(night, ("volume", "", verdict))
+        people.look(NOW + at * MINUTE)
+    assert people.chatted == [f"*Warning: {CASE}: A night drifted*"]
+    people.look(NOW + 19 * MINUTE)
+    assert len(people.chatted) == 2
 
 
 def test_who_does_not_want_to_hear_that_it_is_over_hears_nothing_but_the_pager_closes(
