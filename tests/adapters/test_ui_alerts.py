@@ -43,7 +43,7 @@ def keep(ledger: Ledger, *alerts: Alert) -> None:
 
 
 def looked(ledger: Ledger, ago: timedelta = timedelta(0), problem: str | None = None) -> None:
-    note_look(ledger.service, LastLook(NOW - ago, "airflow/x", 0.1, ("slack", "smtp"), problem))
+    note_look(ledger.service, LastLook(datetime.now(UTC) - ago, "airflow/x", 0.1, ("slack", "smtp"), problem))
 
 
 def form(stand: Stand, user: str, page: str = PAGE) -> tuple[object, dict[str, str]]:
