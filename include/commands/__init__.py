@@ -31,6 +31,7 @@ COMMANDS = {
     ),
     "review": ("review", "answers that wait for people: list, show, approve, edit, reject, apply, export, import"),
     "prompts": ("prompts", "versions of prompts: list, check (exit code 1 if one was edited), lock, diff, new"),
+    "watch": ("watch", "tell people what calls for them, once; exit code 1 if something severe stands"),
     "report": ("report", "print the morning report of a run"),
     "init": ("init", "write files to start from: `init enrich FOLDER`"),
 }

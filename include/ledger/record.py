@@ -60,6 +60,8 @@ EVENT_TYPES = frozenset(
         "review.assigned",
         "review.applied",
         "control.changed",
+        "alerts.silenced",
+        "alerts.unsilenced",
     }
 )
 

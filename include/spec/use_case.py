@@ -15,6 +15,7 @@ from include.errors import ConfigurationError
 from include.models import Mode
 from include.privacy.classes import DataClass
 from include.settings import Settings
+from include.spec.alerting import Alerts
 from include.spec.classes import hold_to_classes
 from include.spec.contradictions import contradictions
 from include.spec.join import Join
@@ -204,7 +205,8 @@ class UseCase(Enrichment):
     `local` is an engine that decides rows in the process where it is certain; the rest is asked.
     `confidence_threshold` is in 0..1; an answer below it goes to a person. `never_alone` says why none of its answers
     may go out without a person ("money leaves the house"): then a person decides each row, in mode auto too.
-    `review` says how people decide on what waits for them, `rollout` when the use case may go alone.
+    `review` says how people decide on what waits for them, `rollout` when the use case may go alone, `alerts` from
+    where on somebody is called.
     `as_of_now` names what is read as it is when the night runs ("stock"): only the last night can then be run, and no
     backfill, unless on rows that are on record.
     """
@@ -229,6 +231,7 @@ class UseCase(Enrichment):
     rollout: Rollout = field(default_factory=Rollout)
     as_of_now: str | None = None
     drift: Drift = Drift()
+    alerts: Alerts = field(default_factory=Alerts)
 
     @property
     def looked_up(self) -> tuple[Join, ...]:

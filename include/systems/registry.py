@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ class System:
     one stage. `data_class` is that of what is read from it, where a spec says nothing else. A model's entry says which
     classes it may be shown (`may_see`), which ones with tokens in the place of personal values (`may_see_as_tokens`),
     and how long its vendor keeps what it was shown, in words (`retention`: "zero", "30 days", "self-hosted").
+    `expires` is the last day of the credential, where the connection's extra does not say it.
     """
 
     name: str
@@ -138,6 +140,7 @@ class System:
     may_see: tuple[DataClass, ...] = CLASSES[:3]
     may_see_as_tokens: tuple[DataClass, ...] = CLASSES[:4]
     retention: str = ""
+    expires: date | None = None
 
     def __post_init__(self) -> None:
         """Refuse classes of data that are none."""
@@ -167,6 +170,8 @@ def read_systems(path: Path) -> dict[str, System]:
             request = entry.pop("request", {})
             asked = {model: ModelSettings.read(_over(request, own)) for model, own in models.items()}
             general = ModelSettings.read(request)
+            if not isinstance(entry.get("expires"), date | None):
+                raise ConfigurationError("`expires` must be a date, such as 2027-01-31 without quotes")
             systems[name] = System(name=name, limits=windows, scopes=scopes, request=general, models=asked, **entry)
         except (TypeError, KeyError, ValueError, AttributeError, ConfigurationError) as error:
             place = f"{path.name} [{name}]"

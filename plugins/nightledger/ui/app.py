@@ -13,6 +13,7 @@ from nightledger.ui.access import get_viewer
 from nightledger.ui.headers import SafeHeaders
 from nightledger.ui.rendering import STATIC
 from nightledger.ui.routes import (
+    alerts,
     api,
     backfill,
     control,
@@ -56,6 +57,7 @@ def create_app(store: Store | None = None) -> FastAPI:
         backfill,
         control,
         systems,
+        alerts,
         verify,
         runbooks,
     )

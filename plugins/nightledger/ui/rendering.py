@@ -35,6 +35,7 @@ PAGES = (
     ("backfill", "Backfill"),
     ("control", "Control"),
     ("systems", "Systems"),
+    ("alerts", "Alerts"),
     ("verify", "Ledger"),
 )
 _WORDS = ("number", "money", "percent", "duration", "plural", "milliseconds", "figure", "compact")
