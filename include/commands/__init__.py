@@ -31,11 +31,15 @@ COMMANDS = {
     ),
     "review": ("review", "answers that wait for people: list, show, approve, edit, reject, apply, export, import"),
     "prompts": ("prompts", "versions of prompts: list, check (exit code 1 if one was edited), lock, diff, new"),
+    "manifest": (
+        "manifest",
+        "the page of a use case, made from its declarations; `--check`: exit code 1 if not current",
+    ),
     "watch": ("watch", "tell people what calls for them, once; exit code 1 if something severe stands"),
     "report": ("report", "print the morning report of a run"),
     "init": ("init", "write files to start from: `init enrich FOLDER`"),
 }
 """Command -> its module here, and what it does in a line of `--help`."""
 
-WITHOUT_CONNECTIONS = ("check", "init", "train", "evaluate", "prompts")
+WITHOUT_CONNECTIONS = ("check", "init", "train", "evaluate", "prompts", "manifest")
 """Commands that need neither a ledger nor a system."""
