@@ -22,6 +22,7 @@ from tests.core.conftest import Ledger, MakeNight
 from tests.core.ledger.nights import ask, decide, end_rows, key_of, rows_of, write_rows
 
 BASELINE = Baseline("minutes to qualify a lead", 6.0, "minutes per lead", "a study")
+NOTHING = Returned(0, 0, 0, 0, Decimal(0), 0, 0)
 
 
 def succeed(night: Night, status: str = "succeeded") -> None:
@@ -48,7 +49,7 @@ def put_before_people(night: Night, verdicts: dict[str, str]) -> None:
 
 def test_a_use_case_that_has_not_run_has_returned_nothing(ledger: Ledger) -> None:
     found = count_returned(ledger.service, "crm_lead_scoring")
-    assert found == Returned(0, 0, 0, 0, Decimal(0), 0, 0)
+    assert found == NOTHING
     assert (found.cost_per_row, found.error_rate, found.saved(6.0)) == (None, None, 0)
 
 
@@ -64,6 +65,7 @@ def test_rows_count_once_a_night_and_calls_every_time(make_night: MakeNight) -> 
     found = count_returned(first.ledger, first.case.name)
     assert (found.nights, found.answered, found.cost) == (1, 4, Decimal("3.00"))
     assert found.cost_per_row == Decimal("0.75")
+    assert count_returned(first.ledger, "support_triage") == NOTHING
 
 
 def test_rows_that_a_person_wrote_or_that_were_put_back_save_nothing(make_night: MakeNight) -> None:
@@ -127,7 +129,7 @@ def test_the_words_state_the_formula() -> None:
 
 
 def test_words_for_nothing_divide_by_nothing() -> None:
-    said = returned_in_words(BASELINE, Returned(0, 0, 0, 0, Decimal(0), 0, 0))
+    said = returned_in_words(BASELINE, NOTHING)
     assert "no row was answered" in said
     assert "nobody has decided yet = 0 edited" in said
 
