@@ -197,6 +197,8 @@ class UseCase(Enrichment):
     `review` says how people decide on what waits for them.
     `as_of_now` names what is read as it is when the night runs ("stock"): only the last night can then be run, and no
     backfill, unless on rows that are on record.
+    `bar` is the share of labelled rows, 0 to 1, that a prompt must answer rightly to pass its evaluation. A night whose
+    prompt and model failed it asks nothing; with `evaluated="required"`, nor does one whose prompt has passed none.
     """
 
     sentence: str
@@ -218,6 +220,8 @@ class UseCase(Enrichment):
     review: Review = field(default_factory=Review)
     as_of_now: str | None = None
     drift: Drift = Drift()
+    bar: float = 0.9
+    evaluated: Literal["noted", "required"] = "noted"
 
     @property
     def looked_up(self) -> tuple[Join, ...]:
