@@ -170,8 +170,6 @@ def _told(found: Evaluated, against: str | None) -> Iterator[str]:
     yield f"  schema failures        {scores.schema_failures:,}; asked again {scores.asked_again:,}\n"
     yield from (f"  no answer, {why.replace('_', ' '):11} {count:,}\n" for why, count in scores.not_answered.items())
     yield f"  must-not broken        {scores.must_not_broken:,}\n"
-    if scores.by_engine:
-        yield f"  decided in the process {scores.by_engine:,}\n"
     if scores.latency is not None:
         yield f"  latency                {scores.latency[0]:,} ms, 95 % within {scores.latency[1]:,} ms\n"
     yield f"  cost                   US$ {scores.row_cost:.6f} a row; paid now US$ {found.cost:.4f}\n"

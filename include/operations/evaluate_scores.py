@@ -152,7 +152,8 @@ def score(rows: Sequence[Told], schema: Mapping[str, Any]) -> Scores:
         by_engine=len(rows) - len(asked),
         latency=(_quantile(latencies, 0.5), _quantile(latencies, 0.95)) if latencies else None,
         row_cost=sum((one.cost for one in rows), Decimal(0)) / len(rows),
-        slices={name: _share([one for one in rows if one.label.slice == name]) for name in parts},
+        slices={name: _share([one for one in rows if one.label.slice == name]) for name in parts}
+        | _by_whom(rows, asked),
     )
 
 
@@ -162,6 +163,12 @@ def has_list(schema: Mapping[str, Any], name: str) -> bool:
     kinds = [found, *found.get("anyOf", ())]
     kinds += [schema.get("$defs", {}).get(one["$ref"].rpartition("/")[2], {}) for one in kinds if "$ref" in one]
     return any("enum" in one for one in kinds)
+
+
+def _by_whom(rows: Sequence[Told], asked: Sequence[Told]) -> dict[str, Share]:
+    """How the engine in the process and the model did apart, where there are both."""
+    decided = [one for one in rows if one.by_engine]
+    return {"decided in the process": _share(decided), "asked": _share(asked)} if decided and asked else {}
 
 
 def _share(rows: Sequence[Told]) -> Share:

@@ -243,6 +243,8 @@ def load(name: str) -> UseCase:
         raise ConfigurationError(
             "a nightly run cannot serve an interactive workflow", about=name, action="Serve it online instead"
         )
+    if not 0 <= spec.bar <= 1:
+        raise ConfigurationError(f"`bar` is a share between 0 and 1, not {spec.bar}", system=name)
     if wrong := next(contradictions(spec), None):
         raise ConfigurationError(wrong, system=name, action="Correct the use case's spec")
     return spec
