@@ -86,7 +86,7 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
 
 def _run_asking(given: argparse.Namespace, out: TextIO) -> int:
     from include.operations.evaluate_labels import read_labels
-    from include.operations.evaluate_prompt import evaluate_prompt, find_prompt
+    from include.operations.evaluate_prompt import evaluate_prompt, find_in_use, find_prompt
     from include.settings import Settings
     from include.spec.use_case import load
     from include.systems.connections import EnvironmentConnections
@@ -98,16 +98,20 @@ def _run_asking(given: argparse.Namespace, out: TextIO) -> int:
     several = [one.strip() for one in (given.models or "").split(",") if one.strip()]
     if several and (given.against or given.model):
         raise ConfigurationError("goes with neither --against nor --model", about="--models")
-    against = None if several else _in_use(given, prompt.version)
+    connections, against = EnvironmentConnections(), None
+    if given.against:
+        against = find_prompt(case, given.against)
+    elif not several:
+        against = find_in_use(connections, case, prompt, given.model)
     found = [
         evaluate_prompt(
-            EnvironmentConnections(),
+            connections,
             Settings.read(),
             case,
             prompt,
             labels,
             model=model,
-            against=find_prompt(case, against) if against else None,
+            against=against,
             judged=not several,
         )
         for model in several or [given.model]
@@ -115,20 +119,10 @@ def _run_asking(given: argparse.Namespace, out: TextIO) -> int:
     if several:
         out.writelines(_side_by_side(found))
         return 0
-    out.writelines(_told(found[0], against))
+    out.writelines(_told(found[0]))
     if given.predictions is not None:
         write_lines(given.predictions, [_line(one) for one in found[0].told])
     return 0 if found[0].ruling.passed else 1
-
-
-def _in_use(given: argparse.Namespace, version: str) -> str | None:
-    """The version to hold another one against: the one named, else the spec's if it is another."""
-    from include.operations.evaluate_prompt import find_prompt
-    from include.spec.use_case import load
-
-    case = load(given.use_case)
-    held = given.against or find_prompt(case, None).version
-    return None if held == version and given.model in (None, case.model_name) else str(held)
 
 
 def _line(told: Told) -> Record:
@@ -157,7 +151,7 @@ def _side_by_side(found: Sequence[Evaluated]) -> Iterator[str]:
         )
 
 
-def _told(found: Evaluated, against: str | None) -> Iterator[str]:
+def _told(found: Evaluated) -> Iterator[str]:
     """The figures of one evaluation, what the gate says and why, and where it is on record."""
     scores, prompt = found.scores, found.prompt
     yield f"{found.labels.name}: {scores.right.of:,} rows, {prompt.name} {prompt.version} by {found.model}\n"
@@ -179,7 +173,7 @@ def _told(found: Evaluated, against: str | None) -> Iterator[str]:
         least = (
             "no loss could have been told" if paired.smallest is None else f"a loss of {paired.smallest:.1%} or more"
         )
-        yield f"Against {against}: {paired.lost} rows lost, {paired.won} won, p = {paired.p_value:.2g}; "
+        yield f"Against {found.against}: {paired.lost} rows lost, {paired.won} won, p = {paired.p_value:.2g}; "
         yield f"told would be {least}\n"
     yield {"passed": "PASSED", "failed": "NOT PASSED", "too_few": "NOT JUDGED"}[found.ruling.word]
     yield f": {'; '.join(found.ruling.reasons)}\n" if found.ruling.reasons else "\n"

@@ -93,6 +93,14 @@ def newest(connection: Connection, use_case: str, prompt_hash: str, model: str) 
     return None if row is None else Standing(*row)
 
 
+def last_prompt(ledger: Database, use_case: str) -> str | None:
+    """The hash of the prompt that the last night which succeeded asked with, or None."""
+    r = tables.run.c
+    query = select(r.prompt_hash).where(r.use_case == use_case, r.status == "succeeded")
+    with transaction(ledger) as connection:
+        return connection.scalar(query.order_by(r.started_at.desc()).limit(1))
+
+
 def ended_before(ledger: Database, keys: Collection[str]) -> dict[str, str]:
     """Questions that an evaluation has put on record as not answered, with how they ended, by inference key."""
     r = tables.evaluation_row.c

@@ -20,7 +20,15 @@ from include.errors import ConfigurationError, SystemUnavailable
 from include.ledger import audit, door
 from include.ledger.audit import Answer, Pins
 from include.ledger.closing import close_run
-from include.ledger.evaluations import Call, Evaluation, RowVerdict, calls_of, ended_before, record_evaluation
+from include.ledger.evaluations import (
+    Call,
+    Evaluation,
+    RowVerdict,
+    calls_of,
+    ended_before,
+    last_prompt,
+    record_evaluation,
+)
 from include.ledger.orphans import abandon_orphans
 from include.ledger.record import open_run
 from include.models import Interval, Mode, Record, ReInfer, RunKey, RunOptions
@@ -67,7 +75,8 @@ class Trying(Answering):
 class Evaluated:
     """One version and model on labelled rows: the figures, what the gate says, and how it compares.
 
-    `calls` and `cost` (US dollars) are what it took now; `evaluation_id` is where it is on record.
+    `calls` and `cost` (US dollars) are what it took now; `evaluation_id` is where it is on record. `against` is the
+    version that it was held against, if any.
     """
 
     prompt: Prompt
@@ -81,6 +90,7 @@ class Evaluated:
     calls: int
     cost: Decimal
     paired: Paired | None = None
+    against: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,19 @@ def find_prompt(case: UseCase, version: str | None) -> Prompt:
         known = ", ".join(f"v{one}" for one in files) or "none"
         raise ConfigurationError(f"no version {version}; there are: {known}", system="prompts", about=case.name)
     return read_prompt(files[int(number)])
+
+
+def find_in_use(connections: Connections, case: UseCase, prompt: Prompt, model: str | None) -> Prompt | None:
+    """The version that another one is to be held against: the spec's, or for the spec's own that of the last night.
+
+    None where that is the same, or no file has it any more.
+    """
+    pinned = find_prompt(case, None)
+    if (prompt.hash, model or case.model_name) != (pinned.hash, case.model_name):
+        return pinned
+    asked = last_prompt(door.open_ledger(connections), case.name)
+    files = (read_prompt(path) for path in open_registry(case.name, case.folder).files.values())
+    return next((one for one in files if one.hash == asked != prompt.hash), None)
 
 
 def evaluate_prompt(
@@ -160,6 +183,7 @@ def evaluate_prompt(
         calls,
         cost,
         paired,
+        against.version if against else "",
     )
 
 
@@ -186,7 +210,8 @@ def _open(
     today = Interval(midnight, midnight + timedelta(days=1))
     asked = model or case.model_name
     options = RunOptions(mode=Mode.SHADOW, re_infer=ReInfer.FAILED, model=asked)
-    key = RunKey(f"evals_{case.name}", today, f"evaluate/{labels.sha256[:12]}/{prompt.hash[:12]}/{asked}")
+    versions = "/".join(one[:12] for one in (labels.sha256, prompt.hash, case.contract_hash))
+    key = RunKey(f"evals_{case.name}", today, f"evaluate/{versions}/{asked}")
     run_id = open_run(ledger, key, case, options, prompt=prompt.as_mapping(), git_sha=settings.git_sha)
     abandon_orphans(ledger, key.use_case)
     return Night(case, today, run_id, options, ledger, connections, settings)

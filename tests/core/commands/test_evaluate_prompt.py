@@ -6,18 +6,22 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from include.cli import main
 from include.commands import needs_connections
+from include.database import transaction
 from include.demo.sandbox.config import SandboxConfig
 from include.demo.sandbox.process import running_sandbox
+from include.ledger.closing import close_run
 from include.spec import use_case
 from include.spec.names import folder_of
+from include.spec.prompt import load_prompt
 from tests.core.commands.test_dead_letters import END, environment
-from tests.core.conftest import Ledger
+from tests.core.conftest import Ledger, MakeNight
 from tests.core.night.enrich.test_enrich import rows
 from tests.core.test_whole_night import Sandbox
 
@@ -83,6 +87,20 @@ def test_another_version_is_held_against_the_one_in_use(
     assert kept == [("v1", "compared"), ("v2", "failed")]
     found = "SELECT a.prompt_version FROM evaluation e JOIN evaluation a ON a.evaluation_id = e.against"
     assert rows(ledger, found) == [("v1",)]
+
+
+def test_the_version_of_the_spec_is_held_against_that_of_the_last_night(
+    evaluate: Evaluate, two_versions: Path, make_night: MakeNight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = use_case.load(NAME)
+    choice = replace(case.asked, prompt="prompt.v2.md")
+    monkeypatch.setattr(use_case, "load", lambda name: replace(case, model=choice))
+    assert "Against" not in evaluate()[1]
+    for number, status in enumerate(("failed", "succeeded")):
+        night = make_night(prompt=load_prompt(case).as_mapping(), day=number)
+        with transaction(night.ledger) as connection:
+            close_run(connection, night.run_id, status, {}, rows_in=0)
+        assert ("Against v1: " in evaluate()[1]) == (status == "succeeded")
 
 
 def test_models_are_asked_side_by_side_and_judged_by_nobody(evaluate: Evaluate, ledger: Ledger) -> None:

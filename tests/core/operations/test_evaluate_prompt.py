@@ -20,6 +20,7 @@ from include.models import Record
 from include.night.enrich.enrich import enrich
 from include.operations.evaluate_labels import Label, Labels
 from include.operations.evaluate_prompt import Evaluated, evaluate_prompt
+from include.pages.nights import find_nights
 from include.run import Night
 from include.settings import Settings
 from include.spec.prompt import Prompt, load_prompt
@@ -221,6 +222,7 @@ def test_nothing_of_a_row_is_in_the_tables_but_its_hash(evaluate: Evaluate, ledg
         for one in labels.rows
     ]
     evaluate(labels=Labels("personal.jsonl", given))
+    assert find_nights(ledger.service, [CASE.name]).days == (), "it is no night on the pages"
     for table in ("evaluation", "evaluation_row"):
         text = json.dumps(rows(ledger, f"SELECT to_jsonb(x) FROM {table} x")[0][0]) + str(
             rows(ledger, f"SELECT string_agg(to_jsonb(x)::text, ' ') FROM {table} x")
