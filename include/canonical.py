@@ -35,16 +35,31 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def mask(record: Mapping[str, Any], personal: Iterable[str], secret: str) -> Record:
+def mask(record: Mapping[str, Any], personal: Iterable[str], secret: str, free: Iterable[str] = ()) -> Record:
     """The record with each personal value replaced by a keyed token; equal values get equal tokens.
 
-    The columns in `personal` become tokens as a whole; elsewhere, values that can be told by their form do.
+    The columns in `personal` become tokens as a whole; elsewhere, values that can be told by their form do, and in the
+    columns `free`, which people write into, whatever is found for a model as well.
     """
-    hidden = set(personal)
+    hidden, written = set(personal), set(free)
     return {
-        name: _token(value, secret) if name in hidden else tokenise_all(_plain(value), secret, name)
+        name: _token(value, secret)
+        if name in hidden
+        else tokenise_all(_without_people(_plain(value), secret) if name in written else _plain(value), secret, name)
         for name, value in record.items()
     }
+
+
+def _without_people(value: Any, secret: str) -> Any:
+    from include.privacy.find import find_personal
+
+    if isinstance(value, str):
+        for one in reversed(find_personal(value)):
+            value = f"{value[: one.start]}{token_of(value[one.start : one.end], secret)}{value[one.end :]}"
+        return value
+    if isinstance(value, Mapping):
+        return {name: _without_people(item, secret) for name, item in value.items()}
+    return [_without_people(item, secret) for item in value] if isinstance(value, list) else value
 
 
 def _token(value: Any, secret: str) -> Any:

@@ -161,7 +161,10 @@ class RunKey:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The choices of the trigger form; every night of a backfill carries its own."""
+    """The choices of the trigger form; every night of a backfill carries its own.
+
+    `follows` says that nobody named a mode, so that the run has the one that the use case is rolled out to.
+    """
 
     mode: Mode = Mode.SHADOW
     limit: int | None = None
@@ -171,6 +174,7 @@ class RunOptions:
     backfill: str | None = None
     backfill_budget_usd: Decimal | None = None
     asking: Literal["live", "batch"] | None = None
+    follows: bool = False
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], default_mode: Mode) -> Self:
@@ -189,6 +193,7 @@ class RunOptions:
                 backfill=params.get("backfill") or None,
                 asking=_asking(params.get("asking") or params.get("engine")),
                 backfill_budget_usd=Decimal(str(budget)) if budget not in (None, "") else None,
+                follows=not params.get("mode"),
             )
         except (TypeError, ValueError, ArithmeticError) as error:
             raise ConfigurationError(f"a run parameter is not valid: {error}", about="params") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from upath import UPath
@@ -18,6 +19,7 @@ from include.systems.connections import Connections
 from include.systems.registry import System, read_systems
 
 if TYPE_CHECKING:
+    from include.privacy.tokens import Hider
     from include.systems.http import RestClient
     from include.systems.limits.pace import Pace
 
@@ -78,6 +80,17 @@ class Run:
         make_folder(place.parent)
         close_folder(ours)
         return place
+
+    @cached_property
+    def hider(self) -> Hider:
+        """Makes the tokens for what a model is shown; raises ConfigurationError where there is no secret for them."""
+        from include.privacy.tokens import Hider
+
+        if not self.settings.token_secret:
+            raise ConfigurationError(
+                "is not set, so no tokens can be made of what a model is shown", about="NIGHTLEDGER_TOKEN_SECRET"
+            )
+        return Hider(self.case.name, self.settings.token_secret)
 
     @property
     def personal(self) -> tuple[str, ...]:

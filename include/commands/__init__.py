@@ -30,8 +30,13 @@ COMMANDS = {
         "evaluate",
         "how good a prompt, model or engine is on labelled rows, on record; exit code 1 if it may not be used",
     ),
+    "control": (
+        "control",
+        "how far nights may go: mode, asking off and on, an earlier prompt; what people say",
+    ),
     "review": ("review", "answers that wait for people: list, show, approve, edit, reject, apply, export, import"),
     "prompts": ("prompts", "versions of prompts: list, check (exit code 1 if one was edited), lock, diff, new"),
+    "watch": ("watch", "tell people what calls for them, once; exit code 1 if something severe stands"),
     "report": ("report", "print the morning report of a run"),
     "init": ("init", "write files to start from: `init enrich FOLDER`"),
 }

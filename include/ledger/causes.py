@@ -12,6 +12,7 @@ CAUSES = {
     "record_missing": "the destination has no such record",
     "rejected_by_destination": "the destination rejected the values",
     "tampered": "what was staged to be written is not what was decided",
+    "values_gone": "the row that the answer's tokens were made of is not staged any more",
     "no_result": "the destination did not say what became of the record",
 }
 """Every cause there is, in words."""

@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from include.database import Database, open_database, transaction
 from include.errors import ConfigurationError, LedgerUnavailable
 from include.ledger import schema, tables
+from include.ledger.control import as_controlled, read_control, with_prompt
 from include.ledger.orphans import abandon_orphans, hear
 from include.ledger.record import open_run
 from include.models import Interval, RunKey, RunOptions
@@ -72,8 +73,9 @@ def require_token_secret(settings: Settings) -> None:
 def begin_night(key: RunKey, options: RunOptions, connections: Connections, settings: Settings) -> Night:
     """Open the run that `key` names (or find it, on a retry) and return what its stages need."""
     require_token_secret(settings)
-    case = load(key.use_case)
     ledger = open_ledger(connections)
+    control = read_control(ledger, key.use_case)
+    case, options = with_prompt(load(key.use_case), control.prompt), as_controlled(options, control)
     prompt = load_prompt(case).as_mapping()
     run_id = open_run(ledger, key, case, options, prompt=prompt, git_sha=settings.git_sha)
     with transaction(ledger) as connection:
@@ -86,13 +88,14 @@ def resume_night(run_id: str, connections: Connections, settings: Settings) -> N
     """The night of a run that exists already, with the options it was opened with."""
     ledger = open_ledger(connections)
     run = tables.run.c
-    query = select(run.use_case, run.interval_start, run.interval_end, run.options).where(run.run_id == run_id)
+    facts = (run.use_case, run.interval_start, run.interval_end, run.options, run.prompt_version)
+    query = select(*facts).where(run.run_id == run_id)
     with transaction(ledger) as connection:
         found = connection.execute(query).first()
         hear(connection, run_id)
     if found is None:
         raise ConfigurationError("no such run", system="ledger", about=run_id)
-    case = load(found.use_case)
+    case = with_prompt(load(found.use_case), found.prompt_version)
     options = RunOptions.from_params(found.options, case.mode)
     return Night(
         case, Interval(found.interval_start, found.interval_end), run_id, options, ledger, connections, settings

@@ -59,6 +59,9 @@ EVENT_TYPES = frozenset(
         "review.decided",
         "review.assigned",
         "review.applied",
+        "control.changed",
+        "alerts.silenced",
+        "alerts.unsilenced",
     }
 )
 
@@ -228,7 +231,7 @@ def quarantine(connection: Connection, night: Run, stage: str, rejected: Iterabl
             row.source,
             stage,
             list(row.reasons),
-            mask(row.record, hidden, secret),
+            mask(row.record, hidden, secret, night.case.tokenise),
             row.counts_as_input,
             night.interval.start,
             night.interval.end,
@@ -269,7 +272,7 @@ def bury(connection: Connection, night: Run, stage: str, letters: Sequence[DeadL
             d.cause,
             d.detail,
             d.inference_key,
-            mask(d.record, night.case.personal, secret),
+            mask(d.record, night.case.personal, secret, night.case.tokenise),
             d.tries,
             system,
         )

@@ -119,9 +119,15 @@ def supersede(connection: Connection, use_case: str, interval: Interval, answers
     connection.execute(_SUPERSEDE, given)
 
 
-def standing(connection: Connection, use_case: str, interval: Interval, shown: Collection[str]) -> dict[str, Standing]:
-    """What people have decided on answers of this interval, by the hash of what they were shown."""
-    given = {"use_case": use_case, "start": interval.start, "end": interval.end, "shown": list(shown)}
+def standing(
+    connection: Connection, use_case: str, interval: Interval, answers: Collection[tuple[str, str]]
+) -> dict[str, Standing]:
+    """What people have decided on answers of this interval, by the hash of what they were shown.
+
+    `answers` are the rows' keys with those hashes.
+    """
+    asked = [{"row_key": key, "shown_sha256": shown} for key, shown in answers]
+    given = {"use_case": use_case, "start": interval.start, "end": interval.end, "rows": to_json(asked)}
     found = connection.execute(_STANDING, given).mappings()
     return {
         row["shown_sha256"]: Standing(
@@ -351,18 +357,26 @@ _DECISION = (
     *("verdict", "rule", "decided_by", "origin", "inference_id", "output", "confidence", "shown_sha256"),
 )
 
+# `OFFSET 0` keeps each look-up by the row's key: without statistics, all that waits is read for every row.
 _SUPERSEDE = text("""
 UPDATE nightledger.review_item v SET status = 'superseded', decided_by = NULL, decided_at = clock_timestamp()
-  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (row_key text, shown_sha256 text)
- WHERE v.use_case = :use_case AND v.row_key = n.row_key AND v.status = 'waiting'
-   AND (v.interval_start < :start
-        OR v.interval_start = :start AND v.interval_end = :end AND v.shown_sha256 <> n.shown_sha256)""")
+  FROM (SELECT old.review_item_id
+          FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (row_key text, shown_sha256 text)
+         CROSS JOIN LATERAL (
+                SELECT review_item_id, interval_start, interval_end, shown_sha256, status FROM nightledger.review_item
+                 WHERE use_case = :use_case AND row_key = n.row_key OFFSET 0) old
+         WHERE old.status = 'waiting' AND (old.interval_start < :start
+               OR old.interval_start = :start AND old.interval_end = :end AND old.shown_sha256 <> n.shown_sha256)) gone
+ WHERE v.review_item_id = gone.review_item_id""")
 
 _STANDING = text("""
 SELECT DISTINCT ON (v.shown_sha256) v.shown_sha256, d.verdict, d.rule, d.decided_by, v.output
-  FROM nightledger.review_item v JOIN nightledger.decision d ON d.decision_id = v.decision_id
- WHERE v.use_case = :use_case AND v.interval_start = :start AND v.interval_end = :end
-   AND v.status IN ('approved', 'edited', 'rejected', 'expired') AND v.shown_sha256 = ANY (:shown)
+  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (row_key text, shown_sha256 text)
+ CROSS JOIN LATERAL (
+        SELECT * FROM nightledger.review_item
+         WHERE use_case = :use_case AND interval_start = :start AND interval_end = :end AND row_key = n.row_key
+           AND shown_sha256 = n.shown_sha256 AND status IN ('approved', 'edited', 'rejected', 'expired') OFFSET 0) v
+  JOIN nightledger.decision d ON d.decision_id = v.decision_id
  ORDER BY v.shown_sha256, v.decided_at DESC""")
 
 _LOCK = text("""

@@ -42,6 +42,10 @@ UPDATED: Mapping[str, str] = {
     "updated_at",
     "backfill_plan": "status detail nights sums updated_at",
     "quota": "state updated_at",
+    "control": "mode off prompt reason changed_by changed_at",
+    "alert": "severity sentence page last_seen notified_at channels resolved_at",
+    "silence": "ended_at ended_by",
+    "alert_look": "looked_at by seconds channels problem",
 }
 """The columns that the service may change, by table: those with a state, and those that a stage run again restates."""
 PASSING = ("claim", "lease")

@@ -449,3 +449,56 @@ backfill_plan = _table(
     recorded_at=_TIME,
     updated_at=_TIME,
 )
+
+control = _table(
+    "control",
+    "use_case",
+    use_case=Text,
+    mode=Text,
+    off=Boolean,
+    prompt=Text,
+    reason=Text,
+    changed_by=Text,
+    changed_at=_TIME,
+)
+alert = _table(
+    "alert",
+    "alert_id",
+    alert_id=BigInteger,
+    key=Text,
+    use_case=Text,
+    cause=Text,
+    severity=Text,
+    sentence=Text,
+    page=Text,
+    first_seen=_TIME,
+    last_seen=_TIME,
+    notified_at=_TIME,
+    channels=JSONB,
+    resolved_at=_TIME,
+)
+silence = _table(
+    "silence",
+    "silence_id",
+    silence_id=BigInteger,
+    use_case=Text,
+    cause=Text,
+    starts_at=_TIME,
+    ends_at=_TIME,
+    tz=Text,
+    why=Text,
+    by=Text,
+    recorded_at=_TIME,
+    ended_at=_TIME,
+    ended_by=Text,
+)
+alert_look = _table(
+    "alert_look",
+    "name",
+    name=Text,
+    looked_at=_TIME,
+    by=Text,
+    seconds=Double,
+    channels=ARRAY(Text),
+    problem=Text,
+)

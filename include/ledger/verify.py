@@ -119,7 +119,7 @@ class _Check:
 
     def chains(self) -> list[Finding]:
         """Events, the heads of their streams, their anchors, and what they say of runs."""
-        checks = (sql.EVENTS, sql.HEADS, sql.ANCHORS, sql.UNANCHORED, sql.CLOSED, sql.OPENED)
+        checks = (sql.EVENTS, sql.HEADS, sql.ANCHORS, sql.UNANCHORED, sql.CLOSED, sql.OPENED, sql.CONTROLLED)
         return [finding for query in checks for finding in self._find(query)]
 
     def audited(self, table: str) -> list[Finding]:

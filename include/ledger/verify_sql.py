@@ -114,6 +114,18 @@ SELECT 'run', o.stream, CASE
  WHERE ({", ".join(f"r.{name}" for name in _SAID)}, r.options)
        IS DISTINCT FROM ({", ".join(f"o.details ->> '{name}'" for name in _SAID)}, o.details -> 'options')"""
 
+# What people have set is what they last said, so that nobody lets nights go further without a word.
+CONTROLLED = """
+SELECT 'control', coalesce(c.use_case, substr(e.stream, 9)), CASE
+         WHEN e.stream IS NULL THEN 'nobody is on record as having set it'
+         WHEN c.use_case IS NULL THEN 'was deleted, though event ' || e.stream || '/' || e.seq || ' set it'
+         ELSE 'is not what event ' || e.stream || '/' || e.seq || ' set' END
+  FROM nightledger.control c
+  FULL JOIN (SELECT DISTINCT ON (stream) stream, seq, details FROM nightledger.event WHERE type = 'control.changed'
+              ORDER BY stream, seq DESC) e ON e.stream = 'control/' || c.use_case
+ WHERE (c.mode, c.off::text, c.prompt)
+       IS DISTINCT FROM (e.details ->> 'mode', e.details ->> 'off', e.details ->> 'prompt')"""
+
 COUNT = "SELECT count(*) FROM nightledger.{table} WHERE {only}"
 
 # Rows without a stream of their own are digested in binary form, those recorded before as JSON.

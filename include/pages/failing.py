@@ -140,7 +140,7 @@ def _values(
         return _Values(f"Values cannot be shown any more: {_why(error)}.", absent, personal)
     if any(read.get(row.position, {}).get("row_id") != row.row_id for row in page):
         return _Values("Values cannot be shown: the dataset is not the one that was checked.", absent, personal)
-    held = {at: mask({name: row[name] for name in present}, personal, secret) for at, row in read.items()}
+    held = {at: mask({n: row[n] for n in present}, personal, secret, case.tokenise) for at, row in read.items()}
     shown = {at: {name: _cut(value) for name, value in row.items()} for at, row in held.items()}
     return _Values("", absent, personal, shown)
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from include.privacy.classes import CLASSES, DataClass
 from include.spec.join import Join
 from include.spec.reviewing import Review
 from include.spec.transforms import Transform
@@ -33,6 +34,16 @@ class Parts(Protocol):
     @property
     def model_sees(self) -> Sequence[str]:
         """The columns that may enter a prompt."""
+        ...
+
+    @property
+    def tokenise(self) -> Sequence[str]:
+        """The columns in which personal values become tokens."""
+        ...
+
+    @property
+    def data_classes(self) -> Mapping[str, DataClass]:
+        """The classes of columns."""
         ...
 
     @property
@@ -66,6 +77,7 @@ def contradictions(case: Parts) -> Iterator[str]:
         yield "writes what nobody has decided in time, though never alone; let it go at expiry"
     for column in sorted({*case.local.reads} - {*case.model_sees}) if case.local else ():
         yield f"answers by column {column}, by which its answers are not found again; put it into model_sees"
+    yield from _of_columns_not_seen(case)
     for (system, kind), count in Counter((sink.system, sink.object) for sink in case.sinks).items():
         if count > 1:
             yield f"has {count} sinks for {system} {kind}; put their fields into one"
@@ -79,19 +91,28 @@ def contradictions(case: Parts) -> Iterator[str]:
                 yield f"writes {count} fields of an answer to {sink.system} {sink.object} `{name}`; keep one of them"
 
 
+def _of_columns_not_seen(case: Parts) -> Iterator[str]:
+    for declared in ("tokenise", "data_classes"):
+        for column in sorted({*getattr(case, declared)} - {*case.model_sees}):
+            yield f"has column {column} in {declared}, which no model sees; take it out, or put it into model_sees"
+    for column, name in case.data_classes.items():
+        if name not in CLASSES:
+            yield f"says that column {column} is {name!r}; classes of data are {', '.join(CLASSES)}"
+
+
 def _feeding_on_itself(case: Parts) -> Iterator[str]:
     origins = {name: origin for source in case.sources for name, origin in source.origins.items()}
     origins |= {n: o for one in case.transforms if isinstance(one, Join) for n, o in one.origins.items()}
     made_of = {name: parts for one in case.transforms for name, parts in one.made_of.items()}
     written = {(sink.system, sink.object, name) for sink in case.sinks for name in sink.fields.values()}
     for column in case.model_sees:
-        for part in _parts(column, made_of):
+        for part in parts_of(column, made_of):
             if part in origins and tuple(origins[part]) in written:
                 where = f"{origins[part].system} {origins[part].object} `{origins[part].name}`"
                 yield f"shows the model column {column}, which holds what it writes itself to {where}; take one away"
 
 
-def _parts(column: str, made_of: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def parts_of(column: str, made_of: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """The columns that a column is made of in the end, itself where it is made of none."""
     left, seen = [column], set[str]()
     while left:

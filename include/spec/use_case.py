@@ -13,13 +13,19 @@ from typing import Any, Literal
 
 from include.errors import ConfigurationError
 from include.models import Mode
+from include.privacy.classes import DataClass
+from include.settings import Settings
+from include.spec.alerting import Alerts
+from include.spec.classes import hold_to_classes
 from include.spec.contradictions import contradictions
 from include.spec.join import Join
 from include.spec.names import folder_of, package_of
 from include.spec.reviewing import Review
+from include.spec.rollout import Rollout
 from include.spec.transforms import Transform
 from include.systems.files.drop import FileDrop
 from include.systems.port import Engine, Sink, Source
+from include.systems.registry import read_systems
 from include.systems.sql.declared import Mirror
 
 
@@ -97,6 +103,9 @@ class Enrichment:
     `shard_rows` rows the work is split over tasks. A night that cannot be done in `window_hours` at the limits is
     refused before anything is paid. `asking` is how the model is asked: `live`, or `batch` through the provider's batch
     API at its price; a use case that may see more than 10,000 rows a run says in `why_not_batch` why it asks live.
+    `data_classes` are the classes of columns of `model_sees`; a column that is not among them has that of its source in
+    the registry. In the columns `tokenise` personal values become tokens before anybody is asked, and values again
+    where an answer is delivered. Payment cards and keys never leave, whatever is declared.
     """
 
     name: str
@@ -112,6 +121,8 @@ class Enrichment:
     asking: Literal["live", "batch"] = "live"
     why_not_batch: str | None = None
     answers_personal: tuple[str, ...] = ()
+    data_classes: Mapping[str, DataClass] = field(default_factory=dict)
+    tokenise: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -194,7 +205,8 @@ class UseCase(Enrichment):
     `local` is an engine that decides rows in the process where it is certain; the rest is asked.
     `confidence_threshold` is in 0..1; an answer below it goes to a person. `never_alone` says why none of its answers
     may go out without a person ("money leaves the house"): then a person decides each row, in mode auto too.
-    `review` says how people decide on what waits for them.
+    `review` says how people decide on what waits for them, `rollout` when the use case may go alone, `alerts` from
+    where on somebody is called.
     `as_of_now` names what is read as it is when the night runs ("stock"): only the last night can then be run, and no
     backfill, unless on rows that are on record.
     `bar` is the share of labelled rows, 0 to 1, that a prompt must answer rightly to pass its evaluation. A night whose
@@ -218,8 +230,10 @@ class UseCase(Enrichment):
     local: Engine | None = None
     never_alone: str | None = None
     review: Review = field(default_factory=Review)
+    rollout: Rollout = field(default_factory=Rollout)
     as_of_now: str | None = None
     drift: Drift = Drift()
+    alerts: Alerts = field(default_factory=Alerts)
     bar: float = 0.9
     evaluated: Literal["noted", "required"] = "noted"
 
@@ -247,6 +261,8 @@ def load(name: str) -> UseCase:
         raise ConfigurationError(f"`bar` is a share between 0 and 1, not {spec.bar}", system=name)
     if wrong := next(contradictions(spec), None):
         raise ConfigurationError(wrong, system=name, action="Correct the use case's spec")
+    if spec.model is not None:
+        hold_to_classes(spec, read_systems(Settings.read().systems_file))
     return spec
 
 

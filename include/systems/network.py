@@ -17,7 +17,7 @@ from include.errors import ConfigurationError
 VENDOR_URL = "https://api.openai.com/v1"
 _NOT_HEADERS = frozenset(
     ("stream", "cert", "proxies", "proxy", "timeout", "verify", "verify_ssl", "allow_redirects", "max_redirects")
-) | {"trust_env", "check_response", "srv_lookup", "headers", "signing_secret"}
+) | {"trust_env", "check_response", "srv_lookup", "headers", "signing_secret", "expires"}
 """Names in a connection's extra that Airflow's HTTP connection reads as options; every other one is a header."""
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from include.errors import ConfigurationError
+from include.privacy.classes import CLASSES, DataClass, require_classes
 
 FORMS = ("json_schema", "json_object", "none")
 TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
@@ -102,7 +104,10 @@ class System:
     team that can mend what the system holds. `request` and `models` are how models are asked. Answers belong to the
     system that gave them; those of another entry are as good as its own where `answers_as` names that entry.
     `call_limits` are the windows of one kind of call, on top of `limits`. `calls_at_once` are in the air at most from
-    one stage.
+    one stage. `data_class` is that of what is read from it, where a spec says nothing else. A model's entry says which
+    classes it may be shown (`may_see`), which ones with tokens in the place of personal values (`may_see_as_tokens`),
+    and how long its vendor keeps what it was shown, in words (`retention`: "zero", "30 days", "self-hosted").
+    `expires` is the last day of the credential, where the connection's extra does not say it.
     """
 
     name: str
@@ -131,6 +136,17 @@ class System:
     answers_as: str = ""
     call_limits: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
     calls_at_once: int = 4
+    data_class: DataClass = "confidential"
+    may_see: tuple[DataClass, ...] = CLASSES[:3]
+    may_see_as_tokens: tuple[DataClass, ...] = CLASSES[:4]
+    retention: str = ""
+    expires: date | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse classes of data that are none."""
+        require_classes((self.data_class,), "data_class")
+        for name in ("may_see", "may_see_as_tokens"):
+            object.__setattr__(self, name, require_classes(getattr(self, name), name))
 
     def settings_for(self, model: str) -> ModelSettings:
         """How a model is asked; a dated snapshot like the model that it is a snapshot of."""
@@ -154,8 +170,10 @@ def read_systems(path: Path) -> dict[str, System]:
             request = entry.pop("request", {})
             asked = {model: ModelSettings.read(_over(request, own)) for model, own in models.items()}
             general = ModelSettings.read(request)
+            if not isinstance(entry.get("expires"), date | None):
+                raise ConfigurationError("`expires` must be a date, such as 2027-01-31 without quotes")
             systems[name] = System(name=name, limits=windows, scopes=scopes, request=general, models=asked, **entry)
-        except (TypeError, KeyError, AttributeError, ConfigurationError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError, ConfigurationError) as error:
             place = f"{path.name} [{name}]"
             problem = error.problem if isinstance(error, ConfigurationError) else str(error)
             raise ConfigurationError(f"entry is not valid: {problem}", system="registry", about=place) from error

@@ -41,10 +41,13 @@ def form(case: UseCase) -> dict[str, Param]:
             "by hand, the last complete one.",
         ),
         "mode": Param(
-            case.mode.value,
-            enum=["shadow", "gated", "auto"],
+            None,
+            type=["null", "string"],
+            enum=[None, "shadow", "gated", "auto"],
+            values_display={"null": f"as rolled out ({case.mode.value} until somebody sets another)"},
             title="Mode",
-            description="shadow: record only. gated: every row waits for a person. auto: write what is certain enough.",
+            description="shadow: record only. gated: every row waits for a person. auto: write what is certain enough. "
+            "Never further than the use case is rolled out, once people have set that.",
         ),
         "limit": Param(
             None, type=["null", "integer"], minimum=1, title="Rows", description="At most so many; empty: all."

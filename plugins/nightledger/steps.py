@@ -146,5 +146,13 @@ STEPS = {
         todo="change nothing in the database before a backup; read the findings on page *Ledger*.",
         runbook="ledger",
     ),
+    "look": Step(
+        does="Looks for what calls for somebody, and tells it once over every channel that is stored.",
+        reads="what nights, calls, budgets and reviews left in the ledger; when credentials expire.",
+        leaves="what stands, who was told when and what each channel did not take, on page *Alerts*.",
+        fails="nobody was called: the ledger could not be read, or every channel failed. No night is touched.",
+        todo="look at page *Alerts*, and mend the connections `alert_...` that its log names.",
+        runbook="alerts",
+    ),
 }
 """By the name of the step; operations have names of their own, since two of their tasks are called `replay`."""

@@ -212,5 +212,5 @@ def test_the_form_offers_what_the_core_accepts() -> None:
     from nightledger.nightly import form
 
     offered = {name: param.serialize()["schema"].get("enum") for name, param in form(load(CASE)).items()}
-    assert offered["mode"] == [mode.value for mode in Mode]
+    assert offered["mode"] == [None, *(mode.value for mode in Mode)]
     assert offered["re_infer"] == [choice.value for choice in ReInfer]

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -58,13 +59,22 @@ def test_operations_run_only_when_asked(bag: Any) -> None:
     found = [dag for dag in bag.dags.values() if "operations" in dag.tags]
     assert {dag.dag_id for dag in found} == {
         *("dead_letters", "quarantine", "backfill_plan", "data_quality_assessment", "ledger_verification", "review"),
+        "watch",
     }
-    asked = [dag for dag in found if dag.dag_id != "review"]
+    asked = [dag for dag in found if dag.dag_id not in ("review", "watch")]
     assert all(type(dag.timetable).__name__ == "NullTimetable" for dag in asked)
 
 
 def test_decisions_are_applied_every_hour_at_least(bag: Any) -> None:
     assert bag.dags["review"].timetable.expression == "0 * * * *"
+
+
+def test_the_watch_looks_every_five_minutes_and_one_look_never_waits_for_the_next(bag: Any) -> None:
+    dag = bag.dags["watch"]
+    assert dag.timetable.expression == "*/5 * * * *"
+    assert [task.task_id for task in dag.tasks] == ["look"]
+    assert dag.get_task("look").execution_timeout < timedelta(minutes=5)
+    assert dag.is_paused_upon_creation is None, "it is off at first, as nights are: somebody has to store channels"
 
 
 def test_every_night_has_a_real_data_interval_or_that_of_the_night_before_it(bag: Any) -> None:

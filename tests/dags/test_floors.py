@@ -11,7 +11,19 @@ import pytest
 from include.settings import ROOT
 
 FLOORS = (
-    {"errors", "models", "settings", "canonical", "retry", "personal", "plain", "private", "storage", "staging"}
+    {
+        "errors",
+        "models",
+        "settings",
+        "canonical",
+        "retry",
+        "personal",
+        "plain",
+        "privacy",
+        "private",
+        "storage",
+        "staging",
+    }
     | {"intervals", "database", "refusals", "links"},
     {"systems"},
     {"spec"},

@@ -84,7 +84,8 @@ def watch_drift(night: Night, raw: Manifest) -> list[DriftFact]:
     declared = night.case.drift
     with transaction(night.ledger) as connection:
         past = read_past_nights(connection, night.run_id, declared.nights)
-    whole, columns = profile_night(raw, night.interval.end, personal=night.case.personal, edges=usual_edges(past))
+    personal = (*night.case.personal, *night.case.tokenise)
+    whole, columns = profile_night(raw, night.interval.end, personal=personal, edges=usual_edges(past))
     columns = {n: replace(c, profile=tokenise_all(c.profile, night.settings.token_secret)) for n, c in columns.items()}
     fresh = {*(one.changed.name for one in night.case.sources if one.changed), *declared.fresh}
     tonight = PastNight(night.run_id, night.interval.start, raw.rows, columns, whole)

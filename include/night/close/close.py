@@ -20,6 +20,7 @@ from include.ledger.quarantine_replays import settle as settle_quarantine
 from include.ledger.record import find_manifest
 from include.models import OUTCOMES, Manifest, Record
 from include.night.close.balance import Balance, compare
+from include.night.close.demote import demote
 from include.night.close.totals import record_totals
 from include.run import Night
 
@@ -69,6 +70,7 @@ def close(night: Night, failed: Mapping[str, str]) -> Closed:
         if broken:
             record_failure(connection, night, "close", broken)
         close_run(connection, night.run_id, status, balance.counts, **size, detail=why or None)
+        demote(connection, night)
     abandon_orphans(night.ledger, night.case.name)
     export_head(night.ledger, night.run_id, night.settings.head_file)
     return Closed(status, why, balance.counts, broken)

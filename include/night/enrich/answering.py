@@ -25,6 +25,7 @@ from include.errors import ConfigurationError, LedgerUnavailable
 from include.ledger import audit, budget, claims
 from include.ledger.audit import Answer, Intent, Pins
 from include.ledger.claims import Claimant
+from include.ledger.control import is_off
 from include.ledger.record import DeadLetter, bury, note_progress
 from include.models import Origin, Record
 from include.night.enrich.asking import Settled
@@ -157,6 +158,7 @@ class Answering:
             reasks=self.run.case.asked.reasks,
             timeout=self.endpoint.timeout or self.system.timeout_seconds,
             overhead=(estimate_tokens(schema), most_tokens(schema)),
+            tokenises=bool(self.run.case.tokenise),
         )
 
     @cached_property
@@ -277,6 +279,7 @@ class Answering:
     def commit(self, entries: Sequence[Entry]) -> list[Taken]:
         """One transaction for a group: results and what they free first, then as many intents as the budgets allow.
 
+        None where people have switched the asking off: that counts from the next group on.
         An intent whose question another process has taken, or that has just been answered, is refused by itself.
         """
         closed = [entry for entry in entries if isinstance(entry, Closed)]
@@ -285,7 +288,7 @@ class Answering:
         by_rule = [entry.by_rule for entry in ended if entry.by_rule is not None]
         letters = [entry.letter for entry in ended if entry.letter is not None]
         over = {entry.inference_key for entry in ended} | {entry.answers for entry in closed if entry.answers}
-        run, ours, taken, ending = self.run, list[Intent](), 0, list[Statement]()
+        run, ours, taken, ending, off = self.run, list[Intent](), 0, list[Statement](), False
         if closed:
             released = sum((entry.reserved for entry in closed), Decimal(0))
             paid = sum((entry.result.cost for entry in closed), Decimal(0))
@@ -303,6 +306,8 @@ class Answering:
                 bury(connection, run, "enrich", letters, system=self.system.name)
             if ending:
                 send(connection, ending)
+            if intents and (off := is_off(connection, run.case.name)):
+                intents = []
             if intents:
                 held = claims.held(connection, {intent.inference_key for intent in intents}, self.holder)
                 ours = [intent for intent in intents if intent.inference_key in held]
@@ -310,7 +315,8 @@ class Answering:
                 taken = budget.reserve(connection, self.scopes, [intent.cost_reserved for intent in ours])
             if taken:
                 audit.record_intents(connection, run, self.sending.on_record, ours[:taken])
-        left = {intent.inference_id: Taken.NOT_OURS for intent in intents}
+        nobody = Taken.OFF if off else Taken.NOT_OURS
+        left = {entry.inference_id: nobody for entry in entries if isinstance(entry, Intent)}
         left |= {intent.inference_id: Taken.NO_ROOM if at >= taken else Taken.YES for at, intent in enumerate(ours)}
         return [left[entry.inference_id] if isinstance(entry, Intent) else Taken.YES for entry in entries]
 

@@ -23,16 +23,18 @@ from include.database import send, transaction
 from include.errors import SystemUnavailable
 from include.ledger import audit, budget, claims, tables
 from include.ledger.audit import Intent, Result
+from include.ledger.control import is_off
 from include.models import Record
 from include.night.enrich.answering import CHUNK_ROWS, Answering, take
 from include.night.enrich.asking import Ending, Settled
 from include.night.enrich.billing import bill
-from include.night.enrich.dispatch import OVER_CEILING
+from include.night.enrich.dispatch import OVER_CEILING, SWITCHED_OFF
 from include.night.enrich.journal import Closed, Ended, Entry
 from include.night.enrich.parse import CUT_OFF, parse_reply
 from include.night.enrich.prices import Price, assume_price
 from include.night.enrich.questions import Item, Question, group, is_empty
 from include.night.enrich.request import refuse_form
+from include.privacy.tokens import tokens_in
 from include.retry import MAX_ATTEMPTS
 from include.systems.model.batch_client import (
     QUOTA_USED_UP,
@@ -241,7 +243,8 @@ class Batching:
 
     def _close(self, row: Record, item: BatchItem, price: Price, counts: Counter[str]) -> Closed:
         reply, output = item.reply, self.answering.output
-        parsed = parse_reply(reply, output) if reply.outcome == "answered" else None
+        tokens = tokens_in(row["messages"]) if self.answering.run.case.tokenise else None
+        parsed = parse_reply(reply, output, tokens) if reply.outcome == "answered" else None
         intent = Intent(**row)
         most = self.answering.run.case.asked.max_output_tokens
         result: Result = bill(intent, reply, parsed, price, 0.0, max_output=most)
@@ -358,7 +361,8 @@ class _Builder:
         answering, run, job_id = self.batching.answering, self.batching.answering.run, uuid4()
         with transaction(run.ledger) as connection:
             amounts = [intent.cost_reserved for intent in self.intents]
-            taken = budget.reserve(connection, answering.scopes, amounts)
+            off = is_off(connection, run.case.name)
+            taken = 0 if off else budget.reserve(connection, answering.scopes, amounts)
             job = {
                 "batch_job_id": job_id,
                 "run_id": run.run_id,
@@ -383,5 +387,5 @@ class _Builder:
                 connection, [claims.release({intent.inference_key for intent in self.intents[taken:]}, claims.OF_A_JOB)]
             )
         if taken < len(self.intents):
-            self.full, answering.why_deferred = True, OVER_CEILING
+            self.full, answering.why_deferred = True, SWITCHED_OFF if off else OVER_CEILING
         self.intents, self.tokens, self.bytes, self.chunk = [], 0, 0, self.chunk + 1

@@ -24,6 +24,7 @@ from include.night.enrich.journal import Closed, Journal, Taken
 from include.night.enrich.parse import Parsed, parse_reply
 from include.night.enrich.prices import Price
 from include.night.enrich.questions import Question, estimate_tokens, most_tokens
+from include.privacy.tokens import tokens_in
 from include.retry import MAX_ATTEMPTS, wait_seconds
 from include.systems.limits.limiter import Lease, Limiter, LimitReached
 from include.systems.model.client import Reply
@@ -32,6 +33,7 @@ REJECTED_AT_FIRST = 20
 """Questions rejected (400 and the like) without a single answer, after which the request itself is taken for wrong."""
 DOWN = "the model is down for every row"
 OVER_CEILING = "a cost ceiling is reached"
+SWITCHED_OFF = "people have switched the asking off"
 _OF_ROW: Mapping[str, Ending] = {"too_large": "too_large", "policy": "refused"}
 """Causes of a rejection that are the row's: it ends alone, and says nothing about the request as such."""
 TAKEN = "another process has taken the question over"
@@ -61,7 +63,8 @@ class _Stopped(Exception):
 class Dispatcher:
     """Asks questions; one object per run and event loop. `context` and `max_output` are tokens, `timeout` seconds.
 
-    `request` is what every call sends beside its messages. Counts are kept for the report.
+    `request` is what every call sends beside its messages. `tokenises` says that questions hold tokens for personal
+    values, and answers no others. Counts are kept for the report.
     """
 
     client: Asks
@@ -78,6 +81,7 @@ class Dispatcher:
     reasks: int
     timeout: float
     overhead: tuple[int, int] = (0, 0)
+    tokenises: bool = False
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     counts: Counter[str] = field(default_factory=Counter)
     spent: Decimal = Decimal(0)
@@ -230,7 +234,8 @@ class Dispatcher:
             self._end(error)
             reply = Reply("http_error", now() - flight.started, error.problem)
         self._hear(reply, lease, estimated)
-        parsed = parse_reply(reply, self.output) if reply.outcome == "answered" else None
+        tokens = tokens_in(question.message) if self.tokenises else None
+        parsed = parse_reply(reply, self.output, tokens) if reply.outcome == "answered" else None
         result = bill(intent, reply, parsed, self.price, waited, max_output=self.max_output)
         answers = None
         if parsed is not None and parsed.answer is not None and asking.win(flight, now()):
@@ -294,6 +299,9 @@ class Dispatcher:
         self._reserved -= 1
         self._settled_one.set()
         self._turn_back()
+        if taken is Taken.OFF:
+            self._stopped = _Stopped("unavailable", SWITCHED_OFF)
+            raise self._stopped
         return "no room" if taken is Taken.NO_ROOM else None
 
     def _turn_back(self) -> None:

@@ -29,8 +29,10 @@ from include.night.enrich.questions import Item, make_item, pin
 from include.night.enrich.unasked import UNDECIDED, end_unasked
 from include.night.shards import require_asking, shard_name
 from include.run import Night
+from include.spec.classes import hold_to_classes
 from include.spec.prompt import Prompt, load_prompt
 from include.staging import StagedWriter, part_of, read_rows
+from include.systems.registry import read_systems
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +173,7 @@ def begin(night: Night, good: Manifest) -> Work:
     hold_to_evaluation(night, prompt)
     if choice is None:
         return Work(night, good, [], time.monotonic(), only(Deciding.open(night)))
+    hold_to_classes(night.case, read_systems(night.settings.systems_file))
     chain = []
     for system_name, model in [(choice.system, None), *((one.system, one.name) for one in choice.failover)]:
         system = night.system(system_name)

@@ -36,11 +36,14 @@ class Ended:
 
 
 class Taken(Enum):
-    """Whether an entry is on record, and if not, why: no budget has room for it, or its question is not ours."""
+    """Whether an entry is on record, and if not, why: no budget has room for it, its question is not ours, or nobody is
+    asked any more.
+    """
 
     YES = auto()
     NO_ROOM = auto()
     NOT_OURS = auto()
+    OFF = auto()
 
 
 Entry = Intent | Closed | Ended

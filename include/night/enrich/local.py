@@ -62,7 +62,10 @@ class Deciding:
         return make_item(self.night, self.pins, row)
 
     def decide(self, rows: Iterable[Record]) -> None:
-        """Put on record what the engine is certain of; what is on record already is not decided again."""
+        """Put on record what the engine is certain of; what is on record already is not decided again.
+
+        It is shown what a model would be, beside columns that no model sees: it may copy a text into its answer.
+        """
         for chunk in _chunks(rows, CHUNK_ROWS):
             items = [self.item(row) for row in chunk]
             known = audit.find_answers(self.night.ledger, self.night, {item.inference_key for item in items})
@@ -74,7 +77,7 @@ class Deciding:
         if not fresh:
             return
         began = time.perf_counter()
-        found = self.decider.sort([same[0].record for same in fresh])
+        found = self.decider.sort([{**same[0].record, **same[0].seen} for same in fresh])
         took = (time.perf_counter() - began) * 1000 / len(fresh)
         self.counts.update(found.counts)
         intents, results = list[Intent](), list[Result]()

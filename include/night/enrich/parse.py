@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
 from include.models import Record
+from include.privacy.tokens import tokens_in
 from include.systems.model.client import Reply
 
 LONGEST_ANSWER = 100_000
@@ -36,10 +38,14 @@ class Parsed:
         return self.problem == CUT_OFF
 
 
-def parse_reply(reply: Reply, output: type[BaseModel]) -> Parsed:
+FOREIGN = "it held a token that the question does not have: copy tokens as they stand, or leave them out"
+
+
+def parse_reply(reply: Reply, output: type[BaseModel], tokens: Collection[str] | None = None) -> Parsed:
     """Judge an answered call. One JSON object in a code block or inside prose is accepted; two are ambiguous.
 
-    What the model thinks aloud before its answer is left out.
+    What the model thinks aloud before its answer is left out. `tokens` are those of the question, where there can be
+    any: an answer with another one could not be delivered.
     """
     if reply.refusal or reply.finish_reason == "content_filter":
         return Parsed("refused", problem="the model refused")
@@ -63,6 +69,8 @@ def parse_reply(reply: Reply, output: type[BaseModel]) -> Parsed:
         return Parsed("invalid", problem=_in_words(error))
     except ValueError:
         return Parsed("invalid", problem="a number in it is NaN or infinite, which is no JSON")
+    if tokens is not None and tokens_in(answer) - set(tokens):
+        return Parsed("invalid", problem=FOREIGN)
     return Parsed("ok", answer)
 
 

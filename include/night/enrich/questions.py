@@ -14,6 +14,7 @@ from include.canonical import canonical, digest_of
 from include.ledger.audit import Pins
 from include.ledger.homes import find_home
 from include.models import Record
+from include.privacy.tokens import without_payment
 from include.run import Run
 from include.spec.prompt import Prompt
 from include.spec.use_case import ModelChoice
@@ -32,7 +33,7 @@ UNKNOWN_CONTEXT = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row on its way to the model: its identity, the columns that the model may see, and the whole record."""
+    """One row on its way to the model: its identity, what the model sees of it, and the whole record as it was read."""
 
     row_id: str
     row_key: str
@@ -101,13 +102,19 @@ def _belonging(run: Run, model: str, system: System) -> Record:
 
 
 def make_item(run: Run, pins: Pins, row: Record) -> Item:
-    """Reduce a staged row to what the model may see and address it by content."""
+    """Reduce a staged row to what the model may see, with tokens for personal values, and address it by content."""
     seen = {name: row[name] for name in run.case.model_sees}
+    if run.case.tokenise:
+        seen, _ = run.hider.hide(seen, run.case.tokenise)
     return address(pins, row["row_id"], row["row_key"], row["lineage"], seen, row)
 
 
 def address(pins: Pins, row_id: str, row_key: str, lineage: str, seen: Record, record: Record) -> Item:
-    """A row under its inference key: contract, prompt, model, parameters and what the model sees."""
+    """A row under its inference key: contract, prompt, model, parameters and what the model sees.
+
+    Payment cards and keys are gone from that, whatever the row is of.
+    """
+    seen = without_payment(seen)
     content = canonical(canonical(seen))
     key = digest_of(f"{pins.asked[:-1]},{content}]")
     return Item(row_id, row_key, lineage, seen, key, record)

@@ -87,7 +87,7 @@ def _decide(night: Night, row: Record, failing: Mapping[str, Sequence[str]]) -> 
 
 def _let_stand(connection: Connection, night: Night, decided: Sequence[_Decided]) -> list[_Decided]:
     """The decisions, with those of people in the place of the gate's wish to ask them once more."""
-    asked = {one.shown_sha256 for one in decided if one.verdict.verdict == "review"}
+    asked = {(one.row["row_key"], one.shown_sha256) for one in decided if one.verdict.verdict == "review"}
     known = reviews.standing(connection, night.case.name, night.interval, asked) if asked else {}
     return [
         _as_decided(night, one, known[one.shown_sha256])

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import Connection
@@ -21,6 +21,7 @@ from include.night.write import decided, outbox
 from include.night.write.endings import Ending, put_endings
 from include.night.write.fields import addressed
 from include.night.write.outbox import Earlier, Result, State, Step, Write, blind_step, next_step
+from include.night.write.restored import Restored, Values, find_values, is_known
 from include.run import Night
 from include.staging import read_chunks
 from include.systems.in_air import threads
@@ -45,6 +46,10 @@ _CAUSES = {
     Step.CHANGED: (outbox.CHANGED, "somebody changed the record after it was read; nothing was written"),
 }
 """Why a write is not sent, and in words."""
+_LOST = (
+    "values_gone",
+    "the row that its tokens were made of is not staged any more; run the night again",
+)
 
 
 def write(night: Night, approved: Manifest) -> Record:
@@ -55,12 +60,13 @@ def write(night: Night, approved: Manifest) -> Record:
     went to several sinks has the outcome of the worst.
     """
     mirror = open_mirror(night)
-    opened = [(sink, sink.open(night)) for sink in night.case.sinks]
+    opened = [(sink, _open(night, sink)) for sink in night.case.sinks]
     for _, there in opened:
         there.check_contract()
     counts, of_sinks = Counter(dict.fromkeys(COUNTS, 0)), list[Record]()
+    values = find_values(night, approved) if night.case.tokenise else {}
     for at, (sink, there) in enumerate(opened):
-        done = _Delivery(night, sink, there, first=at == 0).run(approved)
+        done = _Delivery(night, sink, there, first=at == 0, values=values).run(approved)
         counts.update(done)
         of_sinks.append({"sink": f"{sink.system}/{sink.object}", **done})
     calls, retries = (sum(getattr(there, name) for _, there in opened) for name in ("calls", "retries"))
@@ -74,6 +80,11 @@ def write(night: Night, approved: Manifest) -> Record:
     return {"run_id": night.run_id, **facts}
 
 
+def _open(night: Night, sink: Sink) -> Destination:
+    there = sink.open(night)
+    return Restored(there) if night.case.tokenise else there
+
+
 class _Read(NamedTuple):
     """A group of rows whose records are being read: what is asked, how far this run was, and the batches."""
 
@@ -84,6 +95,7 @@ class _Read(NamedTuple):
     earlier: Mapping[str, Earlier]
     batches: list[Future[Mapping[str, Record] | None]]
     forged: int = 0
+    lost: Sequence[Write] = ()
 
 
 class _Sent(NamedTuple):
@@ -101,12 +113,16 @@ class _Sent(NamedTuple):
 
 @dataclass
 class _Delivery:
-    """The approved rows on their way to one sink; `first` says that no other sink has had them before."""
+    """The approved rows on their way to one sink; `first` says that no other sink has had them before.
+
+    `values` are what tokens in their answers stand for.
+    """
 
     night: Night
     sink: Sink
     there: Destination
     first: bool
+    values: Values = field(default_factory=dict)
 
     def run(self, approved: Manifest) -> Counter[str]:
         """Read, compare, put on record, send, confirm: group by group, while the records of the next one are read."""
@@ -129,9 +145,14 @@ class _Delivery:
 
     def _read(self, pool: Executor, rows: Sequence[Record], seen: set[str]) -> _Read:
         rows, forged = decided.hold(self.night, self.sink, rows)
-        asked, idle = list[Write](), list[Record]()
+        asked, idle, lost = list[Write](), list[Record](), list[Write]()
         for row in rows:
             mine = [Write(row, n, v, self.there.form(v)) for n, v in addressed(self.sink, self.night.case.sources, row)]
+            if isinstance(self.there, Restored):
+                if not is_known(row, self.values):
+                    lost += mine
+                    continue
+                self.there.expect(mine, self.values.get(row["row_id"], {}))
             asked += mine
             if not mine:
                 idle.append(row)
@@ -143,7 +164,7 @@ class _Delivery:
             earlier = outbox.earlier(connection, self.night, self.sink, ids) if self._once_for_all else {}
         open_ids = sorted(one.external_id for one in asked if not one.is_settled(states.get(one.external_id)))
         batches = [pool.submit(self.there.read, part) for part in self._batches(open_ids)]
-        return _Read(asked, idle, states, later, earlier, batches, forged)
+        return _Read(asked, idle, states, later, earlier, batches, forged, lost)
 
     def _send(self, pool: Executor, read: _Read) -> _Sent:
         """Compare, put on record, and only then send."""
@@ -171,6 +192,7 @@ class _Delivery:
                 step = blind_step(now, state, earlier, superseded=later, again=self.sink.idempotent)
             steps[step].append(now)
         known = [Ending(write, Outcome.DEAD_LETTER, *_CAUSES[step]) for step in _CAUSES for write in steps[step]]
+        known += [Ending(write, Outcome.DEAD_LETTER, *_LOST) for write in read.lost]
         known += [Ending(w, Outcome.WRITTEN, reason=ARRIVED) for w in steps[Step.ARRIVED]]
         known += [Ending(w, Outcome.UNCHANGED) for w in steps[Step.UNCHANGED]]
         known += [Ending(w, Outcome.UNCHANGED, reason=SUPERSEDED) for w in steps[Step.SUPERSEDED]]

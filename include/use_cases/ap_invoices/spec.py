@@ -3,9 +3,10 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from include.models import Column, Mode
+from include.models import Column, Mode, Record
 from include.spec.join import Join
 from include.spec.reshape import Derive
+from include.spec.reviewing import Review
 from include.spec.use_case import Baseline, Budgets, FailurePlan, ModelChoice, UseCase
 from include.systems.documents.declared import Documents
 from include.systems.documents.pdf import PdfLimits
@@ -13,6 +14,15 @@ from include.systems.odata.declared import ODataRecords
 from include.systems.sql.declared import Table
 from include.use_cases.ap_invoices.local import LOCAL
 from include.use_cases.ap_invoices.rows import document_of, einvoice_of, order_of
+
+FOUR_EYES_ABOVE = 10_000
+"""In the invoice's own currency."""
+
+
+def is_large(answer: Record) -> bool:
+    """Whether two people must approve it."""
+    return abs(float(answer["gross"])) > FOUR_EYES_ABOVE
+
 
 SPEC = UseCase(
     name="ap_invoices",
@@ -84,6 +94,7 @@ SPEC = UseCase(
     answers_personal=("number", "order_number", "seller_vat_id"),
     confidence_threshold=0.9,
     never_alone="an invoice is money",
+    review=Review(expires=timedelta(days=30), four_eyes=is_large),
     sinks=(
         Table(
             system="warehouse",

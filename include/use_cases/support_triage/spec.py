@@ -110,6 +110,8 @@ SPEC = UseCase(
     ),
     model_sees=("channel", "subject", "body", "customer_plan", "customer_recent_tickets", "customer_within_days"),
     personal=(),
+    data_classes={"subject": "personal", "body": "personal"},
+    tokenise=("subject", "body"),
     confidence_threshold=0.7,
     sinks=(
         HubSpotSink(

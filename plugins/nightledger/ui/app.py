@@ -13,8 +13,10 @@ from nightledger.ui.access import get_viewer
 from nightledger.ui.headers import SafeHeaders
 from nightledger.ui.rendering import STATIC
 from nightledger.ui.routes import (
+    alerts,
     api,
     backfill,
+    control,
     dead_letters,
     explain,
     nights,
@@ -44,7 +46,21 @@ def create_app(store: Store | None = None) -> FastAPI:
         dependencies=[Depends(get_viewer)],
     )
     app.state.store = store or Store()
-    pages = (nights, runs, review, quality, quarantine, dead_letters, explain, backfill, systems, verify, runbooks)
+    pages = (
+        nights,
+        runs,
+        review,
+        quality,
+        quarantine,
+        dead_letters,
+        explain,
+        backfill,
+        control,
+        systems,
+        alerts,
+        verify,
+        runbooks,
+    )
     for module in pages:
         app.include_router(module.router, include_in_schema=False)
     app.include_router(api.router)

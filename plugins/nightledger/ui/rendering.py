@@ -33,7 +33,9 @@ PAGES = (
     ("dead-letters", "Dead letters"),
     ("explain", "Explain"),
     ("backfill", "Backfill"),
+    ("control", "Control"),
     ("systems", "Systems"),
+    ("alerts", "Alerts"),
     ("verify", "Ledger"),
 )
 _WORDS = ("number", "money", "percent", "duration", "plural", "milliseconds", "figure", "compact")

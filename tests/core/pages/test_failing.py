@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -90,6 +91,19 @@ def test_beside_a_failing_row_stands_what_its_columns_held(ledger: Ledger, make_
     assert masked.personal == {"email"}
     assert [row.held["email"] for row in masked.rows] == [None, token_of("ann@1", SECRET), token_of("ann@2", SECRET)]
     assert "ann@" not in str(masked)
+
+
+def test_what_people_wrote_is_shown_without_people(
+    ledger: Ledger, make_night: MakeNight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = make_night()
+    case = replace(night.case, tokenise=("country",))
+    monkeypatch.setattr("include.pages.failing.load", lambda name: case)
+    keep_failures(night, {"country_form": 1})
+    keep_raw(night, 1, country="My name is Siobhan McAllister and I live here")
+    expect(ledger, night, "country_form", 1, column="country")
+    (row,) = show_failing(ledger.service, night.run_id, "country_form", SECRET).rows
+    assert row.held["country"] == f"My name is {token_of('Siobhan McAllister', SECRET)} and I live here"
 
 
 def token(page: Failing, at: int) -> str:

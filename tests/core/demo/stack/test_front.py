@@ -68,9 +68,9 @@ def test_a_command_that_needs_a_ledger_says_that_nothing_has_run(clone: Path, tm
     [
         (["night", "--date", "2020-01-01"], "lies before the first night"),
         (["night", "--date", "9999-12-31"], "is not over yet"),
-        (["night", "--data", "/nope"], "lacks accounts.csv"),
-        (["up", "--data=/nope"], "lacks accounts.csv"),
-        (["--data", "/nope", "up"], "lacks accounts.csv"),
+        (["night", "--data", "/nope"], "lacks data: accounts.csv"),
+        (["up", "--data=/nope"], "lacks data: accounts.csv"),
+        (["--data", "/nope", "up"], "lacks data: accounts.csv"),
         (["night", "--mode", "all"], "none of shadow, gated, auto"),
         (["run"], "names no program"),
     ],

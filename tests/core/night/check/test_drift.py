@@ -316,6 +316,14 @@ def test_nights_are_kept_and_compared_in_the_ledger(make_night: MakeNight) -> No
     assert "@example.com" not in everything
 
 
+def test_what_a_model_is_shown_as_tokens_leaves_no_value_either(make_night: MakeNight) -> None:
+    night = lived(make_night, 0, tokenise=("country",))
+    with night.ledger.connect() as connection:
+        profile = read_profiles(connection, night.run_id)["country"].profile
+    assert profile["personal"]
+    assert not {"counts", "values"} & profile.keys()
+
+
 def test_only_whole_finished_nights_before_this_one_are_usual(make_night: MakeNight) -> None:
     first = lived(make_night, 0)
     lived(make_night, 1, status="stopped")

@@ -22,6 +22,7 @@ from include.ledger.verify import verify
 from include.models import Manifest
 from include.night.enrich.enrich import begin, enrich
 from include.night.enrich.parse import CUT_OFF
+from include.privacy.tokens import tokens_in
 from include.run import Night
 from include.settings import ROOT
 from include.systems.connections import ModelEndpoint
@@ -409,6 +410,29 @@ def test_a_batch_asks_what_a_live_call_would_and_the_ledger_keeps_tokens(
     assert rows(ledger, "SELECT count(*) FROM inference WHERE messages::text LIKE '%jane.doe%'") == [(0,)]
     (tokens,) = rows(ledger, "SELECT count(*) FROM inference WHERE messages::text LIKE '%token:%'")[0]
     assert tokens == count(ledger, "inference")
+
+
+def test_a_batch_is_sent_the_tokens_that_a_live_call_is(batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger) -> None:
+    night = batch_of(tokenise=("job_title",))
+    titles = [f"Buyer, reach me at jane{number}@acme-corp.com" for number in range(LEADS)]
+    enrich(night, stage(night, [lead(number, job_title=title) for number, title in enumerate(titles)]))
+    sent = sent_by_batch(sandbox, ledger, 0)
+    assert len(sent) == LEADS
+    assert all(tokens_in(messages[1]["content"]) for messages in sent)
+    assert "acme-corp.com" not in str(sent)
+    kept = rows(ledger, "SELECT messages #>> '{0,content}' FROM inference")
+    assert {messages[1]["content"] for messages in sent} == {one for (one,) in kept}
+
+
+def test_a_batch_with_a_token_of_its_own_is_asked_again(
+    batch_of: BatchOf, sandbox: Sandbox, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = batch_of(tokenise=("job_title",))
+    monkeypatch.setattr("include.night.enrich.parse.tokens_in", lambda answer: {"email_00000000"})
+    enrich(night, stage(night, [lead(0)]))
+    told = rows(ledger, "SELECT outcome, detail FROM inference_result")
+    assert len(told) == 1 + night.case.asked.reasks
+    assert all(outcome == "invalid" and "a token that the question" in detail for outcome, detail in told)
 
 
 @pytest.mark.parametrize("line", ["", "nonsense", "[]", "{}", '{"custom_id": 7}', "[" * 100_000])

@@ -1,0 +1,156 @@
+"""How far the nights of a use case may go: stored, changed by people while nights run, each change an event."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from include.database import Database, transaction
+from include.errors import ConfigurationError
+from include.ledger.record import record_event
+from include.models import Mode, RunOptions
+from include.spec.use_case import UseCase
+
+_FURTHER = (Mode.SHADOW, Mode.GATED, Mode.AUTO)
+"""The modes, from the one that goes least far."""
+Z_95 = 1.6449
+"""One-sided 95 % of the normal distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What people have set for a use case.
+
+    `mode` is the one that its nights have and may not go beyond (None: the spec's); with `off` no model is asked;
+    `prompt` is the version that is used instead of the spec's.
+    """
+
+    mode: Mode | None = None
+    off: bool = False
+    prompt: str | None = None
+    reason: str = ""
+    changed_by: str = ""
+    changed_at: datetime | None = None
+
+
+class Agreement(NamedTuple):
+    """How often people agreed with answers of one prompt and model: decided, of them approved as they were.
+
+    `at_least` is the lower end of the share, one-sided 95 %, after Wilson.
+    """
+
+    decided: int
+    agreed: int
+    at_least: float
+
+
+def find_control(connection: Connection, use_case: str) -> Control:
+    """What is set for a use case; nothing if nobody has set anything."""
+    row = connection.execute(_FIND, {"use_case": use_case}).mappings().first()
+    if row is None:
+        return Control()
+    return Control(**{**row, "mode": Mode(row["mode"]) if row["mode"] else None})
+
+
+def read_control(ledger: Database, use_case: str) -> Control:
+    """`find_control` in a transaction of its own."""
+    with transaction(ledger) as connection:
+        return find_control(connection, use_case)
+
+
+def is_off(connection: Connection, use_case: str) -> bool:
+    """Whether nobody is to be asked for this use case now."""
+    return bool(connection.scalar(_OFF, {"use_case": use_case}))
+
+
+def change_control(ledger: Database, case: UseCase, actor: str, reason: str, changes: Mapping[str, Any]) -> Control:
+    """Set some of `mode`, `off` and `prompt`, with the reason; returns what is set now.
+
+    Raises ConfigurationError without a reason, for mode auto of a use case that may never go out alone, and for a
+    prompt version that does not exist.
+    """
+    if not reason.strip():
+        raise ConfigurationError("needs a reason, which is kept", about=case.name)
+    if changes.get("mode") is Mode.AUTO and case.never_alone:
+        raise ConfigurationError(f"can never be auto: {case.never_alone}", about=case.name)
+    if (version := changes.get("prompt")) and not (case.folder / f"prompt.{version}.md").is_file():
+        raise ConfigurationError(f"has no prompt.{version}.md", about=case.name, action="Name a version that is there")
+    with transaction(ledger) as connection:
+        return set_control(connection, case.name, actor, reason.strip(), changes)
+
+
+def set_control(connection: Connection, use_case: str, actor: str, reason: str, changes: Mapping[str, Any]) -> Control:
+    """`change_control` in the caller's transaction, without its checks."""
+    connection.execute(_LOCK, {"name": f"control/{use_case}"})
+    now = replace(find_control(connection, use_case), **changes)
+    facts = {"mode": now.mode.value if now.mode else None, "off": now.off, "prompt": now.prompt}
+    said = {**facts, "reason": reason}
+    connection.execute(_SET, {**said, "use_case": use_case, "actor": actor})
+    record_event(connection, f"control/{use_case}", "control.changed", said, actor)
+    return find_control(connection, use_case)
+
+
+def as_controlled(options: RunOptions, control: Control) -> RunOptions:
+    """A run's options as far as people let it go: without a mode of its own the one that is set, else at most that."""
+    if control.mode is None:
+        return options
+    if options.follows:
+        return replace(options, mode=control.mode)
+    return replace(options, mode=min(options.mode, control.mode, key=_FURTHER.index))
+
+
+def with_prompt(case: UseCase, version: str | None) -> UseCase:
+    """The use case with another of its prompt versions; as it is where that file does not exist."""
+    if case.model is None or not version:
+        return case
+    file = f"prompt.v{version.removeprefix('v')}.md"
+    if file == case.model.prompt or not (case.folder / file).is_file():
+        return case
+    return replace(case, model=replace(case.model, prompt=file))
+
+
+def measure_agreement(connection: Connection, use_case: str, prompt_hash: str, model: str, most: int) -> Agreement:
+    """People's newest decisions on answers of this prompt and model, at most so many; time-outs are nobody's."""
+    given = {"use_case": use_case, "prompt_hash": prompt_hash, "model": model, "most": most}
+    decided, agreed = connection.execute(_AGREED, given).one()
+    return Agreement(int(decided), int(agreed), lower_bound(int(agreed), int(decided)))
+
+
+def propose_mode(case: UseCase, mode: Mode, found: Agreement) -> Mode | None:
+    """The mode after this one, where people agreed often enough for it; a person sets it."""
+    wanted = case.rollout
+    ready = found.decided >= wanted.decided and found.at_least >= wanted.agreement
+    return Mode.AUTO if ready and mode is Mode.GATED and not case.never_alone else None
+
+
+def lower_bound(good: int, of: int, z: float = Z_95) -> float:
+    """The lower end of a share, one-sided; E. B. Wilson, JASA 22 (1927) 209-212. 0 for none."""
+    if of == 0:
+        return 0.0
+    share = good / of
+    middle = share + z * z / (2 * of)
+    spread = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    return max(0.0, (middle - spread) / (1 + z * z / of))
+
+
+_FIND = text(
+    "SELECT mode, off, prompt, reason, changed_by, changed_at FROM nightledger.control WHERE use_case = :use_case"
+)
+_OFF = text("SELECT off FROM nightledger.control WHERE use_case = :use_case")
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
+_SET = text("""
+INSERT INTO nightledger.control (use_case, mode, off, prompt, reason, changed_by)
+VALUES (:use_case, :mode, :off, :prompt, :reason, :actor)
+    ON CONFLICT (use_case) DO UPDATE SET mode = excluded.mode, off = excluded.off, prompt = excluded.prompt,
+       reason = excluded.reason, changed_by = excluded.changed_by, changed_at = clock_timestamp()""")
+_AGREED = text("""
+SELECT count(*), count(*) FILTER (WHERE status = 'approved') FROM (
+    SELECT v.status FROM nightledger.review_item v JOIN nightledger.run r ON r.run_id = v.run_id
+     WHERE v.use_case = :use_case AND v.status IN ('approved', 'edited', 'rejected')
+       AND r.prompt_hash = :prompt_hash AND r.model = :model
+     ORDER BY v.decided_at DESC LIMIT :most) newest""")

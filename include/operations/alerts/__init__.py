@@ -1,0 +1,1 @@
+"""What calls somebody: counted from the ledger, told once."""

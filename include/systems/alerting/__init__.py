@@ -1,0 +1,1 @@
+"""How somebody is called: chat, e-mail, pagers."""
