@@ -20,6 +20,7 @@ from include.errors import ConfigurationError, SystemUnavailable
 from include.ledger import audit, door
 from include.ledger.audit import Answer, Pins
 from include.ledger.closing import close_run
+from include.ledger.control import read_control, with_prompt
 from include.ledger.evaluations import (
     Call,
     Evaluation,
@@ -34,7 +35,7 @@ from include.ledger.record import open_run
 from include.models import Interval, Mode, Record, ReInfer, RunKey, RunOptions
 from include.night.enrich.answering import Answering, prepare
 from include.night.enrich.asking import Settled
-from include.night.enrich.dispatch import OVER_CEILING
+from include.night.enrich.dispatch import OVER_CEILING, SWITCHED_OFF
 from include.night.enrich.journal import Ended
 from include.night.enrich.local import Deciding
 from include.night.enrich.questions import Item, make_item, pin
@@ -42,12 +43,15 @@ from include.operations.evaluate_gate import Counted, Paired, Ruling, rule
 from include.operations.evaluate_labels import Label, Labels
 from include.operations.evaluate_scores import Scores, Told, score
 from include.personal import tokenise_all
+from include.privacy.tokens import restore
 from include.run import Night
 from include.settings import Settings
+from include.spec.classes import hold_to_classes
 from include.spec.prompt import Prompt, differences, read_prompt
 from include.spec.prompt_lock import open_registry
 from include.spec.use_case import UseCase
 from include.systems.connections import Connections
+from include.systems.registry import read_systems
 
 log = logging.getLogger(__name__)
 _LEFT = ("unavailable", "deferred")
@@ -129,14 +133,15 @@ def find_prompt(case: UseCase, version: str | None) -> Prompt:
 
 
 def find_in_use(connections: Connections, case: UseCase, prompt: Prompt, model: str | None) -> Prompt | None:
-    """The version that another one is to be held against: the spec's, or for the spec's own that of the last night.
+    """The version that another one is to be held against: the one that nights use, by the spec or by what people set.
 
-    None where that is the same, or no file has it any more.
+    For that one itself it is what the last night asked with. None where that is the same, or no file has it any more.
     """
-    pinned = find_prompt(case, None)
-    if (prompt.hash, model or case.model_name) != (pinned.hash, case.model_name):
-        return pinned
-    asked = last_prompt(door.open_ledger(connections), case.name)
+    ledger = door.open_ledger(connections)
+    used = find_prompt(with_prompt(case, read_control(ledger, case.name).prompt), None)
+    if (prompt.hash, model or case.model_name) != (used.hash, case.model_name):
+        return used
+    asked = last_prompt(ledger, case.name)
     files = (read_prompt(path) for path in open_registry(case.name, case.folder).files.values())
     return next((one for one in files if one.hash == asked != prompt.hash), None)
 
@@ -219,6 +224,7 @@ def _open(
 
 def _ask(night: Night, prompt: Prompt, labels: Labels) -> Asked:
     """Let the engine decide and ask about the rest, as `enrich` does; returns what is on record for every row."""
+    hold_to_classes(night.case, read_systems(night.settings.systems_file))
     system = night.system(night.case.asked.system)
     pins = pin(night, prompt, system)
     rows = [_row(label, labels.name) for label in labels.rows]
@@ -237,7 +243,7 @@ def _ask(night: Night, prompt: Prompt, labels: Labels) -> Asked:
     ]
     if left:
         _give_up(night, trying, len(left), len(rows))
-    told = list(_tell(night, labels, items, decided, answers, ended))
+    told = list(_tell(night, labels, rows, items, decided, answers, ended))
     schema = night.case.module("output").Output.model_json_schema()
     return Asked(night, prompt, pins, labels, told, score(told, schema), trying.asked["calls"], trying.spent)
 
@@ -263,6 +269,7 @@ def _decide(night: Night, rows: Sequence[Record]) -> dict[int, tuple[Item, Answe
 def _tell(
     night: Night,
     labels: Labels,
+    rows: Sequence[Record],
     items: dict[int, Item],
     decided: dict[int, tuple[Item, Answer]],
     answers: dict[str, Answer],
@@ -276,7 +283,7 @@ def _tell(
         kept = _as_kept(night, label.expected)
         if at in decided:
             item, answer = decided[at]
-            yield Told(label, item.inference_key, answer.output, "", kept, by_engine=True)
+            yield Told(label, item.inference_key, with_values(night, rows[at], answer.output), "", kept, by_engine=True)
             continue
         key = items[at].inference_key
         found, mine = answers.get(key), calls.get(key, [])
@@ -287,13 +294,23 @@ def _tell(
         yield Told(
             label,
             key,
-            found.output if found else None,
+            with_values(night, rows[at], found.output) if found else None,
             "" if found else ended[key],
             kept,
             cost=sum((one.cost for one in mine), Decimal(0)),
             latency=latency,
             asked_again=any(one.kind == "re-ask" for one in mine),
         )
+
+
+def with_values(night: Night, row: Record, output: Record) -> Record:
+    """An answer with the row's values in the place of the tokens that the model was shown, as it would be delivered."""
+    columns = night.case.tokenise
+    if not columns:
+        return output
+    values = night.hider.values_of({name: row[name] for name in columns}, columns)
+    restored: Record = restore(output, values)
+    return restored
 
 
 def _as_kept(night: Night, expected: Record) -> Record:
@@ -307,10 +324,10 @@ def _give_up(night: Night, trying: Trying, left: int, rows: int) -> None:
     with transaction(night.ledger) as connection:
         counts = {"answered": rows - left, "deferred": left}
         close_run(connection, night.run_id, "failed", counts, rows_in=rows, detail=why)
-    over = trying.why_deferred == OVER_CEILING
+    by_people = trying.why_deferred in (OVER_CEILING, SWITCHED_OFF)
     problem = f"{left} of {rows} labelled rows were not asked ({why}), so nothing is said of the prompt"
     action = "What was answered is on record and not paid again; evaluate once more"
-    kind: Any = ConfigurationError if over else SystemUnavailable
+    kind: Any = ConfigurationError if by_people else SystemUnavailable
     raise kind(problem, system="evaluate", about=night.case.name, action=action)
 
 

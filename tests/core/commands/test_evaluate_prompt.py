@@ -17,6 +17,7 @@ from include.database import transaction
 from include.demo.sandbox.config import SandboxConfig
 from include.demo.sandbox.process import running_sandbox
 from include.ledger.closing import close_run
+from include.ledger.control import change_control
 from include.spec import use_case
 from include.spec.names import folder_of
 from include.spec.prompt import load_prompt
@@ -87,6 +88,13 @@ def test_another_version_is_held_against_the_one_in_use(
     assert kept == [("v1", "compared"), ("v2", "failed")]
     found = "SELECT a.prompt_version FROM evaluation e JOIN evaluation a ON a.evaluation_id = e.against"
     assert rows(ledger, found) == [("v1",)]
+
+
+def test_the_version_in_use_is_the_one_that_people_have_set(
+    evaluate: Evaluate, two_versions: Path, ledger: Ledger
+) -> None:
+    change_control(ledger.service, use_case.load(NAME), "ada", "v1 drifted", {"prompt": "v2"})
+    assert "Against v2: 0 rows lost" in evaluate()[1]
 
 
 def test_the_version_of_the_spec_is_held_against_that_of_the_last_night(

@@ -14,12 +14,13 @@ from include.demo.sandbox.config import SandboxConfig
 from include.demo.sandbox.model.rule import judge
 from include.demo.sandbox.process import running_sandbox
 from include.errors import ConfigurationError, SystemUnavailable
+from include.ledger.control import change_control
 from include.ledger.evaluations import newest
 from include.ledger.verify import verify
 from include.models import Record
 from include.night.enrich.enrich import enrich
 from include.operations.evaluate_labels import Label, Labels
-from include.operations.evaluate_prompt import Evaluated, evaluate_prompt
+from include.operations.evaluate_prompt import Evaluated, evaluate_prompt, with_values
 from include.pages.nights import find_nights
 from include.run import Night
 from include.settings import Settings
@@ -297,6 +298,33 @@ def test_the_budgets_of_the_use_case_hold(evaluate: Evaluate, ledger: Ledger) ->
     scopes = [scope for (scope,) in rows(ledger, "SELECT scope FROM budget")]
     assert any(scope.startswith("run/evals_crm_lead_scoring") for scope in scopes)
     assert any(scope.startswith("day/crm_lead_scoring/") for scope in scopes)
+
+
+def test_where_people_have_switched_the_asking_off_nothing_is_evaluated(
+    evaluate: Evaluate, sandbox: Sandbox, ledger: Ledger
+) -> None:
+    change_control(ledger.service, CASE, "ada", "a trial", {"off": True})
+    with pytest.raises(ConfigurationError, match="people have switched the asking off"):
+        evaluate(labels=labelled(20, 0))
+    assert sandbox.billed()["calls"] == 0
+    change_control(ledger.service, CASE, "ada", "over", {"off": False})
+    assert evaluate(labels=labelled(20, 0)).ruling.passed
+
+
+def test_what_a_model_may_not_be_shown_is_not_shown_for_an_evaluation(evaluate: Evaluate, sandbox: Sandbox) -> None:
+    case = replace(CASE, data_classes={"company_name": "payment"})
+    with pytest.raises(ConfigurationError, match="company_name"):
+        evaluate(labels=labelled(20, 0), case=case)
+    assert sandbox.billed()["calls"] == 0
+
+
+def test_tokens_in_an_answer_are_told_as_what_they_stand_for(night_of: Callable[..., Night]) -> None:
+    night = night_of(tokenise=("company_name",))
+    row = {**dict.fromkeys(CASE.model_sees), "company_name": f"write to {SECRET}"}
+    seen, values = night.hider.hide(row, night.case.tokenise)
+    assert SECRET not in str(seen)
+    (token,) = values
+    assert with_values(night, row, {"summary": f"Ask {token}."}) == {"summary": f"Ask {SECRET}."}
 
 
 def test_the_newest_evaluation_that_judged_is_found(evaluate: Evaluate, ledger: Ledger) -> None:
