@@ -4,6 +4,8 @@ A module has `add(parser)`, which declares the command's arguments and sets `com
 of where to write, which returns the exit code.
 """
 
+from collections.abc import Sequence
+
 COMMANDS = {
     "ledger": ("ledger", "upgrade the ledger's schema, or verify its hash chain"),
     "explain": ("explain", "why a record has its value: write, decision, answer, input, source"),
@@ -24,7 +26,10 @@ COMMANDS = {
         "ask labelled examples with missing, cut and drifted values; exit code 1 if the model does not bear them",
     ),
     "train": ("train", "fit a use case's model to labelled rows; exit code 1 if it is worse than the one in use"),
-    "evaluate": ("evaluate", "how good a fitted model is on labelled rows, and what it would leave to be asked"),
+    "evaluate": (
+        "evaluate",
+        "how good a prompt, model or engine is on labelled rows, on record; exit code 1 if it may not be used",
+    ),
     "control": (
         "control",
         "how far nights may go: mode, asking off and on, an earlier prompt; what people say",
@@ -41,5 +46,17 @@ COMMANDS = {
 }
 """Command -> its module here, and what it does in a line of `--help`."""
 
-WITHOUT_CONNECTIONS = ("check", "init", "train", "evaluate", "prompts", "manifest")
+WITHOUT_CONNECTIONS = ("check", "init", "train", "prompts", "manifest")
 """Commands that need neither a ledger nor a system."""
+ASKING = ("--ask", "--prompt", "--against", "--models")
+"""Options with which `evaluate` asks a model, also where a use case has an engine that answers in the process."""
+
+
+def needs_connections(arguments: Sequence[str]) -> bool:
+    """Whether a command needs a ledger or a system: `evaluate` does where it asks a model."""
+    if arguments[0] != "evaluate":
+        return arguments[0] not in WITHOUT_CONNECTIONS
+    from include.spec.engines import local_names
+
+    options = {one.partition("=")[0] for one in arguments}
+    return bool(options & {*ASKING}) or not {*arguments[1:]} & {*local_names()}

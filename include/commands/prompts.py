@@ -102,7 +102,8 @@ def _new(given: argparse.Namespace, out: TextIO) -> int:
     out.write(
         f"Wrote {made}. Next: edit it, and say in `change` what changed; then\n"
         f'  prompt="{made.name}" in the spec, and what it asks the model for\n'
-        f"  nightledger validate {name}\n  nightledger prompts lock {name}\n"
+        f"  nightledger evaluate {name} --prompt {made.stem.removeprefix('prompt.')}\n"
+        f"  nightledger prompts lock {name}\n"
     )
     return 0
 

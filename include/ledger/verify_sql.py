@@ -16,6 +16,9 @@ AUDITED: Mapping[str, str] = {
     "cost_basis",
     "decision": "decision_id recorded_at batch run_id use_case row_id row_key inference_key verdict rule decided_by "
     "origin inference_id output confidence shown_sha256",
+    "evaluation": "evaluation_id recorded_at batch run_id use_case prompt_version prompt_hash model contract_hash "
+    "labels_sha256 rows correct verdict reasons scores against cost",
+    "evaluation_row": "evaluation_row_id recorded_at batch run_id evaluation_id row_sha256 inference_key verdict",
 }
 """Tables whose every row is sealed when it is recorded, and what its digest covers; the first column is its key."""
 ADDED = {"inference": "batch_job_id", "inference_result": "cost_basis"}

@@ -209,6 +209,8 @@ class UseCase(Enrichment):
     where on somebody is called.
     `as_of_now` names what is read as it is when the night runs ("stock"): only the last night can then be run, and no
     backfill, unless on rows that are on record.
+    `bar` is the share of labelled rows, 0 to 1, that a prompt must answer rightly to pass its evaluation. A night whose
+    prompt and model failed it asks nothing; with `evaluated="required"`, nor does one whose prompt has passed none.
     """
 
     sentence: str
@@ -232,6 +234,8 @@ class UseCase(Enrichment):
     as_of_now: str | None = None
     drift: Drift = Drift()
     alerts: Alerts = field(default_factory=Alerts)
+    bar: float = 0.9
+    evaluated: Literal["noted", "required"] = "noted"
 
     @property
     def looked_up(self) -> tuple[Join, ...]:
@@ -253,6 +257,8 @@ def load(name: str) -> UseCase:
         raise ConfigurationError(
             "a nightly run cannot serve an interactive workflow", about=name, action="Serve it online instead"
         )
+    if not 0 <= spec.bar <= 1:
+        raise ConfigurationError(f"`bar` is a share between 0 and 1, not {spec.bar}", system=name)
     if wrong := next(contradictions(spec), None):
         raise ConfigurationError(wrong, system=name, action="Correct the use case's spec")
     if spec.model is not None:

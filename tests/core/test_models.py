@@ -18,7 +18,7 @@ def test_an_interval_without_zone_is_read_as_utc() -> None:
 
 
 def test_options_default_to_the_specs_mode() -> None:
-    assert RunOptions.from_params({}, Mode.GATED) == RunOptions(mode=Mode.GATED)
+    assert RunOptions.from_params({}, Mode.GATED) == RunOptions(mode=Mode.GATED, follows=True)
 
 
 @pytest.mark.parametrize("params", [{"mode": "yolo"}, {"limit": 0}, {"limit": "ten"}, {"re_infer": "yes"}])

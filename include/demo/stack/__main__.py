@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from include.commands import COMMANDS, WITHOUT_CONNECTIONS
+from include.commands import COMMANDS, needs_connections
 from include.errors import ConfigurationError, NightledgerError
 from include.models import Interval, Mode
 from include.spec.chains import in_order
@@ -108,7 +108,7 @@ def _run_own(data: str | None, arguments: Sequence[str]) -> int:
     """Run a command of `include.cli` where its ledger and its systems are found."""
     from include.cli import main as run_command
 
-    if arguments[0] not in WITHOUT_CONNECTIONS and not {"-h", "--help"} & set(arguments):
+    if needs_connections(arguments) and not {"-h", "--help"} & set(arguments):
         from include.demo.stack import stack
         from include.demo.stack.environment import PREFIX, read_environment
         from include.demo.stack.home import open_home

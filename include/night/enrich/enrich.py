@@ -23,6 +23,7 @@ from include.night.datasets import ENRICHED
 from include.night.enrich.answering import CHUNK_ROWS, NOT_ASKED, Answering, letter_of, prepare, take
 from include.night.enrich.batch import Batching
 from include.night.enrich.dispatch import DOWN
+from include.night.enrich.evaluated import hold_to_evaluation
 from include.night.enrich.local import Deciding, only
 from include.night.enrich.questions import Item, make_item, pin
 from include.night.enrich.unasked import UNDECIDED, end_unasked
@@ -169,6 +170,7 @@ def begin(night: Night, good: Manifest) -> Work:
     require_asking(night, good.rows)
     choice, rows, prompt = night.case.model, part_of(good)[1], load_prompt(night.case)
     _hold_to_run(night, prompt)
+    hold_to_evaluation(night, prompt)
     if choice is None:
         return Work(night, good, [], time.monotonic(), only(Deciding.open(night)))
     hold_to_classes(night.case, read_systems(night.settings.systems_file))

@@ -40,12 +40,15 @@ def evaluation(case: UseCase) -> list[str]:
     path = case.folder / EVALS
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     labelled = sum(1 for line in lines if line.strip())
-    bar = getattr(case, "bar", None)
-    said = "no bar declared" if bar is None else f"at least {bar:.0%} of them must be answered rightly"
+    said = (
+        f"a prompt must answer at least {case.bar:.0%} of them rightly" if case.model else "no prompt to hold to a bar"
+    )
     return section(
         "Evaluation",
         [f"{labelled} labelled rows in `{EVALS}`; {said}."],
-        ["Results are no declaration and are not repeated here: the newest one is on record, in the ledger."],
+        [
+            "Results are no declaration and are not repeated here: the newest one of prompt and model is on record in the ledger."
+        ],
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -84,6 +85,7 @@ def edit(path: Path, one: str, other: str) -> None:
     text = path.read_text()
     assert one in text
     path.write_text(text.replace(one, other))
+    shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)  # of the same second and size, it would be believed
     forget()
 
 

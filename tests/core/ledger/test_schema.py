@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -14,6 +15,7 @@ from include.database import open_database, send, transaction
 from include.errors import ConfigurationError, LedgerOutdated
 from include.ledger import tables
 from include.ledger.audit import Answer, keep_answers
+from include.ledger.evaluations import Evaluation, RowVerdict, record_evaluation
 from include.ledger.schema import (
     APPEND_ONLY,
     PASSING,
@@ -40,6 +42,10 @@ def night(make_night: MakeNight) -> Night:
     decide(made, rows_of(1), inferences=ids)
     with transaction(made.ledger) as connection:
         send(connection, [keep_answers(made, PINS, [Answer("key", {}, Origin.RULE)])])
+        found = Evaluation(
+            labels_sha256="l", rows=1, correct=1, verdict="too_few", reasons=(), scores={}, cost=Decimal(0)
+        )
+        record_evaluation(connection, made, PINS, found, [RowVerdict("r", "key", "right")])
     return made
 
 
@@ -106,7 +112,10 @@ def test_a_partition_cannot_be_emptied_around_its_table(night: Night, ledger: Le
     ("table", "column", "value"),
     [
         *((table, "recorded_at", "now()") for table in APPEND_ONLY),
-        *((table, "digest", "''") for table in ("inference", "inference_result", "decision")),
+        *(
+            (table, "digest", "''")
+            for table in ("inference", "inference_result", "decision", "evaluation", "evaluation_row")
+        ),
         *(("event", column, value) for column, value in (("seq", "1"), ("prev_hash", "''"), ("hash", "''"))),
     ],
 )

@@ -88,6 +88,7 @@ def test_no_page_is_left_of_a_use_case_that_is_gone() -> None:
         ({"review": Review(expires=None)}, "| What nobody decides | never |"),
         ({"review": Review(timedelta(days=3), "write")}, "after 3 days it is written as proposed"),
         ({"alerts": Alerts(error_rate=0.25)}, "| `error_rate` | 0.25 | 0.02 |"),
+        ({"bar": 0.77}, "a prompt must answer at least 77% of them rightly"),
         ({"shard_rows": 1234}, "| Rows of a shard | 1,234 |"),
         ({"tokenise": ("job_title",)}, "| `job_title` | confidential | as tokens |"),
     ],
