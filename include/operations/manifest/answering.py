@@ -46,9 +46,7 @@ def evaluation(case: UseCase) -> list[str]:
     return section(
         "Evaluation",
         [f"{labelled} labelled rows in `{EVALS}`; {said}."],
-        [
-            "Results are no declaration and are not repeated here: the newest one of prompt and model is on record in the ledger."
-        ],
+        ["Results are no declaration and not repeated here: the newest one of prompt and model is in the ledger."],
     )
 
 
