@@ -14,7 +14,7 @@ import unicodedata
 from include.plain import visible
 
 _LOOKALIKES = str.maketrans("аеорсухіјѕһԁгοαεικνρτυ", "aeopcyxijshdroaeiknptu")
-"""Cyrillic and Greek letters that people read as Latin ones; Latin text with them is folded, other text does not matter."""
+"""Cyrillic and Greek letters that people read as Latin ones."""
 _RULES = r"(?:instructions?|prompts?|rules|guidelines|directives?)"
 _KEYS = r"(?:score|tier|confidence|priority|category|next_action)"
 _FORMS = (
@@ -22,14 +22,14 @@ _FORMS = (
     rf"\b(?:ignore|disregard|forget|override|bypass)\b[^.!?]{{0,30}}\b(?:previous|prior|above|earlier|your|system)\b"
     rf"[^.!?]{{0,20}}\b{_RULES}\b",
     rf"\b(?:ignore|disregard|forget|override)\b (?:all |any |the |these |those )+{_RULES}\b",
-    r"\byou are (?:now|no longer)\b[^.!?]{0,40}\b(?:assistant|model|ai|bot|dan|unrestricted|jailbroken|administrator)\b",
+    r"\byou are (?:now|no longer)\b[^.!?]{0,40}\b(?:assistant|model|ai|bot|dan|unrestricted|administrator)\b",
     r"\b(?:system|developer|hidden|initial) ?[_-]?(?:prompt|instructions?)\b",
     r"\b(?:reveal|print|repeat|show|output|leak)\b[^.!?]{0,20}\b(?:your|the) (?:initial |full |exact |hidden )?"
     r"(?:prompt|instructions you|instructions above|rules you)",
     r"\brepeat (?:everything|all (?:of )?the (?:text|words)) above\b",
     r"\b(?:jailbreak|developer mode|do anything now|unrestricted (?:ai|model|assistant))\b",
     r"\b(?:pretend|act as|role ?play|imagine)\b[^.!?]{0,30}\b(?:assistant|language model|ai|llm|scoring model)\b",
-    r"\b(?:note|message|instructions?|attention|dear)\b[^.!?]{0,15}\b(?:the )?(?:ai|llm|language model|assistant model)\b",
+    r"\b(?:note|message|instructions?|attention|dear)\b[^.!?]{0,15}\b(?:the )?(?:ai|llm|language model)\b",
     r"\b(?:write|save|apply|send|store)\b[^.!?]{0,40}\b(?:record|contact|row|ticket) (?:id |number |no\. ?|# ?)?"
     r"\d+[^.!?]{0,20}\binstead\b",
     # German; accents and umlauts' dots are gone, as in all that follows
@@ -47,8 +47,8 @@ _FORMS = (
     # what is no language: fields of an answer, marks of chats and of calls to tools
     rf"\b{_KEYS}\b[\"']? ?(?:[:=]|to|is|of|on|mit|auf|de|a)? ?[\"']?(?:100|9\d|1\.0|0\.9\d?|hot|urgent)\b[^.!?]{{0,40}}"
     rf"\b{_KEYS}\b",
-    rf"\b(?:answer|respond|reply|antworte|reponds|repondez|responde)\b[^.!?]{{0,30}}(?:\bjson\b|\b{_KEYS}\b[\"']? ?[:=]?"
-    rf" ?[\"']?(?:\d|hot|urgent))",
+    rf"\b(?:answer|respond|reply|antworte|reponds|repondez|responde)\b[^.!?]{{0,30}}(?:\bjson\b|"
+    rf"\b{_KEYS}\b[\"']? ?[:=]? ?[\"']?(?:\d|hot|urgent))",
     rf"\bset (?:the |its |my )?{_KEYS} (?:to|=)",
     rf"\{{ ?[\"']{_KEYS}[\"'] ?:",
     r"<\|(?:im_start|im_end|system|endoftext)\|?>?|\[/?inst\]|<</?sys>>|</?(?:system|assistant|tool_call|function_calls)>",

@@ -129,7 +129,7 @@ def running_model(kind: str, *, obeys: bool) -> Iterator[ObeyingModel]:
             self.end_headers()
             self.wfile.write(said)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

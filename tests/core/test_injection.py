@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import requests
-from pydantic import ValidationError
 from sqlalchemy import Engine, text
 
 from include.database import open_database
@@ -142,7 +141,10 @@ def watched(reached: set[tuple[str, int]]) -> Iterator[None]:
 
 
 @contextmanager
-def a_night(name: str, home: Path, ledgers: tuple[Engine, Engine], *, obeys: bool) -> Iterator[Done]:
+def a_night(
+    name: str, home: Path, ledgers: tuple[Engine, Engine], *, obeys: bool, people: bool = False
+) -> Iterator[Done]:
+    """One night in mode auto; without `people` nothing is set aside for them, so that forged answers go all the way."""
     config = SandboxConfig(
         state=home / "sandbox",
         anchor=END,
@@ -160,13 +162,15 @@ def a_night(name: str, home: Path, ledgers: tuple[Engine, Engine], *, obeys: boo
         )
         loaded = load(name)
         case = replace(loaded, local=None, mirror=None)
-        when = Interval(END - timedelta(days=1), datetime.now(UTC) + timedelta(hours=1))
+        when = Interval(END - timedelta(days=1), datetime.now(UTC))
         options, key = RunOptions(mode=Mode.AUTO), RunKey(name, when, "cli")
         run_id = open_run(ledgers[1], key, case, options, prompt=load_prompt(loaded).as_mapping(), git_sha="")
         settings = Settings.read({"NIGHTLEDGER_HOME": str(home), "NIGHTLEDGER_TOKEN_SECRET": "test secret"})
         night = Night(case, when, run_id, options, ledgers[1], EnvironmentConnections(given), settings)
         reached: set[tuple[str, int]] = set()
-        with watched(reached):
+        with watched(reached), pytest.MonkeyPatch.context() as patch:
+            if not people:
+                patch.setattr("include.night.gate.gate.failing_answers", lambda night: {})
             enriched = enrich(night, check(night, extract(night)))
             check_answers(night, enriched)
             write(night, gate(night, enriched))
@@ -193,12 +197,29 @@ def nights(
         yield honest, obeying
 
 
+@pytest.fixture(scope="module", params=CASES)
+def guarded(
+    request: pytest.FixtureRequest,
+    postgres: Postgres,
+    ledger_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Done]:
+    """The night of the obeying model as it is declared, with rows set aside for people."""
+    with (
+        fresh_ledger(postgres, ledger_template) as both,
+        a_night(request.param, tmp_path_factory.mktemp("guarded"), both, obeys=True, people=True) as night,
+    ):
+        yield night
+
+
 def test_the_model_was_asked_about_hostile_records_and_obeyed(nights: tuple[Done, Done]) -> None:
     honest, obeying = nights
     assert obeying.planted >= 60
     assert obeying.model.obeyed >= 50
     assert honest.model.obeyed == 0
-    assert len(honest.writes()) >= 10
+    assert len(obeying.writes()) >= 40
+    said = "SELECT DISTINCT fields::text FROM nightledger.outbox_intent"
+    assert len({*obeying.rows(said)} - {*honest.rows(said)}) >= 5
     assert obeying.status["status"] == "succeeded"
 
 
@@ -227,22 +248,21 @@ def test_no_other_place_is_reached(nights: tuple[Done, Done]) -> None:
 def test_every_answer_fits_the_output_model_or_the_row_ends_on_record(nights: tuple[Done, Done]) -> None:
     obeying = nights[1]
     output = obeying.case.module("output").Output
-    for (answer,) in obeying.rows("SELECT r.answer FROM nightledger.inference_result r WHERE outcome = 'ok'"):
-        try:
-            output.model_validate(answer)
-        except ValidationError:
-            pytest.fail("an answer that does not fit was accepted")
+    kept = "SELECT coalesce(parsed::text, raw_text) FROM nightledger.inference_result WHERE outcome = 'ok'"
+    accepted = obeying.rows(kept)
+    assert len(accepted) > 40
+    for (answer,) in accepted:
+        output.model_validate_json(answer)
     outcomes = dict(obeying.rows("SELECT outcome, count(*) FROM nightledger.inference_result GROUP BY 1"))
     assert outcomes.keys() == {"ok", "invalid"} | outcomes.keys() & {"empty"}
     assert outcomes["invalid"] >= 5
     assert sum(obeying.status["counts"].values()) == len(obeying.rows("SELECT row_id FROM nightledger.outcome"))
 
 
-def test_rows_that_speak_to_the_model_wait_for_a_person(nights: tuple[Done, Done]) -> None:
-    obeying = nights[1]
-    waiting = obeying.rows("SELECT reason FROM nightledger.decision WHERE verdict = 'review'")
+def test_rows_that_speak_to_the_model_wait_for_a_person(guarded: Done) -> None:
+    waiting = guarded.rows("SELECT rule FROM nightledger.decision WHERE verdict = 'review'")
     told = [reason for (reason,) in waiting if "answer_not_told" in reason]
-    assert len(told) >= 0.9 * (obeying.planted - len(PLAIN)) - 5
+    assert len(told) >= 0.6 * (guarded.planted - len(PLAIN))
 
 
 def test_what_is_written_runs_nowhere(nights: tuple[Done, Done]) -> None:
@@ -253,5 +273,5 @@ def test_what_is_written_runs_nowhere(nights: tuple[Done, Done]) -> None:
 def test_the_ledger_and_its_outbox_verify(nights: tuple[Done, Done]) -> None:
     for night in nights:
         assert verify(night.engine).findings == ()
-        open_ones = "SELECT status FROM nightledger.outbox_result WHERE status NOT IN ('confirmed', 'unchanged')"
+        open_ones = "SELECT status FROM nightledger.outbox_result WHERE status NOT IN ('written', 'unchanged')"
         assert night.rows(open_ones) == []
