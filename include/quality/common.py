@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
-from include.quality.expectation import Expectation
+from include.models import Interval
+from include.quality.expectation import DERIVED, Expectation
+from include.quality.instructions import speaks_to_model
 from include.quality.usual import newest_within, usual_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def rows_arrived(meaning: str, least: int, most: int, unit: str) -> Expectation:
@@ -88,3 +94,42 @@ def answers_refused(unit: str, least_rows: int) -> Expectation:
         unit=unit,
         least_rows=least_rows,
     )
+
+
+def row_not_to_model(meaning: str, columns: Sequence[str], unit: str) -> Expectation:
+    """No text of the row has a form of an instruction to a model; the report shows those that do, and they go on."""
+    return Expectation(
+        "row_not_to_model",
+        "ExpectColumnValuesToBeInSet",
+        tuple(columns),
+        "info",
+        meaning,
+        {"column": DERIVED, "value_set": [True]},
+        derive=partial(_not_to_model, columns=tuple(columns)),
+        unit=unit,
+    )
+
+
+def answer_not_told(meaning: str, columns: Sequence[str], unit: str) -> Expectation:
+    """No answer is to a row that speaks to the model: whatever was answered there, a person sees it first."""
+    return Expectation(
+        "answer_not_told",
+        "ExpectColumnValuesToBeInSet",
+        tuple(columns),
+        "warning",
+        meaning,
+        {"column": DERIVED, "value_set": [True]},
+        rows="quarantine",
+        at_least=0.98,
+        derive=partial(_not_to_model, columns=tuple(columns)),
+        unit=unit,
+    )
+
+
+def _not_to_model(rows: pd.DataFrame, interval: Interval, columns: Sequence[str]) -> pd.Series[Any]:
+    """Whether none of the columns speaks to a model; each is looked through alone, an equal text once."""
+    fine = rows[columns[0]].isna() | True
+    for column in columns:
+        texts = (value for value in rows[column].dropna().unique() if isinstance(value, str))
+        fine &= ~rows[column].isin([value for value in texts if speaks_to_model(value)])
+    return fine

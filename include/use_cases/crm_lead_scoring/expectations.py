@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
 from include.quality.common import (
+    answer_not_told,
     answers_arrived,
     answers_refused,
     columns_present,
     columns_typed,
+    row_not_to_model,
     rows_arrived,
     rows_as_usual,
 )
 from include.quality.expectation import DERIVED, Expectation
 from include.quality.usual import newest_within
+from include.use_cases.crm_lead_scoring.fallback import answer as by_rule
 from include.use_cases.crm_lead_scoring.spec import SPEC
 
 if TYPE_CHECKING:
@@ -36,6 +39,10 @@ TYPES = {
     "annual_revenue": ("float64", "numbers"),
     "size_known_at": ("Timestamp", "times"),
 }
+TEXTS = ("job_title", "product_interest", "segment", "company_name", "industry", "technologies")
+"""Columns that the model sees and that others may write what they like into."""
+FACTS = ("job_title", "employees", "last_activity_days")
+"""What the fallback rule scores by."""
 STALE_AFTER = timedelta(days=730)
 
 
@@ -77,6 +84,19 @@ def _tier_fits(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
 def _share_of_tier(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     """The share of the night's answers that have the row's tier."""
     return rows["tier"].map(rows["tier"].value_counts(normalize=True))
+
+
+def _tier_near_rule(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
+    """Whether no lead is hot by the model that is cold by the rule, all that the rule goes by being known.
+
+    A text may talk a model into a score; the rule reads a title and two numbers. With a fact missing, nothing is said.
+    """
+    near = rows["tier"].isna() | True
+    known = rows[list(FACTS)].notna().all(axis=1)
+    for at, row in rows.loc[(rows["tier"] == "hot") & known, list(FACTS)].iterrows():
+        judged = by_rule(row.to_dict())
+        near.loc[at] = judged is None or judged["tier"] != "cold"
+    return near
 
 
 EXPECTATIONS = (
@@ -292,6 +312,7 @@ EXPECTATIONS = (
         derive=_revenue_plausible,
         unit="leads",
     ),
+    row_not_to_model("No text of the lead speaks to the model instead of about the lead", TEXTS, "leads"),
 )
 
 ENOUGH = 200
@@ -385,4 +406,17 @@ ANSWER_EXPECTATIONS = (
         unit="share",
         least_rows=ENOUGH,
     ),
+    Expectation(
+        "tier_near_rule",
+        "ExpectColumnValuesToBeInSet",
+        ("tier", *FACTS),
+        "warning",
+        "No lead is hot that the rule calls cold from title, size and activity, all three known; a person sees such",
+        {"column": DERIVED, "value_set": [True]},
+        rows="quarantine",
+        at_least=0.95,
+        derive=_tier_near_rule,
+        unit="leads",
+    ),
+    answer_not_told("No answer is to a lead whose texts speak to the model; a person sees such", TEXTS, "leads"),
 )

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
 from include.quality.common import (
+    answer_not_told,
     answers_arrived,
     answers_refused,
     columns_present,
     columns_typed,
+    row_not_to_model,
     rows_arrived,
     rows_as_usual,
 )
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TYPES = {"ticket_id": ("str", "text"), "body": ("str", "text"), "created_at": ("Timestamp", "times")}
+TEXTS = ("subject", "body")
 CHANNELS = ["mail", "form", "chat", "phone note"]
 ENOUGH = 200
 """Answers below which their distribution says nothing."""
@@ -152,6 +155,7 @@ EXPECTATIONS = (
     rows_as_usual(
         "The night brought between half and twice the tickets that this weekday's nights bring", 0.5, 2.0, "tickets"
     ),
+    row_not_to_model("Neither subject nor body speaks to the model", TEXTS, "tickets"),
 )
 
 ANSWER_EXPECTATIONS = (
@@ -199,4 +203,5 @@ ANSWER_EXPECTATIONS = (
         unit="share",
         least_rows=ENOUGH,
     ),
+    answer_not_told("No answer is to a ticket that speaks to the model; a person sees such", TEXTS, "tickets"),
 )

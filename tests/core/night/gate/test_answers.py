@@ -17,6 +17,7 @@ from include.errors import ConfigurationError, QualityStop
 from include.ledger import tables
 from include.ledger.record import DeadLetter, RowOutcome, bury, find_manifest, record_manifest, record_outcomes
 from include.models import Manifest, Mode, Outcome, Record, RunOptions
+from include.night.extract.extract import raw_schema
 from include.night.gate.answers import check_answers, failing_answers
 from include.night.gate.gate import gate
 from include.quality.expectation import Expectation
@@ -68,6 +69,11 @@ def with_suite(monkeypatch: pytest.MonkeyPatch, *suite: Expectation, before: tup
 
 def test_a_sound_night_passes_and_every_expectation_is_on_record(make_night: MakeNight) -> None:
     night = make_night()
+    shape = raw_schema(night.case)
+    with StagedWriter(night.path("good.parquet"), shape) as good:
+        for at in range(1, 301):
+            good.append({"row_id": f"crm/contacts/{at}", "job_title": "Head of Sales", "employees": 900})
+    record_manifest(night.ledger, good.manifest(night.run_id, "good", {}))
     check_answers(night, stage_enriched(night, varied(300)))
     found = results(night)
     assert found.keys() == {expectation.id for expectation in declared.ANSWER_EXPECTATIONS}

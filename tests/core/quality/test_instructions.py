@@ -1,0 +1,53 @@
+"""Texts that speak to a model are found, in whatever spelling, and what customers write is not."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from include.quality.instructions import speaks_to_model
+from include.settings import ROOT
+from tests.core.hostile_records import HOSTILE, PLAIN, SPEAKING
+
+DATA = ROOT.parent / "shared" / "data"
+PUBLIC = {
+    "support_banking77/train.csv": ("text", 10_000),
+    "support_cfpb_complaints/complaints_dev.csv": ("Consumer complaint narrative", 700),
+}
+HARMLESS = (
+    "Please ignore my previous e-mail, the invoice was right.",
+    "The assistant at the desk was rude. What are your rules for refunds?",
+    "My system: Windows 11. Instructions in the manual did not help.",
+    "Bitte ignorieren Sie mein letztes Schreiben.",
+    "Je vous prie d'ignorer mon dernier message.",
+    "Por favor, ignore mi mensaje anterior.",
+    "My credit score is 710 and has priority over all else.",
+    "Head of AI and machine learning",
+    "The order number is QWxsZXMgZ3V0IGhpZXIgYmVpIHVucw==",
+)
+
+
+def test_there_are_enough_hostile_records() -> None:
+    assert len(HOSTILE) >= 60
+    assert len(set(HOSTILE.values())) == len(HOSTILE)
+
+
+@pytest.mark.parametrize("name", SPEAKING)
+def test_a_text_that_speaks_to_a_model_is_found(name: str) -> None:
+    assert speaks_to_model(SPEAKING[name])
+
+
+@pytest.mark.parametrize("text", [*PLAIN.values(), *HARMLESS])
+def test_other_texts_are_left_alone(text: str) -> None:
+    assert not speaks_to_model(text)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="public data sets are not on this machine")
+@pytest.mark.parametrize("name", PUBLIC)
+def test_few_of_what_customers_wrote_are_found(name: str) -> None:
+    column, least = PUBLIC[name]
+    with (DATA / name).open(newline="", encoding="utf-8") as file:
+        texts = [row[column] for row in csv.DictReader(file) if row[column]]
+    assert len(texts) >= least
+    assert sum(map(speaks_to_model, texts)) <= 0.005 * len(texts)
