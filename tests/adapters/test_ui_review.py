@@ -14,6 +14,7 @@ from sqlalchemy import text
 from include.models import Mode, Record, RunOptions
 from include.night.gate.gate import gate
 from include.run import Night
+from nightledger.ui.rates import Rate
 from tests.adapters.ui_stand import MINE, ORIGIN, OTHERS, Stand, connection_of, open_stand
 from tests.core.conftest import Ledger, LedgerUrls, MakeNight
 from tests.core.night.gate.answers import answer, stage_enriched
@@ -277,6 +278,7 @@ def test_what_the_record_holds_now_is_told_or_why_not(
     stand: Stand, queue: Any, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue()
+    monkeypatch.setattr("nightledger.ui.routes.review.LOOKS", Rate(2, 3600))  # that of the process others have used up
     monkeypatch.setenv("AIRFLOW_CONN_CRM_DEFAULT", json.dumps({"conn_type": "http", "host": "http://127.0.0.1:9"}))
     number = items(ledger)["sure"]["review_item_id"]
     page = stand.client("ann").get(f"{PATH}/review/{number}?now=true")
