@@ -11,14 +11,19 @@ after a decision, so that it can be taken back; every hour it starts by itself.
 **Owner**: data-platform. **If it fails**: docs/runbooks/review.md.
 """
 
-from airflow.sdk import dag
+from datetime import timedelta
+
+from airflow.sdk import CronTriggerTimetable, dag
 
 from nightledger.review import apply, form
+
+# Without a run for the hour that has just begun: a DAG that is new would work beside the first night.
+HOURLY = CronTriggerTimetable("0 * * * *", timezone="UTC", run_immediately=timedelta(0))
 
 
 @dag(
     dag_id="review",
-    schedule="@hourly",
+    schedule=HOURLY,
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, task
@@ -20,7 +21,7 @@ def form() -> dict[str, Param]:
     return {"use_case": Param(None, type=["null", "string"], enum=known, title="Use case", values_display=ANY)}
 
 
-@task(task_id="apply", retries=2, doc_md=doc_of("apply_reviews"))
+@task(task_id="apply", retries=3, retry_delay=timedelta(seconds=20), doc_md=doc_of("apply_reviews"))
 def apply(**context: Any) -> list[dict[str, Any]]:
     """Write and let go what was decided; returns counts by night, never a row. Fails if a row could not be written."""
     from include.operations.review import apply as apply_decisions

@@ -114,6 +114,15 @@ class Site:
         if self.shots:
             page.screenshot(path=self.shots / f"{name}.png", full_page=full_page)
 
+    def tasks_of(self, dag: str) -> str:
+        """Each run's tasks with state, tries and times, for a failure that cannot be had again."""
+        found = self.api.call("GET", f"/dags/{dag}/dagRuns/~/taskInstances")["task_instances"]
+        return "\n".join(
+            f"{one['dag_run_id']} {one['task_id']} {one['state']} try {one['try_number']}, "
+            f"{one['scheduled_when']} to {one['start_date']} to {one['end_date']}"
+            for one in found
+        )
+
     def query(self, statement: str) -> list[Any]:
         """Rows of the ledger, as superuser."""
         with self._superuser() as connection:
@@ -248,7 +257,10 @@ def test_answers_are_decided_by_keyboard_alone_and_written(site: Site, engineer:
     now = datetime.now(UTC)
     site.api.trigger("review", "apply-now", now - timedelta(hours=1), now, now, {})
     decided = "SELECT outcome, count(*) FROM nightledger.outcome WHERE stage IN ('review', 'write') GROUP BY 1"
-    wait_until(lambda: dict(site.query(decided)).get("rejected") == 2, engineer)
+    try:
+        wait_until(lambda: dict(site.query(decided)).get("rejected") == 2, engineer)
+    except AssertionError:
+        raise AssertionError(site.tasks_of("review")) from None
     assert site.query("SELECT count(*) FROM nightledger.outcome WHERE outcome = 'in_review'") == [(0,)]
     assert dict(site.query(decided))["written"] >= waiting - 3
 

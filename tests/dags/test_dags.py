@@ -66,7 +66,9 @@ def test_operations_run_only_when_asked(bag: Any) -> None:
 
 
 def test_decisions_are_applied_every_hour_at_least(bag: Any) -> None:
-    assert bag.dags["review"].timetable.expression == "0 * * * *"
+    timetable = bag.dags["review"].timetable
+    assert timetable.expression == "0 * * * *"
+    assert timetable.run_immediately == timedelta(0), "else a new DAG runs at once in an hour's first minutes"
 
 
 def test_the_watch_looks_every_five_minutes_and_one_look_never_waits_for_the_next(bag: Any) -> None:
