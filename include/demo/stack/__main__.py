@@ -148,7 +148,8 @@ def _run(given: argparse.Namespace, data: str | None) -> int:
     if given.command == "run":
         if not given.program:
             raise ConfigurationError("names no program", about="run", action="E.g. `nightledger run airflow dags list`")
-        environment = dict(stack.up(lambda line: print(line, file=sys.stderr), _data_set(data)).environment)
+        running = stack.up(lambda line: print(line, file=sys.stderr), _data_set(data), renew=False)
+        environment = dict(running.environment)
         os.execvpe(given.program[0], given.program, environment)  # noqa: S606
     if given.command == "backfill":
         from include.demo.stack import backfill
@@ -218,6 +219,11 @@ def _say_where(running: Stack, case: str) -> None:
     on = ", ".join(sorted(name for name, is_on in switched.items() if is_on))
     off = ", ".join(sorted(name for name, is_on in switched.items() if not is_on))
     _say(f"On: {on or 'no DAG'}. Off: {off or 'no DAG'}.")
+    unread = {
+        file.stem for file in Path(running.environment["AIRFLOW__CORE__DAGS_FOLDER"]).glob("*.py")
+    } - switched.keys()
+    if unread:
+        _say(f"Airflow is still reading {', '.join(sorted(unread))}.")
     if not switched.get(case, True):
         _say(f"{case} is off; switching it on starts last night's run in mode shadow, unless that night has run.")
     _say("Still running; `make down` stops everything.")

@@ -67,9 +67,10 @@ def _alone(home: Home) -> Iterator[None]:
         lock.release()
 
 
-def up(say: Say, data: Path | None = None, wanted: Sequence[str] = (DAG,)) -> Stack:
+def up(say: Say, data: Path | None = None, wanted: Sequence[str] = (DAG,), *, renew: bool = True) -> Stack:
     """Start what does not run yet and wait until the wanted DAGs can be triggered; safe to repeat.
 
+    With `renew`, parts of Airflow that run with other settings are started again with those of now, which ends tasks.
     What a call started that does not come to its end is stopped again.
     """
     given = read_environment()
@@ -96,7 +97,7 @@ def up(say: Say, data: Path | None = None, wanted: Sequence[str] = (DAG,)) -> St
         connections |= sandbox_connections(endpoints()) if endpoints else {}
         environment |= {name: value for name, value in connections.items() if name not in given}
         api = AirflowApi(f"http://127.0.0.1:{port}", "admin", secrets["admin"])
-        _start_airflow(home, environment, port, say)
+        _start_airflow(home, environment, port, say, renew)
         stack = Stack(home, environment, api)
         _wait_until_ready(stack, wanted, say)
         api.ensure_pool("model", 8, "Tasks that ask the model at once; its limits are kept by the ledger")
@@ -262,11 +263,11 @@ def _why(home: Home, name: str) -> str:
     return said[-1] if said else ""
 
 
-def _start_airflow(home: Home, environment: Mapping[str, str], port: int, say: Say) -> None:
+def _start_airflow(home: Home, environment: Mapping[str, str], port: int, say: Say, renew: bool) -> None:
     airflow = str(Path(sys.executable).with_name("airflow"))
     given = fingerprint(environment)
     found = {name: processes.find(home, name) for name in COMPONENTS}
-    stale = [name for name, record in found.items() if record is None or record.given != given]
+    stale = [name for name, record in found.items() if record is None or (renew and record.given != given)]
     if stale:
         say(f"  Airflow: {', '.join(stale)}, 20 s")
     processes.stop(home, stale)  # with what a crashed one left behind

@@ -6,6 +6,7 @@ https://developer.pagerduty.com/docs/send-alert-event
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 from include.errors import ConfigurationError
@@ -30,7 +31,10 @@ class Pager:
         if not connection.password:
             action = "Put the integration key of the service into its password"
             raise ConfigurationError("has no routing key", system=connection.conn_id, action=action)
-        stored = connection if connection.host else _vendors(connection)
+        host = (
+            connection.host.rstrip("/").removesuffix(PATH) or HOST
+        )  # the vendor's page gives the address with the path
+        stored = replace(connection, host=host)
         self._endpoint, self._key = open_bare(stored), connection.password
 
     def send(self, notice: Notice) -> None:
@@ -57,7 +61,3 @@ def event_of(notice: Notice, routing_key: str) -> dict[str, Any]:
 
 def _dedup_key(key: str) -> str:
     return key if len(key) <= _LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()
-
-
-def _vendors(connection: StoredConnection) -> StoredConnection:
-    return StoredConnection(connection.conn_id, host=HOST, password=connection.password, extra=connection.extra)

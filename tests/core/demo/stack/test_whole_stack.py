@@ -101,6 +101,18 @@ def test_any_airflow_command_runs_in_the_environment_of_the_stack(clone: Clone) 
     assert DAG in clone("run", "airflow", "dags", "list", "-o", "plain")
 
 
+def test_a_shell_with_another_setting_ends_no_task_of_the_stack_by_a_command(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = clone.pids()
+    monkeypatch.setenv("AIRFLOW_CONN_ALERT_SLACK", '{"host": "http://127.0.0.1:9"}')
+    assert (
+        clone("run", sys.executable, "-c", "import os; print('AIRFLOW_CONN_ALERT_SLACK' in os.environ)").strip()
+        == "True"
+    )
+    assert clone.pids() == before
+
+
 def test_a_night_of_another_date_runs_alone_and_leaves_the_schedule_off(clone: Clone) -> None:
     day = f"{last_interval(None)[0] - timedelta(days=2):%Y-%m-%d}"
     said = clone("night", "--date", day, "--mode", "shadow")

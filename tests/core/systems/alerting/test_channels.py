@@ -75,6 +75,7 @@ def test_a_pager_opens_and_resolves_one_incident_by_our_key() -> None:
     with endpoint(202) as taken:
         pager = Pager(stored(taken.server.url, password="key-of-32"))
         pager.send(NOTICE)
+        pager = Pager(stored(f"{taken.server.url}/v2/enqueue", password="key-of-32"))
         pager.send(replace(NOTICE, kind="over"))
         opened, over = taken.said
         assert [one.target for one in taken.server.seen] == ["/v2/enqueue"] * 2
