@@ -147,6 +147,11 @@ def tokens_in(value: Any) -> set[str]:
     return {hit["token"].lower() for text in _texts(value) for hit in _TOKEN.finditer(text)}
 
 
+def token_places(text: str) -> list[tuple[int, int]]:
+    """Where tokens begin and end in a text, in order."""
+    return [hit.span() for hit in _TOKEN.finditer(text)]
+
+
 def _bare(token: str) -> str:
     return token.strip("[]").lower()
 
