@@ -1,110 +1,102 @@
-"""What the ledger does not have of an explanation: the row as it was staged, and what the record holds now."""
+"""A record explained whole: who set its fields, what was asked and decided for it, where the row came from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as field_of
+from typing import Any
 
-import pyarrow.compute as pc
+from sqlalchemy import Connection, text
 
-from include.canonical import mask
-from include.database import Database
-from include.errors import ContractBroken, NightledgerError
-from include.ledger.explain_record import Link, Target, Written, same_value
-from include.ledger.record import find_manifest
-from include.models import Interval, Manifest, Record, RunOptions
-from include.plain import defused, visible_all
-from include.privacy.tokens import Hider, restore, token_places
-from include.run import Night
-from include.settings import Settings
-from include.spec.use_case import UseCase
-from include.staging import opened
-from include.systems.connections import Connections
+from include.errors import ConfigurationError
+from include.ledger.explain import Explanation, find_explanations
+from include.ledger.explain_record import (
+    Link,
+    Target,
+    Written,
+    chain,
+    evidence,
+    fields_of,
+    find_writes,
+    last_set,
+    tries,
+)
+from include.models import Record
+from include.privacy.tokens import without_people
+from include.spec.names import names
+from include.spec.use_case import UseCase, load
 from include.systems.port import Sink
 
-Ours = Literal["ours", "fits", "not ours", "unknown"]
-_DATASETS = ("good", "raw")
-_FAILURES = ("failures", "answer_failures")
-_LEAVES = ("written", "found", "unknown")
-_OWN = ("row_id", "row_key", "lineage")
+OTHERS = "a use case that is not yours to see"
+MOST_NIGHTS = 5
+"""Nights without a write that are told of each row."""
+_HIDDEN = "[hidden]"
 
 
 @dataclass(frozen=True, slots=True)
-class StagedRow:
-    """A row as it was staged, personal values as tokens; `problem` says why it cannot be shown.
+class Explained:
+    """What the ledger has on a record; `chains` are the steps of each field, oldest first, the asked one alone if any.
 
-    `dataset` is `good` (what passed the checks, with all that was joined) or `raw`. `not_met` are the expectations that
-    this row itself failed, also those that let it go on.
+    `known` are fields that were ever written, also where another one was asked for. `facts` are all that is on record
+    of write `number` (the one that set the value, unless another was asked for), by the columns of view
+    `explained_field`, and `calls` every call for its answer. `nights` are those that met the record's rows and wrote
+    nothing, with their use cases. `others` is how many writes are of use cases that the asker may not see: their values
+    are hidden. `exact` has the steps with whatever a field held, to be compared and not to be shown.
     """
 
-    dataset: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
-    not_met: Sequence[str] = ()
-    problem: str = ""
+    target: Target
+    field: str | None
+    chains: Mapping[str, Sequence[Link]]
+    known: Sequence[str]
+    number: int | None
+    facts: Record | None
+    calls: Sequence[Mapping[str, Any]]
+    nights: Sequence[tuple[str, Explanation]]
+    others: int
+    exact: Mapping[str, Sequence[Link]] = field_of(repr=False, default_factory=dict)
+
+    @property
+    def last(self) -> Link | None:
+        """The step that the explained write is of the asked field, or of its first."""
+        steps = [one for links in self.chains.values() for one in links]
+        return next((one for one in steps if one.write.number == self.number and one.step != "changed"), None)
 
 
-@dataclass(frozen=True, slots=True)
-class HeldNow:
-    """What the fields of a record hold at this moment; `problem` says why that cannot be told.
+def explain_record(
+    connection: Connection, target: Target, field: str | None, readable: Collection[str], number: int | None = None
+) -> Explained:
+    """Everything on record of a record's field, or of all its fields, for somebody who may see `readable` use cases.
 
-    `ours` says of each whether that is what our last write left: `fits` where that has tokens whose values are not at
-    hand, `unknown` where nothing tells what we left. `missing`: there is no such record.
+    Raises ConfigurationError for a write that is not one of the record's, or not theirs to see.
     """
-
-    values: Mapping[str, Any] = field(default_factory=dict)
-    ours: Mapping[str, Ours] = field(default_factory=dict)
-    missing: bool = False
-    problem: str = ""
-
-
-def staged_row(ledger: Database, case: UseCase, run_id: str, row_id: str, secret: str) -> StagedRow:
-    """The row that a run was run on; what is not kept any more is no error: the answer says so."""
-    if not secret:  # without it a token could be told from a guess
-        return StagedRow(problem="NIGHTLEDGER_TOKEN_SECRET is not set here, so no value can be shown")
-    try:
-        for dataset in _DATASETS:
-            row = _find(find_manifest(ledger, run_id, dataset), row_id)
-            if row is not None:
-                shown = {name: value for name, value in row.items() if name not in _OWN}
-                hidden = mask(shown, {*case.personal, *case.answers_personal}, secret, case.tokenise)
-                return StagedRow(dataset, hidden, _failed(ledger, run_id, row_id))
-    except (ContractBroken, OSError) as error:
-        why = error.problem if isinstance(error, ContractBroken) else "the staging folder cannot be read from here"
-        return StagedRow(problem=f"the row cannot be shown any more: {why}")
-    return StagedRow(problem="the row is in no dataset that this run has staged")
+    every = find_writes(connection, target)
+    known = fields_of([one for one in every if one.use_case in readable])
+    writes = find_writes(connection, target, field) if field else every
+    seen = [one for one in writes if one.use_case in readable]
+    if not seen:
+        writes = []  # what others have written there is not told to whom nothing of it belongs
+    wanted = [field] if field else known
+    exact = {name: _without_others(chain(writes, name), readable) for name in wanted}
+    exact = {name: links for name, links in exact.items() if links}
+    chains = {name: _plain(links) for name, links in exact.items()}
+    chosen = _choose(seen, chains, number)
+    facts = evidence(connection, chosen) if chosen else None
+    calls = tries(connection, facts) if facts and facts["decision_id"] else []
+    nights = _nights(connection, target, [one for one in every if one.use_case in readable], readable)
+    others = len(writes) - len(seen)
+    return Explained(target, field, chains, known, chosen, facts, [dict(o) for o in calls], nights, others, exact)
 
 
-def held_now(target: Target, nights: Mapping[str, Night], chains: Mapping[str, Sequence[Link]]) -> HeldNow:
-    """Read the record through the sinks of these use cases; `chains` is how each field came to its value.
-
-    Whatever keeps it from being read is said, not raised.
-    """
-    values: Record = {}
-    known: dict[str, Ours] = {}
-    missing = True
-    for night in nights.values():
-        for sink in sinks_of(night.case, target):
-            try:
-                found = sink.open(night).read([target.id])
-            except NightledgerError as error:
-                return HeldNow(problem=f"cannot be read now: {error.problem}")
-            if found is None:
-                return HeldNow(problem="nothing can be read back there")
-            missing = missing and target.id not in found
-            held = {name: found.get(target.id, {}).get(name) for name in sink.fields.values()}
-            values |= mask(held, _personal(night.case), night.settings.token_secret, _free(night.case, held))
-            known |= {name: _compare(nights, chains.get(name, ()), value) for name, value in held.items()}
-    return HeldNow(missing=True) if missing else HeldNow(values, known)
+def targets(use_cases: Collection[str]) -> list[tuple[str, str]]:
+    """System and object of every destination that these use cases write to."""
+    return sorted({(sink.system, sink.object) for name in use_cases for sink in load(name).sinks})
 
 
-def open_for_reading(
-    case: UseCase, ledger: Database, connections: Connections, settings: Settings, about: Written
-) -> Night:
-    """A night to read destinations with, that records nothing and does not wait."""
-    interval = Interval(about.interval_start, about.interval_end)
-    options = RunOptions(mode=case.mode)
-    return Night(case, interval, about.run_id, options, ledger, connections, settings, patient=False)
+def cases_of(target: Target, readable: Collection[str]) -> list[UseCase]:
+    """The use cases here that write to such records."""
+    known = (load(name) for name in names() if name in readable)
+    return [case for case in known if sinks_of(case, target)]
 
 
 def sinks_of(case: UseCase, target: Target) -> list[Sink]:
@@ -112,70 +104,75 @@ def sinks_of(case: UseCase, target: Target) -> list[Sink]:
     return [one for one in case.sinks if (one.system, one.object) == (target.system, target.object)]
 
 
-def _personal(case: UseCase) -> set[str]:
-    """Names at the destinations of what is there to hold a personal value."""
-    pairs = ((name, at) for sink in case.sinks for name, at in sink.fields.items())
-    return {at for name, at in pairs if name in case.answers_personal}
+def _choose(seen: Sequence[Written], chains: Mapping[str, Sequence[Link]], number: int | None) -> int | None:
+    """The write that is told in full: the asked one, else the one that set the newest value, else the newest."""
+    if number is not None:
+        if number not in {one.number for one in seen}:
+            raise ConfigurationError("no such write to this record", system="ledger", about=str(number))
+        return number
+    ours = {one.number for one in seen}
+    set_by = [one for one in map(last_set, _ours_only(chains, ours)) if one]
+    if set_by:
+        return max(set_by, key=lambda one: (one.at, one.write.number)).write.number
+    tried = [one.write for links in chains.values() for one in links if one.write.number in ours]
+    return max(tried, key=lambda one: (one.at, one.number)).number if tried else None
 
 
-def _free(case: UseCase, values: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(values) if case.tokenise else ()
+def _ours_only(chains: Mapping[str, Sequence[Link]], ours: Collection[int]) -> list[list[Link]]:
+    return [[one for one in links if one.step != "changed" and one.write.number in ours] for links in chains.values()]
 
 
-def _compare(nights: Mapping[str, Night], links: Sequence[Link], now: Any) -> Ours:
-    """Whether a field holds what our last write left there, or one after it whose end is unknown."""
-    settled = next((at for at in range(len(links), 0, -1) if links[at - 1].step in ("written", "found")), 0)
-    said = [_holds(nights, one, now) for one in links[max(settled - 1, 0) :] if one.step in _LEAVES]
-    known: tuple[Ours, ...] = ("ours", "fits", "not ours")
-    return next((one for one in known if one in said), "unknown")
+def _without_others(links: Sequence[Link], readable: Collection[str]) -> list[Link]:
+    """The steps, without the values that belong to use cases which are not theirs to see."""
+    mixed = any(one.write.use_case not in readable for one in links)
+    return [
+        replace(one, before=_HIDDEN, after=_HIDDEN, by=OTHERS)
+        if one.write.use_case not in readable
+        else replace(one, before=_HIDDEN)
+        if mixed and one.step == "changed"
+        else one
+        for one in links
+    ]
 
 
-def _holds(nights: Mapping[str, Night], link: Link, now: Any) -> Ours:
-    """Whether a field holds what this write has left, with its tokens put back where that can be done."""
-    ours, night = link.after, nights.get(link.write.use_case)
-    if not isinstance(ours, str) or not token_places(ours):
-        return "ours" if same_value(ours, now) else "not ours"
-    stands_for = _values_of(night, link.write) if night else None
-    if stands_for is None:
-        return "fits" if same_value(ours, now) else "not ours"
-    return "ours" if defused(visible_all(restore(ours, stands_for))) == now else "not ours"
+def _plain(links: Sequence[Link]) -> list[Link]:
+    """The steps, without people where a use case writes texts of theirs: what a field held before has no tokens."""
+    free = {name for name in {one.write.use_case for one in links} & set(names()) if load(name).tokenise}
+    return [
+        replace(one, before=without_people(one.before), after=without_people(one.after))
+        if one.write.use_case in free
+        else one
+        for one in links
+    ]
 
 
-def _values_of(night: Night, one: Written) -> dict[str, str] | None:
-    """What the tokens of a write stand for, found anew in the row that it was made of; None where that is gone."""
-    try:
-        row = _find(find_manifest(night.ledger, one.run_id, "good"), one.row_id)
-    except (ContractBroken, OSError):
-        return None
-    if row is None or not night.settings.token_secret:
-        return None
-    columns = night.case.tokenise
-    hider = Hider(night.case.name, night.settings.token_secret)
-    return hider.values_of({name: row.get(name) for name in columns}, columns)
+def _nights(
+    connection: Connection, target: Target, seen: Sequence[Written], readable: Collection[str]
+) -> list[tuple[str, Explanation]]:
+    rows = dict.fromkeys((one.use_case, one.row_key) for one in reversed(seen))
+    rows |= dict.fromkeys(_rows_by_id(connection, target, readable))
+    found = [
+        (case, night)
+        for case, key in rows
+        for night in find_explanations(connection, case, key, writes=0, others=MOST_NIGHTS)
+    ]
+    return sorted(found, key=lambda one: one[1].at, reverse=True)
 
 
-def _find(manifest: Manifest | None, row_id: str) -> Record | None:
-    """A row of a staged dataset; only the ids are read of the others."""
-    if manifest is None:
-        return None
-    with opened(manifest) as file:
-        for group in range(file.num_row_groups):
-            at = pc.index(file.read_row_group(group, columns=["row_id"])["row_id"], row_id).as_py()
-            if at >= 0:
-                row: Record = file.read_row_group(group).slice(at, 1).to_pylist()[0]
-                return row
-    return None
+def _rows_by_id(connection: Connection, target: Target, readable: Collection[str]) -> list[tuple[str, str]]:
+    """Rows that would write to the record, by its id: it is their key, or their id at their source."""
+    rows = list[tuple[str, str]]()
+    for case in cases_of(target, readable):
+        own = target.id.partition("/")[0]
+        for sink in sinks_of(case, target):
+            wanted = own if sink.each else target.id
+            if sink.target == "key":
+                rows.append((case.name, wanted))
+                continue
+            ids = [f"{one.system}/{one.object}/{wanted}" for one in case.sources]
+            rows += [(case.name, key) for key in connection.scalars(text(_KEYS), {"ids": ids, "use_case": case.name})]
+    return rows
 
 
-def _failed(ledger: Database, run_id: str, row_id: str) -> list[str]:
-    """The expectations that list this row among those that fail them."""
-    names = list[str]()
-    for dataset in _FAILURES:
-        manifest = find_manifest(ledger, run_id, dataset)
-        if manifest is None:
-            continue
-        with opened(manifest) as file:
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns=["expectation", "row_id"])
-                names += table.filter(pc.equal(table["row_id"], row_id))["expectation"].to_pylist()
-    return list(dict.fromkeys(names))
+_KEYS = """
+SELECT DISTINCT row_key FROM nightledger.decision WHERE row_id = ANY (:ids) AND use_case = :use_case LIMIT 5"""

@@ -123,3 +123,20 @@ SELECT o.destination AS system, o.object, o.external_id AS record_id, f.key AS f
                               WHERE run_id = a.run_id AND row_id = o.row_id OFFSET 0) l
          WHERE a.use_case = o.use_case AND a.interval_start = o.interval_start
            AND a.interval_end = o.interval_end) letters ON true;
+
+-- A row's writes say why one of them was not sent, and what they take back; one without a decision is a write all the same.
+CREATE OR REPLACE VIEW explanation AS
+SELECT o.use_case, o.row_key, o.destination, o.object, o.external_id, o.fields, o.before, o.after,
+       o.status AS write_status, o.updated_at AS written_at,
+       d.verdict, d.rule, d.decided_by, d.confidence, d.recorded_at AS decided_at,
+       d.inference_key, d.origin, coalesce(d.output, said(r.parsed, r.raw_text)) AS output, d.inference_id,
+       i.messages, i.parameters, i.prompt_version, i.prompt_hash, i.model,
+       r.provider_request_id, r.model_answered, r.cost, r.tokens_in, r.tokens_out, r.recorded_at AS answered_at,
+       w.lineage, u.run_id, u.interval_start, u.interval_end, u.mode, u.code_version, u.git_sha, u.external_ref,
+       o.outbox_id, o.error AS write_error, o.undo_of
+  FROM outbox o
+  JOIN run u USING (run_id)
+  LEFT JOIN decision d ON d.decision_id = o.decision_id
+  LEFT JOIN inference i ON i.inference_id = d.inference_id
+  LEFT JOIN inference_result r ON r.inference_id = d.inference_id
+  LEFT JOIN outcome w ON w.run_id = o.run_id AND w.row_id = o.row_id;
