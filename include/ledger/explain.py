@@ -78,7 +78,13 @@ def _lines(one: Explanation) -> Iterator[str]:
     if one.kind == "write":
         target = f"{facts['destination']} {facts['object']} {facts['external_id']}"
         why = f" ({facts['write_error']})" if facts["write_error"] else ""
-        yield from pairs([("write", facts["write_status"], f"{why}: {target}"), ("undoes", facts["undo_of"], "")])
+        yield from pairs(
+            [
+                ("write", facts["write_status"], f"{why}: {target}"),
+                ("undoes", facts["undo_of"], ""),
+                ("undone by", facts["undone_by"], ""),
+            ]
+        )
         yield from _changes(facts["fields"], facts["before"], facts["after"], is_set(facts))
     else:
         ended = " ".join(filter(None, (f"at stage {facts['stage']}:", facts["reason"])))
@@ -166,7 +172,10 @@ def flat(value: Any) -> str:
 
 _WRITES = """
 SELECT e.*, asked.recorded_at AS asked_at, asked.run_id AS asked_by, w.outcome, w.reason, w.stage, l.dead_letter_id,
-       l.cause, l.detail, l.tries
+       l.cause, l.detail, l.tries, (
+        SELECT max(u.outbox_id) FROM nightledger.outbox u
+         WHERE (u.destination, u.object, u.external_id) = (e.destination, e.object, e.external_id)
+           AND u.undo_of = e.outbox_id AND u.status = 'written') AS undone_by
   FROM nightledger.explanation e
   LEFT JOIN nightledger.inference asked ON asked.inference_id = e.inference_id
   LEFT JOIN LATERAL (SELECT outcome, reason, stage FROM nightledger.outcome
