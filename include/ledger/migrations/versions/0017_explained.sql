@@ -140,3 +140,6 @@ SELECT o.use_case, o.row_key, o.destination, o.object, o.external_id, o.fields, 
   LEFT JOIN inference i ON i.inference_id = d.inference_id
   LEFT JOIN inference_result r ON r.inference_id = d.inference_id
   LEFT JOIN outcome w ON w.run_id = o.run_id AND w.row_id = o.row_id;
+
+-- What a person was shown of the records that an answer would be written to, if they were: a hash of what those held.
+ALTER TABLE review_item ADD COLUMN held_sha256 text;

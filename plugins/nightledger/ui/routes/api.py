@@ -48,7 +48,7 @@ from nightledger.ui.routes.asking import (
 )
 from nightledger.ui.routes.backfill import request_plan
 from nightledger.ui.routes.explain import WantedKey
-from nightledger.ui.routes.explain_record import Id, Now, Object, OneWrite, Word, ask, target_of
+from nightledger.ui.routes.explain_record import Id, Object, OneWrite, ReadNow, Word, ask, target_of
 from nightledger.ui.routes.nights import Days
 from nightledger.ui.routes.quarantine import ACTIONS, Chosen, settle
 from nightledger.ui.routes.runs import require_run
@@ -237,7 +237,7 @@ def api_explain_record(
     record_id: Id,
     field: Word = "",
     write: OneWrite = None,
-    now: Now = False,
+    now: ReadNow = False,
 ) -> RecordPage:
     """Who set a record's fields and why, whichever use case; `now` also reads the record; personal values hidden."""
     return ask(viewer, ledger, target_of(viewer, "", system, obj, record_id), field, write, now=now)

@@ -20,8 +20,7 @@ router = APIRouter()
 Word = Annotated[str, Query(max_length=200)]
 Object = Annotated[str, Query(max_length=200, alias="object")]
 Id = Annotated[str, Query(min_length=1, max_length=200, alias="id", description="The record's id at the destination.")]
-Now = Annotated[bool, Query(description="Also read what the record holds at this moment.")]
-Now = Annotated[bool, Query(description="Also read what the record holds at this moment.")]
+ReadNow = Annotated[bool, Query(description="Also read what the record holds at this moment.")]
 OneWrite = Annotated[int | None, Query(ge=1, le=LARGEST, description="A write to be told in full, not the last.")]
 
 
@@ -36,7 +35,7 @@ def record(
     obj: Object = "",
     field: Word = "",
     write: OneWrite = None,
-    now: Now = False,
+    now: ReadNow = False,
 ) -> HTMLResponse:
     """Who set a record's fields and why; `place` is system and object in one word; `now` also reads the record."""
     target = target_of(viewer, place, system, obj, record_id)
