@@ -44,7 +44,7 @@ def find_explanations(
 ) -> list[Explanation]:
     """`explain` in the caller's transaction, with at most so many writes and runs without a write."""
     known = {"use_case": use_case, "row_key": row_key}
-    written = connection.execute(text(_WRITES), known | {"most": writes}).mappings().all()
+    written = connection.execute(text(_WRITES), known | {"most": writes}).mappings().all() if writes else []
     found = [Explanation("write", row_key, w["run_id"], w["written_at"], dict(w)) for w in written]
     for query in (_OUTCOMES, _SET_ASIDE):
         rest = connection.execute(text(query), known | {"most": others}).mappings().all()

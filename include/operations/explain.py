@@ -29,8 +29,8 @@ from include.spec.use_case import UseCase, load
 from include.systems.port import Sink
 
 OTHERS = "a use case that is not yours to see"
-MOST_NIGHTS = 5
-"""Nights without a write that are told of each row."""
+MOST_ROWS, MOST_NIGHTS = 3, 5
+"""Rows of a record whose nights without a write are told, the newest, and how many of each."""
 _HIDDEN = "[hidden]"
 
 
@@ -153,7 +153,7 @@ def _nights(
     rows |= dict.fromkeys(_rows_by_id(connection, target, readable))
     found = [
         (case, night)
-        for case, key in rows
+        for case, key in list(rows)[:MOST_ROWS]
         for night in find_explanations(connection, case, key, writes=0, others=MOST_NIGHTS)
     ]
     return sorted(found, key=lambda one: one[1].at, reverse=True)
