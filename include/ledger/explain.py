@@ -174,8 +174,7 @@ _WRITES = """
 SELECT e.*, asked.recorded_at AS asked_at, asked.run_id AS asked_by, w.outcome, w.reason, w.stage, l.dead_letter_id,
        l.cause, l.detail, l.tries, (
         SELECT max(u.outbox_id) FROM nightledger.outbox u
-         WHERE (u.destination, u.object, u.external_id) = (e.destination, e.object, e.external_id)
-           AND u.undo_of = e.outbox_id AND u.status = 'written') AS undone_by
+         WHERE u.undo_of = e.outbox_id AND u.status = 'written') AS undone_by
   FROM nightledger.explanation e
   LEFT JOIN nightledger.inference asked ON asked.inference_id = e.inference_id
   LEFT JOIN LATERAL (SELECT outcome, reason, stage FROM nightledger.outcome

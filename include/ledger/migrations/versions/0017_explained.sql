@@ -2,6 +2,7 @@
 
 -- Calls that a row has had under another key: those of the model that was asked before the one that answered.
 CREATE INDEX inference_by_row ON inference USING hash (row_id);
+CREATE INDEX outbox_undone ON outbox_intent (undo_of) WHERE undo_of IS NOT NULL;
 
 -- Every call that was made for an answer up to a moment, oldest first: under its key by whichever run, and for the rows
 -- in those runs under another one. With each goes the evaluation that held when it left. No outcome: its end is unknown.
@@ -46,8 +47,7 @@ SELECT o.destination AS system, o.object, o.external_id AS record_id, f.key AS f
             WHEN o.status = 'unchanged' AND o.error IS NULL THEN o.before -> f.key END AS value,
        f.value AS wanted, o.status AS write_status, o.error AS write_error, o.attempts, o.recorded_at AS intended_at,
        o.updated_at AS written_at, was.outbox_id AS left_by, was.value AS left_as,
-       EXISTS (SELECT FROM nightledger.outbox u WHERE u.undo_of = o.outbox_id AND u.status = 'written'
-                  AND (u.destination, u.object, u.external_id) = (o.destination, o.object, o.external_id)) AS undone,
+       EXISTS (SELECT FROM nightledger.outbox u WHERE u.undo_of = o.outbox_id AND u.status = 'written') AS undone,
        o.use_case, o.row_id, o.row_key, o.decision_id, d.verdict, d.rule, d.decided_by, d.confidence,
        d.recorded_at AS decided_at, d.origin, d.shown_sha256, d.inference_key, d.inference_id,
        coalesce(d.output, said(r.parsed, r.raw_text)) AS output, v.review_item_id, v.comment,
@@ -77,9 +77,9 @@ SELECT o.destination AS system, o.object, o.external_id AS record_id, f.key AS f
                     ELSE b.fields -> f.key END AS value
           FROM nightledger.outbox b
          WHERE (b.destination, b.object, b.external_id) = (o.destination, o.object, o.external_id)
-           AND b.fields ? f.key AND (b.updated_at, b.outbox_id) < (o.updated_at, o.outbox_id)
+           AND b.fields ? f.key AND b.outbox_id < o.outbox_id
            AND (b.status = 'written' OR b.status = 'unchanged' AND b.error IS NULL)
-         ORDER BY b.updated_at DESC, b.outbox_id DESC LIMIT 1) was ON true
+         ORDER BY b.outbox_id DESC LIMIT 1) was ON true
   LEFT JOIN LATERAL (
         SELECT * FROM nightledger.evaluation
          WHERE use_case = i.use_case AND prompt_hash = i.prompt_hash AND model = i.model
