@@ -208,11 +208,7 @@ SELECT o.outbox_id AS number, o.use_case, o.run_id, o.row_id, o.row_key, o.updat
   LEFT JOIN LATERAL (SELECT decided_by, rule FROM nightledger.decision
                       WHERE decision_id = o.decision_id OFFSET 0) d ON true"""
 
-_EVIDENCE = """
-SELECT e.*, i.row_id AS asked_row_id
-  FROM nightledger.explained_field e
-  LEFT JOIN LATERAL (SELECT row_id FROM nightledger.inference
-                      WHERE inference_id = e.inference_id OFFSET 0) i ON true
- WHERE e.outbox_id = :number LIMIT 1"""
+# Without LIMIT, for which the planner would choose to look through whole tables.
+_EVIDENCE = "SELECT * FROM nightledger.explained_field WHERE outbox_id = :number"
 
 _TRIES = "SELECT * FROM nightledger.tries(:key, CAST(:runs AS text[]), CAST(:rows AS text[]), :until)"
