@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from include.commands import COMMANDS
+from include.commands import COMMANDS, NUMBERED
 from include.errors import NightledgerError
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> in
     gc.set_threshold(100_000, 50, 50)  # what is imported stays: to look through it again and again is wasted
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     arguments = sys.argv[1:] if arguments is None else arguments
-    given = _parser(arguments).parse_args(arguments)
+    given = _read(arguments)
     command: Callable[[argparse.Namespace, TextIO], int] = given.command
     try:
         code = command(given, out)
@@ -46,15 +46,19 @@ def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> in
         return 3
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """Names all commands; only the one that is given is imported, since each brings what it works with."""
+def _read(arguments: Sequence[str]) -> argparse.Namespace:
+    """What was given; only the command that is named is imported, since each brings what it works with.
+
+    The numbers of some may stand before their options, between them and behind them.
+    """
     parser = argparse.ArgumentParser(prog=PROG, description="Nightledger without Airflow")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, (module, meaning) in COMMANDS.items():
-        command = commands.add_parser(name, help=meaning)
-        if name in arguments[:1]:
-            importlib.import_module(f"include.commands.{module}").add(command)
-    return parser
+    known = {name: commands.add_parser(name, help=meaning) for name, (_, meaning) in COMMANDS.items()}
+    command = known.get(next(iter(arguments), ""))
+    if command is None:
+        return parser.parse_args(arguments)
+    importlib.import_module(f"include.commands.{COMMANDS[arguments[0]][0]}").add(command)
+    return (command.parse_intermixed_args if arguments[0] in NUMBERED else command.parse_args)(arguments[1:])
 
 
 if __name__ == "__main__":

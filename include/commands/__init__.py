@@ -44,6 +44,8 @@ COMMANDS = {
     "report": ("report", "print the morning report of a run"),
     "init": ("init", "write files to start from: `init enrich FOLDER`"),
 }
+NUMBERED = ("explain", "quarantine", "review")
+"""Commands that are about things named one after the other."""
 """Command -> its module here, and what it does in a line of `--help`."""
 
 WITHOUT_CONNECTIONS = ("check", "init", "train", "prompts", "manifest")

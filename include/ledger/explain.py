@@ -44,7 +44,7 @@ def find_explanations(
 ) -> list[Explanation]:
     """`explain` in the caller's transaction, with at most so many writes and runs without a write."""
     known = {"use_case": use_case, "row_key": row_key}
-    written = connection.execute(text(_WRITES), known | {"most": writes}).mappings().all()
+    written = connection.execute(text(_WRITES), known | {"most": writes}).mappings().all() if writes else []
     found = [Explanation("write", row_key, w["run_id"], w["written_at"], dict(w)) for w in written]
     for query in (_OUTCOMES, _SET_ASIDE):
         rest = connection.execute(text(query), known | {"most": others}).mappings().all()
@@ -77,20 +77,27 @@ def _lines(one: Explanation) -> Iterator[str]:
     yield f"{one.at:%Y-%m-%d %H:%M:%S} UTC  {one.kind.upper().replace('_', ' ')}"
     if one.kind == "write":
         target = f"{facts['destination']} {facts['object']} {facts['external_id']}"
-        yield from _pairs([("write", facts["write_status"], f": {target}")])
-        yield from _changes(facts["fields"], facts["before"], facts["after"])
+        why = f" ({facts['write_error']})" if facts["write_error"] else ""
+        yield from pairs(
+            [
+                ("write", facts["write_status"], f"{why}: {target}"),
+                ("undoes", facts["undo_of"], ""),
+                ("undone by", facts["undone_by"], ""),
+            ]
+        )
+        yield from _changes(facts["fields"], facts["before"], facts["after"], is_set(facts))
     else:
         ended = " ".join(filter(None, (f"at stage {facts['stage']}:", facts["reason"])))
         waiting = f"{facts['review_reason']} ({facts['review_status']})" if facts["review_status"] else None
         reasons = "; ".join(facts["reasons"] or ())
-        yield from _pairs([("ended", ended, ""), ("reasons", reasons, ""), ("review", waiting, "")])
+        yield from pairs([("ended", ended, ""), ("reasons", reasons, ""), ("review", waiting, "")])
     dead = f"{facts['cause']}: {facts['detail']} ({facts['tries']} tries)" if facts["cause"] else None
-    yield from _pairs([("died", dead, "")])
+    yield from pairs([("died", dead, "")])
     if facts["verdict"]:
-        yield from _decision(facts)
-    yield from _pairs(
+        yield from decision_lines(facts)
+    yield from pairs(
         [
-            ("source", _flat(facts["lineage"]), ""),
+            ("source", flat(facts["lineage"]), ""),
             ("run", facts["run_id"], f" ({facts['mode']}, started by {facts['external_ref']})"),
             ("interval", f"[{facts['interval_start']:%Y-%m-%d %H:%M}, {facts['interval_end']:%Y-%m-%d %H:%M}) UTC", ""),
             ("code", facts["code_version"], f" {facts['git_sha']}".rstrip()),
@@ -98,30 +105,37 @@ def _lines(one: Explanation) -> Iterator[str]:
     )
 
 
+def is_set(facts: Mapping[str, Any]) -> bool:
+    """Whether a write has set its values, or found them there; else the record held what it held."""
+    return facts["write_status"] == "written" or (facts["write_status"] == "unchanged" and not facts["write_error"])
+
+
 def _changes(
-    fields: Mapping[str, Any], before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+    fields: Mapping[str, Any], before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, is_set: bool
 ) -> Iterator[str]:
     for name, value in fields.items():
-        old = "(not read)" if before is None else _flat(before.get(name))
-        yield f"      {name}: {old} -> {_flat((after or fields).get(name, value))}"
+        old = "(not read)" if before is None else flat(before.get(name))
+        new = flat((after or fields).get(name, value))
+        yield f"      {name}: {old} -> {new}" if is_set else f"      {name}: {old} (would have been {new})"
 
 
-def _decision(facts: Mapping[str, Any]) -> Iterator[str]:
-    yield from _pairs(
+def decision_lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    """A decision with the answer it is about, and what was asked for that."""
+    yield from pairs(
         [
             ("decision", facts["verdict"], f" by {facts['decided_by']}, rule: {facts['rule']}"),
-            ("answer", _flat(facts["output"]), f"  [{facts['origin']}]"),
+            ("answer", flat(facts["output"]), f"  [{facts['origin']}]"),
         ]
     )
     if facts["inference_id"] and facts["model"] and not facts["prompt_hash"]:
         decided = f"{facts['asked_at']:%Y-%m-%d %H:%M:%S} UTC"
         yield f"  engine    {facts['model']}, in the process; no model was asked"
-        yield from _pairs([("decided", decided, f" in {facts['asked_by']}  inference {facts['inference_id']}")])
+        yield from pairs([("decided", decided, f" in {facts['asked_by']}  inference {facts['inference_id']}")])
     elif facts["inference_id"] and facts["model"]:
         cost = None if facts["cost"] is None else f"${facts['cost']:f}, {facts['tokens_in']} tokens in"
-        yield from _pairs(
+        yield from pairs(
             [
-                ("model", facts["model_answered"] or facts["model"], f" {_flat(facts['parameters'])}"),
+                ("model", facts["model_answered"] or facts["model"], f" {flat(facts['parameters'])}"),
                 ("prompt", f"v{str(facts['prompt_version']).lstrip('v')}", f" ({facts['prompt_hash'][:12]})"),
                 ("asked", f"{facts['asked_at']:%Y-%m-%d %H:%M:%S} UTC", f" in {facts['asked_by']}"),
                 ("request", facts["provider_request_id"], f"  inference {facts['inference_id']}"),
@@ -140,23 +154,27 @@ def _messages(messages: Any) -> Iterator[str]:
             yield from (f"      {line}" for line in str(message.get("content", "")).splitlines() if line.strip())
 
 
-def _pairs(pairs: Iterable[tuple[str, Any, str]]) -> Iterator[str]:
-    for name, value, more in pairs:
+def pairs(named: Iterable[tuple[str, Any, str]]) -> Iterator[str]:
+    """Lines of names and values with what stands behind them; what has no value is left out."""
+    for name, value, more in named:
         if value not in (None, "", {}):
             yield f"  {name:<9} {value}{more}".rstrip()
 
 
-def _flat(value: Any) -> str:
+def flat(value: Any) -> str:
+    """A value in one line."""
     if value is None:
         return "(empty)"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_flat(item)}" for name, item in value.items())
+        return ", ".join(f"{name}: {flat(item)}" for name, item in value.items())
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 _WRITES = """
 SELECT e.*, asked.recorded_at AS asked_at, asked.run_id AS asked_by, w.outcome, w.reason, w.stage, l.dead_letter_id,
-       l.cause, l.detail, l.tries
+       l.cause, l.detail, l.tries, (
+        SELECT max(u.outbox_id) FROM nightledger.outbox u
+         WHERE u.undo_of = e.outbox_id AND u.status = 'written') AS undone_by
   FROM nightledger.explanation e
   LEFT JOIN nightledger.inference asked ON asked.inference_id = e.inference_id
   LEFT JOIN LATERAL (SELECT outcome, reason, stage FROM nightledger.outcome

@@ -21,6 +21,9 @@ Action = Literal["approve", "edit", "reject"]
 STATUSES = ("waiting", "approved", "edited", "rejected", "expired", "superseded")
 TIME_OUT = "time-out"
 """Who decided where nobody did in time."""
+CONFLICT = "conflict"
+"""Who puts back what was decided on a record that has changed since."""
+CHANGED = "the record has changed since it was shown; nothing was written"
 DECIDED = ("approved", "edited", "rejected", "expired", "superseded")
 _STATUS: Mapping[Action, str] = {"approve": "approved", "edit": "edited", "reject": "rejected"}
 _RULES: Mapping[str, str] = {
@@ -37,13 +40,15 @@ _WRITES = ("approved", "edited")
 class Choice:
     """What a person says of one item: which, the hash of what they were shown, and what they do.
 
-    `output` is the whole answer as they want it, for `edit` only.
+    `output` is the whole answer as they want it, for `edit` only. `held_sha256` is the hash of what they were shown of
+    the records as those were at that moment; None where they did not look.
     """
 
     number: int
     shown_sha256: str
     action: Action
     output: Record | None = None
+    held_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ class Due(NamedTuple):
     output: Record
     verdict: str | None
     rule: str | None
+    proposed: Record
+    held_sha256: str | None
 
 
 def queue(
@@ -187,6 +194,22 @@ def take_back(ledger: Database, use_case: str, actor: str, numbers: Sequence[int
                 changes.append({**_facts(item), "status": "waiting", "verdict": "review", "rule": _RULES["waiting"]})
         _record(connection, use_case, actor, changes, "")
     return Decided({"waiting": len(changes)}, refused)
+
+
+def show_again(ledger: Database, use_case: str, numbers: Sequence[int]) -> int:
+    """Put decided items back before people because the records they were shown have changed; returns how many.
+
+    It is on record as a decision, with its rule. One that was taken back or applied meanwhile stays as it is.
+    """
+    with transaction(ledger) as connection:
+        items = _lock(connection, use_case, numbers)
+        changes = [
+            {**_facts(one), "status": "waiting", "verdict": "review", "rule": CHANGED}
+            for one in items.values()
+            if one["applied_at"] is None and one["status"] in _WRITES
+        ]
+        _record(connection, use_case, CONFLICT, changes, CHANGED)
+    return len(changes)
 
 
 def assign(ledger: Database, use_case: str, actor: str, numbers: Sequence[int], to: str | None) -> int:
@@ -290,7 +313,8 @@ def _change(item: RowMapping, choice: Choice, actor: str, needs_two: Callable[[R
         return {**_facts(item), "status": "rejected", "verdict": "reject", "rule": _RULES["rejected"]}
     status = "edited" if output is not None else "approved"
     agreed = item["agreed_by"] is not None and wanted == (item["output"] or item["proposed"])
-    said = {**_facts(item), "output": output, "origin": Origin.PERSON if output is not None else item["origin"]}
+    said = {**_facts(item), "held_sha256": choice.held_sha256}
+    said |= {"output": output, "origin": Origin.PERSON if output is not None else item["origin"]}
     if needs_two(wanted) and not agreed:
         return {**said, "status": "waiting", "verdict": "review", "rule": _RULES["agreed"], "agreed_by": actor}
     both = f"{item['agreed_by']} and {actor}" if agreed else actor
@@ -308,6 +332,7 @@ def _facts(item: RowMapping) -> Record:
         "origin": item["origin"] or Origin.RULE,
         "output": None,
         "agreed_by": None,
+        "held_sha256": None,
     }
 
 
@@ -316,7 +341,7 @@ def _record(connection: Connection, use_case: str, actor: str, changes: Sequence
     if not changes:
         return
     batches = {run: uuid4() for run in sorted({one["run_id"] for one in changes})}
-    who = actor if actor == TIME_OUT else f"person {actor}"
+    who = actor if actor in (TIME_OUT, CONFLICT) else f"person {actor}"
     copy_rows(
         connection,
         tables.decision,
@@ -339,6 +364,7 @@ def _record(connection: Connection, use_case: str, actor: str, changes: Sequence
             "decided_by": None if one["status"] == "waiting" else one.get("by", actor),
             "agreed_by": one["agreed_by"],
             "output": one["output"],
+            "held_sha256": one["held_sha256"],
         }
         for one in changes
     ]
@@ -347,6 +373,8 @@ def _record(connection: Connection, use_case: str, actor: str, changes: Sequence
         "items": [one["review_item_id"] for one in changes],
         "verdicts": dict(Counter(one["rule"] for one in changes)),
     }
+    if held := {str(one["review_item_id"]): one["held_sha256"] for one in changes if one["held_sha256"]}:
+        said["held"] = held
     record_event(
         connection, f"review/{use_case}", "review.decided", {**said, "comment": comment} if comment else said, who
     )
@@ -404,10 +432,10 @@ SELECT v.*, v.expires_at <= clock_timestamp() AS is_late, held.origin, held.infe
 _SAY = text("""
 UPDATE nightledger.review_item v
    SET status = n.status, decision_id = n.decision_id, decided_by = n.decided_by, agreed_by = n.agreed_by,
-       output = n.output, comment = :comment,
+       output = n.output, comment = :comment, held_sha256 = n.held_sha256,
        decided_at = CASE WHEN n.status = 'waiting' THEN NULL ELSE clock_timestamp() END
   FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS n (review_item_id bigint, status text, decision_id uuid,
-       decided_by text, agreed_by text, output jsonb)
+       decided_by text, agreed_by text, output jsonb, held_sha256 text)
  WHERE v.review_item_id = n.review_item_id""")
 
 _ASSIGN = text("""
@@ -436,7 +464,8 @@ SELECT use_case, run_id FROM (
 _DUE = text(f"""
 SELECT v.review_item_id AS number, v.status, v.decision_id, v.row_id, v.row_key, v.inference_key,
        (SELECT lineage FROM nightledger.outcome WHERE run_id = u.run_id AND row_id = v.row_id) AS lineage,
-       coalesce(d.origin, held.origin) AS origin, coalesce(d.output, v.proposed) AS output, d.verdict, d.rule
+       coalesce(d.origin, held.origin) AS origin, coalesce(d.output, v.proposed) AS output, d.verdict, d.rule,
+       v.proposed, v.held_sha256
        {_TARGET} AND v.use_case = :use_case AND u.run_id = :run_id
  ORDER BY v.review_item_id LIMIT :most""")
 

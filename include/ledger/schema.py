@@ -34,7 +34,8 @@ UPDATED: Mapping[str, str] = {
     "drift_result": "statistic value expected threshold verdict nights detail recorded_at",
     "quarantine": "reasons record stage expectations owner status history released",
     "quarantine_count": "rows",
-    "review_item": "status assigned_to agreed_by output decision_id decided_by decided_at comment applied_at",
+    "review_item": "status assigned_to agreed_by output decision_id decided_by decided_at comment applied_at "
+    "held_sha256",
     "outbox_intent": "row_id decision_id fields before",
     "outbox_result": "status after differs attempts error updated_at",
     "dead_letter": "status replays",

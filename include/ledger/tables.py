@@ -331,6 +331,7 @@ review_item = _table(
     decided_at=_TIME,
     comment=Text,
     applied_at=_TIME,
+    held_sha256=Text,
 )
 outbox_intent = _table(
     "outbox_intent",

@@ -9,11 +9,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
+from sqlalchemy import exists, select
 
-from include.canonical import canonical
+from include.canonical import canonical, digest
 from include.database import Database, transaction
 from include.errors import NightledgerError
-from include.ledger import door, reviews
+from include.ledger import door, reviews, tables
 from include.ledger.closing import close_again
 from include.ledger.heads import export_head
 from include.ledger.leases import exclusive
@@ -96,6 +97,20 @@ def held_now(night: Night, row: Record) -> list[Held]:
     return found
 
 
+def held_sha256(held: Sequence[Held]) -> str | None:
+    """The hash of what records hold; None where any of them cannot be read, so that nothing was shown of it."""
+    if not held or any(one.problem for one in held):
+        return None
+    return digest(
+        [[one.sink, {number: _fields(one, record) for number, record in one.records.items()}] for one in held]
+    )
+
+
+def _fields(held: Held, record: Record | None) -> Record | None:
+    """What is shown of a record: a version that changes with anything else in it is not."""
+    return None if record is None else {name: record.get(name) for name in held.fields.values()}
+
+
 def apply(
     connections: Connections, settings: Settings, use_cases: Collection[str], actor: str = "nightledger"
 ) -> list[Record]:
@@ -135,6 +150,9 @@ def _apply_some(night: Night, due: Sequence[Due], actor: str) -> Counter[str]:
     from include.night.write.write import SUPERSEDED, write
 
     counts: Counter[str] = Counter()
+    if stale := _changed_since_shown(night, due):
+        counts["shown_again"] = reviews.show_again(night.ledger, night.case.name, [one.number for one in stale])
+        due = [one for one in due if one not in stale]
     wanted = [one for one in due if one.verdict == "write"]
     if wanted:
         sent = write(night, _stage(night, wanted))
@@ -149,6 +167,32 @@ def _apply_some(night: Night, due: Sequence[Due], actor: str) -> Counter[str]:
         record_event(connection, night.run_id, "review.applied", {"items": len(due), **counts}, actor)
         close_again(connection, night.run_id)
     return counts
+
+
+def _changed_since_shown(night: Night, due: Sequence[Due]) -> list[Due]:
+    """Approved items whose records hold something else than the person who approved was shown.
+
+    What this run itself has written already, before it was killed, is no change. One that cannot be read now is left to
+    the write, which has to read it too.
+    """
+    looked = [one for one in due if one.verdict == "write" and one.held_sha256 and not _is_begun(night, one)]
+    return [one for one in looked if not _is_as_shown(night, one)]
+
+
+def _is_as_shown(night: Night, one: Due) -> bool:
+    """Whether the records hold what was shown; an edit may have changed which records those are."""
+    for output in (one.output, one.proposed):
+        now = held_sha256(held_now(night, {**one._asdict(), "output": canonical(output)}))
+        if now is None or now == one.held_sha256:
+            return True
+    return False
+
+
+def _is_begun(night: Night, one: Due) -> bool:
+    with transaction(night.ledger) as connection:
+        o = tables.outbox_intent.c
+        mine = (o.run_id == night.run_id) & (o.row_id == one.row_id) & (o.decision_id == one.decision_id)
+        return bool(connection.scalar(select(exists().where(mine))))
 
 
 def _stage(night: Night, wanted: Sequence[Due]) -> Manifest:

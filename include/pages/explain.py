@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from include.database import Database, transaction
-from include.ledger.explain import Explanation, find_explanations, rows_of_record
+from include.ledger.explain import Explanation, find_explanations, is_set, rows_of_record
 from include.ledger.record import record_event
 from include.models import OUTCOMES
 from include.pages.reading import reading
@@ -58,10 +58,17 @@ class Entry:
         return self.run_id.rpartition("-")[2]
 
     @property
+    def is_set(self) -> bool:
+        """Whether the record held these values once the write had ended."""
+        return is_set(self.facts)
+
+    @property
     def undo(self) -> str:
         """What would have to be written to undo the write, in a sentence; empty where nothing was written."""
         if self.facts.get("write_status") != "written":
             return ""
+        if self.facts.get("undone_by"):
+            return f"Nothing: write {self.facts['undone_by']} has taken it back"
         if any(one.before is None for one in self.changes):
             return "What the fields held before is not on record, so it cannot be put back"
         put_back = [f"{one.name} to {one.before}" for one in self.changes if one.before != one.after]
@@ -99,7 +106,7 @@ def explain_row(ledger: Database, use_case: str, asked: str, *, clear: bool = Fa
         if not found and len(others) == 1:
             key = others.pop()
             found = find_explanations(connection, use_case, key, MOST, MOST)
-    hidden = frozenset() if clear else _hidden(case)
+    hidden = frozenset() if clear else hidden_fields(case)
     entries = tuple(_entry(one, hidden, clear) for one in found)
     writes = sum(one.kind == "write" for one in found)
     more = MOST in (writes, len(found) - writes)
@@ -124,7 +131,7 @@ def look_at_row(ledger: Database, use_case: str, asked: str, actor: str) -> RowP
     return explain_row(ledger, use_case, asked, clear=True)
 
 
-def _hidden(case: UseCase) -> frozenset[str]:
+def hidden_fields(case: UseCase) -> frozenset[str]:
     """Fields of an answer that may hold personal values, and those of the destination that they are written to."""
     names = case.answers_personal
     return frozenset(names) | {field for sink in case.sinks for name, field in sink.fields.items() if name in names}
@@ -135,7 +142,7 @@ def _entry(one: Explanation, hidden: Collection[str], clear: bool) -> Entry:
     ended = str(facts.get("outcome") or facts.get("write_status") or one.kind)
     output = facts.get("output")
     said = output if isinstance(output, Mapping) else {} if output is None else {"answer": output}
-    words = {} if clear else {name: _scrubbed(facts.get(name)) for name in _WORDS}
+    words = {} if clear else {name: scrubbed(facts.get(name)) for name in _WORDS}
     return Entry(
         ended=_NAMES.get(ended, ended.replace("_", " ")),
         outcome=ended,
@@ -143,8 +150,8 @@ def _entry(one: Explanation, hidden: Collection[str], clear: bool) -> Entry:
         run_id=one.run_id,
         facts=defaultdict(lambda: None, {name: facts[name] for name in facts if name not in _VALUES} | words),
         changes=tuple(_changes(facts, hidden, clear)) if one.kind == "write" else (),
-        output={str(name): _shown(name, value, hidden, clear) for name, value in said.items()},
-        asked=tuple(_messages(facts.get("messages"))) if clear else (),
+        output={str(name): shown(name, value, hidden, clear) for name, value in said.items()},
+        asked=tuple(messages_of(facts.get("messages"))) if clear else (),
     )
 
 
@@ -153,19 +160,20 @@ def _changes(facts: Mapping[str, Any], hidden: Collection[str], clear: bool) -> 
     return [
         Change(
             name,
-            None if before is None else _shown(name, before.get(name), hidden, clear),
-            _shown(name, after.get(name, value), hidden, clear),
+            None if before is None else shown(name, before.get(name), hidden, clear),
+            shown(name, after.get(name, value), hidden, clear),
         )
         for name, value in facts["fields"].items()
     ]
 
 
-def _messages(messages: Any) -> list[tuple[str, str]]:
+def messages_of(messages: Any) -> list[tuple[str, str]]:
+    """Role and words of what a model was shown, without the instructions."""
     known = [one for one in messages if isinstance(one, Mapping)] if isinstance(messages, list) else []
     return [(str(one.get("role", "?")), str(one.get("content", ""))) for one in known if one.get("role") != "system"]
 
 
-def _shown(name: Any, value: Any, hidden: Collection[str], clear: bool) -> str:
+def shown(name: Any, value: Any, hidden: Collection[str], clear: bool) -> str:
     """A value for the page: hidden as a whole by its field's name, else what in it has the form of a personal value."""
     if name in hidden:
         return HIDDEN
@@ -173,7 +181,8 @@ def _shown(name: Any, value: Any, hidden: Collection[str], clear: bool) -> str:
     return words if clear else scrub(words)
 
 
-def _scrubbed(value: Any) -> Any:
+def scrubbed(value: Any) -> Any:
+    """Words, one or several, with the kind in the place of what has the form of a personal value."""
     if isinstance(value, str):
         return scrub(value)
-    return [_scrubbed(one) for one in value] if isinstance(value, list) else value
+    return [scrubbed(one) for one in value] if isinstance(value, list) else value

@@ -147,6 +147,27 @@ def tokens_in(value: Any) -> set[str]:
     return {hit["token"].lower() for text in _texts(value) for hit in _TOKEN.finditer(text)}
 
 
+def token_places(text: str) -> list[tuple[int, int]]:
+    """Where tokens begin and end in a text, in order."""
+    return [hit.span() for hit in _TOKEN.finditer(text)]
+
+
+def without_people(value: Any) -> Any:
+    """Texts in a JSON-like value with the kind in the place of each personal value, `[person]`; tokens stay."""
+    return _mapped(value, _kinds)
+
+
+def _kinds(text: str) -> str:
+    parts, at = list[str](), 0
+    for start, end in [*token_places(text), (len(text), len(text))]:
+        plain = text[at:start]
+        for one in reversed(find_personal(plain)):
+            plain = f"{plain[: one.start]}[{one.kind}]{plain[one.end :]}"
+        parts += [plain, text[start:end]]
+        at = end
+    return "".join(parts)
+
+
 def _bare(token: str) -> str:
     return token.strip("[]").lower()
 

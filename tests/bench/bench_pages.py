@@ -170,6 +170,9 @@ def _measure(stand: Stand, service: str) -> float:
         "Quarantined row": f"quarantine/{number}",
         "Explain, one row": f"explain?use_case={MINE}&key=key-1-17",
         "Explain, a key nobody knows": f"explain?use_case={MINE}&key=nobody",
+        "Explain, a record of 400 writes": "explain/record?system=crm&object=contacts&id=17",
+        "Explain, one field of it": "explain/record?system=crm&object=contacts&id=17&field=nl_lead_score",
+        "Explain, a record nobody wrote": "explain/record?system=crm&object=contacts&id=nobody",
         "Dead letters": f"dead-letters?use_case={MINE}",
         "Dead letter": f"dead-letters/{letter}",
         "Backfill": f"backfill?use_case={MINE}",
@@ -189,12 +192,23 @@ def _measure(stand: Stand, service: str) -> float:
         floor, _ = _ask(lambda: client.get("/nightledger/baseline"))
         print(f"{'baseline: login and SELECT 1':<36} {floor:>8.1f}")
         slowest = 0.0
+        for name, query in _QUERIES.items():
+            with engine.connect() as connection:
+                took = [_timed(connection, query) for _ in range(ASKED + 1)][1:]
+            print(f"{name:<36} {statistics.median(took):>8.1f} {sorted(took)[int(ASKED * 0.95)]:>8.1f}", flush=True)
         for name, path in pages.items():
             middle_ms, high = _ask(lambda path=path: client.get(f"/nightledger/{path}", follow_redirects=False))
             slowest = max(slowest, high)
             print(f"{name:<36} {middle_ms:>8.1f} {high:>8.1f} {middle_ms - floor:>18.1f}", flush=True)
     engine.dispose()
     return slowest
+
+
+def _timed(connection: Any, query: str) -> float:
+    """Milliseconds that a query takes; it has to find something."""
+    began = time.perf_counter()
+    assert connection.execute(text(query)).all()
+    return (time.perf_counter() - began) * 1000
 
 
 def _add_baseline(stand: Stand, engine: Engine) -> None:
@@ -217,8 +231,16 @@ def _ask(get: Callable[[], Any]) -> tuple[float, float]:
     return statistics.median(ordered), ordered[int(len(ordered) * 0.95)]
 
 
+_FIELD = """
+SELECT * FROM nightledger.explained_field
+ WHERE (system, object, record_id, field) = ('crm', 'contacts', '17', 'nl_lead_score')"""
+_QUERIES = {
+    "View explained_field, 400 writes": _FIELD,
+    "View, the write that set it": f"{_FIELD} AND outbox_id = (SELECT max(outbox_id) FROM nightledger.outbox_intent "
+    "WHERE (destination, object, external_id) = ('crm', 'contacts', '17'))",
+}
 _COUNTED = ("run", "outcome", "quality_result", "quarantine", "quarantine_count", "dead_letter", "inference_result")
-_COUNTED += ("event", "manifest", "drift_result", "budget")
+_COUNTED += ("inference", "decision", "outbox_intent", "event", "manifest", "drift_result", "budget")
 _STAGED_COLUMNS = ("email", "country", "industry", "employees", "website", "notes")
 _STAGED_RULES = """
 INSERT INTO nightledger.quality_result (run_id, expectation, type, columns, severity, meaning, success, rows_checked,

@@ -18,9 +18,45 @@ SELECT r.run_id, 'crm/contacts/' || s, 'key-' || r.at || '-' || s, 'written', 'w
 
 INSERT INTO nightledger.inference_result (inference_id, stream, batch, run_id, outcome, tokens_in, tokens_out, cost,
        latency_ms, queue_ms, digest)
-SELECT gen_random_uuid(), r.run_id, '00000000-0000-0000-0000-000000000000', r.run_id,
+SELECT md5(r.run_id || '/' || s)::uuid, r.run_id, '00000000-0000-0000-0000-000000000000', r.run_id,
        CASE WHEN s % 50 = 0 THEN 'timeout' ELSE 'ok' END, 300, 60, 0.0004, 400, 20, 'd'
   FROM chosen r, generate_series(1, :calls) AS s;
+
+-- What was asked, decided and written for it: records of the first use case are written every night, the others once.
+SELECT nightledger.ensure_inference_month(month::date)
+  FROM generate_series((SELECT min(interval_start) FROM chosen), (SELECT max(interval_start) + interval '1 month' FROM chosen),
+                       interval '1 month') AS month;
+
+INSERT INTO nightledger.prompt (prompt_hash, name, version, system_text, user_text) VALUES ('p', 'prompt', 'v1', 'Be fair.', '');
+
+INSERT INTO nightledger.inference (inference_id, recorded_at, batch, run_id, use_case, row_id, row_key, inference_key,
+       prompt_version, prompt_hash, model, parameters, messages, kind, attempt, tokens_estimated, cost_reserved, digest)
+SELECT md5(r.run_id || '/' || s)::uuid, r.interval_start, '00000000-0000-0000-0000-000000000000', r.run_id, r.use_case,
+       'crm/contacts/' || s, 'key-' || r.at || '-' || s, md5('key' || r.run_id || '/' || s), 'v1', 'p', 'sandbox-small', '{}',
+       '[{"role": "user", "content": "job_title: buyer"}]', 'ask', 1, 300, 0.0004, 'd'
+  FROM chosen r, generate_series(1, :calls) AS s;
+
+INSERT INTO nightledger.decision (decision_id, recorded_at, batch, run_id, use_case, row_id, row_key, inference_key, verdict, rule,
+       decided_by, origin, inference_id, output, confidence, shown_sha256, digest)
+SELECT md5('decision' || r.run_id || '/' || s)::uuid, r.interval_end, '00000000-0000-0000-0000-000000000000', r.run_id, r.use_case,
+       'crm/contacts/' || s, 'key-' || r.at || '-' || s, md5('key' || r.run_id || '/' || s), 'write', 'mode auto', 'gate', 'model',
+       md5(r.run_id || '/' || s)::uuid, '{"score": 80}', 0.9, repeat('a', 64), 'd'
+  FROM chosen r, generate_series(1, :calls) AS s WHERE s % 50 <> 0;
+
+INSERT INTO nightledger.outbox_intent (run_id, use_case, interval_start, interval_end, row_id, row_key, decision_id, destination,
+       object, external_id, fields, before)
+SELECT r.run_id, r.use_case, r.interval_start, r.interval_end, 'crm/contacts/' || s, 'key-' || r.at || '-' || s,
+       md5('decision' || r.run_id || '/' || s)::uuid, 'crm', 'contacts', CASE WHEN r.use_case = :first THEN s::text ELSE r.at || '-' || s END,
+       jsonb_build_object('nl_lead_score', (r.at % 100)::text, 'nl_lead_tier', 'hot'), '{"nl_lead_score": "12", "nl_lead_tier": "cold"}'
+  FROM chosen r, generate_series(1, :calls) AS s WHERE s % 50 <> 0 ORDER BY r.interval_start;
+
+INSERT INTO nightledger.outbox_result (outbox_id, status, differs, attempts, updated_at)
+SELECT outbox_id, 'written', '{}', 1, interval_end FROM nightledger.outbox_intent;
+
+INSERT INTO nightledger.evaluation (evaluation_id, recorded_at, batch, run_id, use_case, prompt_version, prompt_hash, model,
+       contract_hash, labels_sha256, rows, correct, verdict, reasons, scores, cost, digest)
+SELECT gen_random_uuid(), r.interval_start - interval '1 hour', '00000000-0000-0000-0000-000000000000', r.run_id, r.use_case, 'v1',
+       'p', 'sandbox-small', 'c', 'l', 50, 47, 'passed', '{}', '{}', 0, 'd' FROM chosen r;
 
 INSERT INTO nightledger.quality_result (run_id, expectation, type, columns, severity, meaning, success, rows_checked,
        unexpected_count, threshold, handling)

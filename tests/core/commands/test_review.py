@@ -77,6 +77,20 @@ def test_an_item_is_shown_with_what_it_was_answered_from(queue: Any, ledger: Led
     assert (code, found["use_case"], found["shown"]["input"]) == (0, CASE, {"job_title": "buyer"})
 
 
+@pytest.mark.parametrize("order", [("{one}", "{two}", "--use-case", CASE), ("--use-case", CASE, "{one}", "{two}")])
+def test_numbers_may_stand_before_options_and_behind_them(queue: Any, ledger: Ledger, order: tuple[str, ...]) -> None:
+    queue()
+    numbers = {key: number(ledger, key) for key in ("one", "two")}
+    code, said = run("approve", *(part.format(**numbers) for part in order), "--comment", "both")
+    assert (code, said) == (0, "2 approved; 0 refused\n")
+
+
+def test_numbers_may_stand_between_options(queue: Any, ledger: Ledger) -> None:
+    queue()
+    code, said = run("reject", "--comment", "no", number(ledger, "one"), "--use-case", CASE, number(ledger, "two"))
+    assert (code, said) == (0, "2 rejected; 0 refused\n")
+
+
 def test_items_are_approved_by_number_or_by_filter(queue: Any, ledger: Ledger) -> None:
     queue()
     assert run("approve", number(ledger, "one"), "--use-case", CASE) == (0, "1 approved; 0 refused\n")

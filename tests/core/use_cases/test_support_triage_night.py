@@ -23,6 +23,7 @@ from include.demo.sandbox.seed.ticket_days import IN_BOTH, IN_CRM, IN_FILE, UNKN
 from include.demo.stack.environment import sandbox_connections
 from include.models import Record
 from include.night.extract.distinct import SAME_KEY
+from include.privacy.tokens import tokens_in
 from include.systems.messages import webhook
 from tests.core.commands.test_cli import connection
 from tests.core.conftest import Ledger
@@ -67,6 +68,12 @@ class World:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
+    def patch(self, number: str, **properties: str) -> None:
+        """What somebody else does to a ticket."""
+        url = f"{self.endpoints.crm_url}/crm/v3/objects/tickets/{number}"
+        head = {"Authorization": f"Bearer {self.endpoints.crm_token}"}
+        requests.patch(url, json={"properties": properties}, headers=head, timeout=10).raise_for_status()
+
     def messages(self) -> Record:
         found: Record = requests.get(f"{self.endpoints.webhook_url}/sandbox/webhooks", timeout=10).json()
         return found
@@ -108,6 +115,12 @@ def run(interval: Sequence[str] = INTERVAL) -> dict[str, Any]:
     out = io.StringIO()
     assert main(("run", "all", NAME, *interval, "--mode", "auto"), out) == 0, out.getvalue()
     return {name: done for line in out.getvalue().splitlines() for name, done in json.loads(line).items()}
+
+
+def explain(number: str, *more: str) -> str:
+    out = io.StringIO()
+    assert main(("explain", "crm", "tickets", number, "--field", "nl_ticket_summary", *more), out) == 0
+    return out.getvalue()
 
 
 def rows(ledger: Ledger, query: str) -> list[Any]:
@@ -198,6 +211,42 @@ def test_most_are_decided_in_the_process_and_nothing_is_read_of_people(
     )
     assert "phone token:" in kept[0]
     assert not [one for one in addresses if one in str(kept)]
+    explained(world, ledger, addresses, tmp_path / "home")
+
+
+def explained(world: World, ledger: Ledger, addresses: Sequence[str], home: Path) -> None:
+    """Every value in the CRM is explained to its source from the record alone, without what it says of people."""
+    query = """SELECT external_id, fields ->> 'nl_ticket_summary' FROM nightledger.outbox WHERE destination = 'crm'
+                ORDER BY fields ->> 'nl_ticket_summary' ~ '_[0-9a-f]{8}' DESC, outbox_id LIMIT 1"""
+    ((number, summary),) = rows(ledger, query)
+    assert tokens_in(summary)
+    told = explain(number)
+    for part in (
+        f"holds now  {summary}: what our last write left there",
+        "set last   by gate for support_triage",
+        f"(empty) -> {summary}",
+        "customers_2026-11-19.csv:",
+        "crm: tickets page 1 row",
+        "as staged (dataset good)",
+        "evaluated none on record at that time",
+        "in the process; no model was asked",
+    ):
+        assert part in told, told
+    value = world.tickets()[number]["nl_ticket_summary"]
+    assert value != summary
+    assert not [one for one in (value, *addresses) if one in told]
+
+    world.patch(number, nl_ticket_summary="Dealt with by Ada Lovelace")
+    told = explain(number)
+    assert "NOT what our last write left there" in told
+    assert "Lovelace" not in told
+    assert "NOT what" not in explain(number, "--offline")
+    world.patch(number, nl_ticket_summary=value)
+    for path in home.rglob("good.parquet"):
+        path.unlink()
+    told = explain(number)
+    assert f"holds now  {summary}: fits what our last write left there, as far as its tokens tell" in told
+    assert value not in told
 
 
 def test_a_receiver_that_is_away_all_night_gets_its_calls_from_the_next_run(world: World, ledger: Ledger) -> None:

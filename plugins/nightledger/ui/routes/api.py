@@ -21,6 +21,7 @@ from include.models import Record, RunOptions
 from include.pages.backfill import MOST_NIGHTS
 from include.pages.dead_letters import STATUSES, Letter, list_letters
 from include.pages.explain import RowPage, explain_row
+from include.pages.explain_record import RecordPage
 from include.pages.nights import DAYS, Calendar, find_nights
 from include.pages.quality import QualityPage, show_quality
 from include.pages.reading import PAGE_ROWS
@@ -47,6 +48,7 @@ from nightledger.ui.routes.asking import (
 )
 from nightledger.ui.routes.backfill import request_plan
 from nightledger.ui.routes.explain import WantedKey
+from nightledger.ui.routes.explain_record import Id, Object, OneWrite, ReadNow, Word, ask, target_of
 from nightledger.ui.routes.nights import Days
 from nightledger.ui.routes.quarantine import ACTIONS, Chosen, settle
 from nightledger.ui.routes.runs import require_run
@@ -224,6 +226,21 @@ def api_change_letters(request: Request, user: GetUserDep, viewer: Actor, ledger
 def api_explain(viewer: Reader, ledger: Ledger, key: WantedKey, use_case: Name = None) -> RowPage:
     """Every night of a row, newest first, by its key or its record's id at the destination; personal values hidden."""
     return explain_row(ledger, choose(viewer, use_case, ledger), key)
+
+
+@router.get("/explain/record")
+def api_explain_record(
+    viewer: Reader,
+    ledger: Ledger,
+    system: Word,
+    obj: Object,
+    record_id: Id,
+    field: Word = "",
+    write: OneWrite = None,
+    now: ReadNow = False,
+) -> RecordPage:
+    """Who set a record's fields and why, whichever use case; `now` also reads the record; personal values hidden."""
+    return ask(viewer, ledger, target_of(viewer, "", system, obj, record_id), field, write, now=now)
 
 
 @router.get("/verifications")

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Form, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse
 
 from include.pages.explain import RowPage, explain_row, look_at_row
+from include.pages.explain_record import places
 from nightledger.ui.access import Actor, Reader, Viewer, require_change
 from nightledger.ui.rates import LOOKS
 from nightledger.ui.rendering import render
@@ -53,5 +54,6 @@ def _show(request: Request, viewer: Viewer, chosen: str, page: RowPage | None) -
         known=use_cases_of(viewer),
         chosen=chosen,
         page=page,
+        places=places(viewer.readable),
         may_change=chosen in viewer.editable,
     )

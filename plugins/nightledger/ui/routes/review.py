@@ -17,7 +17,7 @@ from include.ledger import reviews
 from include.ledger.review_queue import SIZES, STATUSES, ItemPage, Wanted
 from include.ledger.reviews import Action, Choice, Decided
 from include.models import Interval, Record, RunOptions
-from include.operations.review import MOST_CHOICES, decide, held_now
+from include.operations.review import MOST_CHOICES, decide, held_now, held_sha256
 from include.operations.review_examples import write_examples
 from include.pages.review import show_item, show_queue
 from include.run import Night
@@ -45,6 +45,7 @@ from nightledger.ui.routes.review_fields import describe, read_fields
 router = APIRouter()
 GRACE = timedelta(minutes=1)
 """How long a decision can be taken back before it is written."""
+_SHA256 = 64
 ACTIONS = ("approve", "reject", "edit", "assign", "undo")
 Comment = Annotated[str, Form(max_length=1000)]
 Place = Annotated[str | None, Query(max_length=60, pattern=r"^[0-9.e-]+:[0-9]+$")]
@@ -182,7 +183,8 @@ def edit(request: Request, user: GetUserDep, viewer: Actor, ledger: Ledger, numb
     case = load(page.use_case)
     output = read_fields(case.module("output").Output, page.item.output or page.item.proposed, form)
     comment = form.get("comment", "")[:1000]
-    choice = Choice(number, form.get("shown", ""), "edit", output)
+    held = form.get("held", "")
+    choice = Choice(number, form.get("shown", ""), "edit", output, held if len(held) == _SHA256 else None)
     decided = decide(ledger, case, viewer.name, [choice], comment, settings().token_secret)
     if why := decided.refused.get(number):
         return _show(request, viewer, page, problem=why, wanted=output, http=409)
@@ -276,6 +278,7 @@ def _show(
         item=page.item,
         fields=fields,
         held=held,
+        held_sha256=held_sha256(held) if held else None,
         said=said,
         problem=problem,
         may_change=page.use_case in viewer.editable,
