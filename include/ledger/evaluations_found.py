@@ -100,7 +100,8 @@ SELECT evaluation_id, row_number() OVER (ORDER BY recorded_at DESC, evaluation_i
          WHERE use_case = :use_case AND condition IS NULL
            AND (CAST(:labels AS text) IS NULL OR labels_sha256 = :labels)
            AND (CAST(:before AS uuid) IS NULL OR (recorded_at, evaluation_id) <
-                (SELECT recorded_at, evaluation_id FROM nightledger.evaluation WHERE evaluation_id = :before))
+                (SELECT recorded_at, evaluation_id FROM nightledger.evaluation
+                  WHERE evaluation_id = :before AND use_case = :use_case))
          ORDER BY recorded_at DESC, evaluation_id DESC LIMIT :most) newest"""
 
 _ONE = """
