@@ -146,14 +146,15 @@ def show_evaluations(
     with reading(ledger) as connection:
         found = list_evaluations(connection, use_case, PAGE_ROWS + 1, before)
         latest = list_evaluations(connection, use_case, COURSE) if before else found[:COURSE]
-        labels = labels or (latest[0].labels_sha256 if latest else None)
+        now = _now(connection, case, systems_file)
+        labels = labels or _usual(connection, now, latest)
         side = compare_evaluations(connection, use_case, labels) if labels else []
         return EvaluationsPage(
             use_case=use_case,
             asks=case.model is not None,
             bar=case.bar,
             versions=sorted(file.name.split(".")[1] for file in case.folder.glob("prompt.v*.md")),
-            now=_now(connection, case, systems_file),
+            now=now,
             evaluations=[Shown(one) for one in found[:PAGE_ROWS]],
             course=[Shown(one) for one in reversed(latest)],
             side_by_side=[Shown(one) for one in side],
@@ -161,6 +162,14 @@ def show_evaluations(
             conditions=[Shown(one) for one in find_conditions(connection, use_case)],
             older=found[PAGE_ROWS - 1].evaluation_id if len(found) > PAGE_ROWS else None,
         )
+
+
+def _usual(connection: Connection, now: Now, latest: Sequence[Found]) -> str | None:
+    """The labelled rows of the evaluation that counts, else of the newest: a few that were tried are no measure."""
+    counting = latest and now.standing and find_evaluation(connection, latest[0].use_case, now.standing.evaluation_id)
+    if counting:
+        return counting.labels_sha256
+    return latest[0].labels_sha256 if latest else None
 
 
 def find_use_case(ledger: Database, evaluation_id: UUID) -> str | None:

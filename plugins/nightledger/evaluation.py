@@ -61,7 +61,8 @@ def _evaluate(**context: Any) -> dict[str, Any]:
     given = dict(context["params"])
     with airflow_errors():
         said = _measure(given) if _in_process(given) else _ask(given)
-    about = f"{given['use_case']}: {'; '.join(said['reasons'])}. Page Evaluations of Nightledger has the figures"
+    figures = ". Page Evaluations of Nightledger has the figures" if "evaluations" in said else ""
+    about = f"{given['use_case']}: {'; '.join(said['reasons'])}{figures}"
     if said["verdict"] == "failed":
         raise AirflowFailException(f"NOT PASSED, {about}")
     if said["verdict"] == "too_few":

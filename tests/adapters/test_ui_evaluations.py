@@ -129,7 +129,6 @@ def test_what_counts_now_and_why_a_night_would_be_refused(stand: Stand, put: Put
 
 def test_versions_and_models_stand_side_by_side_on_the_same_rows(stand: Stand, put: Put) -> None:
     put("compared", 20, model="sandbox-large", scores={"row_cost_usd": "0.0034"})
-    put("compared", 11, labels_sha256="b" * 64)
     old = put("passed", 10)
     before = put("compared", 22)
     put(
@@ -139,6 +138,7 @@ def test_versions_and_models_stand_side_by_side_on_the_same_rows(stand: Stand, p
         against=before,
         scores={"against": {"lost": 1, "won": 2, "p": 0.875, "smallest": 0.208}},
     )
+    put("compared", 11, labels_sha256="b" * 64)
     client = stand.client("ann")
     told = look(client)
     side = told[told.index("Side by side") : told.index("Over time")]
