@@ -58,7 +58,7 @@ def find_evaluation(connection: Connection, use_case: str, evaluation_id: UUID) 
 
 
 def compare_evaluations(connection: Connection, use_case: str, labels: str) -> list[Found]:
-    """The newest evaluation of every version and model on the same rows, those with most right rows first."""
+    """Of every version and model on the same rows the newest evaluation, one that judged if any; best first."""
     return _find(connection, _SIDE_BY_SIDE, use_case, labels=labels, most=MOST_SETS)
 
 
@@ -112,7 +112,7 @@ _SIDE_BY_SIDE = """
 SELECT evaluation_id, row_number() OVER (ORDER BY correct DESC, recorded_at DESC) AS place
   FROM (SELECT DISTINCT ON (prompt_hash, model) evaluation_id, correct, recorded_at FROM nightledger.evaluation
          WHERE use_case = :use_case AND condition IS NULL AND labels_sha256 = :labels
-         ORDER BY prompt_hash, model, recorded_at DESC) newest
+         ORDER BY prompt_hash, model, verdict NOT IN ('passed', 'failed'), recorded_at DESC) newest
  ORDER BY correct DESC, recorded_at DESC LIMIT :most"""
 
 # All conditions of a run are recorded in one transaction, in their order.
