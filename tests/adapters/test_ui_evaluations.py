@@ -129,8 +129,8 @@ def test_what_counts_now_and_why_a_night_would_be_refused(stand: Stand, put: Put
 
 def test_versions_and_models_stand_side_by_side_on_the_same_rows(stand: Stand, put: Put) -> None:
     put("compared", 20, model="sandbox-large", scores={"row_cost_usd": "0.0034"})
-    old = put("passed", 10)
-    before = put("compared", 22)
+    before = put("passed", 22)
+    looked_at = put("compared", 10)
     put(
         "passed",
         23,
@@ -147,7 +147,9 @@ def test_versions_and_models_stand_side_by_side_on_the_same_rows(stand: Stand, p
         assert part in side, side
     assert "45.8 %" not in side, "other rows"
     page = client.get(f"{PATH}/evaluations?use_case={MINE}").text
-    assert str(old) not in page[page.index("Side by side") : page.index("Over time")], "an older one"
+    drawn = page[page.index("Side by side") : page.index("Over time")]
+    assert str(before) in drawn
+    assert str(looked_at) not in drawn, "one that judged goes before"
     assert "v1: 1 lost, 2 won, p&nbsp;=&nbsp;0.88" in told
     other = look(client, f"/evaluations?use_case={MINE}&labels={'b' * 64}")
     assert "45.8 %" in other[other.index("Side by side") : other.index("Over time")]
