@@ -24,7 +24,8 @@ class Settings:
     model that is down before they end as the failure plan says; `token_secret` keys the tokens that replace
     personal values in quarantine and dead letters; `truth_file` (JSON, row key -> label) is what became of the rows, if
     known, and is only ever read by the report; `head_file` is where the ledger's head is kept after each run: a file,
-    or a place on an object store.
+    or a place on an object store; `labels` is a folder of labelled rows that forms may name files of, beside those of
+    the use cases.
     """
 
     staging: str
@@ -37,6 +38,7 @@ class Settings:
     truth_file: str
     lease_seconds: float = 60.0
     head_file: str = ""
+    labels: str = ""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -54,6 +56,7 @@ class Settings:
             truth_file=env.get("NIGHTLEDGER_TRUTH", ""),
             lease_seconds=float(_positive(env, "NIGHTLEDGER_LEASE_SECONDS", 60)),
             head_file=env.get("NIGHTLEDGER_HEAD_FILE", ""),
+            labels=env.get("NIGHTLEDGER_LABELS", ""),
         )
 
 

@@ -53,12 +53,15 @@ WITHOUT_CONNECTIONS = ("check", "init", "train", "prompts", "manifest")
 ASKING = ("--ask", "--prompt", "--against", "--models")
 """Options with which `evaluate` asks a model, also where a use case has an engine that answers in the process."""
 
+ON_RECORD = ("--list", "--set-aside")
+"""Options with which `evaluate` reads or changes what is on record, and evaluates nothing."""
+
 
 def needs_connections(arguments: Sequence[str]) -> bool:
-    """Whether a command needs a ledger or a system: `evaluate` does where it asks a model."""
+    """Whether a command needs a ledger or a system: `evaluate` does where it asks a model or looks at the record."""
     if arguments[0] != "evaluate":
         return arguments[0] not in WITHOUT_CONNECTIONS
     from include.spec.engines import local_names
 
     options = {one.partition("=")[0] for one in arguments}
-    return bool(options & {*ASKING}) or not {*arguments[1:]} & {*local_names()}
+    return bool(options & {*ASKING, *ON_RECORD}) or not {*arguments[1:]} & {*local_names()}

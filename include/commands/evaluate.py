@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from include.commands import ASKING
+from include.commands.evaluations import add_record, run_record
 from include.commands.train import add_columns, columns_of, figures, left_out
 from include.errors import ConfigurationError
 from include.models import Record
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("use_case", choices=names())
+    parser.add_argument("use_case", choices=names(), nargs="?")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="CSV or JSON lines (default: its evals.jsonl)")
     _add_asking(parser)
+    add_record(parser)
     add_columns(parser)
     parser.add_argument("--id", metavar="COLUMN", help="what names a row (default: `id`, else its number)")
     parser.add_argument("--predictions", type=Path, metavar="FILE", help="write a JSON line for every row")
@@ -76,6 +78,10 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
     That is a prompt and model that the gate does not pass, a fitted model that decides a row alone with an answer that
     it must not get, a forecast no better than the quantity of one season before, an exact engine with a wrong answer.
     """
+    if given.list or given.set_aside:
+        return run_record(given, out)
+    if given.use_case is None:
+        raise ConfigurationError("needs a use case", about="evaluate", action=f"Known: {', '.join(names())}")
     if given.use_case not in local_names() or any(getattr(given, one[2:]) for one in ASKING):
         return _run_asking(given, out)
     engine = engine_of(given.use_case)
@@ -85,37 +91,15 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
 
 
 def _run_asking(given: argparse.Namespace, out: TextIO) -> int:
-    from include.operations.evaluate_labels import read_labels
-    from include.operations.evaluate_prompt import evaluate_prompt, find_in_use, find_prompt
+    from include.operations.evaluate_asked import Wanted, evaluate_asked
     from include.settings import Settings
-    from include.spec.use_case import load
     from include.systems.connections import EnvironmentConnections
 
-    case = load(given.use_case)
-    fields = output_of(given.use_case).model_json_schema()["properties"]
-    labels = read_labels(given.labels or case.folder / "evals.jsonl", case.model_sees, list(fields))
-    prompt = find_prompt(case, given.prompt)
-    several = [one.strip() for one in (given.models or "").split(",") if one.strip()]
-    if several and (given.against or given.model):
+    several = tuple(one.strip() for one in (given.models or "").split(",") if one.strip())
+    if several and given.model:
         raise ConfigurationError("goes with neither --against nor --model", about="--models")
-    connections, against = EnvironmentConnections(), None
-    if given.against:
-        against = find_prompt(case, given.against)
-    elif not several:
-        against = find_in_use(connections, case, prompt, given.model)
-    found = [
-        evaluate_prompt(
-            connections,
-            Settings.read(),
-            case,
-            prompt,
-            labels,
-            model=model,
-            against=against,
-            judged=not several,
-        )
-        for model in several or [given.model]
-    ]
+    wanted = Wanted(given.prompt, given.against, given.labels, several, given.model)
+    found = evaluate_asked(EnvironmentConnections(), Settings.read(), given.use_case, wanted)
     if several:
         out.writelines(_side_by_side(found))
         return 0
@@ -177,6 +161,9 @@ def _told(found: Evaluated) -> Iterator[str]:
         yield f"told would be {least}\n"
     yield {"passed": "PASSED", "failed": "NOT PASSED", "too_few": "NOT JUDGED"}[found.ruling.word]
     yield f": {'; '.join(found.ruling.reasons)}\n" if found.ruling.reasons else "\n"
+    if found.ruling.word == "failed":
+        yield "Nights with this prompt and model ask nothing from now on, until it passes. Was the evaluation wrong: "
+        yield f"nightledger evaluate {found.prompt.name} --set-aside {found.evaluation_id} --because ...\n"
     kept = {"evaluation_id": str(found.evaluation_id), "run_id": found.run_id}
     yield json.dumps({**kept, "calls": found.calls, "cost_usd": str(found.cost)}) + "\n"
 

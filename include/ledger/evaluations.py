@@ -1,4 +1,4 @@
-"""Evaluations on record: what was found, row by row by hash and verdict, and what the gate said."""
+"""Evaluations on record: what was found, rows by hash and verdict, what the gate said, and which no longer count."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, any_, func, select, text
 
 from include.database import Database, as_text, copy_rows, transaction
+from include.errors import ConfigurationError
 from include.ledger import tables
 from include.ledger.audit import Pins
+from include.ledger.record import record_event
 from include.models import Record
 from include.run import Run
 
@@ -37,7 +39,8 @@ class RowVerdict(NamedTuple):
 class Evaluation:
     """What one prompt version and model were worth on labelled rows; `cost` in US dollars is what it took to know.
 
-    `scores` holds counts, shares and names of fields, never a row.
+    `scores` holds counts, shares and names of fields, never a row. `condition` is what the rows were changed by, for
+    those of `validate`; the ledger takes no verdict with it but `compared`.
     """
 
     labels_sha256: str
@@ -48,6 +51,7 @@ class Evaluation:
     scores: Record
     cost: Decimal
     against: UUID | None = None
+    condition: str | None = None
     evaluation_id: UUID = field(default_factory=uuid4)
 
 
@@ -69,12 +73,12 @@ def record_evaluation(
     """Append an evaluation and its rows, each sealed, in the caller's transaction."""
     names = [
         *("evaluation_id", "batch", "run_id", "use_case", "prompt_version", "prompt_hash", "model", "contract_hash"),
-        *("labels_sha256", "rows", "correct", "verdict", "reasons", "scores", "against", "cost"),
+        *("labels_sha256", "rows", "correct", "verdict", "reasons", "scores", "against", "cost", "condition"),
     ]
     values = (
         *(found.evaluation_id, uuid4(), run.run_id, run.case.name, pins.prompt_version, pins.prompt_hash, pins.model),
         *(pins.contract_hash, found.labels_sha256, found.rows, found.correct, found.verdict, list(found.reasons)),
-        *(found.scores, found.against, found.cost),
+        *(found.scores, found.against, found.cost, found.condition),
     )
     copy_rows(connection, tables.evaluation, names, [values])
     batch = uuid4()
@@ -83,14 +87,60 @@ def record_evaluation(
     copy_rows(connection, tables.evaluation_row, of_rows, kept)
 
 
-def newest(connection: Connection, use_case: str, prompt_hash: str, model: str) -> Standing | None:
-    """The newest evaluation that passed or failed a use case's prompt and model, or None."""
-    e = tables.evaluation.c
-    judged = (e.use_case == use_case) & (e.prompt_hash == prompt_hash) & (e.model == model)
-    columns = (e.evaluation_id, e.recorded_at, e.verdict, e.rows, e.correct, e.reasons, e.run_id)
-    query = select(*columns).where(judged, e.verdict.in_(("passed", "failed")))
-    row = connection.execute(query.order_by(e.recorded_at.desc()).limit(1)).first()
+def newest(
+    connection: Connection, use_case: str, prompt_hash: str, model: str, before: datetime | None = None
+) -> Standing | None:
+    """The newest evaluation that passed or failed a use case's prompt and model, or None.
+
+    Those that a person has set aside are left out. With `before` it is the one that stood at that moment.
+    """
+    given = {"use_case": use_case, "prompt_hash": prompt_hash, "model": model, "stream": f"evaluation/{use_case}"}
+    row = connection.execute(_NEWEST, {**given, "before": before}).first()
     return None if row is None else Standing(*row)
+
+
+def set_aside(ledger: Database, use_case: str, evaluation_id: UUID, actor: str, reason: str) -> Standing | None:
+    """Let an evaluation that judged no longer count, on record with who and why; returns the one that counts now.
+
+    It stays in the ledger as it is. Raises ConfigurationError without a reason, where the use case has no such
+    evaluation, where it judged nothing, and where it is set aside already.
+    """
+    about = f"evaluation {evaluation_id}"
+    if not reason.strip():
+        raise ConfigurationError("needs a reason, which is kept", about=about)
+    with transaction(ledger) as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"evaluation/{use_case}"})
+        e = tables.evaluation.c
+        query = select(e.prompt_hash, e.model, e.verdict, e.prompt_version)
+        found = connection.execute(query.where(e.evaluation_id == evaluation_id, e.use_case == use_case)).first()
+        if found is None:
+            action = f"`nightledger evaluate {use_case} --list` shows those that there are"
+            raise ConfigurationError(f"is none of {use_case}", about=about, action=action)
+        if found.verdict not in JUDGED:
+            raise ConfigurationError(f"holds no night: its verdict is {found.verdict!r}", about=about)
+        if before := find_set_aside(connection, use_case, [evaluation_id]):
+            by = before[evaluation_id]
+            raise ConfigurationError(f"was set aside by {by.actor} at {by.at:%Y-%m-%d %H:%M} UTC", about=about)
+        facts = {"evaluation_id": str(evaluation_id), "prompt_version": found.prompt_version, "model": found.model}
+        said = {**facts, "prompt_hash": found.prompt_hash, "verdict": found.verdict, "reason": reason.strip()}
+        record_event(connection, f"evaluation/{use_case}", "evaluation.set_aside", said, actor)
+        return newest(connection, use_case, found.prompt_hash, found.model)
+
+
+class SetAside(NamedTuple):
+    """Who let an evaluation no longer count, when and why."""
+
+    actor: str
+    at: datetime
+    reason: str
+
+
+def find_set_aside(connection: Connection, use_case: str, ids: Collection[UUID]) -> dict[UUID, SetAside]:
+    """Which of these evaluations no longer count."""
+    given = {"stream": f"evaluation/{use_case}", "ids": [str(one) for one in ids]}
+    return {
+        UUID(row.evaluation_id): SetAside(row.actor, row.at, row.reason) for row in connection.execute(_ASIDE, given)
+    }
 
 
 def last_prompt(ledger: Database, use_case: str) -> str | None:
@@ -122,6 +172,21 @@ class Call(NamedTuple):
     latency_ms: int
 
 
+JUDGED = ("passed", "failed")
+"""Verdicts that let a night go or stop it."""
+# The stream has one event for each evaluation that was set aside, so it is short.
+_NEWEST = text("""
+SELECT evaluation_id, recorded_at, verdict, rows, correct, reasons, run_id FROM nightledger.evaluation e
+ WHERE use_case = :use_case AND prompt_hash = :prompt_hash AND model = :model AND verdict IN ('passed', 'failed')
+   AND (CAST(:before AS timestamptz) IS NULL OR recorded_at < :before)
+   AND NOT EXISTS (SELECT FROM nightledger.event v WHERE v.stream = :stream AND v.type = 'evaluation.set_aside'
+                      AND v.details ->> 'evaluation_id' = e.evaluation_id::text
+                      AND (CAST(:before AS timestamptz) IS NULL OR v.recorded_at < :before))
+ ORDER BY recorded_at DESC LIMIT 1""")
+_ASIDE = text("""
+SELECT details ->> 'evaluation_id' AS evaluation_id, actor, recorded_at AS at, details ->> 'reason' AS reason
+  FROM nightledger.event
+ WHERE stream = :stream AND type = 'evaluation.set_aside' AND details ->> 'evaluation_id' = ANY (:ids)""")
 # By key through its index, as `audit.find_answers` does and for the same reason.
 _CALLS = text(
     """

@@ -60,6 +60,7 @@ EVENT_TYPES = frozenset(
         "review.assigned",
         "review.applied",
         "control.changed",
+        "evaluation.set_aside",
         "alerts.silenced",
         "alerts.unsilenced",
     }

@@ -291,6 +291,7 @@ evaluation = _table(
     against=Uuid,
     cost=Numeric,
     digest=LargeBinary,
+    condition=Text,
 )
 evaluation_row = _table(
     "evaluation_row",

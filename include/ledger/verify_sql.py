@@ -23,6 +23,8 @@ AUDITED: Mapping[str, str] = {
 """Tables whose every row is sealed when it is recorded, and what its digest covers; the first column is its key."""
 ADDED = {"inference": "batch_job_id", "inference_result": "cost_basis"}
 """Columns that came after the first form: rows recorded before have them empty, and no digest over them."""
+LATER = {"evaluation": "condition"}
+"""The same, of tables whose digests are all in binary form: it covers the column only where that is not empty."""
 
 
 def parts(table: str, only: str) -> dict[str, str]:
@@ -31,8 +33,11 @@ def parts(table: str, only: str) -> dict[str, str]:
     column = ADDED.get(table)
     added = f"- CASE WHEN x.{column} IS NULL THEN '{column}' ELSE 'digest' END" if column else ""
     columns = ", ".join(f"x.{name}" for name in names)
+    digest = f"sha256(record_send(ROW({columns})))"
+    if later := LATER.get(table):
+        digest = f"CASE WHEN x.{later} IS NULL THEN {digest} ELSE sha256(record_send(ROW({columns}, x.{later}))) END"
     sealed = _SEALED.format(table=table, only=only)
-    return {"table": table, "key": names[0], "columns": columns, "added": added, "sealed": sealed, "only": only}
+    return {"table": table, "key": names[0], "digest": digest, "added": added, "sealed": sealed, "only": only}
 
 
 _SHA = "encode(sha256(convert_to({}, 'UTF8')), 'hex')"
@@ -132,7 +137,7 @@ COUNT = "SELECT count(*) FROM nightledger.{table} WHERE {only}"
 ROWS = """
 SELECT '{table}', {key}::text, 'its content does not match its digest: it was changed'
   FROM nightledger.{table} x
- WHERE digest IS DISTINCT FROM CASE WHEN stream IS NULL THEN sha256(record_send(ROW({columns})))
+ WHERE digest IS DISTINCT FROM CASE WHEN stream IS NULL THEN {digest}
        ELSE sha256(convert_to((to_jsonb(x) - 'digest' {added})::text, 'UTF8')) END
    AND {only}"""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from include.errors import ConfigurationError, NightledgerError
-from include.operations.validate import read_examples
+from include.operations.examples import read_examples
 from include.spec import prompt_template
 from include.spec.prompt import FILE_NAME, Prompt, label, load_prompt, read_prompt
 from include.spec.prompt_lock import NAME, Registry, breaches, lock, open_registry, strangers

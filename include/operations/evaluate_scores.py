@@ -24,7 +24,8 @@ class Told:
     """One labelled row and what became of it: an answer, or why there is none (`ended`).
 
     `kept` is what is expected as the ledger keeps it, personal values as tokens. `cost` in US dollars and `latency` in
-    milliseconds are those of the calls that it took, whenever they were made; None where nobody was asked.
+    milliseconds are those of the calls that it took, whenever they were made; None where nobody was asked. `paid` is
+    what this run paid for it.
     """
 
     label: Label
@@ -33,6 +34,7 @@ class Told:
     ended: str
     kept: Mapping[str, Any] = field(default_factory=dict)
     cost: Decimal = Decimal(0)
+    paid: Decimal = Decimal(0)
     latency: int | None = None
     asked_again: bool = False
     by_engine: bool = False

@@ -1,24 +1,31 @@
-"""Ask a use case's labelled examples under the conditions that the pipeline makes: missing, cut and drifted values."""
+"""Ask a use case's labelled rows under the conditions that the pipeline makes: missing, cut and drifted values.
+
+They are asked as `evaluate` asks, and each condition is an evaluation on record. It judges nothing: rows that somebody
+has spoilt on purpose say how a prompt bears them, not whether a night may use it.
+"""
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
-from include.errors import ConfigurationError
+from include.database import transaction
 from include.ledger import door
-from include.models import Mode, Record, ReInfer, RunOptions
-from include.operations.enrich_file import FileCase, enrich_file, open_file_run
+from include.ledger.closing import close_run
+from include.ledger.evaluations import Evaluation, record_evaluation
+from include.models import Record
+from include.operations.evaluate_asking import Asked, ask_labels, ended_of, open_evaluation, verdicts_of
+from include.operations.evaluate_labels import Label, Labels, read_labels
+from include.operations.evaluate_scores import Scores, Told, score
+from include.personal import tokenise_all
 from include.settings import Settings
-from include.spec.names import folder_of
+from include.spec.engines import output_of
 from include.spec.prompt import load_prompt
 from include.spec.use_case import UseCase, load
 from include.systems.connections import Connections
-from include.systems.registry import read_systems
 
 AS_IT_IS = "as it is"
 CUT_CHARS = 12
@@ -29,22 +36,19 @@ Change = Callable[[Record], Record]
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """One labelled example: what the model sees, and the fields of the answer that are known to be right."""
-
-    given: Record
-    expected: Record
-
-
-@dataclass(frozen=True, slots=True)
 class Judged:
-    """The examples under one condition: how many were asked, answered, right, and answered otherwise than usual."""
+    """The rows under one condition: how many were asked, answered, right, and answered otherwise than usual.
+
+    `paid` in US dollars is what they took now; `evaluation_id` is where they are on record.
+    """
 
     condition: str
     asked: int
     answered: int
     right: int
     changed: int
+    paid: Decimal
+    evaluation_id: UUID
 
     @property
     def accuracy(self) -> float:
@@ -52,50 +56,41 @@ class Judged:
         return self.right / self.asked if self.asked else 0.0
 
 
-def validate(
-    connections: Connections, settings: Settings, use_case: str, model: str | None = None
-) -> tuple[list[Judged], Record]:
-    """Ask all examples of `evals.jsonl` under every condition; returns the verdicts and the counts of the run.
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """Every condition, the rows as they are first; `reused` answers were on record; `cost` in US dollars is of now."""
 
-    The first verdict is that of the examples as they are. What was answered before is not asked again. Every call is on
-    record under `evals_<use case>`, within the use case's ceiling for a run. Raises ConfigurationError for examples
-    that cannot be read.
+    judged: Sequence[Judged]
+    run_id: str
+    calls: int
+    reused: int
+    cost: Decimal
+
+
+def validate(connections: Connections, settings: Settings, use_case: str, model: str | None = None) -> Validated:
+    """Ask all rows of `evals.jsonl` under every condition, and put each condition on record.
+
+    What was answered before is not asked again. Raises ConfigurationError for rows that cannot be read, a use case that
+    asks no model and a budget that is used up, SystemUnavailable where the model did not answer: then nothing is said.
     """
+    door.require_token_secret(settings)
     case = load(use_case)
-    system = read_systems(settings.systems_file)[case.asked.system]
-    examples = read_examples(folder_of(use_case) / "evals.jsonl")
-    asked = [
-        (name, at, change(one.given)) for name, change in conditions(case, examples) for at, one in enumerate(examples)
-    ]
     prompt = load_prompt(case)
-    options = RunOptions(mode=Mode.SHADOW, re_infer=ReInfer.FAILED, model=model or case.asked.name)
-    with tempfile.TemporaryDirectory(prefix="nightledger-") as folder:
-        source, result = Path(folder) / "asked.jsonl", Path(folder) / "answered.jsonl"
-        source.write_text("".join(json.dumps(row) + "\n" for _, _, row in asked), encoding="utf-8")
-        run = open_file_run(_as_file(case), prompt, source, door.open_ledger(connections), settings, options)
-        counts = enrich_file(run, prompt, system, connections.open("model", system.connection), source, result)
-        answers = [json.loads(line).get("output") for line in result.read_text(encoding="utf-8").splitlines()]
-    return list(_judge(examples, [(name, at) for name, at, _ in asked], answers)), counts
+    fields = list(output_of(use_case).model_json_schema()["properties"])
+    labels = read_labels(case.folder / "evals.jsonl", case.model_sees, fields)
+    changes = list(conditions(case, labels.rows))
+    rows = [replace(one, given=change(one.given)) for _, change in changes for one in labels.rows]
+    under = Labels(labels.name, rows)
+    night = open_evaluation(connections, settings, door.open_ledger(connections), case, prompt, under, model)
+    asked = ask_labels(night, prompt, under)
+    return Validated(_record(asked, [name for name, _ in changes]), night.run_id, asked.calls, asked.reused, asked.cost)
 
 
-def read_examples(file: Path) -> list[Example]:
-    """The labelled examples of a file; raises ConfigurationError where there are none, or a line is none."""
-    try:
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-        found = [Example(line["input"], line["expected"]) for line in lines]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = f"every line needs `input` and `expected` ({type(error).__name__})"
-        raise ConfigurationError(problem, about=str(file)) from error
-    if not found:
-        raise ConfigurationError("holds no example", about=str(file))
-    return found
-
-
-def conditions(case: UseCase, examples: Sequence[Example]) -> Iterator[tuple[str, Change]]:
-    """Names of conditions with what each does to an example; columns that no example fills make none."""
+def conditions(case: UseCase, rows: Sequence[Label]) -> Iterator[tuple[str, Change]]:
+    """Names of conditions with what each does to a row; columns that no row fills make none."""
     yield AS_IT_IS, dict
     for name in case.model_sees:
-        if any(one.given.get(name) is not None for one in examples):
+        if any(one.given.get(name) is not None for one in rows):
             yield f"without {name}", lambda row, name=name: {**row, name: None}  # type: ignore[misc]
     yield f"text cut to {CUT_CHARS} characters", lambda row: {k: _cut(v) for k, v in row.items()}
     yield f"numbers {GROWTH} times as large", lambda row: {k: _grown(v) for k, v in row.items()}
@@ -109,35 +104,49 @@ def _grown(value: Any) -> Any:
     return value * GROWTH if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
-def _as_file(case: UseCase) -> FileCase:
-    return FileCase(
-        name=f"evals_{case.name}",
-        model=case.asked,
-        model_sees=(),
-        personal=(),
-        failure_plan=case.failure_plan,
-        cost_ceiling_usd=case.cost_ceiling_usd,
-        output=case.module("output").Output,
+def _record(asked: Asked, names: Sequence[str]) -> list[Judged]:
+    """An evaluation for each condition, and the end of their run, in one transaction."""
+    night, each = asked.night, len(asked.told) // len(names)
+    schema, usual, charged = output_of(night.case.name).model_json_schema(), asked.told[:each], set[str]()
+    judged = []
+    with transaction(night.ledger) as connection:
+        for at, name in enumerate(names):
+            told = asked.told[at * each : (at + 1) * each]
+            changed, scores = sum(map(_differs, usual, told)), score(told, schema)
+            found = _evaluation(asked, name, told, scores, changed, _paid(told, charged))
+            record_evaluation(connection, night, asked.pins, found, verdicts_of(told))
+            answered = ended_of(told)["answered"]
+            judged.append(Judged(name, each, answered, found.correct, changed, found.cost, found.evaluation_id))
+        close_run(connection, night.run_id, "succeeded", ended_of(asked.told), rows_in=len(asked.told))
+    return judged
+
+
+def _evaluation(
+    asked: Asked, condition: str, told: Sequence[Told], scores: Scores, changed: int, paid: Decimal
+) -> Evaluation:
+    kept = {**scores.as_json(), "answered_otherwise": changed}
+    return Evaluation(
+        labels_sha256=Labels(asked.labels.name, [one.label for one in told]).sha256,
+        rows=len(told),
+        correct=scores.right.hits,
+        verdict="compared",
+        reasons=(),
+        scores=tokenise_all(kept, asked.night.settings.token_secret),
+        cost=paid,
+        condition=condition,
     )
 
 
-def _judge(
-    examples: Sequence[Example], asked: Sequence[tuple[str, int]], answers: Sequence[Mapping[str, Any] | None]
-) -> Iterator[Judged]:
-    """Verdicts by condition; `asked` and `answers` are in the same order."""
-    by_condition: dict[str, dict[int, Mapping[str, Any] | None]] = {}
-    for (name, at), answer in zip(asked, answers, strict=True):
-        by_condition.setdefault(name, {})[at] = answer
-    usual = by_condition[AS_IT_IS]
-    for name, found in by_condition.items():
-        said = {at: answer for at, answer in found.items() if answer is not None}
-        right = sum(_fits(examples[at].expected, answer) for at, answer in said.items())
-        same = sum(
-            (before := usual[at]) is not None and _fits({k: answer.get(k) for k in examples[at].expected}, before)
-            for at, answer in said.items()
-        )
-        yield Judged(name, len(found), len(said), right, len(said) - same)
+def _paid(told: Sequence[Told], charged: set[str]) -> Decimal:
+    """What this run paid for rows; the same question under a second condition is not charged to that too."""
+    new = [one for one in {one.key: one for one in told}.values() if one.key not in charged]
+    charged.update(one.key for one in new)
+    return sum((one.paid for one in new), Decimal(0))
 
 
-def _fits(expected: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
-    return all(answer.get(name) == value for name, value in expected.items())
+def _differs(usual: Told, told: Told) -> bool:
+    """Whether a row is answered, and otherwise than as it is."""
+    if told.answer is None:
+        return False
+    before, said = usual.answer, told.answer
+    return before is None or any(said.get(name) != before.get(name) for name in usual.label.expected)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, RowMapping
 from include.database import Database
 from include.errors import ConfigurationError
 from include.ledger.cause import Cause, Deferred, explain_failure
+from include.ledger.evaluations import Standing, newest
 from include.ledger.failures import find_failures
 from include.ledger.sentences import in_words
 from include.pages.nights import COLUMNS, Night, as_night, with_reasons
@@ -71,7 +72,8 @@ class Failing:
 class RunPage:
     """Everything the page of a run shows; `rows` add up when the run is through.
 
-    `tried_again` is the failure of a step of a running run that has not succeeded since.
+    `tried_again` is the failure of a step of a running run that has not succeeded since; `evaluation` is the one of its
+    prompt and model that counted when it began.
     """
 
     night: Night
@@ -93,6 +95,7 @@ class RunPage:
     expectations: int
     quarantine: Mapping[str, int]
     dead_letters: Mapping[str, int]
+    evaluation: Standing | None
 
     @property
     def asks(self) -> bool:
@@ -158,6 +161,7 @@ def show_run(ledger: Database, run_id: str) -> RunPage:
             expectations=rows(connection, _EXPECTATIONS, run=run_id)[0]["count"],
             quarantine=_count(connection, _QUARANTINE, run_id),
             dead_letters=_count(connection, _DEAD, run_id),
+            evaluation=newest(connection, run["use_case"], run["prompt_hash"], run["model"], run["started_at"]),
         )
 
 
@@ -176,7 +180,7 @@ _OF_DAG_RUN = """
 SELECT run_id FROM nightledger.run WHERE external_ref = :reference ORDER BY started_at DESC LIMIT 1"""
 
 _RUN = f"""
-SELECT {COLUMNS}, model, prompt_version, code_version, git_sha
+SELECT {COLUMNS}, model, prompt_version, prompt_hash, code_version, git_sha
   FROM nightledger.run WHERE run_id = :run"""
 
 _ATTEMPTS = f"""

@@ -55,6 +55,21 @@ class QuarantineLink(PageLink):
     shows: ClassVar[str] = "quarantine"
 
 
+class EvaluationsLink(PageLink):
+    """The evaluations of the use case that a DAG run is about."""
+
+    name: ClassVar[str] = "Evaluations"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The address of the page, which asks Airflow what the DAG run was started with."""
+        from urllib.parse import quote
+
+        from airflow.sdk.configuration import conf
+
+        home = str(conf.get("api", "base_url", fallback="")).rstrip("/")
+        return f"{home}/nightledger/evaluations?of={quote(ti_key.run_id, safe='')}"
+
+
 def linked(task: XComArg, *links: PageLink) -> XComArg:
     """A task of `@task` with buttons; its operator's class is Airflow's, so they are given to the operator."""
     made: Any = task

@@ -99,6 +99,15 @@ STEPS = {
         "keep what they have.",
         todo="see to the step that failed first, and clear that one; this task then runs again.",
     ),
+    "evaluate": Step(
+        does="Asks a model about labelled rows as a night does, and judges prompt and model by what it answered.",
+        reads="labelled rows beside the spec or in the folder of `NIGHTLEDGER_LABELS`; answers that are on record.",
+        leaves="an evaluation on record, on page *Evaluations*, to which the next night is held.",
+        fails="either prompt and model did not pass, with the reasons in the log: nights with them ask nothing. Or the "
+        "model did not answer: nothing is said of the prompt, and Airflow tries again. *Skipped*: too few rows.",
+        todo="look at page *Evaluations*: mend the prompt or the labels, or set the evaluation aside if it was wrong.",
+        runbook="evaluations",
+    ),
     "work_out": Step(
         does="Rehearses every night of a planned backfill, in a transaction that is rolled back.",
         reads="the sources of those nights, and the answers that are on record.",

@@ -176,6 +176,10 @@ def _measure(stand: Stand, service: str) -> float:
         "Dead letters": f"dead-letters?use_case={MINE}",
         "Dead letter": f"dead-letters/{letter}",
         "Backfill": f"backfill?use_case={MINE}",
+        "Control": "control",
+        "Evaluations, 10,000 of 200 rows": f"evaluations?use_case={MINE}",
+        "Evaluations, a page far back": f"evaluations?use_case={MINE}&before={5_005:032}",
+        "One evaluation": f"evaluations/{4_999:032}",
         "Systems": "systems",
         "Ledger": "verify",
         "API: nights": "api/nights?days=62",
@@ -241,6 +245,7 @@ _QUERIES = {
 }
 _COUNTED = ("run", "outcome", "quality_result", "quarantine", "quarantine_count", "dead_letter", "inference_result")
 _COUNTED += ("inference", "decision", "outbox_intent", "event", "manifest", "drift_result", "budget")
+_COUNTED += ("evaluation", "evaluation_row")
 _STAGED_COLUMNS = ("email", "country", "industry", "employees", "website", "notes")
 _STAGED_RULES = """
 INSERT INTO nightledger.quality_result (run_id, expectation, type, columns, severity, meaning, success, rows_checked,

@@ -113,3 +113,27 @@ SELECT r.run_id, r.use_case, r.interval_start, r.interval_end, 'crm/contacts/' |
        r.interval_end + interval '10 years', CASE WHEN s % 11 = 0 THEN 'ada' END,
        CASE WHEN s % 11 = 0 THEN r.interval_end END, CASE WHEN s % 11 = 0 THEN r.interval_end END
   FROM (SELECT * FROM chosen WHERE use_case = :first ORDER BY interval_start DESC LIMIT 1) r, generate_series(1, 55000) AS s;
+
+
+-- 10,000 evaluations with 200 labelled rows each; four of ten are conditions, 50 are set aside.
+INSERT INTO nightledger.evaluation (evaluation_id, recorded_at, batch, run_id, use_case, prompt_version, prompt_hash, model,
+       contract_hash, labels_sha256, rows, correct, verdict, reasons, scores, cost, condition, digest)
+SELECT lpad(s::text, 32, '0')::uuid, timestamptz '2026-11-20' - s * interval '5 minutes', gen_random_uuid(), 'evals_' || s / 16,
+       :first, 'v' || s % 7, md5((s % 7)::text), 'model-' || s % 5, 'c', repeat('a', 63) || s % 3, 200, 150 + s % 50,
+       CASE WHEN s % 10 < 4 THEN 'compared' WHEN s % 10 < 8 THEN 'passed' ELSE 'failed' END, ARRAY['190 of 200 rows'],
+       jsonb_build_object('right', jsonb_build_object('hits', 150 + s % 50, 'of', 200), 'macro_f1', jsonb_build_object('tier', 0.9),
+           'fields', (SELECT jsonb_object_agg('field_' || f, jsonb_build_object('hits', 190, 'of', 200, 'share', 0.95, 'bounds',
+               jsonb_build_array(0.9, 0.97))) FROM generate_series(1, 15) AS f), 'row_cost_usd', '0.0001'),
+       0.02, CASE WHEN s % 10 < 4 THEN 'without column_' || s % 16 END, '\x00'
+  FROM generate_series(1, 10000) AS s;
+
+INSERT INTO nightledger.evaluation_row (evaluation_row_id, recorded_at, batch, run_id, evaluation_id, row_sha256, inference_key,
+       verdict, digest)
+SELECT gen_random_uuid(), timestamptz '2026-11-20', '00000000-0000-0000-0000-000000000000', 'evals', lpad(s::text, 32, '0')::uuid,
+       md5(r::text), md5(r::text || s), (ARRAY['right', 'right', 'right', 'wrong', 'invalid'])[1 + r % 5], '\x00'
+  FROM generate_series(1, 10000) AS s, generate_series(1, 200) AS r;
+
+INSERT INTO nightledger.event (stream, seq, recorded_at, type, actor, details, prev_hash, hash)
+SELECT 'evaluation/' || :first, s, timestamptz '2026-11-20', 'evaluation.set_aside', 'ada',
+       jsonb_build_object('evaluation_id', lpad((s * 10 - 1)::text, 32, '0')::uuid, 'reason', 'wrong labels'), 'p', 'h'
+  FROM generate_series(1, 50) AS s;

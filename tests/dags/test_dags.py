@@ -59,7 +59,7 @@ def test_operations_run_only_when_asked(bag: Any) -> None:
     found = [dag for dag in bag.dags.values() if "operations" in dag.tags]
     assert {dag.dag_id for dag in found} == {
         *("dead_letters", "quarantine", "backfill_plan", "data_quality_assessment", "ledger_verification", "review"),
-        "watch",
+        *("watch", "evaluate"),
     }
     asked = [dag for dag in found if dag.dag_id not in ("review", "watch")]
     assert all(type(dag.timetable).__name__ == "NullTimetable" for dag in asked)

@@ -34,6 +34,7 @@ PAGES = (
     ("explain", "Explain"),
     ("backfill", "Backfill"),
     ("control", "Control"),
+    ("evaluations", "Evaluations"),
     ("systems", "Systems"),
     ("alerts", "Alerts"),
     ("verify", "Ledger"),

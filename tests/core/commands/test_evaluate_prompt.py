@@ -16,18 +16,23 @@ from include.commands import needs_connections
 from include.database import transaction
 from include.demo.sandbox.config import SandboxConfig
 from include.demo.sandbox.process import running_sandbox
+from include.errors import ConfigurationError
 from include.ledger.closing import close_run
 from include.ledger.control import change_control
+from include.ledger.verify import verify
+from include.night.enrich.evaluated import hold_to_evaluation
 from include.spec import use_case
 from include.spec.names import folder_of
 from include.spec.prompt import load_prompt
 from tests.core.commands.test_dead_letters import END, environment
 from tests.core.conftest import Ledger, MakeNight
+from tests.core.ledger.test_verify import problems, tamper
 from tests.core.night.enrich.test_enrich import rows
 from tests.core.test_whole_night import Sandbox
 
 __all__ = ["environment"]
 NAME = "crm_lead_scoring"
+ZERO = "00000000-0000-0000-0000-000000000000"
 Evaluate = Callable[..., tuple[int, str]]
 
 
@@ -102,7 +107,7 @@ def test_the_version_of_the_spec_is_held_against_that_of_the_last_night(
 ) -> None:
     case = use_case.load(NAME)
     choice = replace(case.asked, prompt="prompt.v2.md")
-    monkeypatch.setattr(use_case, "load", lambda name: replace(case, model=choice))
+    monkeypatch.setattr("include.operations.evaluate_asked.load", lambda name: replace(case, model=choice))
     assert "Against" not in evaluate()[1]
     for number, status in enumerate(("failed", "succeeded")):
         night = make_night(prompt=load_prompt(case).as_mapping(), day=number)
@@ -140,6 +145,81 @@ def test_an_engine_in_the_process_is_evaluated_alone_or_with_what_it_leaves(
     assert rows(ledger, "SELECT (scores ->> 'by_engine')::int FROM evaluation") == [(decided,)]
 
 
+def test_a_failed_evaluation_is_set_aside_by_a_person_and_holds_no_night_any_more(
+    evaluate: Evaluate, make_night: MakeNight, ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate()[0] == 0
+    labels = tmp_path / "wrong.jsonl"
+    lines = (folder_of(NAME) / "evals.jsonl").read_text().splitlines()
+    labels.write_text("\n".join(json.dumps({**json.loads(one), "expected": {"score": -1}}) for one in lines))
+    code, said = evaluate(NAME, "--labels", str(labels))
+    assert code == 1
+    failed = json.loads(said.splitlines()[-1])["evaluation_id"]
+    assert f"--set-aside {failed} --because" in said
+    prompt = load_prompt(use_case.load(NAME))
+    night = make_night(prompt=prompt.as_mapping())
+    with pytest.raises(ConfigurationError, match=f"--set-aside {failed} --because"):
+        hold_to_evaluation(night, prompt)
+    for more, why in ((("--because", " "), "needs a reason"), (("--because", "x", "--set-aside", ZERO), "is none of")):
+        assert evaluate(NAME, "--set-aside", failed, *more)[0] == 2
+        assert why in capsys.readouterr().err
+    assert evaluate("crm_enrichment", "--set-aside", failed, "--because", "x")[0] == 2, "another use case's"
+    with pytest.raises(ConfigurationError):
+        hold_to_evaluation(night, prompt)
+    code, said = evaluate(NAME, "--set-aside", failed, "--because", "the labels were made up")
+    assert (code, said.split(" counts now: ")[1]) == (0, "passed\n")
+    hold_to_evaluation(night, prompt)
+    assert evaluate(NAME, "--set-aside", failed, "--because", "again")[0] == 2
+    assert "was set aside by" in capsys.readouterr().err
+    found = rows(ledger, "SELECT details FROM event WHERE type = 'evaluation.set_aside'")
+    assert [one[0]["evaluation_id"] for one in found] == [failed]
+    assert (found[0][0]["verdict"], found[0][0]["reason"]) == ("failed", "the labels were made up")
+    assert verify(ledger.service).findings == ()
+    change = "UPDATE event SET details = details || '{\"reason\": \"none\"}' WHERE type = 'evaluation.set_aside'"
+    tamper(ledger.owner, change)
+    assert any(table == "event" for table, _ in problems(verify(ledger.service)))
+
+
+def test_a_pass_that_is_set_aside_lifts_nothing(
+    evaluate: Evaluate, make_night: MakeNight, capsys: pytest.CaptureFixture[str]
+) -> None:
+    passed = json.loads(evaluate()[1].splitlines()[-1])["evaluation_id"]
+    prompt = load_prompt(use_case.load(NAME))
+    night = make_night(prompt=prompt.as_mapping(), evaluated="required")
+    hold_to_evaluation(night, prompt)
+    assert "none counts now" in evaluate(NAME, "--set-aside", passed, "--because", "too kind")[1]
+    with pytest.raises(ConfigurationError, match="the spec requires one"):
+        hold_to_evaluation(night, prompt)
+    compared = json.loads(evaluate(NAME, "--list", "--json")[1].splitlines()[0])
+    assert (compared["evaluation_id"], compared["set_aside"]["because"]) == (passed, "too kind")
+    evaluate(NAME, "--models", "sandbox-small,sandbox-large")
+    looked_at = json.loads(evaluate(NAME, "--list", "--json")[1].splitlines()[0])
+    assert looked_at["verdict"] == "compared"
+    assert evaluate(NAME, "--set-aside", looked_at["evaluation_id"], "--because", "x")[0] == 2
+    assert "holds no night" in capsys.readouterr().err
+
+
+def test_evaluations_are_listed_newest_first_for_people_and_machines(evaluate: Evaluate, ledger: Ledger) -> None:
+    assert "No evaluation is on record" in evaluate(NAME, "--list")[1]
+    evaluate()
+    evaluate(NAME, "--models", "sandbox-large,sandbox-small")
+    listed = [json.loads(line) for line in evaluate(NAME, "--list", "--json")[1].splitlines()]
+    assert [(one["model"], one["verdict"]) for one in listed] == [
+        ("sandbox-small", "compared"),
+        ("sandbox-large", "compared"),
+        ("sandbox-small", "passed"),
+    ]
+    assert listed[0]["scores"]["right"]["of"] == 24
+    told = evaluate(NAME, "--list")[1].splitlines()
+    assert len(told) == 4
+    for part in (listed[0]["evaluation_id"], "v1", "sandbox-small", "95.8%", "79.8% to 99.3%", "compared"):
+        assert part in told[1]
+    out = io.StringIO()
+    assert main(["evaluate", "--list", "--json"], out) == 0
+    assert [json.loads(line) for line in out.getvalue().splitlines()] == listed
+    assert evaluate("crm_enrichment", "--list", "--json")[1] == ""
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -167,5 +247,7 @@ def test_only_what_asks_needs_connections() -> None:
     assert needs_connections(["evaluate", NAME])
     assert not needs_connections(["evaluate", "support_triage", "--labels", "x.csv"])
     assert needs_connections(["evaluate", "support_triage", "--prompt=v1"])
+    assert needs_connections(["evaluate", "support_triage", "--list"])
+    assert needs_connections(["evaluate", "support_triage", f"--set-aside={ZERO}"])
     assert needs_connections(["run", "all"])
     assert not needs_connections(["train", "support_triage"])

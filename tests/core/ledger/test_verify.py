@@ -38,8 +38,8 @@ def tamper(owner: Engine, statement: str, **values: object) -> None:
 
 def forge_digests(owner: Engine, table: str, where: str) -> None:
     """Give changed rows the digest that belongs to them, as somebody would who has read the code."""
-    columns = parts(table, "true")["columns"]
-    tamper(owner, f"UPDATE {table} x SET digest = sha256(record_send(ROW({columns}))) WHERE {where}")
+    digest = parts(table, "true")["digest"]
+    tamper(owner, f"UPDATE {table} x SET digest = {digest} WHERE {where}")
 
 
 def first(owner: Engine, query: str) -> UUID:

@@ -19,8 +19,9 @@ from include.ledger.evaluations import newest
 from include.ledger.verify import verify
 from include.models import Record
 from include.night.enrich.enrich import enrich
+from include.operations.evaluate_asking import with_values
 from include.operations.evaluate_labels import Label, Labels
-from include.operations.evaluate_prompt import Evaluated, evaluate_prompt, with_values
+from include.operations.evaluate_prompt import Evaluated, evaluate_prompt
 from include.pages.nights import find_nights
 from include.run import Night
 from include.settings import Settings

@@ -14,7 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from include.canonical import canonical
 from include.errors import ConfigurationError
 from include.operations.check_prompts import check_prompts
-from include.operations.validate import read_examples
+from include.operations.examples import read_examples
 from include.spec.names import names
 from include.spec.prompt import DATA_CLASSES, Prompt, load_prompt, read_any_prompt, read_prompt
 from include.spec.prompt_lock import open_registry
