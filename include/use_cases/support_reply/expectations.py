@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from include.addresses import strange_links
 from include.models import Interval
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 TYPES = {"ticket_id": ("str", "text"), "ticket_created_at": ("Timestamp", "times")}
 TEXTS = ("ticket_subject", "ticket_body")
 WRITTEN = ("subject", "body")
-LANGUAGES = list(Language.__args__)
+LANGUAGES = list(get_args(Language))
 ENOUGH = 200
 """Drafts below which their distribution says nothing."""
 _CONTACTS = frozenset(("phone", "e-mail", "iban", "card", "ip", "url", "key"))
@@ -100,12 +100,13 @@ def _no_contact(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
 
 
 def _only_the_name(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
-    """Tokens come back as values when a draft is sent: only one name may, and only where a customer has one."""
+    """Tokens come back as values when a draft is sent: only a name may, once, in the greeting of a named customer."""
 
     def holds(row: Any) -> bool:
-        found = tokens_in(_text(row))
-        named = isinstance(row["customer_name"], str)
-        return len(found) <= named and all(one.startswith(_GREETED) for one in found)
+        greeting, _, rest = row["body"].partition("\n")
+        found = tokens_in(greeting)
+        named = len(found) <= isinstance(row["customer_name"], str)
+        return named and all(one.startswith(_GREETED) for one in found) and not tokens_in([row["subject"], rest])
 
     return _each(rows, holds)
 
@@ -188,6 +189,17 @@ EXPECTATIONS = (
         rows="quarantine",
         at_least=0.95,
         derive=_says_something,
+        unit="tickets",
+    ),
+    Expectation(
+        "category_present",
+        "ExpectColumnValuesToNotBeNull",
+        ("category",),
+        "critical",
+        "Triage gave the ticket a category",
+        {"column": "category"},
+        rows="quarantine",
+        at_least=0.9,
         unit="tickets",
     ),
     Expectation(

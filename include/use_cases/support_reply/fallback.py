@@ -31,7 +31,7 @@ _SIGNED = {
 
 
 def answer(row: Record) -> Record | None:
-    """That the message has arrived, in the ticket's language; None for a ticket without text, or in another language."""
+    """That the message has arrived, in the ticket's language; None for a ticket without text, or in another one."""
     language = str(row.get("ticket_language"))
     if language not in _SAID or not (row.get("ticket_subject") or row.get("ticket_body")):
         return None

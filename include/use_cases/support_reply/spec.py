@@ -45,8 +45,8 @@ SPEC = UseCase(
         unavailable="fallback",
         invalid="dead_letter",
         refused="dead_letter",
-        in_words="No model: the rule in fallback.py proposes to say that the message has arrived, and a person confirms "
-        "it. Without the night of triage this one waits, and drafts nothing; agents write as before.",
+        in_words="No model: the rule in fallback.py proposes to say that the message has arrived, and a person "
+        "confirms it. Without the night of triage this one waits, and drafts nothing; agents write as before.",
     ),
     cost_ceiling_usd=Decimal("3.00"),
     budgets=Budgets(day=Decimal("6.00"), month=Decimal("90.00"), backfill=Decimal("10.00")),

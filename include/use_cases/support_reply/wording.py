@@ -113,38 +113,41 @@ def _periods(text: str) -> Iterator[Figure]:
 
 _MONEY = (
     r"refund\w*|reimburs\w*|compensat\w*|voucher\w*|gift ?cards?|discounts?|credit(?:s|ed| note)?|money|waive[sd]?"
-    r"|replacement|free of charge|for free|erstatt\w*|rückerstatt\w*|gutschrift\w*|gutgeschrieben|gutschein\w*|rabatt\w*"
-    r"|entschädig\w*|ersatz\w*|überw[ie]\w*|geld|kostenlos|rembours\w*|avoir|bon d'achat|remise|dédommag\w*"
+    r"|replacement|free of charge|for free|erstatt\w*|rückerstatt\w*|gutschrift\w*|gutgeschrieben|gutschein\w*"
+    r"|rabatt\w*|entschädig\w*|ersatz\w*|überw[ie]\w*|geld|kostenlos|rembours\w*|avoir|bon d'achat|remise|dédommag\w*"
     r"|gratuit\w*|indemni\w*|reembols\w*|abon(?:o|amos|aremos|ado)|vales?|descuentos?|compensa\w*|gratis|devoluci\w+"
 )
 _GIVES = (
-    r"\b(?:we|i)(?:'ll|'ve| will| have| are going to| shall| can| hereby| now)?(?: now| gladly| of course| already| fully"
-    r"| just| also| happily)* (?:refund|reimburse|compensate|credit|waive|pay|transfer|send|grant|approve|give|offer|issue)"
-    r"(?:ed)?\b",
+    r"\b(?:we|i)(?:'ll|'ve| will| have| are going to| shall| can| hereby| now)?(?: now| gladly| of course| already"
+    r"| fully| just| also| happily)* (?:refund|reimburse|compensate|credit|waive|pay|transfer|send|grant|approve|give"
+    r"|offer|issue)(?:ed)?\b",
     r"\b(?:we|i)(?:'ve| have)(?: now| already| just)* (?:sent|paid|given|refunded|approved|issued|granted|credited)\b",
     r"\byou(?:'ll| will| are going to| shall| can expect to)(?: now| also| soon| shortly)* (?:get|receive|have|see)\b",
-    r"\b(?:is|has been|was|will be|are|have been|were)(?: now| already| hereby| fully| just)* (?:approved|granted|sent|paid"
-    r"|refunded|reimbursed|credited|issued|transferred|guaranteed|on (?:its|the) way|waived)\b",
+    r"\b(?:is|has been|was|will be|are|have been|were)(?: now| already| hereby| fully| just)* (?:approved|granted|sent"
+    r"|paid|refunded|reimbursed|credited|issued|transferred|guaranteed|on (?:its|the) way|waived)\b",
     r"\b(?:wir|ich) (?:erstatten|überweisen|schreiben|gewähren|zahlen|schenken|senden|schicken|erlassen|übernehmen"
     r"|geben)\b",
-    r"\b(?:wir|ich) (?:werden|haben|können).{0,80}\b(?:erstatte\w*|überw\w+|gutschreib\w*|gutgeschrieben|gewähr\w+|gezahlt"
-    r"|zahlen|geschickt|gesendet|zusenden|erlassen)\b",
+    r"\b(?:wir|ich) (?:werden|haben|können).{0,80}\b(?:erstatte\w*|überw\w+|gutschreib\w*|gutgeschrieben|gewähr\w+"
+    r"|gezahlt|zahlen|geschickt|gesendet|zusenden|erlassen)\b",
     r"\bsie (?:erhalten|bekommen|werden)\b",
     r"\b(?:wurde|wird|ist|sind|wurden|werden)\b.{0,60}\b(?:überwiesen|genehmigt|veranlasst|bewilligt|gewährt|erstattet"
     r"|gutgeschrieben|unterwegs|erlassen)\b",
-    r"\bnous (?:vous )?(?:remboursons|rembourserons|offrons|offrirons|accordons|accorderons|versons|verserons|envoyons"
-    r"|allons|avons)\b",
+    r"\bnous (?:vous )?(?:remboursons|rembourserons|offrons|offrirons|accordons|accorderons|versons|verserons"
+    r"|envoyons)\b",
+    r"\bnous (?:vous )?(?:avons|allons)(?: vous| bien| déjà)* (?:rembours|offr|offert|accord|vers|envoy|dédommag)\w*",
     r"\bvous (?:recevrez|allez recevoir|serez|obtiendrez)\b",
     r"\b(?:a été|est|sera|ont été|seront) (?:accordé|approuvé|versé|envoyé|remboursé|validé|garanti|effectué)\w*",
-    r"\b(?:le|les|les hemos|le hemos|hemos|vamos a|ya) ?(?:reembols|devolv|abon|ofrec|enviar|enviam|conced|aprob|pag)\w*",
+    r"\b(?:le|les|les hemos|le hemos|hemos|vamos a|ya) ?(?:reembols|devolv|abon|ofrec|enviar|enviam|conced|aprob"
+    r"|pag)\w*",
     r"\b(?:recibirá|recibirán|obtendrá|se le (?:reembolsará|abonará|devolverá))\b",
     r"\b(?:ha sido|está|será|fue|han sido) (?:aprobad|concedid|pagad|enviad|reembolsad|abonad|garantizad)\w*",
 )
 _BINDING = tuple(re.compile(form, re.IGNORECASE) for form in _GIVES)
 _VALUED = re.compile(rf"(?<!\w)(?:{_MONEY})(?!\w)", re.IGNORECASE)
 _ASSURED = re.compile(
-    r"\b(?:we|i) (?:guarantee|promise|assure)|\bguaranteed\b|\b(?:wir|ich) (?:garantieren?|versprechen?|sichern? Ihnen)\b"
-    r"|\bgarantiert\b|\bnous (?:vous )?(?:garantissons|promettons|assurons)|\b(?:le )?(?:garantizamos|prometemos|aseguramos)\b",
+    r"\b(?:we|i) (?:guarantee|promise|assure)|\bguaranteed\b|\b(?:wir|ich) (?:garantieren?|versprechen?|sichern? Ihnen)"
+    r"\b|\bgarantiert\b|\bnous (?:vous )?(?:garantissons|promettons|assurons)|\b(?:le )?(?:garantizamos|prometemos"
+    r"|aseguramos)\b",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"[^.!?\n]+")

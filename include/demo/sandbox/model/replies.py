@@ -1,4 +1,4 @@
-"""The rule by which the stand-in drafts a reply: sentences per language and kind of ticket, as the guidelines allow them.
+"""The rule by which the stand-in drafts a reply: sentences by language and category, as the guidelines allow them.
 
 It is no model and reads no ticket: it goes by category, language, tone and name. A ticket that talks of drafting, or of
 what must be said, is named as one for a person.
