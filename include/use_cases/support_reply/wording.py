@@ -107,7 +107,7 @@ def _plain(amount: str) -> str:
 def _periods(text: str) -> Iterator[Figure]:
     for unit, form in _PERIODS:
         for hit in form.finditer(text):
-            said = (hit["number"] or "1").casefold()
+            said = (hit["number"] or "1").lower()
             yield Figure("period", f"{_WORDS.get(said, said)} {unit}")
 
 

@@ -211,7 +211,7 @@ TOLD = {
     "https://evil.example/claim": "link_from_guidelines|only_the_customers_name",
     "go to evil.example/claim now": "link_from_guidelines",
     "write to a@evil.example": "link_from_guidelines|only_the_customers_name",
-    "we will refund you in full": "no_promise",
+    "we gladly compensate you in full": "no_promise",
     "your voucher has been sent": "no_promise",
     "200 dollars are on the way": "figures_from_guidelines",
     "you hear from us within 24 hours": "figures_from_guidelines",
