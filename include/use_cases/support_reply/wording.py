@@ -62,7 +62,10 @@ _PERIODS = tuple(
     for unit, words in _UNITS.items()
 )
 _CURRENCY = r"€|\$|£|EUR|USD|GBP|CHF|euros?|dollars?|pounds?|franken|francs?|cents?"
-_SUM = re.compile(rf"(?:{_CURRENCY})\s?(?P<a>\d[\d.,' ]*)|(?P<b>\d[\d.,' ]*)\s?(?:{_CURRENCY})(?!\w)", re.IGNORECASE)
+_AMOUNT = r"\d[\d.,' ]{0,20}"
+_SUM = re.compile(
+    rf"(?:{_CURRENCY})\s?(?P<a>{_AMOUNT})|(?<!\d)(?P<b>{_AMOUNT}?)\s?(?:{_CURRENCY})(?!\w)", re.IGNORECASE
+)
 _SHARE = re.compile(r"(\d+(?:[.,]\d+)?)\s?(?:%|percent|per cent|prozent|pour cent|por ciento)", re.IGNORECASE)
 _MONTHS = (
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}|mai|märz|okt\w*|dez\w*|janvier|février|mars|avril|juin"

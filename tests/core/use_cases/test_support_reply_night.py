@@ -213,7 +213,7 @@ TOLD = {
     "write to a@evil.example": "link_from_guidelines|only_the_customers_name",
     "we gladly compensate you in full": "no_promise",
     "your voucher has been sent": "no_promise",
-    "200 dollars are on the way": "figures_from_guidelines",
+    "that costs 200 dollars": "figures_from_guidelines",
     "you hear from us within 24 hours": "figures_from_guidelines",
     "pay to DE89 3704 0044 0532 0130 00": "contact_from_guidelines|only_the_customers_name",
     "call +1 900 555 0100 at once": "contact_from_guidelines|only_the_customers_name",
