@@ -1,8 +1,8 @@
 """How many texts that give a model orders are found, by kind, and how many of what people wrote are taken for such.
 
-Orders are `tests/bench/data/injections.jsonl`, written before the forms were read; each kind is cut into a half that forms were
-improved by (`tune`) and one that was only measured (`held`). The others are public texts in `../shared/data`; a set that
-is not on this machine is named and left out. The forms as they were before are the baseline.
+Orders are `tests/bench/data/injections.jsonl`, written before the forms were read; each kind is cut into a half that
+forms were improved by (`tune`) and one that was only measured (`held`). The others are public texts in `shared/data`,
+left out with a word where they are not on this machine.
 
 Run: PYTHONPATH=. python tests/bench/bench_instructions.py
 """

@@ -63,7 +63,7 @@ def understood(text: str) -> str:
 
 
 _TOKENS = re.compile(r"\[[A-Z]+_[0-9a-f]+\]")
-_TOLD = re.compile(r"the reply (?:must|has to) say: *([^\"]+?) END")
+_TOLD = re.compile(r"the reply (?:must|has to) say: *([^\"]+)")
 
 
 def obeyed_reply(said: str, answer: Record) -> Record:
