@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from include.cli import main
 from include.demo.sandbox.config import Endpoints, SandboxConfig
-from include.demo.sandbox.desk import MARK_FIELD, PREFIX
+from include.demo.sandbox.desk import PREFIX
 from include.demo.sandbox.process import running_sandbox
 from include.demo.stack.environment import sandbox_connections
 from include.ledger.verify import verify
@@ -48,11 +48,6 @@ class World:
         url = f"{self.endpoints.desk_url}/api/v2/tickets/{number}/comments.json"
         found: list[Record] = requests.get(url, auth=self.login, timeout=10).json()["comments"]
         return found
-
-    def work_on(self, number: int, **ticket: Any) -> None:
-        """What an agent does at the desk."""
-        url = f"{self.endpoints.desk_url}/api/v2/tickets/{number}.json"
-        requests.put(url, json={"ticket": ticket}, auth=self.login, timeout=10).raise_for_status()
 
     def fail(self, **plan: Any) -> None:
         requests.post(f"{self.endpoints.desk_url}/sandbox/desk/faults", json=plan, timeout=10).raise_for_status()
@@ -179,32 +174,6 @@ def test_drafts_wait_for_people_and_what_they_agree_to_is_put_on_the_ticket_once
     assert command("review", "apply")[0] == 0
     assert len(world.changes()) == 2
     assert verify(ledger.owner).findings == ()
-
-
-def test_a_ticket_that_an_agent_has_solved_gets_no_draft(world: World, ledger: Ledger) -> None:
-    run("support_triage")
-    run()
-    one = waiting(ledger)[0]
-    world.work_on(int(one.row_key.removeprefix(PREFIX)), status="solved", comment={"body": "Done."})
-    before = len(world.changes())
-    command("review", "approve", str(one.review_item_id), "--use-case", NAME)
-    command("review", "apply")
-    assert len(world.changes()) == before
-    (letter,) = rows(ledger, "SELECT cause, detail FROM nightledger.dead_letter WHERE use_case = 'support_reply'")
-    assert letter == ("changed_since_read", "the ticket is solved: nobody waits for a reply")
-
-
-def test_the_field_that_marks_drafts_is_asked_for_before_anything_is_sent(
-    world: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run("support_triage")
-    run()
-    monkeypatch.setattr("include.demo.sandbox.desk.MARK_FIELD", MARK_FIELD + 1)
-    command("review", "approve", str(waiting(ledger)[0].review_item_id), "--use-case", NAME)
-    code, said = command("review", "apply")
-    assert code != 0
-    assert "ticket field 4001 does not exist" in said + capsys.readouterr().err
-    assert world.changes() == []
 
 
 TOLD = {
