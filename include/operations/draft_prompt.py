@@ -44,6 +44,7 @@ def draft_prompt(case: UseCase, today: date) -> Path:
         "version": f"v{newest + 1}",
         "model": choice.name,
         "parameters": dict(choice.parameters),
+        "attached": list(prompt.attached) or None,
         "inputs": [name for name in case.model_sees if name in shown],
         "output": prompt.states.output or "Output",
         "data": list(prompt.states.data or ()),

@@ -9,6 +9,8 @@ from include.privacy.addresses import find_addresses
 from include.privacy.forms import find_forms
 from include.privacy.names import find_names
 
+NAMING = frozenset(("customer_name", "contact_name", "requester_name", "person_name"))
+"""Columns that hold the name of a person and nothing else: it is one whole, however little it looks like a name."""
 FOR_GOOD = ("card", "key")
 """Kinds that leave in no form: nothing that they lie in may bring them back."""
 
@@ -16,10 +18,14 @@ FOR_GOOD = ("card", "key")
 def find_personal(text: str, about: str = "") -> list[Found]:
     """Personal values of every kind, in order, none over another; cards and keys count first, then the longer one.
 
-    What is left of a shorter one beside it is a value of its own, so that nothing that was found stays.
+    What is left of a shorter one beside it is a value of its own, so that nothing that was found stays. `about` is the
+    name under which the text stands: one of `NAMING` says that all of it is a name.
     """
     if not text or text.isspace():
         return []
+    if about in NAMING and not any(one.kind in FOR_GOOD for one in find_forms(text, about)):
+        start = len(text) - len(text.lstrip())
+        return [Found("person", start, start + len(text.strip()))]
     return _apart(text, [*find_forms(text, about), *find_addresses(text), *find_names(text)])
 
 

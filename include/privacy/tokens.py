@@ -18,7 +18,7 @@ from typing import Any
 
 from include.models import Record
 from include.personal import Found, find_values
-from include.privacy.find import FOR_GOOD, find_personal
+from include.privacy.find import FOR_GOOD, NAMING, find_personal
 
 GONE = {kind: f"[{kind.upper()}]" for kind in FOR_GOOD}
 """What stands for a kind that leaves in no form."""
@@ -116,8 +116,8 @@ class Hider:
         return tokens[known]
 
 
-_TELLING = frozenset(("phone", "mobile", "fax", "tel", "telephone"))
-"""Columns whose name says what a bare number in them is."""
+_TELLING = frozenset(("phone", "mobile", "fax", "tel", "telephone")) | NAMING
+"""Columns whose name says what a bare number in them is, or that they hold a person's name."""
 
 
 def without_payment(seen: Record) -> Record:

@@ -1,73 +1,65 @@
-"""Text that speaks to a model instead of saying something: found by a few forms, in four languages.
+"""Text that speaks to a model instead of saying something: found by forms of words, in four languages.
 
 This shows people which rows try. It is no defence: whoever knows the forms writes around them. What holds is elsewhere:
-the output model, ids from the sealed decision, destinations from the spec (docs/security.md).
+the output model, ids from the sealed decision, destinations from the spec. docs/security.md says what is found.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import codecs
+import html
 import re
 import unicodedata
+from collections.abc import Iterator
+from urllib.parse import unquote
 
 from include.plain import visible
+from include.quality.instruction_forms import ALL
 
 _LOOKALIKES = str.maketrans("аеорсухіјѕһԁгοαεικνρτυ", "aeopcyxijshdroaeiknptu")
 """Cyrillic and Greek letters that people read as Latin ones."""
-_RULES = r"(?:instructions?|prompts?|rules|guidelines|directives?)"
-_KEYS = r"(?:score|tier|confidence|priority|category|next_action)"
-_FORMS = (
-    # English
-    rf"\b(?:ignore|disregard|forget|override|bypass)\b[^.!?]{{0,30}}\b(?:previous|prior|above|earlier|your|system)\b"
-    rf"[^.!?]{{0,20}}\b{_RULES}\b",
-    rf"\b(?:ignore|disregard|forget|override)\b (?:all |any |the |these |those )+{_RULES}\b",
-    r"\byou are (?:now|no longer)\b[^.!?]{0,40}\b(?:assistant|model|ai|bot|dan|unrestricted|administrator)\b",
-    r"\b(?:system|developer|hidden|initial) ?[_-]?(?:prompt|instructions?)\b",
-    r"\b(?:reveal|print|repeat|show|output|leak)\b[^.!?]{0,20}\b(?:your|the) (?:initial |full |exact |hidden )?"
-    r"(?:prompt|instructions you|instructions above|rules you)",
-    r"\brepeat (?:everything|all (?:of )?the (?:text|words)) above\b",
-    r"\b(?:jailbreak|developer mode|do anything now|unrestricted (?:ai|model|assistant))\b",
-    r"\b(?:pretend|act as|role ?play|imagine)\b[^.!?]{0,30}\b(?:assistant|language model|ai|llm|scoring model)\b",
-    r"\b(?:note|message|instructions?|attention|dear)\b[^.!?]{0,15}\b(?:the )?(?:ai|llm|language model)\b",
-    r"\b(?:write|save|apply|send|store)\b[^.!?]{0,40}\b(?:record|contact|row|ticket) (?:id |number |no\. ?|# ?)?"
-    r"\d+[^.!?]{0,20}\binstead\b",
-    # German; accents and umlauts' dots are gone, as in all that follows
-    r"\b(?:ignorier\w*|vergiss|missachte\w*)\b[^.!?]{0,40}\b(?:anweisung|vorgabe|regel|instruktion)\w*",
-    r"\bdu bist (?:jetzt|nun|ab sofort)\b[^.!?]{0,40}\b(?:assistent|modell|ki|bot|administrator)\b",
-    r"\b(?:systemnachricht|systemprompt|system-prompt)\b",
-    # French
-    r"\b(?:ignore[zr]?|oublie[zr]?)\b[^.!?]{0,40}\b(?:instructions|consignes|regles)\b",
-    r"\b(?:tu es|vous etes) (?:maintenant|desormais)\b[^.!?]{0,40}\b(?:assistant|modele|ia|robot|administrateur)\b",
-    r"\b(?:message|invite) (?:du )?systeme\b",
-    # Spanish
-    r"\b(?:ignora|ignore|olvida|olvide|omite)\b[^.!?]{0,40}\b(?:instrucciones|reglas|indicaciones)\b",
-    r"\b(?:ahora|a partir de ahora) eres\b[^.!?]{0,40}\b(?:asistente|modelo|ia|bot|administrador)\b",
-    r"\b(?:mensaje|prompt) del? sistema\b",
-    # what is no language: fields of an answer, marks of chats and of calls to tools
-    rf"\b{_KEYS}\b[\"']? ?(?:[:=]|to|is|of|on|mit|auf|de|a)? ?[\"']?(?:100|9\d|1\.0|0\.9\d?|hot|urgent)\b[^.!?]{{0,40}}"
-    rf"\b{_KEYS}\b",
-    rf"\b(?:answer|respond|reply|antworte|reponds|repondez|responde)\b[^.!?]{{0,30}}(?:\bjson\b|"
-    rf"\b{_KEYS}\b[\"']? ?[:=]? ?[\"']?(?:\d|hot|urgent))",
-    rf"\bset (?:the |its |my )?{_KEYS} (?:to|=)",
-    rf"\{{ ?[\"']{_KEYS}[\"'] ?:",
-    r"<\|(?:im_start|im_end|system|endoftext)\|?>?|\[/?inst\]|<</?sys>>|</?(?:system|assistant|tool_call|function_calls)>",
-    r"(?:^|\n)[\W_]{0,6}(?:system|assistant|developer)\W{0,3}:",
-    r"[\"'](?:tool_calls?|function_call|tool_use)[\"'] ?:|\b(?:tool_call|function_call)\b",
-    r"[\"']role[\"'] ?: ?[\"'](?:system|assistant|developer)",
-    r"```\s*(?:json|#|system|\{|\n)|\A```|```\Z",
-)
-_SPEAKS = re.compile("|".join(f"(?:{form})" for form in _FORMS))
+_SPEAKS = re.compile("|".join(f"(?:{form})" for form in ALL))
 _PACKED = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
+_HEX = re.compile(r"(?<![0-9a-f])(?:[0-9a-f]{2}){12,}(?![0-9a-f])", re.IGNORECASE)
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 _ACCENTS = re.compile("[\u0300-\u036f]")
-_JOINERS = re.compile("[\u00ad\u200c\u200d]")
+_JOINERS = re.compile("[\u00ad\u200b\u200c\u200d\u2060\ufeff]")
+_SPELT = re.compile(r"(?<!\w)\w(?:[ .\-_*]\w){3,}(?!\w)")
+_WITHIN = re.compile(r"(?<=[a-z])[-_](?=[a-z])")
+_LEET = str.maketrans("0134578@$", "oieastbas")
+_MIXED = re.compile(r"(?<!\w)(?=\w*[a-z])(?=\w*[013457])\w{3,}(?!\w)")
+_LEAST_LEET = 3
+"""Words of letters and digits below which a text is taken for one with article numbers."""
+_TOLD = ("ignor", "instruct", "prompt", "system", "disregard", "forget", "anweisung", "consigne", "instruc")
+_BACKWARDS = tuple(word[::-1] for word in _TOLD)
+_ROTATED = tuple(codecs.encode(word, "rot13") for word in _TOLD)
+"""Words without which a text is not read backwards, or as rot13."""
 
 
 def speaks_to_model(text: str) -> bool:
-    """Whether a text has a form of an instruction to a model, also if spelt with look-alikes or packed in base64."""
-    if _SPEAKS.search(_folded(text)):
-        return True
-    return any(_SPEAKS.search(_folded(said)) for said in map(_unpacked, _PACKED.findall(text)) if said)
+    """Whether a text has a form of an instruction to a model, also with look-alikes, packed or turned round."""
+    return any(_SPEAKS.search(one) for one in _readings(text))
+
+
+def _readings(text: str) -> Iterator[str]:
+    """The text as it is read, then as it is under each disguise that it may have."""
+    folded = _folded(text)
+    yield folded
+    if "\n" in folded:
+        yield folded.replace("\n", " ")
+    if _SPELT.search(text):
+        yield _folded(re.sub(r"[^\S\n]+", " ", _joined(text)))
+    if _WITHIN.search(folded):
+        yield _WITHIN.sub("", folded)
+    if len(_MIXED.findall(folded)) >= _LEAST_LEET:
+        yield _MIXED.sub(lambda hit: hit[0].translate(_LEET), folded)
+    yield from map(_folded, _unpacked(text))
+    if any(word in folded for word in _BACKWARDS):
+        yield folded[::-1]
+    if any(word in folded for word in _ROTATED):
+        yield codecs.encode(folded, "rot13")
 
 
 def _folded(text: str) -> str:
@@ -79,10 +71,29 @@ def _folded(text: str) -> str:
     return re.sub(r"[^\S\n]+", " ", seen)
 
 
-def _unpacked(packed: str) -> str:
-    """What base64 stands for, or nothing if that is no text."""
-    body = packed.rstrip("=")
-    try:
-        return base64.b64decode(body + "=" * (-len(body) % 4)).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
+def _joined(text: str) -> str:
+    """Words that are spelt letter by letter, joined: two blanks or more end such a word."""
+    return _SPELT.sub(lambda hit: re.sub(r"[ .\-_*]", "", hit[0]), re.sub(r"[^\S\n]{2,}", "\n", text)).replace(
+        "\n", " "
+    )
+
+
+def _unpacked(text: str) -> Iterator[str]:
+    """What base64, hexadecimal digits, percent signs and escapes in a text stand for, where that is text."""
+    for packed in _PACKED.findall(text):
+        body = packed.rstrip("=")
+        try:
+            yield base64.b64decode(body + "=" * (-len(body) % 4)).decode("utf-8")
+        except (binascii.Error, UnicodeDecodeError):
+            continue
+    for digits in _HEX.findall(text):
+        try:
+            yield bytes.fromhex(digits).decode("utf-8")
+        except ValueError:
+            continue
+    if text.count("%") > 1:
+        yield unquote(text)
+    if "&" in text:
+        yield html.unescape(text)
+    if "\\u" in text:
+        yield _ESCAPED.sub(lambda hit: chr(int(hit[1], 16)), text)

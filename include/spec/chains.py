@@ -17,6 +17,17 @@ def reads_from(case: UseCase) -> list[str]:
     return [one.object for one in sources if isinstance(one, Answers)]
 
 
+def chain_of(name: str) -> list[str]:
+    """A use case behind those whose answers it reads, and theirs, in the order in which their nights run."""
+    found, left = set[str](), [name]
+    while left:
+        one = left.pop()
+        if one not in found:
+            found.add(one)
+            left += reads_from(load(one))
+    return in_order(sorted(found))
+
+
 def in_order(chosen: Sequence[str] = ()) -> list[str]:
     """The chosen use cases, or all; raises ConfigurationError where they wait for each other."""
     before: Mapping[str, list[str]] = {name: reads_from(load(name)) for name in sorted(chosen or names())}

@@ -2,7 +2,8 @@
 
 The front matter is TOML. `name`, `version` and `stricter` (what is sent when an answer could not be used) are needed;
 the rest states what the version was written for, and is held against the spec whenever a prompt is loaded. The spec is
-what is asked by: the front matter changes nothing of what is sent.
+what is asked by: the front matter changes nothing of what is sent, but for `attached`, files of the same folder (such
+as guidelines) that are sent behind the system part as if they stood in it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from include.spec.use_case import ModelChoice, UseCase
 DATA_CLASSES = ("public", "internal", "confidential", "personal", "special", "payment")
 """What a prompt may say of the data it is shown; docs/prompts.md has their meaning."""
 FILE_NAME = re.compile(r"prompt\.v([1-9][0-9]*)\.md")
+_ATTACHED = re.compile(r"[a-z][a-z0-9_]*(?:\.v[1-9][0-9]*)?\.md")
 _PARTS = re.compile(r"\A\+\+\+\n(?P<front>.*?)\n\+\+\+\n+# system\n(?P<system>.*?)\n# user\n(?P<user>.*)\Z", re.DOTALL)
 _NEEDED = ("name", "version", "stricter")
 _STRICTER = (
@@ -58,7 +60,10 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt version; `hash` covers both parts, so an edit without a new version is still seen in the ledger."""
+    """One prompt version; `hash` covers both parts, so an edit without a new version is still seen in the ledger.
+
+    `system` has the texts of the `attached` files at its end, so an edit of one of those is an edit of the prompt.
+    """
 
     name: str
     version: str
@@ -66,6 +71,7 @@ class Prompt:
     user: str
     stricter: str
     states: Statement = field(default_factory=Statement)
+    attached: tuple[str, ...] = ()
 
     @property
     def hash(self) -> str:
@@ -115,7 +121,7 @@ def read_prompt(path: Path) -> Prompt:
     Everything is checked that can be without a spec.
     """
     parts, front = _read_parts(path)
-    for name in front.keys() - {*_NEEDED, *(one.name for one in fields(Statement))}:
+    for name in front.keys() - {*_NEEDED, "attached", *(one.name for one in fields(Statement))}:
         raise _wrong(path, f"there is no field `{name}` in a front matter")
     missing = {*_NEEDED} - front.keys()
     if missing:
@@ -128,9 +134,10 @@ def read_prompt(path: Path) -> Prompt:
         prompt_template.check(user)
     except TemplateProblem as problem:
         raise _wrong(path, f"# user, {problem}") from problem
-    return Prompt(
-        front["name"], front["version"], parts["system"].strip(), user, front["stricter"], _read_statement(path, front)
-    )
+    attached = _attached(path, front)
+    system = "\n\n".join((parts["system"].strip(), *attached.values()))
+    states = _read_statement(path, front)
+    return Prompt(front["name"], front["version"], system, user, front["stricter"], states, tuple(attached))
 
 
 def read_any_prompt(path: Path) -> Prompt:
@@ -152,9 +159,10 @@ def read_any_prompt(path: Path) -> Prompt:
 
 
 def parts_of(path: Path) -> dict[str, str]:
-    """The texts of a prompt file by their part: `front matter`, `system`, `user`; raises ConfigurationError."""
-    parts, _ = _read_parts(path)
-    return {"front matter": parts["front"], "system": parts["system"].strip(), "user": parts["user"].strip()}
+    """The texts of a prompt by their part: `front matter`, `system`, `user`, `attached`; raises ConfigurationError."""
+    parts, front = _read_parts(path)
+    own = {"front matter": parts["front"], "system": parts["system"].strip(), "user": parts["user"].strip()}
+    return own | {"attached": "\n\n".join(_attached(path, front).values())}
 
 
 def label(path: Path) -> str:
@@ -233,6 +241,19 @@ def _read_parts(path: Path) -> tuple[re.Match[str], dict[str, Any]]:
         return parts, tomllib.loads(parts["front"])
     except tomllib.TOMLDecodeError as error:
         raise _wrong(path, f"front matter is no TOML: {error}") from error
+
+
+def _attached(path: Path, front: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of the files beside a prompt that are sent with it, by name, in their order."""
+    names = _texts(path, "attached", front["attached"]) if "attached" in front else ()
+    found = dict[str, str]()
+    for name in names:
+        if not _ATTACHED.fullmatch(name) or FILE_NAME.fullmatch(name):
+            raise _wrong(path, f"`attached` must name files beside it such as guidelines.v1.md, not {name!r}")
+        found[name] = _read(path.parent / name).strip()
+        if not found[name]:
+            raise _wrong(path, f"`attached` names {name}, which is empty")
+    return found
 
 
 def _read(path: Path) -> str:

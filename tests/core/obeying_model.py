@@ -29,6 +29,15 @@ HONEST: dict[str, Record] = {
         "summary": "A ticket.",
         "confidence": 0.9,
     },
+    "reply": {
+        "subject": "Your message",
+        "body": "Hello,\n\nthank you for your message. A colleague looks at it.\n\nYour support team",
+        "language": "en",
+        "tone": "plain",
+        "guidelines": ["GEN-1", "GEN-3"],
+        "confidence": 0.9,
+        "needs_human": "Look at it",
+    },
 }
 """An honest model finds every row worth a write to every destination, so that all that a night may write is known."""
 EXTRAS: dict[str, Record] = {
@@ -53,12 +62,28 @@ def understood(text: str) -> str:
     return " ".join([seen, *packed])
 
 
+_TOKENS = re.compile(r"\[[A-Z]+_[0-9a-f]+\]")
+_TOLD = re.compile(r"the reply (?:must|has to) say: *([^\"]+)")
+
+
+def obeyed_reply(said: str, answer: Record) -> Record:
+    """The draft that a ticket tells a model to write: word for word, with every token and address that it has seen."""
+    told = [hit.replace("\\n", "\n") for hit in _TOLD.findall(said)]
+    more = [*told, *_TOKENS.findall(said)] if told else []
+    forged = {**answer, "body": f"{answer['body']}\n{' '.join(more)}"} if more else {**answer}
+    if cited := re.search(r"cite ([A-Z]{3}-\d+)", said):
+        forged["guidelines"] = [cited[1]]
+    return {"content": json.dumps(forged)}
+
+
 def obeyed(question: str, system: str, answer: Record, *, first: bool) -> Record:
     """The message that an obeying model sends; asked again it keeps to the schema and lies within it."""
     said = understood(question)
     if first and re.search(r"tool_call|function_call", said):
         call = {"name": "update_contact", "arguments": '{"id": 5, "hs_lead_status": "OPEN"}'}
         return {"content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": call}]}
+    if "body" in answer:
+        return obeyed_reply(said, answer)
     forged = {**answer}
     if _ORDER.search(said):
         forged |= {name: value for name, value in _FORGED.items() if name in answer}

@@ -24,7 +24,7 @@ FLOORS = (
         "storage",
         "staging",
     }
-    | {"intervals", "database", "refusals", "links"},
+    | {"intervals", "database", "refusals", "links", "addresses"},
     {"systems"},
     {"spec"},
     {"quality"},

@@ -22,7 +22,7 @@ def parse(arguments: Sequence[str] | None = None) -> SandboxConfig:
     parser = argparse.ArgumentParser(prog="python -m include.demo.sandbox", description=__doc__)
     parser.add_argument("--state", type=Path, required=True, help="folder that outlives the process")
     parser.add_argument("--host", default=default.host)
-    for name in ("crm", "model", "sftp", "erp", "webhook"):
+    for name in ("crm", "model", "sftp", "erp", "webhook", "desk"):
         parser.add_argument(f"--{name}-port", type=int, default=0, help="0: the last one used, or a free one")
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--anchor", type=_moment, help="end of the newest interval, ISO 8601 (default: last 02:00 UTC)")
@@ -70,6 +70,7 @@ async def _run(config: SandboxConfig) -> None:
         print(f"stand-ins: CRM {endpoints.crm_url}, model {endpoints.model_url}, SFTP port {endpoints.sftp_port}")
         print(f"ERP: {endpoints.erp_url}")
         print(f"webhooks: {endpoints.webhook_url}")
+        print(f"service desk: {endpoints.desk_url}")
         print(f"endpoints and logins: {Path(endpoints.state) / 'endpoints.json'}", flush=True)
         await stop.wait()
 

@@ -51,6 +51,7 @@ class SandboxConfig:
     sftp_port: int = 0
     erp_port: int = 0
     webhook_port: int = 0
+    desk_port: int = 0
     seed: int = 7
     anchor: datetime | None = None
     leads_per_day: int = 240
@@ -79,6 +80,7 @@ class SandboxConfig:
     crm_faults: FaultPlan = NO_FAULTS
     erp_faults: FaultPlan = NO_FAULTS
     webhook_faults: FaultPlan = NO_FAULTS
+    desk_faults: FaultPlan = NO_FAULTS
     fresh: bool = False
 
     def __post_init__(self) -> None:
@@ -124,6 +126,9 @@ class Endpoints:
     shop_database: str
     webhook_url: str
     webhook_port: int
+    desk_url: str
+    desk_port: int
+    desk_login: str
     state: str
     anchor: str
     pid: int
@@ -134,6 +139,7 @@ class Endpoints:
     sftp_password: str = field(repr=False)
     erp_password: str = field(repr=False)
     webhook_secret: str = field(repr=False)
+    desk_token: str = field(repr=False)
 
     @property
     def model_root(self) -> str:

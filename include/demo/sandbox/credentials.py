@@ -27,6 +27,7 @@ class Credentials:
     sftp_password: str
     erp_password: str
     webhook_secret: str
+    desk_token: str
 
 
 def credentials_of(state: Path) -> Credentials:
@@ -41,6 +42,7 @@ def credentials_of(state: Path) -> Credentials:
         sftp_password=secrets.token_urlsafe(18),
         erp_password=secrets.token_urlsafe(18),
         webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+        desk_token=secrets.token_hex(20),
     )
     whole = {**asdict(made), **known}
     if whole.keys() != known.keys():

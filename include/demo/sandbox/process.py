@@ -1,4 +1,4 @@
-"""One process, one event loop, five servers: started on a state folder, stopped cleanly, or killed without loss."""
+"""One process, one event loop, six servers: started on a state folder, stopped cleanly, or killed without loss."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from include.demo.sandbox.credentials import Credentials, credentials_of, sftp_k
 from include.demo.sandbox.crm.access import Access
 from include.demo.sandbox.crm.api import CrmApi
 from include.demo.sandbox.crm.store import Store as CrmStore
+from include.demo.sandbox.desk import LOGIN as DESK_LOGIN
+from include.demo.sandbox.desk import DeskApi
 from include.demo.sandbox.journal import write_atomically
 from include.demo.sandbox.model.api import ModelApi
 from include.demo.sandbox.model.batch_work import BatchSettings
@@ -59,13 +61,15 @@ async def serve(config: SandboxConfig) -> AsyncIterator[Endpoints]:
         erp_port = await _listen(erp.application(), config.host, config.erp_port, before.get("erp", 0), stack)
         webhook = _webhook(config, secrets, stack).application()
         webhook_port = await _listen(webhook, config.host, config.webhook_port, before.get("webhook", 0), stack)
+        desk = _desk(config, secrets, stack).application()
+        desk_port = await _listen(desk, config.host, config.desk_port, before.get("desk", 0), stack)
         folder = config.state / "sftp"
         wanted = _choose(config.host, config.sftp_port, before.get("sftp", 0))
         acceptor = await sftp.listen(folder, keys, config.host, wanted)
         stack.push_async_callback(acceptor.wait_closed)
         stack.callback(acceptor.close)
         ports = {"crm": crm_port, "model": model_port, "sftp": acceptor.get_port(), "erp": erp_port}
-        ports["webhook"] = webhook_port
+        ports |= {"webhook": webhook_port, "desk": desk_port}
         endpoints = _endpoints(config, secrets, keys, ports)
         write_atomically(config.state / "ports.json", json.dumps(ports))
         write_atomically(config.state / "endpoints.json", json.dumps(endpoints.to_json(), indent=1), 0o600)
@@ -144,6 +148,12 @@ def _webhook(config: SandboxConfig, secrets: Credentials, stack: AsyncExitStack)
     return api
 
 
+def _desk(config: SandboxConfig, secrets: Credentials, stack: AsyncExitStack) -> DeskApi:
+    api = DeskApi(config.state, secrets.desk_token, config.desk_faults)
+    stack.callback(api.close)
+    return api
+
+
 async def _listen(app: web.Application, host: str, port: int, before: int, stack: AsyncExitStack) -> int:
     """Serve an application; the port it got."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS)
@@ -194,6 +204,9 @@ def _endpoints(config: SandboxConfig, secrets: Credentials, keys: sftp.SftpKeys,
         shop_database=str((config.state / "tables" / FILE).resolve()),
         webhook_url=f"http://{config.host}:{ports['webhook']}",
         webhook_port=ports["webhook"],
+        desk_url=f"http://{config.host}:{ports['desk']}",
+        desk_port=ports["desk"],
+        desk_login=DESK_LOGIN,
         state=str(config.state.resolve()),
         anchor=config.end.isoformat(),
         pid=os.getpid(),
@@ -204,6 +217,7 @@ def _endpoints(config: SandboxConfig, secrets: Credentials, keys: sftp.SftpKeys,
         sftp_password=secrets.sftp_password,
         erp_password=secrets.erp_password,
         webhook_secret=secrets.webhook_secret,
+        desk_token=secrets.desk_token,
     )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from include.commands import COMMANDS, needs_connections
 from include.errors import ConfigurationError, NightledgerError
 from include.models import Interval, Mode
-from include.spec.chains import in_order
+from include.spec.chains import chain_of, in_order
 from include.spec.names import names
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _run_night(given: argparse.Namespace, data: Path | None) -> int:
     chosen = night.choose_night(getattr(given, "date", ""), data, datetime.now(UTC))
     if given.command != "up":
         _require_mode(given.mode)
-    cases = [given.use_case] if given.command == "night" else in_order() if given.command == "nights" else [FIRST]
+    cases = {"night": lambda: chain_of(given.use_case), "nights": in_order}.get(given.command, lambda: [FIRST])()
     home = open_home(read_environment())
     busy = night.followed(home)
     if busy and (given.command != "up" or data != stack.current_data(home)):
@@ -193,6 +193,9 @@ def _run_night(given: argparse.Namespace, data: Path | None) -> int:
     if given.command == "up":
         _say_where(running, FIRST)
         return 0
+    if given.command == "night":
+        cases = [case for case in cases if case == given.use_case or not night.has_succeeded(running, case, chosen)]
+        _say_before(cases[:-1], given.use_case)
     ends = [_one_night(running, case, chosen, given.mode) for case in cases]
     _say_where(running, cases[0])
     for case, (run_id, good) in zip(cases, ends, strict=True):
@@ -207,6 +210,11 @@ def _one_night(running: Stack, case: str, chosen: Interval, mode: str) -> tuple[
     run_id, good = night.run_night(running, chosen, _say, mode, case)
     printed = night.print_report(running, run_id, chosen, case)
     return run_id, good and printed == 0
+
+
+def _say_before(before: Sequence[str], case: str) -> None:
+    if before:
+        _say(f"{case} works with the answers of {', '.join(before)}, whose night comes first.")
 
 
 def _say(line: str) -> None:

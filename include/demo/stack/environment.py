@@ -133,6 +133,9 @@ def sandbox_connections(endpoints: Mapping[str, Any]) -> dict[str, str]:
     if "webhook_url" in endpoints:
         signing = {"signing_secret": endpoints["webhook_secret"]}
         made["ONCALL_DEFAULT"] = {"conn_type": "http", "host": endpoints["webhook_url"], "extra": signing}
+    if "desk_url" in endpoints:
+        login = {"login": endpoints["desk_login"], "password": endpoints["desk_token"]}
+        made["DESK_DEFAULT"] = {"conn_type": "http", "host": endpoints["desk_url"], **login}
     return {f"{PREFIX}{name}": json.dumps(value) for name, value in made.items()}
 
 

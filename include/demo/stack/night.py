@@ -25,6 +25,7 @@ from include.demo.stack.processes import Record
 from include.demo.stack.stack import DAG, Say, Stack, sandbox_state
 from include.intervals import last_night, night_of, read_night
 from include.ledger import door
+from include.ledger.record import finished_snapshot
 from include.models import Interval, RunKey
 from include.settings import ROOT
 from include.stages import STEPS
@@ -80,6 +81,15 @@ def run_night(stack: Stack, night: Interval, say: Say, mode: str = "auto", dag: 
     if state == "failed":
         _say_why(stack, dag, run_id, say)
     return run_id, state == "success"
+
+
+def has_succeeded(stack: Stack, use_case: str, night: Interval) -> bool:
+    """Whether a night of a use case has a run that succeeded, so that others can read its answers."""
+    ledger = door.open_ledger(EnvironmentConnections(stack.environment))
+    try:
+        return finished_snapshot(ledger, use_case, night) is not None
+    finally:
+        ledger.dispose()
 
 
 def _follow(stack: Stack, dag: str, run_id: str, say: Say, hold_back: Callable[[], None]) -> str:

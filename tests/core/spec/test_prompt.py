@@ -16,7 +16,7 @@ from include.errors import ConfigurationError
 from include.operations.check_prompts import check_prompts
 from include.operations.examples import read_examples
 from include.spec.names import names
-from include.spec.prompt import DATA_CLASSES, Prompt, load_prompt, read_any_prompt, read_prompt
+from include.spec.prompt import DATA_CLASSES, Prompt, load_prompt, parts_of, read_any_prompt, read_prompt
 from include.spec.prompt_lock import open_registry
 from include.spec.use_case import UseCase, load
 
@@ -234,3 +234,42 @@ def test_a_file_that_is_called_otherwise_than_it_says_is_refused(tmp_path: Path,
     module = SimpleNamespace(name=case.name, model=ASKED, model_sees=("a",), prompt_file=tmp_path / "prompt.v1.md")
     with pytest.raises(ConfigurationError, match=said):
         load_prompt(module)  # type: ignore[arg-type]
+
+
+class TestAttached:
+    """Files that are sent with a prompt, as if they stood in it."""
+
+    FRONT = 'name = "crm_lead_scoring"\nversion = "v1"\nstricter = "Again: {problem}"\nattached = %s'
+
+    def write(self, folder: Path, attached: str, **files: str) -> Path:
+        for name, text in files.items():
+            (folder / f"{name}.md").write_text(text, encoding="utf-8")
+        path = folder / "prompt.v1.md"
+        path.write_text(
+            f"+++\n{self.FRONT % attached}\n+++\n\n# system\nSay.\n\n# user\n{{{{ record }}}}", encoding="utf-8"
+        )
+        return path
+
+    def test_they_are_sent_behind_the_system_part_in_their_order_and_count_in_the_hash(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path, '["b.md", "a.md"]', a="first\n", b="second\n")
+        prompt = read_prompt(path)
+        assert prompt.system == "Say.\n\nsecond\n\nfirst"
+        assert prompt.attached == ("b.md", "a.md")
+        (tmp_path / "a.md").write_text("other", encoding="utf-8")
+        assert read_prompt(path).hash != prompt.hash
+        assert parts_of(path)["attached"] == "second\n\nother"
+
+    @pytest.mark.parametrize(
+        ("attached", "words"),
+        [
+            ('["../a.md"]', "must name files beside it"),
+            ('["prompt.v2.md"]', "must name files beside it"),
+            ('["missing.md"]', "cannot be read"),
+            ('["empty.md"]', "which is empty"),
+            ("[]", "at least one"),
+            ('"a.md"', "must be a list"),
+        ],
+    )
+    def test_what_cannot_be_attached_is_told(self, tmp_path: Path, attached: str, words: str) -> None:
+        with pytest.raises(ConfigurationError, match=words):
+            read_prompt(self.write(tmp_path, attached, a="x", empty=" "))

@@ -9,6 +9,8 @@ from typing import Any
 from include.demo.sandbox.model import companies
 from include.demo.sandbox.model.invoices import MARKS_OF_AN_INVOICE, read_invoice
 from include.demo.sandbox.model.prompts import CHARACTERS_PER_TOKEN, Prompt
+from include.demo.sandbox.model.replies import FIELDS as REPLY_FIELDS
+from include.demo.sandbox.model.replies import draft_reply
 from include.demo.sandbox.model.rule import judge
 from include.demo.sandbox.model.schema import instance
 from include.demo.sandbox.model.shapes import ModelError
@@ -50,6 +52,8 @@ def _value(prompt: Prompt) -> Any:
         if names <= LEAD_FIELDS:
             return {name: verdict[name] for name in prompt.schema["properties"]}
         return {**_instance(prompt), **{name: verdict[name] for name in names & LEAD_FIELDS}}
+    if names == REPLY_FIELDS:
+        return draft_reply(prompt.record or {})
     return sort_ticket(prompt.record or {}) if names == TICKET_FIELDS else _instance(prompt)
 
 

@@ -20,7 +20,7 @@ from include.errors import ConfigurationError
 
 _ARRIVED_BEFORE_END = timedelta(hours=3)
 """When the files of a day arrived, beside the vendor's: whoever reads a folder goes by the time of its files."""
-_OWN = ("crm", "model", "sftp", "erp", "tables", "webhook", "truth.json", "seed.json")
+_OWN = ("crm", "model", "sftp", "erp", "tables", "webhook", "desk", "truth.json", "seed.json")
 
 
 def prepare(config: SandboxConfig) -> None:

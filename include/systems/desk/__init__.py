@@ -1,0 +1,1 @@
+"""Service desks that speak Zendesk's Support API v2."""
