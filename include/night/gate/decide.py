@@ -11,6 +11,9 @@ from pydantic import ValidationError
 from include.models import Mode, Origin, Record
 from include.spec.use_case import UseCase
 
+FAULTY = "no longer fits the output model"
+"""How the rule begins by which an answer is rejected."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -41,7 +44,7 @@ def decide(
     every one that is set aside, and every answer of a use case that may never go out alone.
     """
     if faulty := _faulty_fields(case, output):
-        return Verdict("reject", f"no longer fits the output model: {', '.join(faulty)}")
+        return Verdict("reject", f"{FAULTY}: {', '.join(faulty)}")
     if mode is Mode.SHADOW:
         return Verdict("shadow", "mode shadow: recorded only")
     if failing:
