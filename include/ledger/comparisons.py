@@ -59,10 +59,10 @@ class Ours(NamedTuple):
 
 
 def proposals(connection: Connection, run_id: str, asking: Asking, most: int) -> list[Proposal]:
-    """At most so many rows of the newest nights in mode shadow which no person's word is known of, by their newest answer.
+    """Rows of the newest nights in mode shadow of which no person's word is known, by their newest answer.
 
-    Another sample each night, so that records that nobody fills in do not hide the others. Answers of the model alone:
-    what the fallback rule says is no merit of the prompt.
+    At most `most`; another sample each night, so that records that nobody fills in do not hide the others. Answers of
+    the model alone: what the fallback rule says is no merit of the prompt.
     """
     given = {**asking._asdict(), "run_id": run_id, "nights": NIGHTS_BACK, "most": most}
     return [Proposal(*row) for row in connection.execute(_PROPOSALS, given)]
@@ -125,7 +125,7 @@ def measure_shadow(connection: Connection, asking: Asking, most: int) -> Shadowe
 _OF_ASKING = "use_case = :use_case AND prompt_hash = :prompt_hash AND model = :model"
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
 
-# The newest attempt at each of the newest nights; a row that people have spoken on is left out before the sample is drawn.
+# The newest attempt at each of the newest nights; no sample holds a row that people have spoken on.
 _PROPOSALS = text(f"""
 WITH nights AS (
     SELECT run_id, interval_start FROM (

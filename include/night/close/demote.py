@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from include.ledger.control import find_control, measure_agreement, set_control
 from include.models import Mode
 from include.night.gate.decide import FAULTY
+from include.night.write.outbox import CHANGED
 from include.run import Night
 from include.spec.contradictions import parts_of
 
@@ -26,6 +27,8 @@ CAUSES = {
     "answers_drifted": "its answers drifted",
 }
 """Every cause there is, in words."""
+_OTHERS = ("model_unavailable", "empty_input", CHANGED)
+"""Causes of dead letters that say nothing of the answers: nobody was there, nothing was given, somebody was faster."""
 _NAMED = 5
 
 
@@ -84,7 +87,9 @@ def _overruled(connection: Connection, night: Night) -> Iterator[_Cause]:
 
 def _failed(connection: Connection, night: Night) -> Iterator[_Cause]:
     limits = night.case.rollout
-    rows, failed = connection.execute(_FAILED, {"run": night.run_id, "faulty": f"{FAULTY}%"}).one()
+    rows, failed = connection.execute(
+        _FAILED, {"run": night.run_id, "faulty": f"{FAULTY}%", "others": list(_OTHERS)}
+    ).one()
     if rows >= limits.few and failed > limits.failed * rows:
         share = f"{failed / rows:.1%}, more than {limits.failed:.1%}"
         yield _Cause("failed", f"{failed:,} of {rows:,} rows got no answer that can be used ({share})")
@@ -108,12 +113,11 @@ _STOPPED = text("""
 SELECT type FROM nightledger.event WHERE stream = :run AND type IN ('answers.stopped', 'answers.completed')
  ORDER BY seq DESC LIMIT 1""")
 
-# That the model was down, a row empty, or somebody faster, says nothing of its answers. What a rule answered after answers that
-# did not fit counts as much as a dead letter.
+# What a rule answered after answers that did not fit counts as much as a dead letter.
 _FAILED = text("""
 SELECT count(*) FILTER (WHERE o.outcome NOT IN ('quarantined', 'deferred')),
        count(*) FILTER (WHERE o.outcome = 'dead_letter'
-                          AND split_part(coalesce(o.reason, ''), ':', 1) NOT IN ('model_unavailable', 'empty_input', 'changed_since_read')
+                          AND split_part(coalesce(o.reason, ''), ':', 1) <> ALL (CAST(:others AS text[]))
                            OR o.outcome = 'rejected' AND o.reason LIKE :faulty
                            OR r.row_id IS NOT NULL AND o.outcome <> 'dead_letter')
   FROM nightledger.outcome o
