@@ -19,6 +19,8 @@ from include.spec.use_case import UseCase
 
 _FURTHER = (Mode.SHADOW, Mode.GATED, Mode.AUTO)
 """The modes, from the one that goes least far."""
+ITSELF = "nightledger"
+"""Who sets a mode where no person does."""
 Z_95 = 1.6449
 """One-sided 95 % of the normal distribution."""
 

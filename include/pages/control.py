@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from include.database import Database
 from include.ledger.control import (
+    ITSELF,
     Control,
     Progress,
     falls_short,
@@ -28,7 +29,7 @@ class Controlled:
     """One use case: its mode, what people set, the prompt versions there are, and what people made of its answers.
 
     `alike` is the lower end of the share of records that people filled in as shadow proposed; `short` says what shadow
-    has not shown yet. `steps` says when each mode is proposed, `back` when auto is taken back.
+    has not shown yet. `taken_back` is why mode auto was taken back by itself, while nobody has set anything since. `steps` says when each mode is proposed, `back` when auto is taken back.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Controlled:
     short: str
     steps: dict[str, str]
     back: tuple[str, ...]
+    taken_back: str
     waiting: int
     never_alone: str | None
     proposed: Mode | None
@@ -93,6 +95,7 @@ def _controlled(
         falls_short(case, progress.shadow) if progress else "",
         {"gated": rollout.gated_when, "auto": rollout.auto_when},
         rollout.back_when,
+        control.reason if control.changed_by == ITSELF else "",
         waiting.get(case.name, 0),
         case.never_alone,
         propose_mode(case, mode, progress) if progress else None,

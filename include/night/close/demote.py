@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from include.ledger.control import find_control, measure_agreement, set_control
+from include.ledger.control import ITSELF, find_control, measure_agreement, set_control
 from include.models import Mode
 from include.night.gate.decide import FAULTY
 from include.night.write.outbox import CHANGED
@@ -59,7 +59,7 @@ def _take_back(connection: Connection, night: Night, causes: Iterator[_Cause]) -
     if found is None:
         return None
     why = {"cause": found.name, "run_id": night.run_id}
-    set_control(connection, case.name, "nightledger", f"back to gated: {found.words}", {"mode": Mode.GATED}, **why)
+    set_control(connection, case.name, ITSELF, f"back to gated: {found.words}", {"mode": Mode.GATED}, **why)
     log.warning("%s goes back to mode gated: %s", case.name, found.words)
     return found.words
 
