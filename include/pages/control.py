@@ -29,7 +29,8 @@ class Controlled:
     """One use case: its mode, what people set, the prompt versions there are, and what people made of its answers.
 
     `alike` is the lower end of the share of records that people filled in as shadow proposed; `short` says what shadow
-    has not shown yet. `taken_back` is why mode auto was taken back by itself, while nobody has set anything since. `steps` says when each mode is proposed, `back` when auto is taken back.
+    has not shown yet. `steps` says when each mode is proposed, `back` when auto is taken back; `taken_back` why it was,
+    by itself, while nobody has set anything since.
     """
 
     name: str
