@@ -161,9 +161,7 @@ def test_compared_are_closed_lists_of_a_sink_that_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("change", ["differs = '{}'", "held_by = 'version'", "fields = fields || ARRAY['score']"])
-def test_a_comparison_that_was_changed_afterwards_is_found(
-    shade: Shade, crm: Crm, ledger: Ledger, change: str
-) -> None:
+def test_a_comparison_that_was_changed_afterwards_is_found(shade: Shade, crm: Crm, ledger: Ledger, change: str) -> None:
     (one,) = crm.ids(1)
     crm.edit(one, nl_lead_tier="cold")
     night = shade({one: answer()})
