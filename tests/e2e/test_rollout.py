@@ -177,7 +177,8 @@ def test_people_decide_in_gated_and_agree_until_auto_is_proposed(stack: Stack) -
     number = stack.cli("review", "list", "--use-case", DAG, "--limit", "1").stdout.split()[0]
     edited = stack.cli("review", "edit", number, "--use-case", DAG, "--set", "next_action=research")
     assert edited.returncode == 0, edited.stdout + edited.stderr
-    approved = stack.cli("review", "approve", "--use-case", DAG, "--limit", "1000")
+    day = f"{last_interval(None)[0] - timedelta(days=4):%Y-%m-%d}"
+    approved = stack.cli("review", "approve", "--use-case", DAG, "--night", day, "--limit", "1000")
     assert approved.returncode == 0, approved.stdout + approved.stderr
     stack.api.pause("review", False)
     stack.api.call("POST", "/dags/review/dagRuns", {"dag_run_id": "decided", "logical_date": None, "conf": {}})
