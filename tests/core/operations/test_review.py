@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from include.database import transaction
 from include.ledger import reviews
 from include.ledger.closing import close_run
+from include.ledger.control import change_control, read_control
 from include.ledger.reviews import Choice, Decided
 from include.ledger.verify import verify
 from include.models import Mode, Record, RunOptions
@@ -427,3 +428,17 @@ def test_faults_of_an_answer_quote_no_value() -> None:
     assert "secret" in words
     assert "many" not in words
     assert "jane" not in words
+
+
+def test_auto_is_taken_back_as_soon_as_what_people_overruled_is_applied(waiting: Any, crm: Crm) -> None:
+    ids = crm.ids(20)
+    night = waiting({one: answer() for one in ids})
+    change_control(night.ledger, night.case, "ada", "a good month", {"mode": Mode.AUTO})
+    say(night, choose(night, ids[:15]))
+    apply_all(night)
+    assert read_control(night.ledger, night.case.name).mode is Mode.AUTO
+    say(night, choose(night, ids[15:], "reject"), comment="wrong")
+    apply_all(night)
+    now = read_control(night.ledger, night.case.name)
+    assert (now.mode, now.reason) == (Mode.GATED, "back to gated: people overruled 5 of 20 answers")
+    holds(night)

@@ -92,6 +92,21 @@ def test_what_we_wrote_ourselves_is_no_persons_word_unless_a_person_had_decided_
         connection.execute(text(said), {"key": decided, "run": before.run_id})
     night = shade(dict.fromkeys((alone, decided, mended), answer()), day=1)
     assert measured(night) == Shadowed(1, Counted(2, 1), Counted(1, 1))
+    crm.edit(alone, nl_next_action="email")
+    assert (compare_shadowed(night) or {})["person"] == {"compared": 1, "agreed": 0}
+    assert measured(night) == Shadowed(1, Counted(3, 1), Counted(1, 1))
+
+
+def test_what_a_version_wrote_is_on_record_once_however_often_it_is_looked_at(
+    shade: Shade, begin: Begin, crm: Crm
+) -> None:
+    (one,) = crm.ids(1)
+    before = begin(prompt={**PROMPT, "hash": "e" * 64})
+    write(before, approve(before, {one: answer()}))
+    night = shade({one: answer()}, day=1)
+    assert measured(night).version == Counted(1, 1)
+    compare_shadowed(night)
+    assert measured(night).version == Counted(1, 1)
 
 
 def test_a_later_night_looks_again_at_what_was_empty_and_counts_each_record_once(shade: Shade, crm: Crm) -> None:
@@ -102,6 +117,8 @@ def test_a_later_night_looks_again_at_what_was_empty_and_counts_each_record_once
     crm.edit(known, nl_lead_tier="cold")
     after = shade({known: answer()}, day=1)
     assert measured(after) == Shadowed(2, Counted(2, 2), Counted())
+    (told,) = nights_events(after, "shadow.compared")
+    assert told["looked_at"] == 1, "what people have said is not read again"
     compare_shadowed(night)
     assert measured(night) == Shadowed(2, Counted(2, 2), Counted())
 
