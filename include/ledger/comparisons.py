@@ -131,6 +131,7 @@ WITH nights AS (
     SELECT run_id, interval_start FROM (
         SELECT DISTINCT ON (interval_start, interval_end) run_id, interval_start FROM nightledger.run
          WHERE {_OF_ASKING} AND mode = 'shadow' AND (status = 'succeeded' OR run_id = :run_id)
+           AND contract_hash = (SELECT contract_hash FROM nightledger.run WHERE run_id = :run_id)
          ORDER BY interval_start DESC, interval_end DESC, attempt DESC LIMIT :nights) newest),
 newest AS (
     SELECT DISTINCT ON (d.row_id) d.row_id, d.row_key, d.decision_id, d.origin, d.inference_id, d.output

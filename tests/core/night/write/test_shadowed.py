@@ -133,6 +133,16 @@ def test_a_rules_answers_and_another_prompts_say_nothing_of_this_one(shade: Shad
     assert measured(night, ASKING._replace(prompt_hash="e" * 64)).people == Counted(1, 1)
 
 
+def test_answers_of_another_contract_are_not_looked_at(shade: Shade, crm: Crm, ledger: Ledger) -> None:
+    """What a sink asks of an answer, they need not have."""
+    before, now = crm.ids(2)
+    night = shade({before: answer()})
+    tamper(ledger.owner, "UPDATE run SET contract_hash = 'other' WHERE run_id = :run", run=night.run_id)
+    after = shade({now: answer()}, day=1)
+    (told,) = nights_events(after, "shadow.compared")
+    assert told["looked_at"] == 1
+
+
 def test_a_night_that_may_write_compares_nothing(begin: Begin, crm: Crm) -> None:
     (one,) = crm.ids(1)
     crm.edit(one, nl_lead_tier="hot")
