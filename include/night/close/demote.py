@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from include.ledger.control import ITSELF, find_control, measure_agreement, set_control
+from include.ledger.control import ITSELF, find_control, measure_agreement, set_control, with_prompt
 from include.models import Mode
 from include.night.gate.decide import FAULTY
 from include.night.write.outbox import CHANGED
 from include.run import Night
 from include.spec.contradictions import parts_of
+from include.spec.prompt import load_prompt
+from include.spec.use_case import load
 
 log = logging.getLogger(__name__)
 CAUSES = {
@@ -47,7 +49,13 @@ def demote(connection: Connection, night: Night, answers: Sequence[str] = ()) ->
 
 
 def demote_overruled(connection: Connection, night: Night) -> str | None:
-    """`demote` for what people decided alone: at once, and not when the next night ends."""
+    """`demote` for what people decided alone: at once, and not when the next night ends.
+
+    What is said of a night that asked with another prompt than the one in use says nothing of that.
+    """
+    used = with_prompt(load(night.case.name), find_control(connection, night.case.name).prompt)
+    if connection.scalar(_PROMPT, {"run": night.run_id}) != load_prompt(used).hash:
+        return None
     return _take_back(connection, night, _overruled(connection, night))
 
 
