@@ -51,10 +51,10 @@ def decide(
         return Verdict("review", f"does not meet {', '.join(failing)}", doubted=True)
     if origin is Origin.RULE:
         return Verdict("review", "answered by the fallback rule", doubted=True)
-    if mode is Mode.GATED:
-        return Verdict("review", "mode gated: a person decides")
     if case.never_alone:
         return Verdict("review", f"never alone: {case.never_alone}")
+    if mode is Mode.GATED:
+        return Verdict("review", "mode gated: a person decides")
     threshold = case.confidence_threshold
     if confidence is None or not 0 <= confidence <= 1:
         return Verdict("review", "no confidence between 0 and 1")
