@@ -7,7 +7,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV AIRFLOW_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help night nights up down test lint bench faults cluster newcomer clean
+.PHONY: help night nights up down test lint bench faults cluster rollout newcomer clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -41,6 +41,9 @@ faults: .venv/.dev ## seeded histories of kills, outages and lies, each checked 
 cluster: .venv/.cluster ## a night on two Celery workers, one of them killed; as root it installs Redis where that is missing
 	@command -v redis-server >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server; }
 	$(BIN)/python -m pytest -q -s -rs tests/cluster
+
+rollout: .venv/.dev ## a prompt's way on a real scheduler: refused, shadow, gated, auto, back, asking off
+	$(BIN)/python -m pytest -q -s -rs tests/e2e/test_rollout.py
 
 newcomer: .venv/.dev ## the README word by word as a new user with an empty home and the system's Python
 	$(BIN)/python -m pytest -q -s -rs tests/newcomer

@@ -10,7 +10,17 @@ from include.commands.dead_letters import actor
 from include.database import Database, transaction
 from include.errors import ConfigurationError
 from include.ledger import door
-from include.ledger.control import Control, change_control, measure_agreement, propose_mode, read_control, with_prompt
+from include.ledger.control import (
+    Control,
+    Progress,
+    change_control,
+    falls_short,
+    lower_bound,
+    measure_progress,
+    propose_mode,
+    read_control,
+    with_prompt,
+)
 from include.models import Mode
 from include.spec.names import names
 from include.spec.prompt import load_prompt
@@ -72,21 +82,39 @@ def _lines(ledger: Database, case: UseCase, now: Control) -> Sequence[str]:
         used = with_prompt(case, now.prompt)
         prompt = load_prompt(used)
         lines.append(f"  prompt    {prompt.version}{' instead of ' + case.asked.prompt if used is not case else ''}")
-        lines.append(f"  agreement {agreement_words(ledger, case, prompt.hash, mode)}")
+        with transaction(ledger) as connection:
+            found = measure_progress(connection, case, prompt.hash)
+        lines.append(f"  shadow    {shadow_words(case, found, mode)}")
+        lines.append(f"  agreement {agreement_words(case, found, mode)}")
+    if mode is Mode.AUTO:
+        lines.append(f"  back      at {'; '.join(case.rollout.back_when)}")
     return lines
 
 
-def agreement_words(ledger: Database, case: UseCase, prompt_hash: str, mode: Mode) -> str:
-    """What people made of the answers of this prompt and model, and whether the next mode may be thought of."""
-    wanted = case.rollout
-    with transaction(ledger) as connection:
-        found = measure_agreement(connection, case.name, prompt_hash, case.model_name, wanted.newest)
+def shadow_words(case: UseCase, found: Progress, mode: Mode) -> str:
+    """What shadow has shown of this prompt and model, and whether gated may be thought of."""
+    nights, people, version = found.shadow
+    bound = lower_bound(people.agreed, people.compared)
+    words = f"{nights} nights; people had filled in {people.compared:,} records, {people.agreed:,} as proposed"
+    words += f", at least {bound:.0%} (95 %)" if people.compared else ""
+    if version.compared:
+        words += f"; {version.agreed:,} of {version.compared:,} as a version before wrote"
+    if mode is not Mode.SHADOW:
+        return words
+    if short := falls_short(case, found.shadow):
+        return f"{words}; {short} until gated is proposed"
+    return f"{words}; gated is proposed: nightledger control mode gated --use-case {case.name} --reason ..."
+
+
+def agreement_words(case: UseCase, progress: Progress, mode: Mode) -> str:
+    """What people made of the answers of this prompt and model, and whether auto may be thought of."""
+    wanted, found = case.rollout, progress.agreement
     words = f"{found.agreed:,} of {found.decided:,} answers approved as they were, at least {found.at_least:.0%} (95 %)"
     if mode is not Mode.GATED:
         return words
     if case.never_alone:
         return f"{words}; never auto: {case.never_alone}"
-    if propose_mode(case, mode, found):
+    if propose_mode(case, mode, progress):
         return f"{words}; auto is proposed: nightledger control mode auto --use-case {case.name} --reason ..."
     if found.decided < wanted.decided:
         return f"{words}; {wanted.decided - found.decided:,} more until auto can be thought of"

@@ -26,6 +26,7 @@ CAUSES: Mapping[str, str] = {
     "budget_low": "A budget is nearly used up",
     "credential_expiring": "A credential expires",
     "night_drifted": "A night drifted",
+    "taken_back": "Mode auto was taken back",
     "review_waiting": "Answers wait too long for a person",
     "not_watched": "A use case cannot be watched",
 }

@@ -12,12 +12,15 @@ from sqlalchemy import Connection, text
 
 from include.database import Database, transaction
 from include.errors import ConfigurationError
+from include.ledger.comparisons import Asking, Shadowed, measure_shadow
 from include.ledger.record import record_event
 from include.models import Mode, RunOptions
 from include.spec.use_case import UseCase
 
 _FURTHER = (Mode.SHADOW, Mode.GATED, Mode.AUTO)
 """The modes, from the one that goes least far."""
+ITSELF = "nightledger"
+"""Who sets a mode where no person does."""
 Z_95 = 1.6449
 """One-sided 95 % of the normal distribution."""
 
@@ -47,6 +50,13 @@ class Agreement(NamedTuple):
     decided: int
     agreed: int
     at_least: float
+
+
+class Progress(NamedTuple):
+    """What is known of a prompt and model: people's decisions on its answers, and what shadow has shown."""
+
+    agreement: Agreement
+    shadow: Shadowed
 
 
 def find_control(connection: Connection, use_case: str) -> Control:
@@ -84,24 +94,27 @@ def change_control(ledger: Database, case: UseCase, actor: str, reason: str, cha
         return set_control(connection, case.name, actor, reason.strip(), changes)
 
 
-def set_control(connection: Connection, use_case: str, actor: str, reason: str, changes: Mapping[str, Any]) -> Control:
-    """`change_control` in the caller's transaction, without its checks."""
+def set_control(
+    connection: Connection, use_case: str, actor: str, reason: str, changes: Mapping[str, Any], **why: str
+) -> Control:
+    """`change_control` in the caller's transaction, without its checks; `why` goes into the event."""
     connection.execute(_LOCK, {"name": f"control/{use_case}"})
     now = replace(find_control(connection, use_case), **changes)
     facts = {"mode": now.mode.value if now.mode else None, "off": now.off, "prompt": now.prompt}
-    said = {**facts, "reason": reason}
-    connection.execute(_SET, {**said, "use_case": use_case, "actor": actor})
+    connection.execute(_SET, {**facts, "reason": reason, "use_case": use_case, "actor": actor})
+    said = {**facts, "reason": reason, **why}
     record_event(connection, f"control/{use_case}", "control.changed", said, actor)
     return find_control(connection, use_case)
 
 
-def as_controlled(options: RunOptions, control: Control) -> RunOptions:
-    """A run's options as far as people let it go: without a mode of its own the one that is set, else at most that."""
-    if control.mode is None:
-        return options
-    if options.follows:
-        return replace(options, mode=control.mode)
-    return replace(options, mode=min(options.mode, control.mode, key=_FURTHER.index))
+def as_controlled(options: RunOptions, control: Control, never_alone: str | None = None) -> RunOptions:
+    """A run's options as far as people let it go: without a mode of its own the one that is set, else at most that.
+
+    What may never go out alone is at most gated, whatever is set, declared or asked for.
+    """
+    most = Mode.GATED if never_alone else Mode.AUTO
+    wanted = control.mode if options.follows and control.mode else options.mode
+    return replace(options, mode=min(wanted, control.mode or most, most, key=_FURTHER.index))
 
 
 def with_prompt(case: UseCase, version: str | None) -> UseCase:
@@ -115,17 +128,38 @@ def with_prompt(case: UseCase, version: str | None) -> UseCase:
 
 
 def measure_agreement(connection: Connection, use_case: str, prompt_hash: str, model: str, most: int) -> Agreement:
-    """People's newest decisions on answers of this prompt and model, at most so many; time-outs are nobody's."""
+    """People's newest decisions on answers of this prompt and model, at most so many.
+
+    Time-outs are nobody's, and what the fallback rule answered is no merit of the prompt.
+    """
     given = {"use_case": use_case, "prompt_hash": prompt_hash, "model": model, "most": most}
     decided, agreed = connection.execute(_AGREED, given).one()
     return Agreement(int(decided), int(agreed), lower_bound(int(agreed), int(decided)))
 
 
-def propose_mode(case: UseCase, mode: Mode, found: Agreement) -> Mode | None:
+def measure_progress(connection: Connection, case: UseCase, prompt_hash: str) -> Progress:
+    """What nights in mode shadow and people's decisions say of a prompt with the use case's model."""
+    asking, most = Asking(case.name, prompt_hash, case.model_name), case.rollout.newest
+    return Progress(measure_agreement(connection, *asking, most), measure_shadow(connection, asking, most))
+
+
+def propose_mode(case: UseCase, mode: Mode, found: Progress) -> Mode | None:
     """The mode after this one, where people agreed often enough for it; a person sets it."""
-    wanted = case.rollout
-    ready = found.decided >= wanted.decided and found.at_least >= wanted.agreement
+    if mode is Mode.SHADOW and not falls_short(case, found.shadow):
+        return Mode.GATED
+    wanted, agreement = case.rollout, found.agreement
+    ready = agreement.decided >= wanted.decided and agreement.at_least >= wanted.agreement
     return Mode.AUTO if ready and mode is Mode.GATED and not case.never_alone else None
+
+
+def falls_short(case: UseCase, found: Shadowed) -> str:
+    """What shadow has not shown yet for mode gated to be proposed, in words; empty where it has."""
+    wanted, bound = case.rollout, lower_bound(found.people.agreed, found.people.compared)
+    if found.nights < wanted.nights:
+        return f"{wanted.nights - found.nights} more nights in mode shadow"
+    if found.people.compared < wanted.compared:
+        return f"{wanted.compared - found.people.compared:,} more records that people have filled in"
+    return f"an agreement of {wanted.alike:.0%}" if bound < wanted.alike else ""
 
 
 def lower_bound(good: int, of: int, z: float = Z_95) -> float:
@@ -152,5 +186,5 @@ _AGREED = text("""
 SELECT count(*), count(*) FILTER (WHERE status = 'approved') FROM (
     SELECT v.status FROM nightledger.review_item v JOIN nightledger.run r ON r.run_id = v.run_id
      WHERE v.use_case = :use_case AND v.status IN ('approved', 'edited', 'rejected')
-       AND r.prompt_hash = :prompt_hash AND r.model = :model
+       AND r.prompt_hash = :prompt_hash AND r.model = :model AND v.shown ->> 'origin' IS DISTINCT FROM 'rule'
      ORDER BY v.decided_at DESC LIMIT :most) newest""")

@@ -75,7 +75,8 @@ def begin_night(key: RunKey, options: RunOptions, connections: Connections, sett
     require_token_secret(settings)
     ledger = open_ledger(connections)
     control = read_control(ledger, key.use_case)
-    case, options = with_prompt(load(key.use_case), control.prompt), as_controlled(options, control)
+    case = with_prompt(load(key.use_case), control.prompt)
+    options = as_controlled(options, control, case.never_alone)
     prompt = load_prompt(case).as_mapping()
     run_id = open_run(ledger, key, case, options, prompt=prompt, git_sha=settings.git_sha)
     with transaction(ledger) as connection:

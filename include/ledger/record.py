@@ -21,7 +21,7 @@ from include.run import Run
 from include.spec.use_case import Enrichment
 
 log = logging.getLogger(__name__)
-_LOGGED = ("extract", "check", "answers", "enrich", "gate", "write", "warehouse")
+_LOGGED = ("extract", "check", "answers", "enrich", "gate", "write", "shadow", "warehouse")
 EVENT_TYPES = frozenset(
     {
         "run.opened",
@@ -45,6 +45,8 @@ EVENT_TYPES = frozenset(
         "enrich.failed_over",
         "gate.completed",
         "write.completed",
+        "shadow.compared",
+        "answers.drifted",
         "warehouse.upserted",
         "audit.sealed",
         "chain.anchored",

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # it would log lines about itself in every task
 MIGRATIONS = Path(__file__).parent / "migrations"
-APPEND_ONLY = ("inference", "inference_result", "decision", "event", "answer", "evaluation", "evaluation_row")
+APPEND_ONLY = (
+    *("inference", "inference_result", "decision", "event", "answer", "evaluation", "evaluation_row"),
+    "comparison",
+)
 SERVICE_ROLE = "nightledger_service"
 BUDGET_FUNCTIONS = ", ".join(
     f"nightledger.{name}" for name in ("open_budget", "reserve_budget", "settle_budget", "correct_budget")

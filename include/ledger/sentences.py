@@ -96,6 +96,16 @@ def _stopped(said: Said) -> str:
     return f"Stopped by {failed}: {_count(said, 'deferred', 'row')} wait"
 
 
+def _compared(said: Said) -> str:
+    """What people had filled in themselves, and what a version of ours had written."""
+    if said.get("problem"):
+        return f"What would have been written was not compared: {said['problem']}"
+    people, version = (said.get(name) or {} for name in ("person", "version"))
+    found = f"People had filled in {_count(people, 'compared', 'record')}, {_count(people, 'agreed')} as proposed"
+    more = f"; {_count(version, 'agreed')} of {_count(version, 'compared')} as a version before had"
+    return found + (more if version.get("compared") else "")
+
+
 _SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "run.opened": _opened,
     "run.reopened": lambda said: "Taken up again",
@@ -126,4 +136,6 @@ _SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "gate.completed": _decided,
     "write.completed": _wrote,
     "warehouse.upserted": _upserted,
+    "shadow.compared": _compared,
+    "answers.drifted": lambda said: f"The answers lie further off than chance explains: {said.get('words', '-')}",
 }

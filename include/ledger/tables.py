@@ -305,6 +305,26 @@ evaluation_row = _table(
     verdict=Text,
     digest=LargeBinary,
 )
+comparison = _table(
+    "comparison",
+    "comparison_id",
+    comparison_id=Uuid,
+    **_SEALED,
+    run_id=Text,
+    use_case=Text,
+    prompt_hash=Text,
+    model=Text,
+    row_id=Text,
+    row_key=Text,
+    decision_id=Uuid,
+    destination=Text,
+    object=Text,
+    external_id=Text,
+    held_by=Text,
+    fields=ARRAY(Text),
+    differs=ARRAY(Text),
+    digest=LargeBinary,
+)
 review_item = _table(
     "review_item",
     "review_item_id",

@@ -19,6 +19,8 @@ AUDITED: Mapping[str, str] = {
     "evaluation": "evaluation_id recorded_at batch run_id use_case prompt_version prompt_hash model contract_hash "
     "labels_sha256 rows correct verdict reasons scores against cost",
     "evaluation_row": "evaluation_row_id recorded_at batch run_id evaluation_id row_sha256 inference_key verdict",
+    "comparison": "comparison_id recorded_at batch run_id use_case prompt_hash model row_id row_key decision_id "
+    "destination object external_id held_by fields differs",
 }
 """Tables whose every row is sealed when it is recorded, and what its digest covers; the first column is its key."""
 ADDED = {"inference": "batch_job_id", "inference_result": "cost_basis"}

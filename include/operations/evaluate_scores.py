@@ -13,6 +13,7 @@ from include.canonical import canonical
 from include.ledger.evaluations import SCHEMA_FAILURES
 from include.models import Record
 from include.operations.evaluate_labels import Label
+from include.spec.closed_lists import has_list
 
 BINS = 10
 _Z = 1.959964
@@ -157,14 +158,6 @@ def score(rows: Sequence[Told], schema: Mapping[str, Any]) -> Scores:
         slices={name: _share([one for one in rows if one.label.slice == name]) for name in parts}
         | _by_whom(rows, asked),
     )
-
-
-def has_list(schema: Mapping[str, Any], name: str) -> bool:
-    """Whether a field's values are a closed list, by the JSON schema of the answer; a list or nothing counts too."""
-    found = schema.get("properties", {}).get(name, {})
-    kinds = [found, *found.get("anyOf", ())]
-    kinds += [schema.get("$defs", {}).get(one["$ref"].rpartition("/")[2], {}) for one in kinds if "$ref" in one]
-    return any("enum" in one for one in kinds)
 
 
 def _by_whom(rows: Sequence[Told], asked: Sequence[Told]) -> dict[str, Share]:

@@ -21,6 +21,7 @@ from include.ledger.leases import exclusive
 from include.ledger.record import RowOutcome, record_event, record_outcomes
 from include.ledger.reviews import Choice, Decided, Due
 from include.models import Manifest, Outcome, Record
+from include.night.close.demote import demote_overruled
 from include.night.datasets import APPROVED
 from include.run import Night
 from include.settings import Settings
@@ -136,6 +137,8 @@ def _apply(night: Night, actor: str) -> dict[str, int]:
     while due := _due(night):
         counts.update(_apply_some(night, due, actor))
     if counts:
+        with transaction(night.ledger) as connection:
+            demote_overruled(connection, night)
         export_head(night.ledger, night.run_id, night.settings.head_file)
         log.info("%s: decisions of people applied: %s", night.run_id, dict(counts))
     return dict(counts)

@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from include.models import Mode
 from include.privacy.classes import CLASSES, DataClass
 from include.spec.join import Join
 from include.spec.reviewing import Review
+from include.spec.rollout import Rollout
 from include.spec.transforms import Transform
+from include.systems.messages.declared import Message
 from include.systems.port import Engine, Sink, Source
 
 
@@ -57,6 +60,16 @@ class Parts(Protocol):
         ...
 
     @property
+    def mode(self) -> Mode:
+        """How far its nights go by themselves."""
+        ...
+
+    @property
+    def rollout(self) -> Rollout:
+        """When they may go further."""
+        ...
+
+    @property
     def review(self) -> Review:
         """How people decide."""
         ...
@@ -73,6 +86,11 @@ def contradictions(case: Parts) -> Iterator[str]:
     if not case.sinks:
         yield "has no sink; declare where its answers go"
     yield from _feeding_on_itself(case)
+    if case.never_alone and case.mode is Mode.AUTO:
+        yield "is declared auto, though never alone; declare it gated"
+    for sink in case.sinks:
+        if isinstance(sink, Message) and sink.outsiders and not case.never_alone:
+            yield f"sends {sink.system} {sink.object} to outsiders by itself; say in never_alone why a person decides"
     if case.never_alone and case.review.at_expiry == "write":
         yield "writes what nobody has decided in time, though never alone; let it go at expiry"
     for column in sorted({*case.local.reads} - {*case.model_sees}) if case.local else ():
@@ -105,11 +123,15 @@ def _feeding_on_itself(case: Parts) -> Iterator[str]:
     origins |= {n: o for one in case.transforms if isinstance(one, Join) for n, o in one.origins.items()}
     made_of = {name: parts for one in case.transforms for name, parts in one.made_of.items()}
     written = {(sink.system, sink.object, name) for sink in case.sinks for name in sink.fields.values()}
+    kept = {(sink.system, sink.object, name) for sink in case.sinks for name in case.rollout.people_keep.values()}
     for column in case.model_sees:
         for part in parts_of(column, made_of):
             if part in origins and tuple(origins[part]) in written:
                 where = f"{origins[part].system} {origins[part].object} `{origins[part].name}`"
                 yield f"shows the model column {column}, which holds what it writes itself to {where}; take one away"
+            if part in origins and tuple(origins[part]) in kept:
+                where = f"{origins[part].system} {origins[part].object} `{origins[part].name}`"
+                yield f"compares answers with {where}, which the model sees as {column}; take it out of people_keep"
 
 
 def parts_of(column: str, made_of: Mapping[str, Sequence[str]]) -> Iterator[str]:

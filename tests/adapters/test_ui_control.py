@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from include.ledger.control import read_control
+from include.database import transaction
+from include.ledger.control import read_control, set_control
 from include.models import Mode
 from include.spec.prompt import load_prompt
 from include.spec.use_case import load
 from tests.adapters.test_ui_review import PATH, change, queue, words
 from tests.adapters.ui_stand import MINE, ORIGIN, OTHERS, Stand, connection_of, open_stand
-from tests.core.conftest import Ledger, LedgerUrls
+from tests.core.conftest import Ledger, LedgerUrls, MakeNight
+from tests.core.ledger.shadows import show_shadow
 from tests.core.night.gate.answers import answer
 
 __all__ = ["queue"]
@@ -118,3 +120,41 @@ def test_auto_is_proposed_once_people_have_agreed_often_enough(
     told = words(client.get(f"{PATH}/control").text)
     assert "50 of 50 answers of this prompt approved as they were" in told
     assert "Mode auto is proposed" in told
+
+
+def test_gated_is_proposed_once_shadow_agreed_with_people(stand: Stand, ledger: Ledger, make_night: MakeNight) -> None:
+    client = stand.client("ann")
+    told = words(client.get(f"{PATH}/control").text)
+    assert "no night of this prompt in mode shadow yet. Missing for gated: 3 more nights in mode shadow" in told
+    assert "Mode gated is proposed" not in told
+    show_shadow(make_night, 3, compared=60, agreed=57, version=40)
+    told = words(client.get(f"{PATH}/control").text)
+    assert "3 nights of this prompt. Of 60 records that people had filled in, 57 as proposed; at least 88" in told
+    assert "Of 40 records that a version before had written, 40 the same" in told
+    assert "Mode gated is proposed" in told
+    send(client, action="mode", mode="gated", reason="shadow agreed")
+    told = words(client.get(f"{PATH}/control").text)
+    assert "Mode gated is proposed" not in told
+    assert "auto is proposed after 50 decisions" in told
+
+
+def test_empty_fields_are_told_and_propose_nothing(stand: Stand, make_night: MakeNight) -> None:
+    show_shadow(make_night, 3, compared=0, agreed=0)
+    told = words(stand.client("ann").get(f"{PATH}/control").text)
+    assert "an empty field is no agreement" in told
+    assert "Missing for gated: 50 more records that people have filled in" in told
+    assert "Mode gated is proposed" not in told
+
+
+def test_what_takes_auto_back_is_told_and_that_it_was(stand: Stand, ledger: Ledger) -> None:
+    client = stand.client("ann")
+    send(client, action="mode", mode="auto", reason="a good month")
+    told = words(client.get(f"{PATH}/control").text)
+    for part in ("more than 20% overruled", "more than 5% of 20 rows", "3 drifted signals", "answers that drifted"):
+        assert part in told, told
+    with transaction(ledger.service) as connection:
+        set_control(connection, MINE, "nightledger", "back to gated: its answers drifted", {"mode": Mode.GATED})
+    told = words(client.get(f"{PATH}/control").text)
+    assert "Mode auto was taken back" in told
+    send(client, action="mode", mode="gated", reason="seen")
+    assert "Mode auto was taken back" not in words(client.get(f"{PATH}/control").text)

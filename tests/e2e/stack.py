@@ -32,7 +32,8 @@ ENDED = ("success", "failed")
 class Stack:
     """The running stack, seen from outside."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], root: Path = ROOT) -> None:
+        self.root = root
         self.home: Home = open_home({"NIGHTLEDGER_HOME": str(folder)})
         scheduler = processes.find(self.home, "scheduler")
         assert scheduler is not None
@@ -84,12 +85,12 @@ class Stack:
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The package's own command line."""
         command = [sys.executable, "-W", "ignore", "-m", "include.cli", *arguments]
-        return subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        return subprocess.run(command, env=self.environment, cwd=self.root, capture_output=True, text=True, check=False)
 
     def airflow_command(self, *arguments: str) -> None:
         """`airflow ...`, as a user types it."""
         command = [str(Path(sys.executable).with_name("airflow")), *arguments]
-        done = subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=self.environment, cwd=self.root, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
 
     def state(self, run_id: str, dag: str = DAG) -> str:
@@ -134,8 +135,11 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path, extra: Mapping[str, str]) -> Iterator[Stack]:
-    """A stack on any free port for the block, after which nothing of it runs and its folder is gone."""
+def running_stack(folder: Path, extra: Mapping[str, str], root: Path = ROOT) -> Iterator[Stack]:
+    """A stack on any free port for the block, after which nothing of it runs and its folder is gone.
+
+    `root` is the project that runs, where it is not this one.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "NIGHTLEDGER"))}
     environment = {
         **kept,
@@ -145,15 +149,15 @@ def running_stack(folder: Path, extra: Mapping[str, str]) -> Iterator[Stack]:
         **extra,
     }
     command = [sys.executable, "-W", "ignore", "-m", "include.demo.stack"]
-    up = subprocess.run([*command, "up"], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    up = subprocess.run([*command, "up"], env=environment, cwd=root, capture_output=True, text=True, check=False)
     assert up.returncode == 0, up.stdout + up.stderr
-    stack = Stack(folder, environment)
+    stack = Stack(folder, environment, root)
     pids = [record.pid for name in processes.recorded(stack.home) if (record := processes.find(stack.home, name))]
     try:
         yield stack
     finally:
         stack.close()
-        down = subprocess.run([*command, "down"], env=environment, cwd=ROOT, capture_output=True, text=True)
+        down = subprocess.run([*command, "down"], env=environment, cwd=root, capture_output=True, text=True)
     assert down.returncode == 0, down.stdout + down.stderr
     assert [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"] == []
     owned = [p for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]

@@ -19,6 +19,7 @@ from include.ledger.orphans import abandon_orphans
 from include.ledger.quarantine_replays import settle as settle_quarantine
 from include.ledger.record import find_manifest
 from include.models import OUTCOMES, Manifest, Record
+from include.night.close.answers_drift import watch_answers
 from include.night.close.balance import Balance, compare
 from include.night.close.demote import demote
 from include.night.close.totals import record_totals
@@ -69,8 +70,9 @@ def close(night: Night, failed: Mapping[str, str]) -> Closed:
         record_totals(connection, night.run_id, balance.rows_in)
         if broken:
             record_failure(connection, night, "close", broken)
+        drifted = watch_answers(connection, night)
         close_run(connection, night.run_id, status, balance.counts, **size, detail=why or None)
-        demote(connection, night)
+        demote(connection, night, drifted)
     abandon_orphans(night.ledger, night.case.name)
     export_head(night.ledger, night.run_id, night.settings.head_file)
     return Closed(status, why, balance.counts, broken)

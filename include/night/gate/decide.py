@@ -11,6 +11,9 @@ from pydantic import ValidationError
 from include.models import Mode, Origin, Record
 from include.spec.use_case import UseCase
 
+FAULTY = "no longer fits the output model"
+"""How the rule begins by which an answer is rejected."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -41,17 +44,17 @@ def decide(
     every one that is set aside, and every answer of a use case that may never go out alone.
     """
     if faulty := _faulty_fields(case, output):
-        return Verdict("reject", f"no longer fits the output model: {', '.join(faulty)}")
+        return Verdict("reject", f"{FAULTY}: {', '.join(faulty)}")
     if mode is Mode.SHADOW:
         return Verdict("shadow", "mode shadow: recorded only")
     if failing:
         return Verdict("review", f"does not meet {', '.join(failing)}", doubted=True)
     if origin is Origin.RULE:
         return Verdict("review", "answered by the fallback rule", doubted=True)
-    if mode is Mode.GATED:
-        return Verdict("review", "mode gated: a person decides")
     if case.never_alone:
         return Verdict("review", f"never alone: {case.never_alone}")
+    if mode is Mode.GATED:
+        return Verdict("review", "mode gated: a person decides")
     threshold = case.confidence_threshold
     if confidence is None or not 0 <= confidence <= 1:
         return Verdict("review", "no confidence between 0 and 1")

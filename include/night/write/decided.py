@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from include.database import to_json, transaction
 from include.ledger.record import DeadLetter, bury
+from include.ledger.reviews import TIME_OUT
 from include.models import Record
 from include.run import Night
 from include.systems.port import Sink
@@ -39,9 +40,13 @@ def hold(night: Night, sink: Sink, rows: Sequence[Record]) -> tuple[list[Record]
 
 
 def matching(connection: Connection, night: Night, rows: Sequence[Record]) -> list[Record]:
-    """The rows that say, word for word, what their decision to write says."""
+    """The rows that say, word for word, what their decision to write says.
+
+    Of a use case that may never go out alone, it must be a person's.
+    """
     claims = [claim for at, row in enumerate(rows) if (claim := _claim(at, row)) is not None]
-    given = {"run_id": night.run_id, "claims": f"[{','.join(claims)}]"}
+    nobody = ["gate", TIME_OUT] if night.case.never_alone else []
+    given = {"run_id": night.run_id, "claims": f"[{','.join(claims)}]", "nobody": nobody}
     places = set(connection.scalars(_MATCHING, given))
     return [row for at, row in enumerate(rows) if at in places]
 
@@ -80,7 +85,7 @@ SELECT c.at FROM jsonb_to_recordset(CAST(:claims AS jsonb))
                       WHERE inference_id = d.inference_id AND outcome = 'ok' OFFSET 0) r ON true
  WHERE (d.row_id, d.row_key, d.inference_key, d.origin, coalesce(d.output, r.output))
      = (c.row_id, c.row_key, c.inference_key, c.origin, c.output)
-   AND d.run_id = :run_id AND d.verdict = 'write'
+   AND d.run_id = :run_id AND d.verdict = 'write' AND d.decided_by <> ALL (CAST(:nobody AS text[]))
    AND (d.origin = 'rule' OR d.decided_by <> 'gate' OR coalesce(d.output = r.output, true))"""
 )
 

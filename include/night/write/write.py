@@ -22,6 +22,7 @@ from include.night.write.endings import Ending, put_endings
 from include.night.write.fields import addressed
 from include.night.write.outbox import Earlier, Result, State, Step, Write, blind_step, next_step
 from include.night.write.restored import Restored, Values, find_values, is_known
+from include.night.write.shadowed import compare_shadowed
 from include.run import Night
 from include.staging import read_chunks
 from include.systems.in_air import threads
@@ -56,6 +57,7 @@ def write(night: Night, approved: Manifest) -> Record:
     """Write every approved row to the sinks, one after the other; returns counts, calls, retries and the mirror's.
 
     Safe to run again: what was confirmed is not sent again, and a write whose answer was lost is found by reading.
+    In mode shadow, where nothing is approved, what would have been written is held against what the records hold.
     `sent` counts the records that this call itself has written, `failed` those that are now dead letters. A row that
     went to several sinks has the outcome of the worst.
     """
@@ -77,6 +79,7 @@ def write(night: Night, approved: Manifest) -> Record:
     with transaction(night.ledger) as connection:
         record_event(connection, night.run_id, "write.completed", facts)
     log.info("written: %s", facts)
+    compare_shadowed(night)
     return {"run_id": night.run_id, **facts}
 
 

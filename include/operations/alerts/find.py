@@ -14,7 +14,7 @@ from include.operations.alerts.calls import find_calls
 from include.operations.alerts.credentials import find_credentials
 from include.operations.alerts.money import find_budgets, find_spend
 from include.operations.alerts.nights import find_nights
-from include.operations.alerts.waiting import find_drift, find_review
+from include.operations.alerts.waiting import find_drift, find_review, find_taken_back
 from include.spec.use_case import UseCase, load
 from include.systems.connections import Connections
 from include.systems.registry import System
@@ -59,6 +59,7 @@ def find(
     found += find_spend(connection, cases, now)
     found += find_budgets(connection, cases, systems, now)
     found += find_drift(connection, cases, now)
+    found += find_taken_back(connection, cases, now)
     found += find_review(connection, cases, now)
     if connections is not None:
         found += find_credentials(systems, connections, now)

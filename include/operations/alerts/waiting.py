@@ -1,4 +1,4 @@
-"""What waits for a person: nights that drifted, and answers that nobody has decided on."""
+"""What waits for a person: nights that drifted, modes that were taken back, and answers that nobody has decided on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from sqlalchemy import Connection, text
 
 from include.database import to_json
 from include.ledger.alerts import Alert
+from include.ledger.control import ITSELF
 from include.links import PAGES, run_page
 from include.models import Interval
+from include.night.close.demote import CAUSES
 from include.operations.alerts.nights import name_of
 from include.spec.use_case import UseCase
 
@@ -31,6 +33,16 @@ def find_drift(connection: Connection, cases: Sequence[UseCase], now: datetime) 
         said = f"The night of {night} lies further from those before it than chance explains: {named}{more}."
         key = f"night_drifted/{row.use_case}/{digest}"
         yield Alert(key, row.use_case, "night_drifted", "warning", said, run_page(row.run_id))
+
+
+def find_taken_back(connection: Connection, cases: Sequence[UseCase], now: datetime) -> Iterator[Alert]:
+    """Use cases whose mode auto was taken back by itself, until a person has set something, or for a week."""
+    given = {"cases": [case.name for case in cases], "since": now - _RECENT, "actor": ITSELF}
+    for row in connection.execute(_TAKEN_BACK, given):
+        why = CAUSES.get(row.cause, "no reason is on record")
+        said = f"Mode auto was taken back at {row.changed_at:%Y-%m-%d %H:%M} UTC: {why}. People decide again."
+        key = f"taken_back/{row.use_case}/{row.seq}"
+        yield Alert(key, row.use_case, "taken_back", "severe", said, f"{PAGES}/control")
 
 
 def find_review(connection: Connection, cases: Sequence[UseCase], now: datetime) -> Iterator[Alert]:
@@ -59,6 +71,15 @@ SELECT r.use_case, r.run_id, r.interval_start, r.interval_end,
          ORDER BY use_case, interval_end DESC, attempt DESC) r
   JOIN nightledger.drift_result d ON d.run_id = r.run_id AND d.recorded_at = r.at AND d.verdict = 'drifted'
  GROUP BY 1, 2, 3, 4 ORDER BY 1""")
+
+# The newest change of each use case, if it was made by the night itself.
+_TAKEN_BACK = text("""
+SELECT c.use_case, c.changed_at, e.seq, e.details ->> 'cause' AS cause
+  FROM nightledger.control c
+ CROSS JOIN LATERAL (SELECT seq, actor, details FROM nightledger.event WHERE stream = 'control/' || c.use_case
+                      ORDER BY seq DESC LIMIT 1) e
+ WHERE c.use_case = ANY (:cases) AND e.actor = :actor AND e.details ? 'cause' AND c.changed_at > :since
+ ORDER BY 1""")
 
 _REVIEW = text("""
 SELECT n.use_case, count(*) AS waiting, count(*) FILTER (WHERE v.recorded_at <= n.before) AS late,

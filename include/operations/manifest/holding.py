@@ -27,12 +27,9 @@ def gates(case: UseCase) -> list[str]:
         ("Never alone", case.never_alone or "no"),
         ("What nobody decides", expiry),
         ("Two people", first_line(review.four_eyes) if review.four_eyes else "not asked for"),
-        (
-            "Auto is proposed",
-            f"after {rollout.decided} decisions, {rollout.agreement:.0%} of the newest {rollout.newest} approved as "
-            "they were",
-        ),
-        ("Auto is taken back", f"above {rollout.overruled:.0%} overruled, of at least {rollout.few}"),
+        ("Gated is proposed", f"after {rollout.gated_when}"),
+        ("Auto is proposed", "never" if case.never_alone else f"after {rollout.auto_when}"),
+        ("Auto is taken back", "-" if case.never_alone else "; ".join(rollout.back_when)),
     )
     return section("Gates", table(("", ""), rows))
 

@@ -22,11 +22,13 @@ class Message(Sink):
     It is signed as Standard Webhooks has it, with the secret in the connection's extra `signing_secret`. A POST whose
     answer is lost is not sent again and ends as `unknown_ending`, unless the endpoint is `idempotent`: it takes a
     message once, however often the same `webhook-id` comes. `event` is the type in the envelope `{type, timestamp, id,
-    data}`; None posts the values alone, unsigned, as chats want them.
+    data}`; None posts the values alone, unsigned, as chats want them. `outsiders` says that it reaches people outside
+    the house: then a person decides on every answer, which the spec says in `never_alone`.
     """
 
     guard: Guard = "append_once"
     event: str | None = "answer.approved"
+    outsiders: bool = False
 
     def open(self, here: Surroundings) -> Webhook:
         """The adapter; raises ConfigurationError for a declaration or connection that cannot work."""

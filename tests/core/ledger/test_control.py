@@ -15,25 +15,34 @@ from statsmodels.stats.proportion import proportion_confint
 from include.database import transaction
 from include.errors import ConfigurationError
 from include.ledger import reviews
+from include.ledger.comparisons import Counted, Shadowed
 from include.ledger.control import (
+    Agreement,
     Control,
+    Progress,
     as_controlled,
     change_control,
+    falls_short,
     find_control,
     lower_bound,
     measure_agreement,
+    propose_mode,
     read_control,
     with_prompt,
 )
+from include.ledger.door import begin_night
 from include.ledger.record import record_event
 from include.ledger.reviews import Choice
 from include.ledger.verify import verify
-from include.models import Mode, RunOptions
+from include.models import Interval, Mode, RunKey, RunOptions
 from include.night.close.demote import demote
 from include.night.gate.gate import gate
 from include.run import Night
+from include.settings import Settings
 from include.spec.rollout import Rollout
 from include.spec.use_case import load
+from include.systems.connections import EnvironmentConnections
+from tests.core.commands.test_cli import connection
 from tests.core.conftest import Ledger, MakeNight
 from tests.core.night.gate.answers import answer, stage_enriched
 
@@ -87,6 +96,34 @@ def test_a_run_goes_no_further_than_its_use_case(asked: str | None, rolled_out: 
     assert as_controlled(options, Control(mode=Mode(rolled_out) if rolled_out else None)).mode == runs
 
 
+@pytest.mark.parametrize("asked", [None, "auto"])
+@pytest.mark.parametrize(("rolled_out", "runs"), [(None, "gated"), ("auto", "gated"), ("shadow", "shadow")])
+def test_what_may_never_go_out_alone_is_at_most_gated(asked: str | None, rolled_out: str | None, runs: str) -> None:
+    options = RunOptions.from_params({"mode": asked}, Mode.AUTO)
+    set_by_somebody = Control(mode=Mode(rolled_out) if rolled_out else None)
+    assert as_controlled(options, set_by_somebody, "an invoice is money").mode == runs
+
+
+def test_a_row_that_was_set_to_auto_behind_the_pages_lets_no_invoice_go_alone(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_NIGHTLEDGER_DB", connection(ledger.urls.service))
+    with ledger.owner.begin() as told:
+        told.execute(
+            text("INSERT INTO control (use_case, mode, reason, changed_by) VALUES ('ap_invoices', 'auto', '', '')")
+        )
+    key = RunKey("ap_invoices", Interval.parse("2026-11-20T02:00", "2026-11-21T02:00"))
+    settings = Settings.read({"NIGHTLEDGER_HOME": str(tmp_path), "NIGHTLEDGER_TOKEN_SECRET": "test secret"})
+    for form in ({}, {"mode": "auto"}):
+        options = RunOptions.from_params(form, Mode.SHADOW)
+        night = begin_night(replace(key, external_ref=str(form)), options, EnvironmentConnections(), settings)
+        assert night.options.mode is Mode.GATED
+        with night.ledger.connect() as found:
+            assert found.scalar(text("SELECT mode FROM run WHERE run_id = :r"), {"r": night.run_id}) == "gated"
+    (finding,) = [one for one in verify(ledger.service).findings if one.table == "control"]
+    assert "nobody is on record" in finding.problem
+
+
 def test_an_earlier_prompt_is_used_where_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "case"
     folder.mkdir()
@@ -111,10 +148,11 @@ def test_the_lower_end_of_a_share_is_wilsons(good: int, of: int) -> None:
 def decided(make_night: MakeNight) -> Callable[..., Night]:
     """A night whose answers people approved, edited and rejected, as many as are given."""
 
-    def make(approved: int = 0, edited: int = 0, rejected: int = 0, **more: Any) -> Night:
+    def make(approved: int = 0, edited: int = 0, rejected: int = 0, origin: str = "model", **more: Any) -> Night:
         total = approved + edited + rejected
         night = make_night(options=RunOptions(mode=Mode.GATED), **more)
-        gate(night, stage_enriched(night, {f"{night.run_id}{n}": answer(score=n % 100) for n in range(total)}))
+        answers = {f"{night.run_id}{n}": answer(score=n % 100) for n in range(total)}
+        gate(night, stage_enriched(night, answers, origin=origin))
         with night.ledger.connect() as connection:
             query = text(
                 "SELECT review_item_id, shown_sha256, proposed FROM review_item WHERE run_id = :run ORDER BY 1"
@@ -149,6 +187,39 @@ def test_agreement_counts_what_was_approved_as_it_was_of_this_prompt_and_model(d
     assert (found.decided, found.agreed) == (10, 8)
     assert other.decided == 0
     assert newest.decided == 2
+
+
+def test_what_the_rule_answered_is_no_merit_of_the_prompt(decided: Any) -> None:
+    night = decided(approved=3, origin="rule")
+    with night.ledger.connect() as connection:
+        found = measure_agreement(connection, CASE.name, prompt_of(night), night.model_name, 500)
+    assert found.decided == 0
+
+
+@pytest.mark.parametrize(
+    ("nights", "compared", "agreed", "short"),
+    [
+        (2, 60, 60, "1 more nights in mode shadow"),
+        (3, 49, 49, "1 more records that people have filled in"),
+        (3, 100, 86, "an agreement of 80%"),
+        (3, 100, 87, ""),
+        (3, 0, 0, "50 more records that people have filled in"),
+    ],
+)
+def test_gated_is_proposed_once_shadow_agrees_with_people(nights: int, compared: int, agreed: int, short: str) -> None:
+    shadow = Shadowed(nights, Counted(compared, agreed), Counted(1_000, 1_000))
+    assert falls_short(CASE, shadow) == short
+    found = Progress(Agreement(0, 0, 0.0), shadow)
+    assert propose_mode(CASE, Mode.SHADOW, found) is (None if short else Mode.GATED)
+    assert propose_mode(load("ap_invoices"), Mode.SHADOW, found) is (None if short else Mode.GATED)
+    assert propose_mode(CASE, Mode.GATED, found) is None
+
+
+def test_auto_is_proposed_once_people_approved_and_never_for_money() -> None:
+    found = Progress(Agreement(500, 480, 0.94), Shadowed())
+    assert propose_mode(CASE, Mode.GATED, found) is Mode.AUTO
+    assert propose_mode(load("ap_invoices"), Mode.GATED, found) is None
+    assert propose_mode(CASE, Mode.SHADOW, found) is None
 
 
 @pytest.mark.parametrize(("edited", "back"), [(4, None), (5, "people overruled 5 of 20 answers")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -15,6 +16,7 @@ from include.database import open_database, send, transaction
 from include.errors import ConfigurationError, LedgerOutdated
 from include.ledger import tables
 from include.ledger.audit import Answer, keep_answers
+from include.ledger.comparisons import Asking, Comparison, record_comparisons
 from include.ledger.evaluations import Evaluation, RowVerdict, record_evaluation
 from include.ledger.schema import (
     APPEND_ONLY,
@@ -46,6 +48,9 @@ def night(make_night: MakeNight) -> Night:
             labels_sha256="l", rows=1, correct=1, verdict="too_few", reasons=(), scores={}, cost=Decimal(0)
         )
         record_evaluation(connection, made, PINS, found, [RowVerdict("r", "key", "right")])
+        beside = Comparison("crm/contacts/1", "1", uuid4(), "1", "person", ["tier"], [])
+        asking = Asking(made.case.name, PINS.prompt_hash, PINS.model)
+        record_comparisons(connection, made.run_id, asking, made.case.sinks[0], [beside])
     return made
 
 
@@ -114,7 +119,7 @@ def test_a_partition_cannot_be_emptied_around_its_table(night: Night, ledger: Le
         *((table, "recorded_at", "now()") for table in APPEND_ONLY),
         *(
             (table, "digest", "''")
-            for table in ("inference", "inference_result", "decision", "evaluation", "evaluation_row")
+            for table in ("inference", "inference_result", "decision", "evaluation", "evaluation_row", "comparison")
         ),
         *(("event", column, value) for column, value in (("seq", "1"), ("prev_hash", "''"), ("hash", "''"))),
     ],

@@ -12,7 +12,8 @@ import pytest
 from include.errors import ConfigurationError
 from include.models import Record
 from include.operations.evaluate_labels import Label, read_labels
-from include.operations.evaluate_scores import Share, Told, has_list, score
+from include.operations.evaluate_scores import Share, Told, score
+from include.spec.closed_lists import has_list
 from include.use_cases.crm_lead_scoring.output import Output
 
 SCHEMA = Output.model_json_schema()

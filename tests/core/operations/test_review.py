@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from include.database import transaction
 from include.ledger import reviews
 from include.ledger.closing import close_run
+from include.ledger.control import change_control, read_control
 from include.ledger.reviews import Choice, Decided
 from include.ledger.verify import verify
 from include.models import Mode, Record, RunOptions
@@ -24,6 +25,7 @@ from include.night.write.write import write
 from include.operations import review
 from include.operations.review import apply, decide, faults_of
 from include.run import Night
+from include.spec.prompt import load_prompt
 from include.spec.reviewing import Review
 from include.spec.use_case import load
 from tests.core.conftest import Ledger, Postgres
@@ -427,3 +429,26 @@ def test_faults_of_an_answer_quote_no_value() -> None:
     assert "secret" in words
     assert "many" not in words
     assert "jane" not in words
+
+
+def test_auto_is_taken_back_as_soon_as_what_people_overruled_is_applied(waiting: Any, crm: Crm) -> None:
+    ids = crm.ids(20)
+    night = waiting({one: answer() for one in ids}, prompt=load_prompt(CASE).as_mapping())
+    change_control(night.ledger, night.case, "ada", "a good month", {"mode": Mode.AUTO})
+    say(night, choose(night, ids[:15]))
+    apply_all(night)
+    assert read_control(night.ledger, night.case.name).mode is Mode.AUTO
+    say(night, choose(night, ids[15:], "reject"), comment="wrong")
+    apply_all(night)
+    now = read_control(night.ledger, night.case.name)
+    assert (now.mode, now.reason) == (Mode.GATED, "back to gated: people overruled 5 of 20 answers")
+    holds(night)
+
+
+def test_what_people_said_of_an_earlier_prompt_takes_nothing_back(waiting: Any, crm: Crm) -> None:
+    ids = crm.ids(20)
+    night = waiting({one: answer() for one in ids})
+    change_control(night.ledger, night.case, "ada", "a better prompt", {"mode": Mode.AUTO})
+    say(night, choose(night, ids, "reject"), comment="wrong")
+    apply_all(night)
+    assert read_control(night.ledger, night.case.name).mode is Mode.AUTO

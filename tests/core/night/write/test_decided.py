@@ -84,6 +84,18 @@ def test_a_row_that_is_staged_twice_reaches_no_sink_with_another_answer(
     assert outcomes_of(night)[one] == ("written", None)
 
 
+def test_what_may_never_go_out_alone_goes_by_a_persons_decision_only(begin: Begin, crm: Crm, ledger: Ledger) -> None:
+    """Whatever mode a run was given, and whoever appended the decision: the gate's and a time-out's are nobody's."""
+    ids = crm.ids(3)
+    night = begin()
+    approved = approve(night, {one: answer() for one in ids})
+    for key, who in zip(ids, ("person/ada", "time-out"), strict=False):
+        tamper(ledger.owner, "UPDATE decision SET decided_by = :who WHERE row_key = :key", who=who, key=key)
+    money = replace(night, case=replace(night.case, never_alone="it is money"))
+    assert counts(write(money, approved)) == {"written": 1, "sent": 1, "unchanged": 0, "failed": 2}
+    assert [crm.read(one) == WRITTEN for one in ids] == [True, False, False]
+
+
 def test_a_decision_on_a_forged_answer_is_not_written_and_is_found(begin: Begin, crm: Crm, ledger: Ledger) -> None:
     """The service may append a decision, as the gate does; it cannot change the result that the decision is about."""
     ids = crm.ids(2)
