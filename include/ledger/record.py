@@ -62,6 +62,12 @@ EVENT_TYPES = frozenset(
         "control.changed",
         "alerts.silenced",
         "alerts.unsilenced",
+        "privacy.searched",
+        "erasure.asked",
+        "erasure.done",
+        "hold.set",
+        "hold.lifted",
+        "retention.applied",
     }
 )
 
