@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, insert, select, text, update
@@ -32,7 +31,8 @@ _CALLS = f"""
     SELECT inference_id FROM nightledger.inference WHERE {_MINE}
      UNION SELECT inference_id FROM nightledger.decision WHERE {_MINE} AND inference_id IS NOT NULL"""
 FIND: Mapping[str, str] = {
-    "inference": f"SELECT inference_id::text AS ref, run_id FROM nightledger.inference WHERE inference_id IN ({_CALLS})",
+    "inference": "SELECT inference_id::text AS ref, run_id FROM nightledger.inference "
+    f"WHERE inference_id IN ({_CALLS})",
     "inference_result": "SELECT inference_id::text AS ref, run_id FROM nightledger.inference_result "
     f"WHERE inference_id IN ({_CALLS})",
     "decision": f"SELECT decision_id::text AS ref, run_id FROM nightledger.decision WHERE {_MINE}",
@@ -51,7 +51,7 @@ FIND: Mapping[str, str] = {
 }
 """The rows of each table that hold what was said of row keys: their keys as text, and their runs.
 
-A call counts where it was made of the row, and where its answer was given to the row since what it was shown is the same.
+A call counts where it was made of the row, and where the row was given its answer since it shows the same.
 """
 _HELD, _OPEN, _CHANGED = "NL001", "NL002", "NL003"
 
@@ -142,8 +142,8 @@ def erase(owner: Database, request: Request) -> dict[str, int]:
     """Put tombstones in the place of what the rows hold; returns how many by table. What is erased already is left out.
 
     `owner` logs in as one that may call the ledger's own functions for it. Raises ConfigurationError for rows under
-    hold, of runs that are going on, and where a row was changed behind the ledger's back; the transaction of at most 200
-    row keys is undone then.
+    hold, of runs that are going on, and where a row was changed behind the ledger's back; the transaction, of at most
+    200 row keys, is undone then.
     """
     done = Counter[str]()
     for part in _parts(request.target):
@@ -193,7 +193,7 @@ def _refs(connection: Connection, target: Target) -> Iterator[tuple[str, Sequenc
 
 
 def _seal_in_todays_form(connection: Connection, target: Target) -> None:
-    """Seal runs anew that were closed while the outbox was a table: their seal is over a form that has no tombstones."""
+    """Seal runs anew that were closed while the outbox was a table: that form has no tombstones."""
     for use_case, keys in target.keys.items():
         for run in connection.scalars(_FORMER, {"use_case": use_case, "keys": sorted(keys)}).all():
             if findings := findings_of(connection, [run]):

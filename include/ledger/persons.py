@@ -130,7 +130,7 @@ WITH wanted AS MATERIALIZED (
      GROUP BY c.use_case)
 SELECT held.ref, held.use_case, held.run_id, held.row_key,
        ARRAY(SELECT DISTINCT s FROM unnest(wanted.texts, wanted.shown) AS n (t, s) WHERE strpos(held.said, t) > 0)
-  FROM (SELECT {ref} AS ref, {whose}, {said} AS said FROM {rows} OFFSET 0) AS held (ref, use_case, run_id, row_key, said)
+  FROM (SELECT {ref}, {whose}, {said} FROM {rows} OFFSET 0) AS held (ref, use_case, run_id, row_key, said)
   JOIN wanted USING (use_case)
  WHERE EXISTS (SELECT FROM unnest(wanted.texts) AS n (t) WHERE strpos(held.said, t) > 0)
  ORDER BY held.run_id, held.ref"""

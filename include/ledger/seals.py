@@ -85,13 +85,13 @@ FORMERLY = {
 def digests(table: str, columns: Sequence[str], only: str = "true") -> str:
     """A query for number and digest of the rows of each run in a table; `only` is a condition on `run_id`.
 
-    Rows are hashed in PostgreSQL's binary form, which no setting of the session changes but the client's encoding. A row
-    that was erased counts with the digest that it had.
+    Rows are hashed in PostgreSQL's binary form, which no setting of the session changes but the client's encoding. An
+    erased row counts with the digest that it had.
     """
     sealed = SEALED.get(table) or FORMERLY[table]
-    ref = REFS.get(table)
+    ref, names = REFS.get(table), names_of(columns)
     held = f"""
-SELECT {sealed.run} AS run_id, {f"{ref} AS row_ref, " if ref else ""}sha256(record_send(ROW({names_of(columns)}))) AS digest
+SELECT {sealed.run} AS run_id, {f"{ref} AS row_ref, " if ref else ""}sha256(record_send(ROW({names}))) AS digest
   FROM {sealed.rows}"""
     return f"""
 SELECT run_id, count(*) AS rows, encode(sha256(string_agg(digest, ''::bytea ORDER BY digest)), 'hex') AS digest

@@ -168,9 +168,8 @@ class _Check:
                 f"{row.rows:,} rows erased ({tables}) at {row.at:%Y-%m-%d %H:%M} UTC by {row.by}: {row.reason}"
             )
         for row in self.connection.execute(text(verify_erased.REMOVALS.format(only=self.only)), self.given).all()[:20]:
-            words.append(
-                f"{row.runs:,} runs with {row.rows:,} rows removed from {row.at:%Y-%m-%d %H:%M} UTC on by {row.by}: {row.policy}"
-            )
+            when = f"from {row.at:%Y-%m-%d %H:%M} UTC on by {row.by}"
+            words.append(f"{row.runs:,} runs with {row.rows:,} rows removed {when}: {row.policy}")
         return tuple(words)
 
     def _count(self, query: str, **given: Any) -> int:

@@ -63,7 +63,7 @@ def came_back(table: str, names: str, rows: str, run: str, only: str) -> str:
 
 
 def counted(table: str, columns: Sequence[str], held: str, only: str) -> str:
-    """Rows of `held` (`run_id`, `row_ref`, `digest`) with the digest that they were sealed with where they were erased."""
+    """Rows of `held` (run_id, row_ref, digest), with the digest that they were sealed with where they were erased."""
     names = ", ".join(f"'{name}'" for name in columns)
     newest = _NEWEST.format(table=table, only=f"sealed = ARRAY[{names}]::text[] AND {only}")
     return f"""
@@ -75,7 +75,8 @@ IS_REMOVED = _REMOVED
 # A removed run left none of its rows, and as many as its events had sealed were counted.
 REMOVED = """
 SELECT r.table_name, r.run_id, 'was removed with ' || r.rows || ' rows, its events had sealed ' || coalesce(s.rows, 0)
-  FROM (SELECT * FROM nightledger.removal WHERE {only} AND table_name IN ('inference', 'inference_result', 'decision')) r
+  FROM (SELECT * FROM nightledger.removal
+         WHERE {only} AND table_name IN ('inference', 'inference_result', 'decision')) r
   LEFT JOIN (SELECT stream, details ->> 'table' AS name,
                     sum(CASE WHEN details ->> 'rows' ~ '^[0-9]{{1,18}}$' THEN (details ->> 'rows')::bigint END) AS rows
                FROM nightledger.event WHERE type = 'audit.sealed' GROUP BY 1, 2) s

@@ -161,7 +161,8 @@ def test_a_forged_erasure_that_is_no_tombstone_is_found(night: Night, ledger: Le
         connection.execute(
             text(
                 "INSERT INTO erasure (erasure_id, batch, run_id, request_id, table_name, row_ref, columns, was, now, "
-                "erased_by, reason) SELECT gen_random_uuid(), gen_random_uuid(), run_id, gen_random_uuid(), 'inference', "
+                "erased_by, reason) SELECT gen_random_uuid(), gen_random_uuid(), run_id, gen_random_uuid(), "
+                "'inference', "
                 f"inference_id::text, ARRAY['messages'], digest, sha256(record_send(ROW({columns}))), 'x', 'x' "
                 "FROM inference x WHERE row_key = '2'"
             )
