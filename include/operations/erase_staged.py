@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from include.database import Database, to_json, transaction
 from include.errors import ContractBroken
 from include.ledger import tables
 from include.ledger.erasure import Request
-from include.models import Manifest
+from include.models import Manifest, Record
 from include.staging import IDENTITY, StagedWriter, opened
 from include.storage import reaching
 
@@ -133,8 +133,10 @@ def _erase_file(
         for batch in pq.ParquetFile(handle).iter_batches(_AT_ONCE):
             writer.write_table(_without(pa.Table.from_batches([batch]), keys, in_place))
     if named:
-        _tell(owner, request, place, writer.manifest("", ""), ids)
-        manifests[str(target)] = manifests.pop(str(place))
+        now = writer.manifest("", "")
+        _tell(owner, request, place, now, ids)
+        said: Record = {"uri": now.uri, "rows": now.rows, "bytes": now.bytes, "sha256": now.sha256}
+        manifests[now.uri] = [replace(one, **said) for one in manifests.pop(str(place))]
     place.unlink()
     done.rewritten += 1
     log.info("%d rows taken out of %s", len(ids), target)
