@@ -24,7 +24,7 @@ class Settings:
     model that is down before they end as the failure plan says; `token_secret` keys the tokens that replace
     personal values in quarantine and dead letters; `truth_file` (JSON, row key -> label) is what became of the rows, if
     known, and is only ever read by the report; `head_file` is where the ledger's head is kept after each run: a file,
-    or a place on an object store.
+    or a place on an object store; `retention_file` says how long what nights leave is kept.
     """
 
     staging: str
@@ -37,6 +37,7 @@ class Settings:
     truth_file: str
     lease_seconds: float = 60.0
     head_file: str = ""
+    retention_file: Path = ROOT / "include" / "retention.toml"
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -54,6 +55,7 @@ class Settings:
             truth_file=env.get("NIGHTLEDGER_TRUTH", ""),
             lease_seconds=float(_positive(env, "NIGHTLEDGER_LEASE_SECONDS", 60)),
             head_file=env.get("NIGHTLEDGER_HEAD_FILE", ""),
+            retention_file=Path(env.get("NIGHTLEDGER_RETENTION") or ROOT / "include" / "retention.toml"),
         )
 
 

@@ -17,12 +17,13 @@ from include.ledger import door, erasure
 from include.ledger.erasure import Preview, Target
 from include.ledger.holds import holds, lift_hold, set_hold
 from include.operations import erase as erasing
+from include.operations import retain as retaining
 from include.operations.persons import COLUMNS, Located, locate, report, without, words_of
 from include.settings import Settings
 from include.spec.names import names
 from include.systems.connections import EnvironmentConnections
 
-ACTIONS = ("sent", "erase", "go-on", "hold", "lift", "holds")
+ACTIONS = ("sent", "erase", "go-on", "hold", "lift", "holds", "retain")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -35,12 +36,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="end", metavar="ISO", help="hold: nights that start before this, UTC")
     parser.add_argument("--form", choices=("text", "csv", "json"), default="text", help="sent: how it is written")
     parser.add_argument("--reason", default="", help="why; kept on record")
-    parser.add_argument("--yes", action="store_true", help="erase: do it; without, only say what would be done")
+    parser.add_argument("--yes", action="store_true", help="erase, retain: do it; without, only say what would be done")
     parser.set_defaults(command=run)
 
 
 def run(given: argparse.Namespace, out: TextIO) -> int:
-    """Exit code 0; 1 where part of an erasure could not be done and is to be gone on with."""
+    """Exit code 0; 1 where part of an erasure or a removal could not be done."""
     ledger = door.open_ledger(EnvironmentConnections())
     if given.action in ("sent", "erase"):
         values = list(_read(given.values))
@@ -48,6 +49,8 @@ def run(given: argparse.Namespace, out: TextIO) -> int:
         return _tell(ledger, given, found, out) if given.action == "sent" else _erase(ledger, given, found, out)
     if given.action == "go-on":
         return _say_erased(erasing.go_on(ledger, EnvironmentConnections(), Settings.read()), out)
+    if given.action == "retain":
+        return _retain(ledger, given, out)
     if given.action == "hold":
         start, end = read_time(given.start), read_time(given.end)
         keys = given.row_key or [""]
@@ -155,3 +158,21 @@ def _say_erased(done: list[erasing.Erased], out: TextIO) -> int:
     if unfinished:
         out.write("Not all is done: mend what is named, then `nightledger privacy go-on`\n")
     return 1 if unfinished else 0
+
+
+def _retain(ledger: Database, given: argparse.Namespace, out: TextIO) -> int:
+    settings = Settings.read()
+    found = retaining.find_due(ledger, settings)
+    for due in found:
+        held = f", {len(due.held):,} more under legal hold stay" if due.held else ""
+        out.write(f"{due.use_case}: {due.policy}; {len(due.runs):,} runs are older{held}\n")
+    if not found:
+        out.write(f"Nothing is older than {settings.retention_file} lets it be.\n")
+    if not given.yes:
+        out.write("Nothing was done. To remove it: the same with --yes\n" if found else "")
+        return 0
+    done = retaining.retain(ledger, EnvironmentConnections(), settings, actor())
+    rows = ", ".join(f"{name} {count:,}" for name, count in sorted(done.rows.items()))
+    out.write(f"removed: {rows or 'no rows'}; {done.files:,} files; {len(done.months):,} empty months\n")
+    out.write("".join(f"  {run}: {problem}\n" for run, problem in done.problems.items()))
+    return 1 if done.problems else 0

@@ -147,7 +147,7 @@ def erase(owner: Database, request: Request) -> dict[str, int]:
     """
     done = Counter[str]()
     for part in _parts(request.target):
-        with _refusals(), transaction(owner) as connection:
+        with refusals(), transaction(owner) as connection:
             _seal_in_todays_form(connection, part)
             for table, refs in _refs(connection, part):
                 given = {"request": request.request_id, "who": request.asked_by, "why": request.reason}
@@ -205,22 +205,22 @@ _CHANGED_ACTION = "Run `nightledger ledger verify`, and see docs/runbooks/ledger
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """What the ledger's functions refuse, as an error that says what to do."""
+def refusals(nothing: str = "Nothing was erased") -> Iterator[None]:
+    """What the ledger's functions refuse, as a ConfigurationError that says what to do."""
     try:
         yield
     except DBAPIError as error:
-        if refused := _refused(error):
+        if refused := _refused(error, nothing):
             raise refused from None
         raise
 
 
-def _refused(error: DBAPIError) -> NightledgerError | None:
+def _refused(error: DBAPIError, nothing: str) -> NightledgerError | None:
     state = getattr(error.orig, "sqlstate", None)
     said = str(getattr(getattr(error.orig, "diag", None), "message_primary", ""))
     actions = {
-        _HELD: "Nothing was erased. A hold is lifted by `nightledger privacy lift NUMBER --reason ...`",
-        _OPEN: "Erase when the run is closed",
+        _HELD: f"{nothing}. A hold is lifted by `nightledger privacy lift NUMBER --reason ...`",
+        _OPEN: "Do it when the run is closed",
         _CHANGED: _CHANGED_ACTION,
         "42501": "Give it the connection `nightledger_db_owner`, or a login that may EXECUTE nightledger.erase_rows",
     }

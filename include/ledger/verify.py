@@ -92,8 +92,11 @@ def verify(ledger: Database, *, heads: Sequence[Head | str] = (), since: str | N
 
 
 def findings_of(connection: Connection, runs: Sequence[str]) -> list[Finding]:
-    """What does not prove itself of what these closed runs left in tables that are sealed by run."""
-    return _Check(connection, {"since": "these runs", "runs": list(runs)}).sealed()
+    """What these closed runs left that does not prove itself; their events are not looked at."""
+    for setting in ("timezone = 'UTC'", "client_encoding = 'UTF8'"):
+        connection.execute(text(f"SET LOCAL {setting}"))
+    check = _Check(connection, {"since": "these runs", "runs": list(runs)})
+    return [*check.sealed(), *(finding for table in sql.AUDITED for finding in check.audited(table))]
 
 
 def _missing(connection: Connection, heads: Sequence[Head | str]) -> list[Finding]:

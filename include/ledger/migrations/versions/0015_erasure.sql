@@ -294,3 +294,73 @@ BEGIN
     RETURN many;
 END $$;
 REVOKE ALL ON FUNCTION erase_rows, erase_staged FROM PUBLIC;
+
+-- Remove what a closed run left in one table, and keep on record what it was. Refused under hold, and where as many rows are
+-- not there as were sealed. Results that decisions of other runs are about are named, so that those are not taken for forged.
+CREATE FUNCTION remove_rows(run text, name text, why text, who text) RETURNS bigint LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = nightledger, pg_temp SET timezone = 'UTC' AS $$
+DECLARE many bigint; digests text; sealed jsonb; named uuid[] := '{}'; bad text;
+        audited boolean := name IN ('inference', 'inference_result', 'decision'); ours text := format('x.run_id = %L', run);
+BEGIN
+    PERFORM require_utf8();
+    IF name NOT IN ('inference', 'inference_result', 'decision', 'answer', 'outcome', 'review_item', 'outbox_intent',
+                    'outbox_result', 'quarantine', 'dead_letter') THEN
+        RAISE EXCEPTION 'nothing of table % is removed', name;
+    END IF;
+    IF coalesce(btrim(why), '') = '' OR coalesce(btrim(who), '') = '' THEN RAISE EXCEPTION 'a removal needs who and why'; END IF;
+    IF EXISTS (SELECT FROM removal r WHERE r.run_id = run AND r.table_name = name) THEN RETURN 0; END IF;
+    PERFORM FROM run u WHERE u.run_id = run AND u.finished_at IS NOT NULL;
+    IF NOT FOUND THEN RAISE EXCEPTION 'going on: %', run USING ERRCODE = 'NL002'; END IF;
+    SELECT string_agg(DISTINCT h.hold_id::text, ', ') INTO bad FROM legal_hold h, run u
+     WHERE u.run_id = run AND h.lifted_at IS NULL AND h.use_case IN ('', u.use_case)
+       AND (h.starts_at IS NULL OR u.interval_end > h.starts_at) AND (h.ends_at IS NULL OR u.interval_start < h.ends_at)
+       AND (h.row_key = '' OR EXISTS (SELECT FROM outcome o WHERE o.run_id = run AND o.row_key = h.row_key)
+                           OR EXISTS (SELECT FROM inference i WHERE i.run_id = run AND i.row_key = h.row_key)
+                           OR EXISTS (SELECT FROM decision d WHERE d.run_id = run AND d.row_key = h.row_key)
+                           OR EXISTS (SELECT FROM quarantine q WHERE q.run_id = run AND q.row_key = h.row_key));
+    IF bad IS NOT NULL THEN RAISE EXCEPTION 'under legal hold %', bad USING ERRCODE = 'NL001'; END IF;
+
+    IF name = 'outbox_result' THEN
+        ours := format('x.outbox_id IN (SELECT outbox_id FROM outbox_intent WHERE run_id = %L)', run);
+    END IF;
+    EXECUTE format('SELECT count(*) FROM %I x WHERE %s', name, ours) INTO many;
+    IF audited THEN
+        EXECUTE format('SELECT encode(sha256(string_agg(digest, '''' ORDER BY digest)), ''hex'') FROM %I x WHERE %s', name, ours)
+           INTO digests;
+    ELSE
+        SELECT details -> 'tables' -> name INTO sealed FROM event WHERE stream = run AND type = 'run.sealed'
+         ORDER BY seq DESC LIMIT 1;
+        IF sealed IS NOT NULL AND name NOT LIKE 'outbox%' AND sealed ->> 'rows' <> many::text THEN
+            RAISE EXCEPTION '% of % has not the rows that were sealed', name, run USING ERRCODE = 'NL003';
+        END IF;
+        digests := sealed ->> 'digest';
+    END IF;
+    IF name = 'inference_result' THEN
+        SELECT coalesce(array_agg(DISTINCT d.inference_id), '{}') INTO named FROM decision d
+          JOIN inference_result r ON r.inference_id = d.inference_id WHERE r.run_id = run AND d.run_id <> run;
+    END IF;
+    INSERT INTO removal (removal_id, batch, run_id, table_name, rows, held, still_named, policy, removed_by)
+    VALUES (gen_random_uuid(), gen_random_uuid(), run, name,
+            CASE WHEN audited OR sealed IS NULL THEN many ELSE (sealed ->> 'rows')::bigint END,
+            coalesce(digests, ''), named, why, who);
+    EXECUTE format('DELETE FROM %I x WHERE %s', name, ours);
+    IF name = 'quarantine' THEN DELETE FROM quarantine_count c WHERE c.run_id = run; END IF;
+    RETURN many;
+END $$;
+
+-- Months of calls of which nothing is left, of which none is the present one; returns their names.
+CREATE FUNCTION drop_empty_months() RETURNS SETOF text LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = nightledger, pg_temp SET timezone = 'UTC' SET lock_timeout = '10s' AS $$
+DECLARE name text; empty boolean;
+BEGIN
+    FOR name IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                 WHERE i.inhparent = 'nightledger.inference'::regclass
+                   AND c.relname < 'inference_' || to_char(clock_timestamp(), 'YYYYMM') ORDER BY 1 LOOP
+        EXECUTE format('SELECT NOT EXISTS (SELECT FROM %I)', name) INTO empty;
+        IF empty THEN
+            EXECUTE format('DROP TABLE %I', name);
+            RETURN NEXT name;
+        END IF;
+    END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION remove_rows, drop_empty_months FROM PUBLIC;
