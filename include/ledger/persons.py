@@ -22,7 +22,10 @@ class Place(NamedTuple):
 
 
 # The first message is the same for every row of a prompt, and longer than the row.
-_ASKED = "CASE WHEN x.messages -> 0 ->> 'role' = 'system' THEN x.messages - 0 ELSE x.messages END"
+_ASKED = (
+    "CASE WHEN x.messages -> 0 ->> 'role' = 'system' AND jsonb_array_length(x.messages) = 2 "
+    "THEN x.messages -> 1 ->> 'content' ELSE x.messages::text END"
+)
 _OF_CALL = "nightledger.{} x JOIN nightledger.inference i ON i.inference_id = x.inference_id"
 PLACES: Mapping[str, Place] = {
     "inference": Place("x.inference_id::text", (_ASKED,), "nightledger.inference x"),
@@ -99,38 +102,30 @@ class Found:
 def find_value(connection: Connection, needles: Iterable[Needle]) -> Found:
     """Read every table that may hold a value once, and say where one of its forms stands.
 
-    No index can help with a text within texts: 100,000 calls take about a second of one core.
+    No index helps with a text within texts; `text` of a needle is held against texts whose ASCII letters are small.
     """
     wanted = list(needles)
-    connection.execute(text("SET LOCAL jit = off"))
-    given = {
-        "texts": [one.text for one in wanted],
-        "cases": [one.use_case for one in wanted],
-        "shown": [one.shown for one in wanted],
-    }
+    for setting in ("jit = off", "max_parallel_workers_per_gather = 4", "statement_timeout = 0"):
+        connection.execute(text(f"SET LOCAL {setting}"))
+    given: dict[str, str] = {f"n{at}": one.text for at, one in enumerate(wanted)}
+    given |= {f"c{at}": one.use_case for at, one in enumerate(wanted) if one.use_case}
     found = Found()
     for table, place in PLACES.items():
-        rows = connection.execute(text(_query(table, place)), given)
-        found.hits += [Hit(table, row[0], row[1], row[2], row[3], tuple(row[4])) for row in rows]
+        for ref, use_case, run_id, row_key, *hits in connection.execute(text(_query(place, wanted)), given):
+            shown = dict.fromkeys(one.shown for one, hit in zip(wanted, hits, strict=True) if hit)
+            found.hits.append(Hit(table, ref, use_case, run_id, row_key, tuple(shown)))
     return found
 
 
-def _query(table: str, place: Place) -> str:
-    said = f"lower(concat_ws(E'\\n', {', '.join(f'({column})::text' for column in place.columns)}))"
-    return _HITS.format(ref=place.ref, whose=place.whose, rows=place.rows, said=said)
-
-
-# `OFFSET 0` has each text made once and not for every form that is looked for.
-_HITS = """
-WITH wanted AS MATERIALIZED (
-    SELECT c.use_case, array_agg(w.t) AS texts, array_agg(w.s) AS shown
-      FROM (SELECT DISTINCT use_case FROM nightledger.run) c
-      JOIN unnest(CAST(:texts AS text[]), CAST(:cases AS text[]), CAST(:shown AS text[])) AS w (t, c, s)
-        ON w.c IN ('', c.use_case)
-     GROUP BY c.use_case)
-SELECT held.ref, held.use_case, held.run_id, held.row_key,
-       ARRAY(SELECT DISTINCT s FROM unnest(wanted.texts, wanted.shown) AS n (t, s) WHERE strpos(held.said, t) > 0)
-  FROM (SELECT {ref}, {whose}, {said} FROM {rows} OFFSET 0) AS held (ref, use_case, run_id, row_key, said)
-  JOIN wanted USING (use_case)
- WHERE EXISTS (SELECT FROM unnest(wanted.texts) AS n (t) WHERE strpos(held.said, t) > 0)
- ORDER BY held.run_id, held.ref"""
+def _query(place: Place, wanted: Sequence[Needle]) -> str:
+    """Each text is made once (`unnest` keeps it so), and held against every form."""
+    use_case = place.whose.partition(",")[0]
+    said = f"lower(concat_ws(E'\\n', {', '.join(f'({column})::text' for column in place.columns)}) COLLATE \"C\")"
+    hits = [
+        f"({f'{use_case} = :c{at} AND ' if one.use_case else ''}strpos(s.said, :n{at}) > 0)"
+        for at, one in enumerate(wanted)
+    ]
+    return (
+        f"SELECT {place.ref}, {place.whose}, {', '.join(hits)} FROM {place.rows} "
+        f"CROSS JOIN LATERAL unnest(ARRAY[{said}]) AS s (said) WHERE {' OR '.join(hits)}"
+    )

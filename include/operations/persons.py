@@ -53,7 +53,6 @@ def locate(ledger: Database, settings: Settings, values: Sequence[str], rows: Ta
     loose, shown, gone = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set), set[str]()
     for value in values:
         with transaction(ledger) as connection:
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
             found = find_value(connection, needles_of(value, names(), settings.token_secret))
             runs = dict(map(tuple, connection.execute(_STAGED)))
         for use_case, hit in found.keys.items():
