@@ -142,7 +142,8 @@ class _Check:
         checks = [sql.ROWS, sql.BATCHES, *([sql.DECIDED] if table == "decision" else [])]
         self.rows += self._count(sql.COUNT.format(**parts))
         queries = [query.format(**parts) for query in checks]
-        queries += [verify_erased.erased(parts)] if table in verify_erased.TOMBSTONES else []
+        if table in verify_erased.TOMBSTONES:
+            queries += [verify_erased.erased(parts), verify_erased.LEFT.format(**parts)]
         return [finding for query in queries for finding in self._find(query)]
 
     def sealed(self) -> list[Finding]:

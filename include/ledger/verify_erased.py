@@ -72,7 +72,13 @@ SELECT held.run_id, coalesce(e.was, held.digest) AS digest FROM ({held}) held
 
 
 IS_REMOVED = _REMOVED
-# A removed run left none of its rows, and as many as its events had sealed were counted.
+# A removed run left none of its rows.
+LEFT = """
+SELECT '{table}', r.run_id, 'is on record as removed, but rows of it are there'
+  FROM (SELECT run_id FROM nightledger.removal WHERE table_name = '{table}' AND {only}) r
+ WHERE EXISTS (SELECT FROM nightledger.{table} x WHERE x.run_id = r.run_id)"""
+
+# As many rows were removed as the run's events had sealed.
 REMOVED = """
 SELECT r.table_name, r.run_id, 'was removed with ' || r.rows || ' rows, its events had sealed ' || coalesce(s.rows, 0)
   FROM (SELECT * FROM nightledger.removal

@@ -23,7 +23,7 @@ from include.run import Night
 from include.systems.connections import EnvironmentConnections
 from tests.core.commands.test_cli import connection
 from tests.core.conftest import Ledger, MakeNight
-from tests.core.ledger.nights import decide
+from tests.core.ledger.nights import decide, rows_of
 from tests.core.ledger.test_seals import run_night
 from tests.core.ledger.test_verify import problems, tamper
 
@@ -94,7 +94,27 @@ def test_what_went_without_a_word_is_found(nights: Sequence[Night], ledger: Ledg
     assert table in {table for table, _ in problems(verify(ledger.service))}
 
 
-def test_a_forged_removal_is_found_by_its_number(nights: Sequence[Night], ledger: Ledger) -> None:
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [(4, "is on record as removed, but rows of it are there"), (2, "was removed with 2 rows, its events had sealed 4")],
+)
+def test_a_forged_removal_of_one_batch_is_found(make_night: MakeNight, ledger: Ledger, said: int, found: str) -> None:
+    """As superuser who knows how a removal is recorded, and takes the whole of one batch."""
+    night, rows = make_night(), rows_of(4)
+    decide(night, rows[:2])
+    decide(night, rows[2:])
+    with transaction(ledger.owner) as connection:
+        put = (
+            "INSERT INTO removal (removal_id, batch, run_id, table_name, rows, held, policy, removed_by) "
+            "VALUES (gen_random_uuid(), gen_random_uuid(), :run, 'decision', :said, '', 'x', 'x')"
+        )
+        connection.execute(text(put), {"run": night.run_id, "said": said})
+        gone = "DELETE FROM decision WHERE run_id = :run AND row_key IN ('1', '2')"
+        connection.execute(text(gone), {"run": night.run_id})
+    assert found in {one.problem for one in verify(ledger.service).findings}
+
+
+def test_a_forged_removal_is_found_by_its_batch(nights: Sequence[Night], ledger: Ledger) -> None:
     """As superuser who knows how a removal is recorded, and takes one row only."""
     with transaction(ledger.owner) as connection:
         connection.execute(
