@@ -195,3 +195,10 @@ def test_every_table_that_is_looked_through_can_be_erased(ledger: Ledger) -> Non
     for table in FIND:
         with transaction(ledger.owner) as connection:
             assert connection.execute(text("SELECT ref FROM erasable(:name)"), {"name": table}).scalar_one(), table
+
+
+@pytest.mark.parametrize("statement", ["UPDATE erasure SET reason = 'x'", "DELETE FROM erasure", "TRUNCATE erasure"])
+def test_what_is_on_record_as_erased_stays_so(night: Night, ledger: Ledger, statement: str) -> None:
+    erase(ledger, Target({NAME: ["1"]}))
+    with ledger.owner.connect() as connection, pytest.raises(ProgrammingError, match="append-only"):
+        connection.execute(text(statement))
