@@ -26,9 +26,9 @@ def test_holds_are_set_named_and_lifted(ledger: Ledger, capsys: pytest.CaptureFi
 
 
 def test_nothing_is_erased_or_removed_unasked(
-    night: Night,
+    night: Night,  # noqa: F811
     ledger: Ledger,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = ("privacy", "erase", "--use-case", CASE, "--row-key", "2")
     assert "Nothing was done" in run(*one)[1]
@@ -45,7 +45,7 @@ def test_nothing_is_erased_or_removed_unasked(
 
 def test_a_value_from_stdin_is_found_by_nobody_else(
     night: Night,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("nobody@nowhere.example\n"))
     assert "0 rows, 0 calls" in run("privacy", "sent", "-")[1]
