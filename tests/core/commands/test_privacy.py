@@ -44,7 +44,7 @@ def test_nothing_is_erased_or_removed_unasked(
 
 
 def test_a_value_from_stdin_is_found_by_nobody_else(
-    night: Night,
+    night: Night,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("nobody@nowhere.example\n"))
