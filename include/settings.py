@@ -25,7 +25,7 @@ class Settings:
     personal values in quarantine and dead letters; `truth_file` (JSON, row key -> label) is what became of the rows, if
     known, and is only ever read by the report; `head_file` is where the ledger's head is kept after each run: a file,
     or a place on an object store; `labels` is a folder of labelled rows that forms may name files of, beside those of
-    the use cases.
+    the use cases; `retention_file` says how long what nights leave is kept.
     """
 
     staging: str
@@ -39,6 +39,7 @@ class Settings:
     lease_seconds: float = 60.0
     head_file: str = ""
     labels: str = ""
+    retention_file: Path = ROOT / "include" / "retention.toml"
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -57,6 +58,7 @@ class Settings:
             lease_seconds=float(_positive(env, "NIGHTLEDGER_LEASE_SECONDS", 60)),
             head_file=env.get("NIGHTLEDGER_HEAD_FILE", ""),
             labels=env.get("NIGHTLEDGER_LABELS", ""),
+            retention_file=Path(env.get("NIGHTLEDGER_RETENTION") or ROOT / "include" / "retention.toml"),
         )
 
 

@@ -40,6 +40,10 @@ COMMANDS = {
         "manifest",
         "the page of a use case, made from its declarations; `--check`: exit code 1 if not current",
     ),
+    "privacy": (
+        "privacy",
+        "what was sent about a person; erase it on record; legal holds; exit code 1 if an erasure is not done",
+    ),
     "watch": ("watch", "tell people what calls for them, once; exit code 1 if something severe stands"),
     "report": ("report", "print the morning report of a run"),
     "init": ("init", "write files to start from: `init enrich FOLDER`"),

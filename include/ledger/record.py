@@ -65,6 +65,12 @@ EVENT_TYPES = frozenset(
         "evaluation.set_aside",
         "alerts.silenced",
         "alerts.unsilenced",
+        "privacy.searched",
+        "erasure.asked",
+        "erasure.done",
+        "hold.set",
+        "hold.lifted",
+        "retention.applied",
     }
 )
 

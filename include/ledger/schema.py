@@ -22,6 +22,8 @@ APPEND_ONLY = (
     *("inference", "inference_result", "decision", "event", "answer", "evaluation", "evaluation_row"),
     "comparison",
 )
+OWNERS = ("erasure", "removal")
+"""Append-only as well, and filled by the owner's functions alone: no task may say that something was erased."""
 SERVICE_ROLE = "nightledger_service"
 BUDGET_FUNCTIONS = ", ".join(
     f"nightledger.{name}" for name in ("open_budget", "reserve_budget", "settle_budget", "correct_budget")
@@ -50,6 +52,8 @@ UPDATED: Mapping[str, str] = {
     "alert": "severity sentence page last_seen notified_at channels resolved_at",
     "silence": "ended_at ended_by",
     "alert_look": "looked_at by seconds channels problem",
+    "erasure_request": "counts done_at",
+    "legal_hold": "lifted_by lifted_at lifted_why",
 }
 """The columns that the service may change, by table: those with a state, and those that a stage run again restates."""
 PASSING = ("claim", "lease")
@@ -175,7 +179,7 @@ def _columns(connection: Connection) -> dict[str, list[str]]:
 
 def _rights(table: str, columns: Sequence[str]) -> str:
     """What the service may do with a table beside reading it."""
-    if table in ("chain_head", "alembic_version", "budget"):
+    if table in ("chain_head", "alembic_version", "budget", *OWNERS):
         return ""
     if table in APPEND_ONLY:
         return f"INSERT ({', '.join(name for name in columns if name not in _STAMPED)})"

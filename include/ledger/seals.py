@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from include.ledger.record import record_event
+from include.ledger.verify_erased import REFS, counted
 from include.models import Record
 
 
@@ -84,14 +85,23 @@ FORMERLY = {
 def digests(table: str, columns: Sequence[str], only: str = "true") -> str:
     """A query for number and digest of the rows of each run in a table; `only` is a condition on `run_id`.
 
-    Rows are hashed in PostgreSQL's binary form, which no setting of the session changes but the client's encoding.
+    Rows are hashed in PostgreSQL's binary form, which no setting of the session changes but the client's encoding. An
+    erased row counts with the digest that it had.
     """
     sealed = SEALED.get(table) or FORMERLY[table]
-    names = ", ".join(f'x."{name}"' for name in columns)
+    ref, names = REFS.get(table), names_of(columns)
+    held = f"""
+SELECT {sealed.run} AS run_id, {f"{ref} AS row_ref, " if ref else ""}sha256(record_send(ROW({names}))) AS digest
+  FROM {sealed.rows}"""
     return f"""
 SELECT run_id, count(*) AS rows, encode(sha256(string_agg(digest, ''::bytea ORDER BY digest)), 'hex') AS digest
-  FROM (SELECT {sealed.run} AS run_id, sha256(record_send(ROW({names}))) AS digest FROM {sealed.rows}) held
+  FROM ({counted(table, columns, held, only) if ref else held}) held
  WHERE {only} GROUP BY run_id"""
+
+
+def names_of(columns: Sequence[str]) -> str:
+    """Columns of a row as its digest takes them."""
+    return ", ".join(f'x."{name}"' for name in columns)
 
 
 def seal_run(connection: Connection, run_id: str) -> None:

@@ -38,7 +38,14 @@ def _said(found: Verification, heads: int) -> Record:
     rows = [[one.table, one.row, one.problem] for one in found.findings[:MOST_KEPT]]
     counts = {name: getattr(found, name) for name in ("events", "streams", "batches", "rows", "head", "since")}
     seconds = round(found.seconds, 1)
-    return {**counts, "seconds": seconds, "heads": heads, "found": len(found.findings), "findings": rows}
+    return {
+        **counts,
+        "seconds": seconds,
+        "heads": heads,
+        "found": len(found.findings),
+        "findings": rows,
+        "gone": list(found.gone),
+    }
 
 
 def _last_held(ledger: Database) -> str | None:

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from include.database import Database, transaction
+from include.ledger import verify_erased
 from include.ledger import verify_sql as sql
 from include.ledger.heads import Head
-from include.ledger.seals import FORMERLY, SEALED, digests
+from include.ledger.seals import FORMERLY, SEALED, digests, names_of
 
 MOST_FINDINGS = 100  # per check, so that a wholly rewritten ledger does not fill the client's memory
 # Every join is on equal keys; without statistics on jsonb the planner would loop over all pairs.
@@ -36,7 +37,8 @@ class Finding:
 class Verification:
     """What was checked, how long it took, and every finding (at most 100 for each check).
 
-    `since` is the head after which it was recorded; None: the whole ledger.
+    `since` is the head after which it was recorded; None: the whole ledger. `gone` says what was erased and removed on
+    record, a sentence for each request and policy: that is no finding.
     """
 
     events: int
@@ -47,6 +49,7 @@ class Verification:
     head: str
     findings: tuple[Finding, ...]
     since: str | None = None
+    gone: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -60,6 +63,7 @@ class Verification:
         part = f" recorded after head {self.since[:16]}" if self.since else ""
         lines = [f"{verdict} Checked {checked}, {self.rows:,} rows{part} in {self.seconds:.1f} s."]
         lines += [f"  {finding}" for finding in self.findings]
+        lines += [f"  On record: {words}" for words in self.gone]
         return "\n".join([*lines, f"Head of the ledger: {self.head or '(no run closed yet)'}"])
 
 
@@ -81,9 +85,18 @@ def verify(ledger: Database, *, heads: Sequence[Head | str] = (), since: str | N
         findings += check.chains()
         findings += [finding for table in sql.AUDITED for finding in check.audited(table)]
         findings += check.sealed()
+        gone = check.gone()
         events, streams, batches, head = connection.execute(text(sql.TOTALS), check.given).one()
     seconds = time.monotonic() - started
-    return Verification(events, streams, batches, check.rows, seconds, head, tuple(findings), since)
+    return Verification(events, streams, batches, check.rows, seconds, head, tuple(findings), since, gone)
+
+
+def findings_of(connection: Connection, runs: Sequence[str]) -> list[Finding]:
+    """What these closed runs left that does not prove itself; their events are not looked at."""
+    for setting in ("timezone = 'UTC'", "client_encoding = 'UTF8'"):
+        connection.execute(text(f"SET LOCAL {setting}"))
+    check = _Check(connection, {"since": "these runs", "runs": list(runs)})
+    return [*check.sealed(), *(finding for table in sql.AUDITED for finding in check.audited(table))]
 
 
 def _missing(connection: Connection, heads: Sequence[Head | str]) -> list[Finding]:
@@ -119,7 +132,8 @@ class _Check:
 
     def chains(self) -> list[Finding]:
         """Events, the heads of their streams, their anchors, and what they say of runs."""
-        checks = (sql.EVENTS, sql.HEADS, sql.ANCHORS, sql.UNANCHORED, sql.CLOSED, sql.OPENED, sql.CONTROLLED)
+        on_record = (sql.CONTROLLED, verify_erased.HELD, verify_erased.REMOVED.format(only=self.only))
+        checks = (sql.EVENTS, sql.HEADS, sql.ANCHORS, sql.UNANCHORED, sql.CLOSED, sql.OPENED, *on_record)
         return [finding for query in checks for finding in self._find(query)]
 
     def audited(self, table: str) -> list[Finding]:
@@ -127,7 +141,10 @@ class _Check:
         parts = sql.parts(table, self.only)
         checks = [sql.ROWS, sql.BATCHES, *([sql.DECIDED] if table == "decision" else [])]
         self.rows += self._count(sql.COUNT.format(**parts))
-        return [finding for query in checks for finding in self._find(query.format(**parts))]
+        queries = [query.format(**parts) for query in checks]
+        if table in verify_erased.TOMBSTONES:
+            queries += [verify_erased.erased(parts), verify_erased.LEFT.format(**parts)]
+        return [finding for query in queries for finding in self._find(query)]
 
     def sealed(self) -> list[Finding]:
         """What runs left in all other tables against what was sealed when they were closed."""
@@ -140,7 +157,24 @@ class _Check:
             held = digests(table, columns, f"{self.only} AND run_id IN (SELECT run_id FROM sealed)")
             self.rows += self._count(sql.SEALED_ROWS.format(only=self.only), **given)
             findings += self._find(sql.RUNS.format(only=self.only, held=held), **given)
+            if table in verify_erased.REFS:
+                rows = known[table]
+                back = verify_erased.came_back(table, names_of(columns), rows.rows, rows.run, self.only)
+                findings += self._find(back, **given)
         return findings
+
+    def gone(self) -> tuple[str, ...]:
+        """What was erased and removed on record, by whom and why; the newest 20 of each."""
+        words = []
+        for row in self.connection.execute(text(verify_erased.ERASURES.format(only=self.only)), self.given).all()[:20]:
+            tables = ", ".join(f"{name} {rows:,}" for name, rows in sorted(row.tables.items()))
+            words.append(
+                f"{row.rows:,} rows erased ({tables}) at {row.at:%Y-%m-%d %H:%M} UTC by {row.by}: {row.reason}"
+            )
+        for row in self.connection.execute(text(verify_erased.REMOVALS.format(only=self.only)), self.given).all()[:20]:
+            when = f"from {row.at:%Y-%m-%d %H:%M} UTC on by {row.by}"
+            words.append(f"{row.runs:,} runs with {row.rows:,} rows removed {when}: {row.policy}")
+        return tuple(words)
 
     def _count(self, query: str, **given: Any) -> int:
         return int(self.connection.scalar(text(query), self.given | given) or 0)

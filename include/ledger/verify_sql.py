@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from include.ledger.verify_erased import IS_REMOVED
+
 AUDITED: Mapping[str, str] = {
     "inference": "inference_id recorded_at batch run_id use_case row_id row_key inference_key prompt_version "
     "prompt_hash model parameters messages kind attempt tokens_estimated cost_reserved batch_job_id",
@@ -21,6 +23,9 @@ AUDITED: Mapping[str, str] = {
     "evaluation_row": "evaluation_row_id recorded_at batch run_id evaluation_id row_sha256 inference_key verdict",
     "comparison": "comparison_id recorded_at batch run_id use_case prompt_hash model row_id row_key decision_id "
     "destination object external_id held_by fields differs",
+    "erasure": "erasure_id recorded_at batch run_id request_id table_name row_ref columns sealed was now erased_by "
+    "reason login",
+    "removal": "removal_id recorded_at batch run_id table_name rows held still_named policy removed_by login",
 }
 """Tables whose every row is sealed when it is recorded, and what its digest covers; the first column is its key."""
 ADDED = {"inference": "batch_job_id", "inference_result": "cost_basis"}
@@ -141,7 +146,9 @@ SELECT '{table}', {key}::text, 'its content does not match its digest: it was ch
   FROM nightledger.{table} x
  WHERE digest IS DISTINCT FROM CASE WHEN stream IS NULL THEN {digest}
        ELSE sha256(convert_to((to_jsonb(x) - 'digest' {added})::text, 'UTF8')) END
-   AND {only}"""
+   AND {only}
+   AND NOT EXISTS (SELECT FROM nightledger.erasure e WHERE e.table_name = '{table}' AND e.row_ref = x.{key}::text
+                      AND e.was = x.digest AND e.now = sha256(record_send(ROW({columns}))))"""
 
 # A tampered event may hold anything in the place of its batch; a cast that fails would end the verification.
 _SEALED = """
@@ -164,14 +171,21 @@ SELECT '{table}', 'batch ' || coalesce(s.batch::text, held.batch::text, '?'), CA
               || coalesce(held.rows, '0')
          ELSE 'differs from its seal in event ' || event || ': a row was changed together with its digest' END
   FROM ({sealed}) s FULL JOIN held ON held.batch = s.batch
- WHERE (held.rows, held.digest) IS DISTINCT FROM (s.rows, s.digest)"""
+ WHERE (held.rows, held.digest) IS DISTINCT FROM (s.rows, s.digest)
+   AND NOT (held.batch IS NULL AND """
+    + IS_REMOVED.format(run="s.run_id", table="{table}")
+    + """)"""
 )
 
 DECIDED = """
 SELECT 'decision', decision_id::text, 'is not about what the sealed result of its inference says'
   FROM (SELECT * FROM nightledger.decision WHERE {only} AND origin = 'model' AND decided_by = 'gate') d
   LEFT JOIN (SELECT inference_id, parsed FROM nightledger.inference_result WHERE outcome = 'ok') r USING (inference_id)
- WHERE r.inference_id IS NULL OR output IS NOT NULL AND output IS DISTINCT FROM parsed"""
+ WHERE (r.inference_id IS NULL OR output IS NOT NULL AND output IS DISTINCT FROM parsed)
+   AND NOT EXISTS (SELECT FROM nightledger.erasure e
+                    WHERE e.table_name = 'inference_result' AND e.row_ref = d.inference_id::text)
+   AND NOT EXISTS (SELECT FROM nightledger.removal r, unnest(r.still_named) AS named (inference_id)
+                    WHERE r.table_name = 'inference_result' AND named.inference_id = d.inference_id)"""
 
 _RUN_SEALS = """
 SELECT DISTINCT ON (stream) stream AS run_id, stream || '/' || seq AS event,
@@ -201,7 +215,10 @@ SELECT CAST(:table AS text), s.run_id, CASE
   FROM sealed s LEFT JOIN held ON held.run_id = s.run_id
  WHERE (coalesce(held.rows, 0)::text, coalesce(held.digest, '')) IS DISTINCT FROM (seal ->> 'rows', seal ->> 'digest')
    AND NOT (:table = 'budget' AND EXISTS (SELECT FROM nightledger.event c WHERE c.type = 'budget.corrected'
-                                             AND c.details ->> 'scope' = 'run/' || s.run_id))"""
+                                             AND c.details ->> 'scope' = 'run/' || s.run_id))
+   AND NOT (held.run_id IS NULL AND EXISTS (SELECT FROM nightledger.removal r
+             WHERE r.run_id = s.run_id AND r.table_name = :table
+               AND (r.rows::text, r.held) = (seal ->> 'rows', seal ->> 'digest')))"""
 
 TOTALS = f"""
 SELECT count(*), count(DISTINCT stream), count(*) FILTER (WHERE type = 'audit.sealed'),

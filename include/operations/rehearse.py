@@ -16,7 +16,7 @@ from include.models import Manifest, RunKey, RunOptions
 from include.night.check.check import check
 from include.night.extract.extract import read_sources
 from include.night.extract.shape import raw_schema
-from include.night.extract.snapshot import is_intact
+from include.night.extract.snapshot import is_intact, without_erased
 from include.run import Night
 from include.settings import Settings
 from include.spec.prompt import load_prompt
@@ -71,5 +71,5 @@ def good_rows(night: Night) -> Manifest:
     if not night.options.re_extract:
         earlier = finished_snapshot(night.ledger, night.case.name, night.interval)
     columns = {field.name: str(field.type) for field in raw_schema(night.case)}
-    raw = earlier if earlier and is_intact(earlier, columns) else read_sources(night)
+    raw = without_erased(night, earlier) if earlier and is_intact(earlier, columns) else read_sources(night)
     return check(night, raw)

@@ -23,7 +23,8 @@ class Verdict:
     """One verification: what was checked, and what was found; of many findings the first are listed.
 
     `heads` were kept outside of the ledger and looked for; `since` is the head after which it was checked, None for
-    the whole ledger. `head` is the last hash of the ledger at that time.
+    the whole ledger. `head` is the last hash of the ledger at that time. `gone` says what was erased and removed on
+    record.
     """
 
     at: datetime
@@ -38,6 +39,7 @@ class Verdict:
     heads: int = 0
     head: str = ""
     since: str | None = None
+    gone: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -61,7 +63,8 @@ def _verdict(at: datetime, actor: str, said: Mapping[str, Any]) -> Verdict:
     by_page = _BY_PAGE.fullmatch(actor)
     numbers = {name: said[name] for name in _NUMBERS if name in said}  # of any version
     findings = tuple(Finding(*one) for one in said.get("findings", ()))
-    return Verdict(at, by_page[1] if by_page else actor, said.get("found", len(findings)), findings, **numbers)
+    by, gone = by_page[1] if by_page else actor, tuple(said.get("gone", ()))
+    return Verdict(at, by, said.get("found", len(findings)), findings, **numbers, gone=gone)
 
 
 _VERDICTS = """

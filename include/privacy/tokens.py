@@ -168,6 +168,12 @@ def _kinds(text: str) -> str:
     return "".join(parts)
 
 
+def tokens_of(secret: str, use_case: str, value: str, kinds: Iterable[str]) -> list[str]:
+    """Every token that a value may have in a use case, short and long, as each of these kinds."""
+    macs = {kind: _mac(secret, use_case, kind, _normal(kind, value)) for kind in kinds}
+    return [f"[{NAMES[kind]}_{mac[:length]}]" for kind, mac in macs.items() for length in (_DIGITS, _MORE_DIGITS)]
+
+
 def _bare(token: str) -> str:
     return token.strip("[]").lower()
 

@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from include.database import transaction
+from include.ledger import erasure
+from include.ledger.erasure import Target
 from include.ledger.record import DeadLetter, bury
 from include.ledger.verifications import verify_on_record
 from include.models import Mode, Outcome, RunOptions
@@ -16,6 +18,7 @@ from include.run import Night
 from tests.adapters.ui_stand import MINE, ORIGIN, OTHERS, Stand, connection_of, open_stand
 from tests.core.conftest import Ledger, LedgerUrls, MakeNight
 from tests.core.ledger.nights import ask, decide, end_rows, reject_rows, rows_of, write_rows
+from tests.core.ledger.test_seals import run_night
 
 PATH = "/nightledger"
 VERIFICATION = "ledger_verification"
@@ -168,3 +171,40 @@ def test_airflow_decides_who_may_verify(stand: Stand, ledger: Ledger) -> None:
         answer = stand.client().post(f"{PATH}/verify", data={"everything": "true"}, headers=bearer)
         assert answer.status_code == 403, answer.text
         assert "Airflow refused" in answer.text
+
+
+def test_a_row_that_was_erased_is_said_to_be_on_every_page(stand: Stand, make_night: MakeNight, ledger: Ledger) -> None:
+    night = run_night(make_night)
+    request = erasure.ask(ledger.service, Target({MINE: ["1", "2", "3", "4", "bad"]}), "kim", "asked by letter")
+    assert erasure.erase(ledger.owner, request)["outbox_intent"] == 2
+    verify_on_record(ledger.service, "kim")
+    numbers = {
+        table: ledger_number(ledger, f"SELECT {table}_id FROM {table}")
+        for table in ("quarantine", "dead_letter", "review_item")
+    }
+    browser = stand.client("ann")
+    pages = {
+        "explain?use_case=crm_lead_scoring&key=1": "erased",
+        "explain?use_case=crm_lead_scoring&key=4": "[erased]",
+        "explain?use_case=crm_lead_scoring&key=bad": "[erased]",
+        f"quarantine/{numbers['quarantine']}": "[erased]",
+        f"dead-letters/{numbers['dead_letter']}": "[erased]",
+        f"review/{numbers['review_item']}": "erased",
+        "quarantine?status=dismissed": "[erased]",
+        f"runs/{night.run_id}": night.run_id,
+    }
+    for place, said in pages.items():
+        page = browser.get(f"{PATH}/{place}")
+        assert page.status_code == 200, place
+        assert said in words(page.text), place
+        assert "buyer" not in page.text, place
+        assert "nl_lead_score" not in page.text, place
+    assert "Erased and removed" not in browser.get(f"{PATH}/verify").text, "of every team's rows"
+    told = words(stand.client("admin").get(f"{PATH}/verify").text)
+    assert "Erased and removed, on record" in told
+    assert "by kim: asked by letter" in told
+
+
+def ledger_number(ledger: Ledger, query: str) -> int:
+    with transaction(ledger.service) as connection:
+        return int(connection.execute(text(query)).scalar_one())

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import requests
 from sqlalchemy import inspect, text
@@ -248,3 +249,55 @@ def test_two_hundred_planted_values_are_nowhere_but_where_they_belong(
     assert again["close"]["counts"].get("written", 0) == 0
     assert verify(ledger.owner).findings == ()
     assert not [leak for name, content in dump(ledger).items() for leak in leaks(name, content)]
+
+
+def privacy(*arguments: str) -> str:
+    out = io.StringIO()
+    assert main(("privacy", *arguments), out) == 0, out.getvalue()
+    return out.getvalue()
+
+
+def test_a_person_who_asks_is_told_what_was_sent_and_erased(
+    sandbox: tuple[Endpoints, list[str]],
+    model: Model,
+    ledger: Ledger,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_NIGHTLEDGER_DB_OWNER", connection(ledger.urls.owner))
+    until = datetime.now(UTC).isoformat()
+    run(until)
+    theirs = planted(10)
+    mail, name = theirs["write to {}."], theirs["My name is {} and"]
+    lines = json.loads(privacy("sent", mail.upper(), "--form", "json"))
+    (call,) = [line for line in lines if line["what"] == "sent"]
+    assert re.fullmatch(r"\[EMAIL_[0-9a-f]{8}\]", call["shown"])
+    assert (call["system"], call["vendor_keeps"], call["model"]) == ("model", "30 days", "sandbox-small")
+    assert "body (tokens)" in call["columns"]
+    assert [line["place"].split()[0] for line in lines if line["what"] == "written"]
+    assert not leaks("the report", json.dumps(lines))
+
+    key = call["row_key"]
+    assert key in privacy("erase", mail)
+    assert verify(ledger.owner).gone == ()
+    said = privacy("erase", mail, "--reason", "asked by letter", "--yes")
+    assert "Not all is done" not in said
+    found = verify(ledger.owner)
+    assert found.holds, found.as_text()
+    assert "asked by letter" in found.as_text()
+    assert not leaks("what is said", said)
+    tokens = {one for line in lines for one in re.findall(r"\[[A-Z]+_[0-9a-f]+\]", str(line["shown"]))}
+    for table, content in dump(ledger).items():
+        assert not [token for token in tokens if token in content], table
+    staged = "".join(str(pq.read_table(place).to_pylist()) for place in (tmp_path / "home").rglob("*.parquet"))
+    assert staged
+    assert mail not in staged
+    assert name not in staged
+
+    calls = len(model.sent)
+    steps, _ = run(until)
+    assert len(model.sent) == calls, "the erased row was asked again"
+    assert verify(ledger.owner).holds
+    assert steps["close"]["counts"].get("written", 0) == 0
+    assert "erased True" in privacy("sent", "--use-case", NAME, "--row-key", key)
+    assert not [one for one in dump(ledger).values() if any(token in one for token in tokens)]

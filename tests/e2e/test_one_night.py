@@ -9,7 +9,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,7 @@ import requests
 
 from include.demo.stack.night import last_interval
 from include.settings import ROOT
+from tests.core.test_personal_values_planted import body_of, planted, written_forms
 from tests.e2e.stack import CONCURRENCY, DAG, ENDED, Stack, running_stack, state_folder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -197,6 +198,31 @@ def test_a_trigger_that_names_no_interval_means_the_last_night_or_the_one_of_the
     }
     log = stack.logs() / f"dag_id={DAG}" / "run_id=future" / "task_id=extract"
     assert "is not over yet" in "".join(file.read_text(encoding="utf-8") for file in log.rglob("*.log"))
+
+
+def test_what_customers_write_stays_out_of_airflow(stack: Stack) -> None:
+    """Its own database (XComs, rendered fields, task state, ...) and the logs of tasks, after a night of tickets."""
+    tickets = stack.crm("GET", "tickets?limit=20")["results"]
+    for number, ticket in enumerate(tickets):
+        said = {
+            "subject": f"Charged twice, says Mrs {planted(number)['My name is {} and']}",
+            "content": body_of(number),
+        }
+        stack.crm("PATCH", f"tickets/{ticket['id']}", {"properties": said})
+    now = datetime.now(UTC)
+    stack.api.trigger("support_triage", "planted", now - timedelta(days=1), now, now, {"mode": "shadow"})
+    stack.api.pause("support_triage", False)
+    assert stack.wait("planted", "support_triage") == "success"
+    seen = (
+        "SELECT count(*) FROM nightledger.inference WHERE use_case = 'support_triage' AND messages::text LIKE '%zxq%'"
+    )
+    assert stack.query(seen)[0][0] >= 15, "the planted tickets were not asked about"
+    logs = [file.read_text(encoding="utf-8", errors="replace") for file in stack.logs().rglob("*.log")]
+    kept = stack.kept_by_airflow() + "".join(logs)
+    assert "planted" in kept
+    values = {value for number in range(len(tickets)) for value in planted(number).values()}
+    assert [value for value in sorted(values) for form in written_forms(value) if form in kept] == []
+    assert "frobnicate" not in kept
 
 
 def test_no_personal_value_reached_the_logs_xcom_or_reports(stack: Stack) -> None:

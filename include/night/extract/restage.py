@@ -69,6 +69,7 @@ def _merge(night: Night, base: Manifest, anew: Anew) -> Manifest:
     facts = {**base.facts, "reused_from": base.run_id, "calls": 0, "retries": 0, "pages": 0, **anew.facts}
     facts |= {"limit": night.options.limit, "read_anew": len(anew.rows), "delivered_again": anew.delivered}
     rejected = {row.row_id for row in anew.rejected if row.counts_as_input}
+    rejected |= {row for row in facts.pop("erased", ()) if row not in anew.rows}
     if not anew.rows and not rejected:
         return replace(base, run_id=night.run_id, facts=facts)
     schema, left = raw_schema(night.case), set(anew.rows)

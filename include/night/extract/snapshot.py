@@ -40,9 +40,10 @@ def is_intact(manifest: Manifest, columns: Mapping[str, str]) -> bool:
 def reuse(night: Night, earlier: Manifest) -> Manifest:
     """The earlier run's dataset under this run; the rows it rejected are this run's too, so that counts add up.
 
-    With a limit below its rows, the first of them by id are staged anew and no rejected row counts.
+    With a limit below its rows, the first of them by id are staged anew and no rejected row counts. Rows that were
+    erased since are no rows of this run.
     """
-    limit = night.options.limit
+    earlier, limit = without_erased(night, earlier), night.options.limit
     facts = {**earlier.facts, "reused_from": earlier.run_id, "limit": limit, "calls": 0, "retries": 0, "pages": 0}
     facts = {name: fact for name, fact in facts.items() if name not in ("read_anew", "delivered_again")}
     if limit is None or limit >= earlier.facts["input_rows"]:
@@ -56,6 +57,21 @@ def reuse(night: Night, earlier: Manifest) -> Manifest:
         record_event(connection, night.run_id, "extract.reused", details)
     record_manifest(night.ledger, manifest)
     return manifest
+
+
+def without_erased(night: Night, earlier: Manifest) -> Manifest:
+    """The dataset staged anew without the places of rows that were erased; as it is where none were."""
+    erased = set(earlier.facts.get("erased", ()))
+    if not erased:
+        return earlier
+    schema = raw_schema(night.case)
+    with StagedWriter(night.path("left.parquet"), schema, rows_per_group=night.settings.chunk_rows) as writer:
+        for batch in read_chunks(earlier, rows=night.settings.chunk_rows):
+            keep = pa.array([row not in erased for row in batch.column("row_id").to_pylist()], pa.bool_())
+            writer.write_table(pa.Table.from_batches([batch.filter(keep)], schema))
+    facts = {name: fact for name, fact in earlier.facts.items() if name != "erased"}
+    facts["input_rows"] = int(facts.get("input_rows", earlier.rows)) - (earlier.rows - writer.rows)
+    return writer.manifest(earlier.run_id, earlier.dataset, facts)
 
 
 def _first_rows(night: Night, earlier: Manifest, limit: int, facts: Record) -> Manifest:
