@@ -37,7 +37,7 @@ _ERASED = """
 SELECT '{table}', e.row_ref, CASE WHEN x.{key} IS NULL THEN 'is on record as erased, but gone'
          WHEN {blank} THEN 'was changed after it was erased' ELSE 'is on record as erased, but holds content' END
   FROM ({newest}) e LEFT JOIN nightledger.{table} x ON x.{key}::text = e.row_ref
- WHERE ((x.digest, sha256(record_send(ROW({columns})))) IS DISTINCT FROM (e.was, e.now) OR NOT ({blank}))
+ WHERE ((x.digest, {digest}) IS DISTINCT FROM (e.was, e.now) OR NOT ({blank}))
    AND NOT {removed}"""
 
 
