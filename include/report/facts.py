@@ -256,7 +256,7 @@ SELECT count(*) AS calls, count(*) FILTER (WHERE kind = 'retry') AS retries,
        count(*) FILTER (WHERE kind = 're-ask') AS reasks,
        count(*) FILTER (WHERE NOT EXISTS (SELECT FROM nightledger.inference_result r
                                            WHERE r.inference_id = i.inference_id)) AS without_result
-  FROM nightledger.inference i WHERE run_id = :run AND kind <> 'local'"""
+  FROM nightledger.inference i WHERE run_id = :run AND kind NOT IN ('local', 'tool')"""
 
 _DECIDED = """
 WITH counted AS (
