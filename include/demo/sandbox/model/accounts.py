@@ -44,7 +44,7 @@ def brief(given: Sequence[Given]) -> dict[str, Any]:
     """What the records that were shown come to."""
     shown = list(_records(given))
     tickets = {one["id"]: one for one in shown if "/tickets/" in str(one.get("id"))}
-    invoices = {one["id"]: one for one in shown if "Invoice" in str(one.get("id"))}
+    invoices = {one["id"]: one for one in shown if "Invoices/" in str(one.get("id"))}
     overdue = [one for one in invoices.values() if one.get("status") == "overdue"]
     health = "unknown" if not shown else "at_risk" if len(overdue) >= _AT_RISK else "watch" if overdue else "good"
     subjects = [str(one["subject"]) for one in tickets.values() if one.get("subject")]
