@@ -117,8 +117,10 @@ def test_a_night_reads_for_every_account_leaves_all_to_people_and_another_run_do
     kinds = Counter(row[0] for row in rows_of(ledger, "SELECT kind FROM nightledger.inference"))
     assert (kinds["ask"], kinds["tool"], written) == (accounts, 3 * accounts, 0)
     assert calls == kinds["ask"] + kinds["step"] == 4 * accounts
-    reads = "SELECT i.row_key, i.messages, r.parsed FROM nightledger.inference i JOIN nightledger.inference_result r " \
+    reads = (
+        "SELECT i.row_key, i.messages, r.parsed FROM nightledger.inference i JOIN nightledger.inference_result r "
         "USING (inference_id) WHERE i.kind = 'tool' AND r.outcome = 'ok' ORDER BY i.recorded_at"
+    )
     shown: dict[str, set[str]] = {}
     for key, messages, parsed in rows_of(ledger, reads):
         assert (messages[0]["role"], set(messages[0])) == ("tool", {"role", "name", "reads", "arguments"})
