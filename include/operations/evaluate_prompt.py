@@ -46,6 +46,7 @@ from include.personal import tokenise_all
 from include.privacy.tokens import restore
 from include.run import Night
 from include.settings import Settings
+from include.spec.agent import refuse_agent
 from include.spec.classes import hold_to_classes
 from include.spec.prompt import Prompt, differences, read_prompt
 from include.spec.prompt_lock import open_registry
@@ -163,6 +164,7 @@ def evaluate_prompt(
     does not fit the use case or a budget is used up, SystemUnavailable where the model did not answer: then nothing is
     said of the prompt, and what was answered is not paid again.
     """
+    refuse_agent(case.agent, case.name, "reads what is there now: labelled rows have nothing to be read")
     door.require_token_secret(settings)
     for one in (prompt, *([against] if against else [])):
         _check(one, case)

@@ -14,6 +14,7 @@ from include.ledger import door
 from include.models import Mode, Record, ReInfer, RunOptions
 from include.operations.enrich_file import FileCase, enrich_file, open_file_run
 from include.settings import Settings
+from include.spec.agent import refuse_agent
 from include.spec.names import folder_of
 from include.spec.prompt import load_prompt
 from include.spec.use_case import UseCase, load
@@ -62,6 +63,7 @@ def validate(
     that cannot be read.
     """
     case = load(use_case)
+    refuse_agent(case.agent, case.name, "reads what is there now: labelled rows have nothing to be read")
     system = read_systems(settings.systems_file)[case.asked.system]
     examples = read_examples(folder_of(use_case) / "evals.jsonl")
     asked = [

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from include.errors import ConfigurationError
 from include.models import Record
 from include.privacy.classes import DataClass
 from include.systems.port import Belonging
@@ -97,6 +98,16 @@ class Agent:
     def tool(self, name: str) -> Tool | None:
         """The tool of that name, None if none was declared."""
         return next((one for one in self.tools if one.name == name), None)
+
+
+def refuse_agent(agent: Agent | None, name: str, what: str) -> None:
+    """Raise ConfigurationError where a use case has an agent, for what cannot be done with one."""
+    if agent is not None:
+        raise ConfigurationError(
+            f"has an agent, which {what}",
+            about=name,
+            action="Run a night in mode shadow, and judge its notes and what they cite on page Review",
+        )
 
 
 def wrong_with(agent: Agent, columns: Sequence[str], as_of_now: str | None, asking: str) -> Iterator[str]:

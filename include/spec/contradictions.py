@@ -68,6 +68,11 @@ class Parts(Protocol):
         ...
 
     @property
+    def evaluated(self) -> str:
+        """Whether an evaluation must have passed."""
+        ...
+
+    @property
     def asking(self) -> str:
         """How the model is asked."""
         ...
@@ -119,6 +124,8 @@ def _of_an_agent(case: Parts) -> Iterator[str]:
     if case.model is None:
         yield "has an agent and asks no model; name one"
     columns = [column.name for source in case.sources for column in source.declared]
+    if case.evaluated == "required":
+        yield "has an agent, of which no evaluation can be made; say evaluated='noted'"
     yield from wrong_with(case.agent, columns, case.as_of_now, case.asking)
     read = {
         (tool.reads.system, tool.reads.object, column.source_name)

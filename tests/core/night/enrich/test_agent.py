@@ -243,8 +243,10 @@ def test_a_killed_run_reads_and_asks_again_at_most_what_was_in_flight(
     many = [{**accounts[at % 2], "row_id": f"crm/companies/{at}", "row_key": str(at)} for at in range(12)]
     with scripted(steps(TICKETS, INVOICES), seconds=0.15) as model:
         night = night_of(model)
-        good = stage(night, many)
-        kill_when(lambda: kinds(ledger)["tool"] >= 8, night, reaching(endpoints, model), ledger, tmp_path)
+        good, briefly = stage(night, many), {"NIGHTLEDGER_LEASE_SECONDS": "3"}
+        kill_when(
+            lambda: kinds(ledger)["tool"] >= 8, night, {**reaching(endpoints, model), **briefly}, ledger, tmp_path
+        )
         without = rows(
             ledger,
             "SELECT count(*) FROM inference LEFT JOIN inference_result r USING (inference_id) "
