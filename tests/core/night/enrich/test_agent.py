@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from include.demo.sandbox.config import Endpoints, SandboxConfig, last_night
+from include.demo.sandbox.faults import TOOL_FAULTS
 from include.demo.sandbox.process import running_sandbox
 from include.errors import AccessDenied, ConfigurationError, ContractBroken
 from include.ledger.control import change_control
 from include.ledger.verify import verify
 from include.models import Column, Manifest, Mode, Record, ReInfer, RunOptions
 from include.night.enrich.enrich import enrich
+from include.night.plan.preview import preview
+from include.operations.alerts.calls import find_calls
 from include.run import Night
 from include.settings import ROOT
 from include.spec.agent import Agent, Tool
@@ -185,6 +189,9 @@ def test_it_reads_with_tools_then_answers_and_every_step_and_read_is_on_record(
     assert messages == [{"role": "tool", "name": "list_tickets", "reads": "crm/tickets", "arguments": {}}]
     assert [parsed["text"], found[1][3]["text"]] == given(model.asked[-1])
     assert said["sources"][0] in parsed["ids"]
+    watched = replace(CASE, alerts=replace(CASE.alerts, least_calls=1, error_rate=0.01))
+    with ledger.service.begin() as connection:
+        assert list(find_calls(connection, [watched], datetime.now(UTC))) == [], "a step is no failed call"
     (spent,) = rows(ledger, "SELECT sum(cost) FROM inference_result")[0]
     assert (spent > 0, enriched.facts["answered_rows"]) == (True, 1)
     assert verify(ledger.service).findings == ()
@@ -566,3 +573,44 @@ def test_tools_are_part_of_the_contract_and_limits_are_not() -> None:
     longer = replace(CASE, agent=replace(CASE.agent, steps=99))
     assert len({CASE.contract_hash, other.contract_hash, replace(CASE, agent=None).contract_hash}) == 3
     assert longer.contract_hash == CASE.contract_hash
+
+
+MISBEHAVES = {
+    "unknown_tool": "agent_misused_tool",
+    "wrong_arguments": "agent_misused_tool",
+    "same_call": "agent_loop",
+    "circling": "agent_loop",
+    "hasty": "invalid_output",
+    "invented_source": "invalid_output",
+}
+
+
+def test_every_way_in_which_the_sandboxs_model_goes_wrong_with_tools_ends_on_record(
+    endpoints: Endpoints, night_of: Agents, accounts: Sequence[Record], ledger: Ledger
+) -> None:
+    assert set(MISBEHAVES) == set(TOOL_FAULTS)
+    reach = {"OPENAI_DEFAULT": {"host": endpoints.model_url, "password": endpoints.model_key}}
+    faults, unused = f"{endpoints.model_root}/sandbox/faults", ScriptedModel(lambda body: {})
+    found = dict[str, str]()
+    for fault in MISBEHAVES:
+        requests.post(faults, json={"rates": {fault: 1.0}}, timeout=10).raise_for_status()
+        night = night_of(unused, fault, ReInfer.ALL, reach)
+        assert outputs(run(night, accounts[:1])) == []
+        ((found[fault],),) = rows(ledger, "SELECT cause FROM dead_letter WHERE run_id = :run", run=night.run_id)
+    requests.post(faults, json={"rates": {}}, timeout=10).raise_for_status()
+    assert found == MISBEHAVES
+    assert len(outputs(run(night_of(unused, "well", ReInfer.ALL, reach), accounts[:1]))) == 1
+
+
+def test_the_estimate_of_a_night_counts_the_steps_and_the_reads(
+    night_of: Agents, accounts: Sequence[Record], ledger: Ledger
+) -> None:
+    night = night_of(ScriptedModel(lambda body: {}))
+    expected = preview(night, stage(night, accounts))
+    assert (expected.asked, expected.calls) == (2, 2 * (1 + len(CASE.agent.tools if CASE.agent else ())))
+    assert {load.name: load.requests for load in expected.loads if load.stage == "tools"} == {
+        "crm tools": 8,
+        "erp tools": 4,
+    }
+    plain = replace(night, case=replace(night.case, agent=None))
+    assert expected.tokens_in > 4 * preview(plain, stage(plain, accounts)).tokens_in
