@@ -35,6 +35,7 @@ from include.spec.prompt import load_prompt
 from include.spec.use_case import UseCase, load
 from include.staging import read_rows
 from include.systems.hubspot.belonging import HubSpotBelonging, _Associated
+from include.systems.odata.belonging import ODataBelonging
 from include.systems.registry import read_systems
 from tests.core.conftest import Ledger
 from tests.core.night.enrich.test_enrich import kill_when, run, stage
@@ -614,3 +615,28 @@ def test_the_estimate_of_a_night_counts_the_steps_and_the_reads(
     }
     plain = replace(night, case=replace(night.case, agent=None))
     assert expected.tokens_in > 4 * preview(plain, stage(plain, accounts)).tokens_in
+
+
+def test_what_belongs_to_an_owner_is_read_newest_first_and_of_no_other(
+    night_of: Agents, accounts: Sequence[Record]
+) -> None:
+    assert CASE.agent is not None
+    night, (tickets, _, invoices) = night_of(ScriptedModel(lambda body: {})), (one.reads for one in CASE.agent.tools)
+    company, customer = accounts[0]["row_key"], accounts[0]["customer_number"]
+    lookup = tickets.open(night)
+    every, two = lookup.read(company, 200), lookup.read(company, 2)
+    numbers = [int(row["ticket_id"]) for row in every.rows]
+    assert numbers == sorted(numbers, reverse=True)
+    assert (two.rows, two.more, every.more) == (every.rows[:2], len(numbers) > 2, False)
+    assert [list(lookup.read(owner, 5).rows) for owner in ("1", "x", "", f"{company}' or '1")] == [[]] * 4
+    assert isinstance(invoices, ODataBelonging)
+    lookup = invoices.open(night)
+    every, one = lookup.read(customer, 200), lookup.read(customer, 1)
+    changed = [row["modified_at"] for row in every.rows]
+    assert (len(changed) > 1, changed) == (True, sorted(changed, reverse=True))
+    assert (one.rows, one.more, every.more) == (every.rows[:1], True, False)
+    assert [list(lookup.read(owner, 5).rows) for owner in ("C-9", "' or '1' eq '1", "")] == [[]] * 3
+    by_number = replace(invoices, of="InvoiceNumber").open(night)
+    assert list(by_number.read("no number", 5).rows) == []
+    with pytest.raises(ContractBroken, match="Custmer"):
+        replace(invoices, of="Custmer").open(night).check_contract()
