@@ -25,7 +25,10 @@ _MANY = 200  # rows from which on COPY is the cheaper way in
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A call that is about to leave; committed before it does (invariant I3)."""
+    """A call that is about to leave; committed before it does (invariant I3). `by` is who is asked instead of a model.
+
+    `claimed` is the key whose claim it goes under, where that is not its own.
+    """
 
     inference_id: UUID
     row_id: str
@@ -37,6 +40,8 @@ class Intent:
     tokens_estimated: int
     cost_reserved: Decimal
     batch_job_id: UUID | None = None
+    by: Pins | None = None
+    claimed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +143,10 @@ _RESULT = [
 def record_intents(connection: Connection, run: Run, pins: Pins, intents: Sequence[Intent]) -> None:
     """Append a group of intents, personal values in their messages as tokens; one event seals the group."""
     batch, secret = uuid4(), run.settings.token_secret
-    shared = (pins.prompt_version, pins.prompt_hash, pins.model, pins.parameters)
     rows = (
         (
             *(i.inference_id, batch, run.run_id, run.case.name),
-            *(i.row_id, i.row_key, i.inference_key, *shared),
+            *(i.row_id, i.row_key, i.inference_key, *_who(i.by or pins)),
             *(
                 tokenise_all(list(i.messages), secret),
                 i.kind,
@@ -158,6 +162,10 @@ def record_intents(connection: Connection, run: Run, pins: Pins, intents: Sequen
         copy_rows(connection, tables.inference, _INTENT, rows)
     else:
         send(connection, [insertion(tables.inference, _INTENT, rows)])
+
+
+def _who(pins: Pins) -> tuple[str, str, str, Record]:
+    return pins.prompt_version, pins.prompt_hash, pins.model, pins.parameters
 
 
 def record_results(run: Run, results: Sequence[Result]) -> Statement:

@@ -150,6 +150,10 @@ def decision_lines(facts: Mapping[str, Any]) -> Iterator[str]:
 def _messages(messages: Any) -> Iterator[str]:
     for message in messages if isinstance(messages, list) else []:
         if isinstance(message, Mapping) and message.get("role") != "system":
+            if calls := message.get("tool_calls"):
+                yield "  the model asked to read:"
+                yield from (f"      {_flat(call.get('function'))}" for call in calls)
+                continue
             yield f"  shown to the model ({message.get('role', '?')}):"
             yield from (f"      {line}" for line in str(message.get("content", "")).splitlines() if line.strip())
 

@@ -13,6 +13,7 @@ from include.ledger.record import record_manifest
 from include.models import Manifest
 from include.night.datasets import ENRICHED
 from include.run import Night
+from include.spec.agent import refuse_agent
 from include.staging import StagedWriter, read_chunks
 
 MOST_SHARDS = 200
@@ -36,8 +37,10 @@ def split(night: Night, good: Manifest) -> list[Manifest]:
 
 
 def require_asking(night: Night, rows: int) -> None:
-    """Raise ConfigurationError when a large run would ask live and its spec does not say why."""
+    """Raise ConfigurationError for a large run that asks live without saying why, and for an agent in a batch."""
     case = night.case
+    if night.asking == "batch":
+        refuse_agent(case.agent, case.name, "waits for what each step has read, and cannot be asked in a batch")
     if case.model and rows > LARGE_RUN and night.asking == "live" and not case.why_not_batch:
         raise ConfigurationError(
             f"{rows:,} rows are more than {LARGE_RUN:,}, and its spec asks live without saying why",

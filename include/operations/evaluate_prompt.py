@@ -25,6 +25,7 @@ from include.operations.evaluate_labels import Labels
 from include.operations.evaluate_scores import Scores, Told
 from include.personal import tokenise_all
 from include.settings import Settings
+from include.spec.agent import refuse_agent
 from include.spec.prompt import Prompt, differences, read_prompt
 from include.spec.prompt_lock import open_registry
 from include.spec.use_case import UseCase
@@ -103,6 +104,7 @@ def evaluate_prompt(
     does not fit the use case or a budget is used up, SystemUnavailable where the model did not answer: then nothing is
     said of the prompt, and what was answered is not paid again.
     """
+    refuse_agent(case.agent, case.name, "reads what is there now: labelled rows have nothing to be read")
     door.require_token_secret(settings)
     for one in (prompt, *([against] if against else [])):
         _check(one, case)

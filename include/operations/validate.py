@@ -23,6 +23,7 @@ from include.operations.evaluate_scores import Scores, Told, score
 from include.personal import tokenise_all
 from include.settings import Settings
 from include.spec.engines import output_of
+from include.spec.agent import refuse_agent
 from include.spec.prompt import load_prompt
 from include.spec.use_case import UseCase, load
 from include.systems.connections import Connections
@@ -75,6 +76,7 @@ def validate(connections: Connections, settings: Settings, use_case: str, model:
     """
     door.require_token_secret(settings)
     case = load(use_case)
+    refuse_agent(case.agent, case.name, "reads what is there now: labelled rows have nothing to be read")
     prompt = load_prompt(case)
     fields = list(output_of(use_case).model_json_schema()["properties"])
     labels = read_labels(case.folder / "evals.jsonl", case.model_sees, fields)

@@ -256,7 +256,7 @@ SELECT count(*) AS calls, count(*) FILTER (WHERE kind = 'retry') AS retries,
        count(*) FILTER (WHERE kind = 're-ask') AS reasks,
        count(*) FILTER (WHERE NOT EXISTS (SELECT FROM nightledger.inference_result r
                                            WHERE r.inference_id = i.inference_id)) AS without_result
-  FROM nightledger.inference i WHERE run_id = :run AND kind <> 'local'"""
+  FROM nightledger.inference i WHERE run_id = :run AND kind NOT IN ('local', 'tool')"""
 
 _DECIDED = """
 WITH counted AS (
@@ -272,8 +272,9 @@ _RESULTS = """
 SELECT coalesce(sum(tokens_in), 0)::bigint AS tokens_in, coalesce(sum(tokens_out), 0)::bigint AS tokens_out,
        coalesce(sum(tokens_cached), 0)::bigint AS tokens_cached, coalesce(sum(cost), 0) AS cost,
        count(*) FILTER (WHERE cost_basis = 'bounded') AS bounded,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE outcome = 'ok') AS latency_p50,
-       percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE outcome = 'ok') AS latency_p95,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE outcome IN ('ok', 'tools')) AS latency_p50,
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms)
+           FILTER (WHERE outcome IN ('ok', 'tools')) AS latency_p95,
        percentile_cont(0.95) WITHIN GROUP (ORDER BY queue_ms) AS queue_p95,
        (count(*) * 60 / nullif(extract(epoch FROM max(recorded_at)
            - (SELECT min(recorded_at) FROM nightledger.inference WHERE run_id = :run)), 0))::float AS calls_per_minute
@@ -301,7 +302,8 @@ SELECT (SELECT count(*) FROM twice) AS calls, (SELECT count(*) FROM won) AS won,
           FROM won, alone WHERE alone.latency > 0)::float AS saved"""
 
 _CALL_OUTCOMES = """
-SELECT outcome AS name, count(*) AS count, '{}'::text[] AS examples
+SELECT CASE outcome WHEN 'tools' THEN 'asked to read' ELSE outcome END AS name, count(*) AS count,
+       '{}'::text[] AS examples
   FROM nightledger.inference_result WHERE run_id = :run AND price_dated IS DISTINCT FROM 'local'
  GROUP BY 1 ORDER BY 2 DESC, 1"""
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from include.errors import ConfigurationError
 from include.privacy.classes import DataClass, refused, strictest
+from include.spec.agent import Agent
 from include.spec.contradictions import Parts, parts_of
 from include.spec.join import Join
 from include.systems.files.drop import FileDrop
@@ -50,6 +51,11 @@ class Shown(Parts, Protocol):
         ...
 
     @property
+    def agent(self) -> Agent | None:
+        """What the model may read with."""
+        ...
+
+    @property
     def model(self) -> Choice | None:
         """Who is asked."""
         ...
@@ -76,6 +82,26 @@ def hold_to_classes(case: Shown, systems: Mapping[str, System]) -> None:
                 system=case.name,
                 about="model_sees",
                 action=_advice(one, as_tokens),
+            )
+        if case.agent is not None:
+            _hold_tools(case, asked, system, case.agent, systems)
+
+
+def _hold_tools(case: Shown, asked: Asked, system: System, agent: Agent, systems: Mapping[str, System]) -> None:
+    """Raise ConfigurationError where a tool would show the model what it may not be shown."""
+    for tool in agent.tools:
+        own = systems[tool.reads.system].data_class if tool.reads.system in systems else "confidential"
+        classes = {name: tool.data_classes.get(name, own) for name in tool.shows}
+        for column, one in refused(classes, tool.tokenise, system.may_see, system.may_see_as_tokens).items():
+            as_tokens = one in system.may_see_as_tokens
+            raise ConfigurationError(
+                f"column {column} of {tool.reads.system}/{tool.reads.object} is {one}, which `{asked.system}` "
+                f"({asked.name}) may not be shown{' without tokens for personal values' if as_tokens else ''}",
+                system=case.name,
+                about=f"tool {tool.name}",
+                action="Put it into the tool's `tokenise`, or take it out of `shows`"
+                if as_tokens
+                else "Take it out of the tool's `shows`, or ask a model that may see it",
             )
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from include.models import Mode
 from include.privacy.classes import CLASSES, DataClass
+from include.spec.agent import Agent, wrong_with
 from include.spec.join import Join
 from include.spec.reviewing import Review
 from include.spec.rollout import Rollout
@@ -55,6 +56,31 @@ class Parts(Protocol):
         ...
 
     @property
+    def model(self) -> object | None:
+        """Who is asked."""
+        ...
+
+    @property
+    def agent(self) -> Agent | None:
+        """What the model may read with."""
+        ...
+
+    @property
+    def as_of_now(self) -> str | None:
+        """What is read as it is now."""
+        ...
+
+    @property
+    def evaluated(self) -> str:
+        """Whether an evaluation must have passed."""
+        ...
+
+    @property
+    def asking(self) -> str:
+        """How the model is asked."""
+        ...
+
+    @property
     def never_alone(self) -> str | None:
         """Why a person decides each answer."""
         ...
@@ -96,6 +122,7 @@ def contradictions(case: Parts) -> Iterator[str]:
     for column in sorted({*case.local.reads} - {*case.model_sees}) if case.local else ():
         yield f"answers by column {column}, by which its answers are not found again; put it into model_sees"
     yield from _of_columns_not_seen(case)
+    yield from _of_an_agent(case)
     for (system, kind), count in Counter((sink.system, sink.object) for sink in case.sinks).items():
         if count > 1:
             yield f"has {count} sinks for {system} {kind}; put their fields into one"
@@ -107,6 +134,27 @@ def contradictions(case: Parts) -> Iterator[str]:
         for name, count in Counter(sink.fields.values()).items():
             if count > 1:
                 yield f"writes {count} fields of an answer to {sink.system} {sink.object} `{name}`; keep one of them"
+
+
+def _of_an_agent(case: Parts) -> Iterator[str]:
+    if case.agent is None:
+        return
+    if case.model is None:
+        yield "has an agent and asks no model; name one"
+    columns = [column.name for source in case.sources for column in source.declared]
+    if case.evaluated == "required":
+        yield "has an agent, of which no evaluation can be made; say evaluated='noted'"
+    yield from wrong_with(case.agent, columns, case.as_of_now, case.asking)
+    read = {
+        (tool.reads.system, tool.reads.object, column.source_name)
+        for tool in case.agent.tools
+        for column in tool.reads.declared
+    }
+    for sink in case.sinks:
+        for name in sorted({*sink.fields.values()}):
+            if (sink.system, sink.object, name) in read:
+                where = f"{sink.system} {sink.object} `{name}`"
+                yield f"lets its agent read what it writes itself to {where}; take one away"
 
 
 def _of_columns_not_seen(case: Parts) -> Iterator[str]:

@@ -15,6 +15,7 @@ from include.errors import ConfigurationError
 from include.models import Mode
 from include.privacy.classes import DataClass
 from include.settings import Settings
+from include.spec.agent import Agent
 from include.spec.alerting import Alerts
 from include.spec.classes import hold_to_classes
 from include.spec.contradictions import contradictions
@@ -106,6 +107,7 @@ class Enrichment:
     `data_classes` are the classes of columns of `model_sees`; a column that is not among them has that of its source in
     the registry. In the columns `tokenise` personal values become tokens before anybody is asked, and values again
     where an answer is delivered. Payment cards and keys never leave, whatever is declared.
+    With an `agent` the model may read with its tools before it answers, within the agent's limits.
     """
 
     name: str
@@ -123,6 +125,7 @@ class Enrichment:
     answers_personal: tuple[str, ...] = ()
     data_classes: Mapping[str, DataClass] = field(default_factory=dict)
     tokenise: tuple[str, ...] = ()
+    agent: Agent | None = None
 
     @property
     def folder(self) -> Path:
@@ -156,7 +159,8 @@ class Enrichment:
         from include.canonical import digest
 
         schema = self.module("output").Output.model_json_schema()
-        return digest({"use_case": self.name, "sees": list(self.model_sees), "schema": schema})
+        contract = {"use_case": self.name, "sees": list(self.model_sees), "schema": schema}
+        return digest(contract | ({"agent": self.agent.contract} if self.agent else {}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,6 +221,61 @@ class Engine(Protocol):
         ...
 
 
+class Belongs(NamedTuple):
+    """Records of one owner, the newest first, each with `row_id` and the declared columns.
+
+    `more` says that the owner has others, `unreadable` how many were left out for a value that is not of its column's
+    kind.
+    """
+
+    rows: Sequence[Record]
+    more: bool = False
+    unreadable: int = 0
+
+
+class Lookup(Protocol):
+    """Reads what belongs to one owner within one run, from any thread."""
+
+    def check_contract(self) -> None:
+        """Raise ContractBroken for the first declared column that is not there, before anything is asked."""
+        ...
+
+    def read(self, owner: str, most: int) -> Belongs:
+        """The records of the owner as they are now, at most so many; none for an owner that is not there.
+
+        Raises SystemUnavailable, AccessDenied and ContractBroken.
+        """
+        ...
+
+
+class Belonging(Protocol):
+    """Records that belong to a row, as a use case declares them; the row says whose, and nothing else can."""
+
+    @property
+    def system(self) -> str:
+        """The entry of the registry."""
+        ...
+
+    @property
+    def object(self) -> str:
+        """What is read of it."""
+        ...
+
+    @property
+    def owner(self) -> str:
+        """The column of the row whose value names whose records are meant."""
+        ...
+
+    @property
+    def declared(self) -> Sequence[Column]:
+        """Every column of a record, under its name there and here; the key first."""
+        ...
+
+    def open(self, here: Surroundings) -> Lookup:
+        """The adapter; raises ConfigurationError for a declaration or connection that cannot work."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """Values for one record, in the destination's own form.

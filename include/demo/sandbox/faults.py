@@ -14,6 +14,8 @@ Only = Literal["all", "read", "write"]
 
 TRANSPORT_FAULTS = ("http_500", "http_503", "timeout", "reset", "rate_limited")
 ANSWER_FAULTS = ("prose", "fenced", "wrong_enum", "empty", "refusal", "truncated")
+TOOL_FAULTS = ("unknown_tool", "wrong_arguments", "same_call", "circling", "hasty", "invented_source")
+"""What goes wrong only where tools are offered; elsewhere the answer is as it would be without."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class BatchFaults:
 
 
 NO_FAULTS = FaultPlan()
-MODEL_FAULTS = TRANSPORT_FAULTS + ANSWER_FAULTS
+MODEL_FAULTS = TRANSPORT_FAULTS + ANSWER_FAULTS + TOOL_FAULTS
 CRM_FAULTS = TRANSPORT_FAULTS
 WEBHOOK_FAULTS = TRANSPORT_FAULTS
 DESK_FAULTS = ("http_500", "http_503", "reset", "rate_limited")

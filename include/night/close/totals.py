@@ -19,7 +19,7 @@ _TOTALS = """
 UPDATE nightledger.run r SET totals = jsonb_build_object(
     'rows_in', CAST(:rows_in AS bigint),
     'seconds', round(extract(epoch FROM clock_timestamp() - r.started_at), 3),
-    'calls', (SELECT count(*) FROM nightledger.inference WHERE run_id = r.run_id AND kind <> 'local'),
+    'calls', (SELECT count(*) FROM nightledger.inference WHERE run_id = r.run_id AND kind NOT IN ('local', 'tool')),
     'tokens_in', used.tokens_in, 'tokens_out', used.tokens_out, 'cost_usd', used.cost::text,
     'reused', coalesce((SELECT (facts ->> 'reused')::bigint FROM nightledger.manifest
                          WHERE run_id = r.run_id AND dataset = 'enriched'), 0),

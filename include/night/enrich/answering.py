@@ -26,8 +26,10 @@ from include.ledger import audit, budget, claims
 from include.ledger.audit import Answer, Intent, Pins
 from include.ledger.claims import Claimant
 from include.ledger.control import is_off
+from include.ledger.conversations import recorded
 from include.ledger.record import DeadLetter, bury, note_progress
 from include.models import Origin, Record
+from include.night.enrich.agent import Conversing
 from include.night.enrich.asking import Settled
 from include.night.enrich.dispatch import OVER_CEILING, Dispatcher, first_of
 from include.night.enrich.flow import Flow
@@ -43,9 +45,12 @@ from include.night.enrich.questions import (
     most_tokens,
 )
 from include.night.enrich.request import Asks, Guard, Sending, equip, make_sending, open_client
+from include.night.enrich.talk import Talk
+from include.night.enrich.toolbox import Toolbox, as_functions
 from include.run import Run
 from include.spec.prompt import Prompt
 from include.systems.connections import ModelEndpoint
+from include.systems.in_air import threads
 from include.systems.limits.limiter import KeyLimiter
 from include.systems.limits.shared import LedgerStore
 from include.systems.registry import System
@@ -65,6 +70,14 @@ CAUSES = {
     "rejected": "rejected_by_model",
     "too_large": "prompt_too_large",
     "empty_input": "empty_input",
+    "steps": "agent_steps",
+    "tool_calls": "agent_tool_calls",
+    "tokens": "agent_tokens",
+    "money": "agent_money",
+    "seconds": "agent_seconds",
+    "loop": "agent_loop",
+    "misused": "agent_misused_tool",
+    "unread": "agent_tool_failed",
 }
 
 
@@ -114,7 +127,8 @@ class Answering:
             store = LedgerStore(self.run.ledger, self.system.name, self.system.limits)
             name = self.run.case.name
             limiter = await stack.enter_async_context(KeyLimiter(store, name, self.run.case.priority))
-            dispatcher = self._dispatcher(Guard(client, self.sending, self.system), journal, limiter, workers)
+            guard, toolbox = Guard(client, self.sending, self.system), self._open_tools(stack)
+            dispatcher = self._dispatcher(guard, journal, limiter, workers, toolbox)
 
             async def settle(settled: Settled) -> None:
                 self.counts[settled.ending] += 1
@@ -139,34 +153,56 @@ class Answering:
                 action="All others are on record; run the same again, which waits for those answers",
             )
 
-    def _dispatcher(self, client: Asks, journal: Journal, limiter: KeyLimiter, workers: int) -> Dispatcher:
-        schema = self.sending.overhead
-        return Dispatcher(
-            client=client,
-            journal=journal,
-            limiter=limiter,
-            flow=Flow(
+    def _dispatcher(
+        self, client: Asks, journal: Journal, limiter: KeyLimiter, workers: int, toolbox: Toolbox | None = None
+    ) -> Dispatcher:
+        schema, agent = self.sending.overhead, self.run.case.agent
+        parts: Record = {
+            "client": client,
+            "journal": journal,
+            "limiter": limiter,
+            "flow": Flow(
                 workers, self.run.settings.outage_seconds, silence=self.endpoint.timeout or self.system.timeout_seconds
             ),
-            price=assume_price(self.pins.model),
-            output=self.output,
-            system_text=self.sending.system_text,
-            stricter=self.prompt.stricter,
-            request=self.request(),
-            context=context_size(self.system, self.pins.model),
-            max_output=self.run.case.asked.max_output_tokens,
-            reasks=self.run.case.asked.reasks,
-            timeout=self.endpoint.timeout or self.system.timeout_seconds,
-            overhead=(estimate_tokens(schema), most_tokens(schema)),
-            tokenises=bool(self.run.case.tokenise),
-        )
+            "price": assume_price(self.pins.model),
+            "output": self.output,
+            "system_text": self.sending.system_text,
+            "stricter": self.prompt.stricter,
+            "request": self.request(),
+            "context": context_size(self.system, self.pins.model),
+            "max_output": self.run.case.asked.max_output_tokens,
+            "reasks": self.run.case.asked.reasks,
+            "timeout": self.endpoint.timeout or self.system.timeout_seconds,
+            "overhead": (estimate_tokens(schema), most_tokens(schema)),
+            "tokenises": bool(self.run.case.tokenise),
+        }
+        if agent is None or toolbox is None:
+            return Dispatcher(**parts)
+        parts |= {"hedges": False, "tokenises": parts["tokenises"] or any(one.tokenise for one in agent.tools)}
+        return Conversing(**parts, agent=agent, toolbox=toolbox, recall=self._recall)
+
+    def _recall(self, question: Question) -> Talk:
+        """A row's conversation, with what is on record of it in this night."""
+        assert self.run.case.agent is not None
+        talk = Talk(question, self.run.case.agent, self.run.settings.token_secret)
+        talk.take_in(list(recorded(self.run.ledger, self.run, question.item.inference_key)))
+        return talk
+
+    def _open_tools(self, stack: AsyncExitStack) -> Toolbox | None:
+        """The agent's tools, where the use case has one; raises what is wrong with them before anything is paid."""
+        agent = self.run.case.agent
+        if agent is None:
+            return None
+        at_once = sum(self.run.system(name).calls_at_once for name in {tool.reads.system for tool in agent.tools})
+        return Toolbox.open(self.run, agent, stack.enter_context(threads(max(at_once, 1))))
 
     @cached_property
     def sending(self) -> Sending:
         """What every call sends beside the row."""
         case = self.run.case
         return make_sending(
-            case.name, self.pins, self.system, self.output, self.prompt.system, case.asked.max_output_tokens
+            *(case.name, self.pins, self.system, self.output, self.prompt.system, case.asked.max_output_tokens),
+            tools=as_functions(case.agent) if case.agent else (),
         )
 
     def request(self) -> Record:
@@ -288,7 +324,8 @@ class Answering:
         by_rule = [entry.by_rule for entry in ended if entry.by_rule is not None]
         letters = [entry.letter for entry in ended if entry.letter is not None]
         over = {entry.inference_key for entry in ended} | {entry.answers for entry in closed if entry.answers}
-        run, ours, taken, ending, off = self.run, list[Intent](), 0, list[Statement](), False
+        run, ours, free = self.run, list[Intent](), list[Intent]()
+        taken, ending, off = 0, list[Statement](), False
         if closed:
             released = sum((entry.reserved for entry in closed), Decimal(0))
             paid = sum((entry.result.cost for entry in closed), Decimal(0))
@@ -309,14 +346,16 @@ class Answering:
             if intents and (off := is_off(connection, run.case.name)):
                 intents = []
             if intents:
-                held = claims.held(connection, {intent.inference_key for intent in intents}, self.holder)
-                ours = [intent for intent in intents if intent.inference_key in held]
+                held = claims.held(connection, {one.claimed or one.inference_key for one in intents}, self.holder)
+                mine = [one for one in intents if (one.claimed or one.inference_key) in held]
+                free, ours = [one for one in mine if one.by], [one for one in mine if not one.by]
             if ours:
                 taken = budget.reserve(connection, self.scopes, [intent.cost_reserved for intent in ours])
-            if taken:
-                audit.record_intents(connection, run, self.sending.on_record, ours[:taken])
+            if free or taken:
+                audit.record_intents(connection, run, self.sending.on_record, [*free, *ours[:taken]])
         nobody = Taken.OFF if off else Taken.NOT_OURS
         left = {entry.inference_id: nobody for entry in entries if isinstance(entry, Intent)}
+        left |= {intent.inference_id: Taken.YES for intent in free}
         left |= {intent.inference_id: Taken.NO_ROOM if at >= taken else Taken.YES for at, intent in enumerate(ours)}
         return [left[entry.inference_id] if isinstance(entry, Intent) else Taken.YES for entry in entries]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
+from include.ledger.audit import Result
 from include.models import Record
 from include.night.enrich.parse import Parsed
 from include.night.enrich.questions import Question
@@ -24,6 +25,14 @@ Ending = Literal[
     "empty_input",
     "deferred",
     "taken",
+    "steps",
+    "tool_calls",
+    "tokens",
+    "money",
+    "seconds",
+    "loop",
+    "misused",
+    "unread",
 ]
 
 
@@ -43,7 +52,7 @@ class Settled:
 class Called:
     """One call that came to an end."""
 
-    inference_id: UUID
+    result: Result
     reply: Reply
     parsed: Parsed | None
 
@@ -63,12 +72,16 @@ class Flight:
 
 @dataclass(slots=True, eq=False)
 class Asking:
-    """One asking of a question: its call, and the second one if the first takes too long. The first answer counts."""
+    """One asking of a question: its call, and the second one if the first takes too long. The first answer counts.
+
+    `seconds` is what the call may take where that is less than any call may.
+    """
 
     question: Question
     messages: Sequence[Record]
     kind: str
     attempt: int
+    seconds: float | None = None
     flights: list[Flight] = field(default_factory=list)
     second: asyncio.Task[Called | None] | None = None
     won: bool = False

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal, Protocol
-from uuid import uuid4
+from typing import Literal, NamedTuple, Protocol
+from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
 from include.errors import ConfigurationError, NightledgerError
-from include.ledger.audit import Intent
+from include.ledger.audit import Intent, Result
 from include.models import Record
 from include.night.enrich.asking import Asking, Called, Ending, Flight, Place, Settled
 from include.night.enrich.billing import believe, bill
@@ -51,6 +52,15 @@ class Asks(Protocol):
         ...
 
 
+class Heard(NamedTuple):
+    """What came back for a question after so many calls for it."""
+
+    tries: int
+    inference_id: UUID
+    reply: Reply
+    parsed: Parsed
+
+
 class _Stopped(Exception):
     """No call was made for this question, and none will be in this run."""
 
@@ -64,7 +74,8 @@ class Dispatcher:
     """Asks questions; one object per run and event loop. `context` and `max_output` are tokens, `timeout` seconds.
 
     `request` is what every call sends beside its messages. `tokenises` says that questions hold tokens for personal
-    values, and answers no others. Counts are kept for the report.
+    values, and answers no others; `hedges`, that a second call may be sent for one that takes too long. Counts are kept
+    for the report.
     """
 
     client: Asks
@@ -82,6 +93,7 @@ class Dispatcher:
     timeout: float
     overhead: tuple[int, int] = (0, 0)
     tokenises: bool = False
+    hedges: bool = True
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     counts: Counter[str] = field(default_factory=Counter)
     spent: Decimal = Decimal(0)
@@ -144,25 +156,40 @@ class Dispatcher:
         if question.tokens + self.max_output > self.context:
             size = f"about {question.tokens} tokens and {self.max_output} for the answer do not fit {self.context}"
             return Settled(question, "too_large", size)
-        messages: list[Record] = [
-            {"role": "system", "content": self.system_text},
-            {"role": "user", "content": question.message},
-        ]
-        kind, failures, reasked, tries = "ask", 0, 0, 0
+        messages = self.opening(question)
+        kind, reasked, tries = "ask", 0, 0
         while True:
+            heard = await self._until_heard(question, messages, kind, tries, place)
+            if isinstance(heard, Settled):
+                return heard
+            tries, reply, parsed = heard.tries, heard.reply, heard.parsed
+            if parsed.outcome == "ok":
+                return Settled(question, "answered", "", tries, parsed.answer, heard.inference_id)
+            if parsed.outcome in ("refused", "tools") or parsed.in_vain or reasked >= self.reasks:
+                return Settled(question, ending_of(parsed), parsed.problem, tries)
+            reasked, kind = reasked + 1, "re-ask"
+            messages = [*messages[:2], *self._correction(reply, parsed)]
+
+    def opening(self, question: Question) -> list[Record]:
+        """The messages that a question begins with."""
+        return [{"role": "system", "content": self.system_text}, {"role": "user", "content": question.message}]
+
+    async def _until_heard(
+        self, question: Question, messages: Sequence[Record], kind: str, tries: int, place: Place
+    ) -> Heard | Settled:
+        """Ask, and again while it fails and may be tried again; what was heard, or how the question ended."""
+        failures = 0
+        while True:
+            if (over := self.over(question, messages, tries)) is not None:
+                return over
             try:
-                called = await self._ask(Asking(question, messages, kind, tries + 1))
+                called = await self._ask(Asking(question, messages, kind, tries + 1, self.seconds_left(question)))
             except _Stopped as stopped:
                 return Settled(question, stopped.ending, str(stopped), tries)
-            tries, reply, parsed = tries + 1, called.reply, called.parsed
-            if parsed is not None:
-                if parsed.outcome == "ok":
-                    return Settled(question, "answered", "", tries, parsed.answer, called.inference_id)
-                if parsed.outcome == "refused" or parsed.in_vain or reasked >= self.reasks:
-                    return Settled(question, parsed.outcome, parsed.problem, tries)
-                reasked, kind = reasked + 1, "re-ask"
-                messages = [*messages[:2], *self._correction(reply, parsed)]
-                continue
+            tries, reply = tries + 1, called.reply
+            self.count(question, called.result)
+            if called.parsed is not None:
+                return Heard(tries, called.result.inference_id, reply, called.parsed)
             if not reply.retryable:
                 return Settled(question, self._reject(reply), reply.detail, tries)
             failures += not self.flow.open  # what fails while the system is down says nothing about the question
@@ -171,6 +198,22 @@ class Dispatcher:
             place.give_up()
             await self._wait(max(failures, 1), reply)
             kind = "retry"
+
+    def over(self, question: Question, messages: Sequence[Record], tries: int) -> Settled | None:
+        """How a question ends that may not be asked any more; None: it may."""
+        return None
+
+    def seconds_left(self, question: Question) -> float | None:
+        """What the next call for a question may take, where that is less than any call may."""
+        return None
+
+    def count(self, question: Question, result: Result) -> None:
+        """Take note of what a call for a question has taken."""
+
+    def read(self, asking: Asking, reply: Reply) -> Parsed:
+        """Judge an answered call."""
+        tokens = tokens_in(asking.question.message) if self.tokenises else None
+        return parse_reply(reply, self.output, tokens)
 
     def _reject(self, reply: Reply) -> Ending:
         """How a rejected question ends; raises when not one was accepted so far and it is not the rows' fault."""
@@ -214,7 +257,7 @@ class Dispatcher:
     async def _call(self, asking: Asking, kind: str) -> Called | None:
         """One call with its intent before and its result after; None if the question is not ours to ask any more."""
         question, messages, now = asking.question, asking.messages, asyncio.get_running_loop().time
-        texts = [str(message["content"]) for message in messages]
+        texts = [said_in(message) for message in messages]
         estimated = estimate_tokens(*texts) + self.overhead[0]
         most = self.price.cost(most_tokens(*texts) + self.overhead[1], self.max_output)
         item, inference_id, queued = question.item, uuid4(), now()
@@ -234,11 +277,10 @@ class Dispatcher:
             self._end(error)
             reply = Reply("http_error", now() - flight.started, error.problem)
         self._hear(reply, lease, estimated)
-        tokens = tokens_in(question.message) if self.tokenises else None
-        parsed = parse_reply(reply, self.output, tokens) if reply.outcome == "answered" else None
+        parsed = self.read(asking, reply) if reply.outcome == "answered" else None
         result = bill(intent, reply, parsed, self.price, waited, max_output=self.max_output)
         answers = None
-        if parsed is not None and parsed.answer is not None and asking.win(flight, now()):
+        if parsed is not None and parsed.outcome == "ok" and asking.win(flight, now()):
             answers = item.inference_key
             if kind == HEDGE:
                 self.tail.won += 1
@@ -252,7 +294,7 @@ class Dispatcher:
             self.counts[counted] += 1
         if self._ended is not None and parsed is None:
             raise _Stopped("taken", self._ended.problem)
-        return Called(inference_id, reply, parsed)
+        return Called(result, reply, parsed)
 
     async def _leave_to_send(self, asking: Asking, intent: Intent, estimated: int) -> Lease | None:
         """A place within the limits, a place in the air, and the intent on record with its money set aside.
@@ -318,7 +360,7 @@ class Dispatcher:
             return Reply("cancelled", 0.0, f"not sent: {why}")
         asking.flights.append(flight)
         try:
-            async with asyncio.timeout(self.timeout) as flight.deadline:
+            async with asyncio.timeout(min(self.timeout, asking.seconds or self.timeout)) as flight.deadline:
                 reply = await self.client.ask(body)
         except TimeoutError:
             late = now() - flight.started
@@ -354,7 +396,7 @@ class Dispatcher:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             self.flow.watch()
-            slow = self.tail.slow_after()
+            slow = self.tail.slow_after() if self.hedges else None
             if slow is None or self.flow.open:
                 continue
             waiting = [one for one in self._askings if one.flights and one.second is None and not one.won]
@@ -369,6 +411,17 @@ class Dispatcher:
             return await self._call(asking, HEDGE)
         except _Stopped:
             return None
+
+
+def said_in(message: Record) -> str:
+    """Everything of a message that counts as tokens."""
+    calls = message.get("tool_calls")
+    return f"{message['content'] or ''}{json.dumps(calls) if calls else ''}"
+
+
+def ending_of(parsed: Parsed) -> Ending:
+    """How a question ends by an answer that does not count."""
+    return parsed.outcome if parsed.outcome in ("invalid", "empty", "refused") else "misused"
 
 
 def _is_good(called: Called | None) -> bool:

@@ -26,9 +26,12 @@ _BLOCK = re.compile(r"```(?:json)?(.*?)```", re.DOTALL | re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """`ok` with the answer; or `invalid`, `empty`, `refused` with the problem in words (no value of the answer)."""
+    """`ok` with the answer; or `invalid`, `empty`, `refused` with the problem in words (no value of the answer).
 
-    outcome: Literal["ok", "invalid", "empty", "refused"]
+    `tools` is no answer yet: `answer` then names the tools that are asked for, as they go on record.
+    """
+
+    outcome: Literal["ok", "invalid", "empty", "refused", "tools"]
     answer: Record | None = None
     problem: str = ""
 
@@ -66,7 +69,7 @@ def parse_reply(reply: Reply, output: type[BaseModel], tokens: Collection[str] |
         answer = output.model_validate(found[0]).model_dump(mode="json")
         _ENCODER.encode(answer)
     except ValidationError as error:
-        return Parsed("invalid", problem=_in_words(error))
+        return Parsed("invalid", problem=in_words(error))
     except ValueError:
         return Parsed("invalid", problem="a number in it is NaN or infinite, which is no JSON")
     if tokens is not None and tokens_in(answer) - set(tokens):
@@ -111,7 +114,7 @@ def _scan(text: str) -> list[Record]:
     return objects
 
 
-def _in_words(error: ValidationError) -> str:
+def in_words(error: ValidationError) -> str:
     """Which fields are wrong and how; never what the model had put there."""
     faults: list[Any] = error.errors(include_input=False, include_url=False)[:5]
     return "; ".join(f"{'.'.join(str(part) for part in fault['loc']) or 'answer'}: {fault['msg']}" for fault in faults)

@@ -106,17 +106,21 @@ def make_item(run: Run, pins: Pins, row: Record) -> Item:
     seen = {name: row[name] for name in run.case.model_sees}
     if run.case.tokenise:
         seen, _ = run.hider.hide(seen, run.case.tokenise)
-    return address(pins, row["row_id"], row["row_key"], row["lineage"], seen, row)
+    own = ""
+    if run.case.agent is not None:
+        own = f",{canonical([row['row_id'], run.interval.start.isoformat(), run.interval.end.isoformat()])}"
+    return address(pins, row["row_id"], row["row_key"], row["lineage"], seen, row, own)
 
 
-def address(pins: Pins, row_id: str, row_key: str, lineage: str, seen: Record, record: Record) -> Item:
+def address(pins: Pins, row_id: str, row_key: str, lineage: str, seen: Record, record: Record, own: str = "") -> Item:
     """A row under its inference key: contract, prompt, model, parameters and what the model sees.
 
-    Payment cards and keys are gone from that, whatever the row is of.
+    Payment cards and keys are gone from that, whatever the row is of. `own` is what else an answer is made of: an agent
+    reads what belongs to this very row, as it is in this night.
     """
     seen = without_payment(seen)
     content = canonical(canonical(seen))
-    key = digest_of(f"{pins.asked[:-1]},{content}]")
+    key = digest_of(f"{pins.asked[:-1]},{content}{own}]")
     return Item(row_id, row_key, lineage, seen, key, record)
 
 
@@ -158,16 +162,17 @@ def response_format(name: str, output: type[BaseModel]) -> Record:
     Strict means that every object lists all its properties as required and allows no other
     (https://platform.openai.com/docs/guides/structured-outputs#supported-schemas).
     """
-    schema = _strict(output.model_json_schema())
+    schema = strict_schema(output.model_json_schema())
     return {"type": "json_schema", "json_schema": {"name": name[:64], "strict": True, "schema": schema}}
 
 
-def _strict(schema: Any) -> Any:
+def strict_schema(schema: Any) -> Any:
+    """A JSON schema in the vendor's strict form."""
     if isinstance(schema, list):
-        return [_strict(part) for part in schema]
+        return [strict_schema(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    strict = {key: _strict(value) for key, value in schema.items()}
+    strict = {key: strict_schema(value) for key, value in schema.items()}
     if isinstance(schema.get("properties"), dict):
         strict |= {"additionalProperties": False, "required": list(schema["properties"])}
         strict["properties"] = {name: _without_default(part) for name, part in strict["properties"].items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
@@ -62,6 +63,7 @@ class Sending:
     output: type[BaseModel]
     prompt: str
     max_output: int
+    tools: Sequence[Record] = ()
     tried: int = field(default=0, init=False)
 
     @property
@@ -84,13 +86,18 @@ class Sending:
     @property
     def overhead(self) -> str:
         """What counts as tokens beside the messages; the schema once, wherever it stands."""
-        return json.dumps(self._schema_form) if self.form == "json_schema" else ""
+        schema = json.dumps(self._schema_form) if self.form == "json_schema" else ""
+        return schema + (json.dumps(list(self.tools)) if self.tools else "")
 
     def body(self) -> Record:
         """Everything of a request but its messages: exactly the parameters on record, and the form of the answer."""
         given = {name: value for name, value in self.pins.parameters.items() if name not in ON_RECORD_ONLY}
         head = {"model": self.pins.model, **given, self.settings.token_limit: self.max_output}
-        return head | self._form()
+        return head | self._with_tools() | self._form()
+
+    def _with_tools(self) -> Record:
+        """The tools that may be asked for, one at a time: https://platform.openai.com/docs/guides/function-calling."""
+        return {"tools": list(self.tools), "parallel_tool_calls": False} if self.tools else {}
 
     def reform(self, body: Record) -> Record:
         """A request that was made for another form, in the form of now."""
@@ -167,10 +174,16 @@ def refuse_form(system: System, sending: Sending, detail: str) -> ConfigurationE
 
 
 def make_sending(
-    name: str, pins: Pins, system: System, output: type[BaseModel], prompt: str, max_output: int
+    name: str,
+    pins: Pins,
+    system: System,
+    output: type[BaseModel],
+    prompt: str,
+    max_output: int,
+    tools: Sequence[Record] = (),
 ) -> Sending:
     """What every call sends to the pinned model of a system."""
-    return Sending(name, pins, system.settings_for(pins.model), output, prompt, max_output)
+    return Sending(name, pins, system.settings_for(pins.model), output, prompt, max_output, tools)
 
 
 def open_client(endpoint: ModelEndpoint, connections: int) -> ModelClient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -171,7 +172,7 @@ def _estimate(night: Night, good: Manifest, count: _Count, usage: Usage) -> Prev
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         cost=cost,
-        loads=_find_loads(night, raw, calls, tokens_in + tokens_out, answered),
+        loads=_find_loads(night, raw, calls, tokens_in + tokens_out, answered) + _of_tools(night, count.asked),
     )
 
 
@@ -199,6 +200,13 @@ def _find_loads(night: Night, raw: Manifest | None, calls: int, tokens: int, ans
         *([Load("ask", night.system(case.model.system), calls, tokens, batched=batched)] if case.model else []),
         *(Load("write", night.system(name), calls) for name, calls in writes.items()),
     )
+
+
+def _of_tools(night: Night, asked: int) -> tuple[Load, ...]:
+    """What an agent's tools ask their systems for, each once: a list of ids, and the records."""
+    tools = night.case.agent.tools if night.case.agent else ()
+    times = Counter(tool.reads.system for tool in tools)
+    return tuple(Load("tools", night.system(name), 2 * number * asked) for name, number in times.items())
 
 
 def announce(night: Night, good: Manifest) -> Preview:

@@ -10,6 +10,7 @@ from include.database import transaction
 from include.ledger.audit import Pins
 from include.night.enrich import questions as plan
 from include.run import Run
+from include.spec.agent import Agent
 from include.spec.prompt import Prompt
 
 BYTES_PER_TOKEN = 4.0
@@ -45,21 +46,32 @@ SELECT count(*) FILTER (WHERE a.kind = 'ask') AS questions, count(*) AS calls,
 class Usage:
     """What questions take on average: calls and tokens out each, tokens in per byte, share of those in the cache.
 
-    `answer` is None while too few answers are on record.
+    `answer` is None while too few answers are on record; `read` are tokens of what tools show, while none is.
     """
 
     calls: float = 1.0
     tokens_per_byte: float = 1 / BYTES_PER_TOKEN
     answer: float | None = None
     cached: float = 0.0
+    read: float = 0.0
 
     def tokens_in(self, questions: int, size: int) -> int:
         """Tokens that questions take of so many bytes together."""
-        return round(size * self.tokens_per_byte + questions * MESSAGE_TOKENS)
+        return round(size * self.tokens_per_byte + questions * (MESSAGE_TOKENS + self.read))
 
     def tokens_out(self, questions: int, guess: float) -> int:
         """Tokens of the answers; `guess` is the mean of one while none is on record."""
         return round(questions * (guess if self.answer is None else self.answer))
+
+
+def _guessed(agent: Agent | None) -> Usage:
+    """A question as it stands; for an agent each tool once, half full, and with each step all that was said before."""
+    if agent is None:
+        return Usage()
+    steps = 1 + len(agent.tools)
+    shown = [one.characters / 2 / BYTES_PER_TOKEN for one in agent.tools]
+    read = sum(tokens * (steps - at) for at, tokens in enumerate(shown, 1))
+    return Usage(calls=steps, tokens_per_byte=steps / BYTES_PER_TOKEN, read=read)
 
 
 def find_usage(run: Run, pins: Pins, prompt: Prompt) -> Usage:
@@ -75,7 +87,7 @@ def find_usage(run: Run, pins: Pins, prompt: Prompt) -> Usage:
     with transaction(run.ledger) as connection:
         taken = connection.execute(_TAKEN, values).one()
     if taken.questions < _ENOUGH or taken.tokens_in <= taken.questions * MESSAGE_TOKENS:
-        return Usage()
+        return _guessed(run.case.agent)
     size = int(taken.bytes) + taken.questions * len(prompt.system.encode())
     return Usage(
         calls=taken.calls / taken.questions,

@@ -56,10 +56,11 @@ SELECT run_id FROM nightledger.run
    AND coalesce(finished_at, 'infinity') > :since
  ORDER BY started_at DESC""")
 
-# What was decided in the process is no call. What a batch brought has no latency of its own, and is a call like others.
+# What was decided in the process, or read by a tool, is no call; a step that asks for tools is no failure. What a batch
+# brought has no latency of its own, and is a call like others.
 _CALLS = text("""
-SELECT count(*) AS calls, count(*) FILTER (WHERE outcome <> 'ok') AS failed,
-       mode() WITHIN GROUP (ORDER BY outcome) FILTER (WHERE outcome <> 'ok') AS commonest,
+SELECT count(*) AS calls, count(*) FILTER (WHERE outcome NOT IN ('ok', 'tools')) AS failed,
+       mode() WITHIN GROUP (ORDER BY outcome) FILTER (WHERE outcome NOT IN ('ok', 'tools')) AS commonest,
        count(*) FILTER (WHERE outcome NOT IN ('rate_limited', 'http_error')) AS answered,
        percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms)
            FILTER (WHERE outcome NOT IN ('rate_limited', 'http_error')) AS p95_ms

@@ -32,7 +32,7 @@ def prompt(case: UseCase) -> list[str]:
 
 def answering(case: UseCase) -> list[str]:
     """The engine that decides in the process, and the model with its parameters."""
-    return section("Who answers", _engine(case), _model(case))
+    return section("Who answers", _engine(case), _model(case), *_agent(case))
 
 
 def evaluation(case: UseCase) -> list[str]:
@@ -43,6 +43,8 @@ def evaluation(case: UseCase) -> list[str]:
     said = (
         f"a prompt must answer at least {case.bar:.0%} of them rightly" if case.model else "no prompt to hold to a bar"
     )
+    if case.agent:
+        said = "people judge a prompt by them, since an agent reads what is there now"
     return section(
         "Evaluation",
         [f"{labelled} labelled rows in `{EVALS}`; {said}."],
@@ -61,6 +63,29 @@ def _engine(case: UseCase) -> list[str]:
         *((f"sha256 of `{path.name}`", f"`{file_sha256(path)}`") for path in files),
     ]
     return table(("", ""), rows)
+
+
+def _agent(case: UseCase) -> list[list[str]]:
+    """What the model may read with, and how far it may go for one row."""
+    agent = case.agent
+    if agent is None:
+        return []
+    limits = (
+        ("Questions for a row, at most", agent.steps),
+        ("Reads for a row, at most", agent.tool_calls),
+        ("Tokens of a row, at most", f"{agent.tokens:,}"),
+        ("Cost of a row, at most", f"{agent.usd} USD"),
+        ("Calls and reads of a row, at most", f"{agent.seconds:g} s"),
+        (
+            "An answer cites",
+            f"`{agent.cites}`: ids of records that were shown, after {agent.least_reads} reads at least",
+        ),
+    )
+    tools = (
+        (f"`{one.name}`", f"{one.reads.system} {one.reads.object} of `{one.reads.owner}`", code(one.shows), one.rows)
+        for one in agent.tools
+    )
+    return [table(("Agent", ""), limits), table(("Tool", "Reads", "Shows", "Records at most"), tools)]
 
 
 def _model(case: UseCase) -> list[str]:

@@ -52,6 +52,7 @@ def used_systems(case: UseCase, systems: Mapping[str, System]) -> list[System]:
     names += [one.source.system for one in case.looked_up]
     names += [one.system for one in case.sinks]
     names += [case.mirror.system] if case.mirror else []
+    names += [one.reads.system for one in case.agent.tools] if case.agent else []
     names += [system for system, _ in _asked(case)]
     if missing := sorted({*names} - {*systems}):
         problem = f"the registry has no system {', '.join(missing)}"

@@ -52,7 +52,6 @@ class AssociatedRecords:
         """`kind` is the object of the rows; `records` reads those that were chosen."""
         self._client, self._system, self._kind, self._records, self._pool = client, system, kind, records, pool
         self.related, self._several = records.related, 0
-        self._path = f"/crm/v4/associations/{kind}/{records.related.object}/batch/read"
 
     def start(self, rows: Iterable[Record]) -> Wanted:
         """Begin to read what the rows are associated with."""
@@ -85,39 +84,39 @@ class AssociatedRecords:
         return found
 
     def _read(self, numbers: Sequence[str]) -> dict[str, dict[str, list[str]]]:
-        """By record, the labels of its associations by the other record's id; those without any are not there."""
-        found: dict[str, dict[str, list[str]]] = {}
-        inputs: list[dict[str, str]] = [{"id": number} for number in numbers]
-        seen = set[tuple[str, str]]()
-        while inputs:
-            body = self._client.call("POST", self._path, {"inputs": inputs}, accept=(200, 207)).body
-            inputs = []
-            for result in results_of(body, self._system, self._about, _is_result):
-                number, after = str(result["from"]["id"]), _after(result)
-                for to in result["to"]:
-                    labels = [str(one.get("label") or "") for one in to["associationTypes"]]
-                    found.setdefault(number, {}).setdefault(str(to["toObjectId"]), []).extend(labels)
-                if after is not None:
-                    if (number, after) in seen:
-                        raise self._broken("a page of associations leads to itself")
-                    seen.add((number, after))
-                    inputs.append({"id": number, "after": after})
-            self._raise_others(body.get("errors") or [])
-        return found
+        return read_associations(self._client, self._system, (self._kind, self.related.object), numbers)
 
-    def _raise_others(self, errors: Sequence[Any]) -> None:
-        """A record without associations is no fault; whatever else is among the errors hides some."""
-        for error in errors:
+
+def read_associations(
+    client: RestClient, system: System, kinds: tuple[str, str], numbers: Sequence[str]
+) -> dict[str, dict[str, list[str]]]:
+    """By record of the first object, the labels of its associations by the other record's id, at most 1,000 records.
+
+    Those without any are not there. Raises ContractBroken for what hides some.
+    """
+    about = f"associations of {kinds[0]} with {kinds[1]}"
+    path = f"/crm/v4/associations/{kinds[0]}/{kinds[1]}/batch/read"
+    found: dict[str, dict[str, list[str]]] = {}
+    inputs: list[dict[str, str]] = [{"id": number} for number in numbers]
+    seen = set[tuple[str, str]]()
+    while inputs:
+        body = client.call("POST", path, {"inputs": inputs}, accept=(200, 207)).body
+        inputs = []
+        for result in results_of(body, system, about, _is_result):
+            number, after = str(result["from"]["id"]), _after(result)
+            for to in result["to"]:
+                labels = [str(one.get("label") or "") for one in to["associationTypes"]]
+                found.setdefault(number, {}).setdefault(str(to["toObjectId"]), []).extend(labels)
+            if after is not None:
+                if (number, after) in seen:
+                    raise _broken("a page of associations leads to itself", system, about)
+                seen.add((number, after))
+                inputs.append({"id": number, "after": after})
+        for error in body.get("errors") or []:  # a record without associations is no fault, whatever else hides some
             category = error.get("category") if isinstance(error, dict) else None
             if category != _NONE:
-                raise self._broken(f"associations were refused: {str(category)[:60]}")
-
-    def _broken(self, problem: str) -> ContractBroken:
-        return _broken(problem, self._system, self._about)
-
-    @property
-    def _about(self) -> str:
-        return _pair(self._kind, self.related)
+                raise _broken(f"associations were refused: {str(category)[:60]}", system, about)
+    return found
 
 
 def check_labels(client: RestClient, system: System, kind: str, related: Related) -> None:

@@ -86,9 +86,9 @@ class HubSpotReader:
 
     def check_contract(self) -> None:
         """Raise ContractBroken for the first declared property, or label of an association, that the CRM lacks."""
-        _check_properties(self.client, self.system, self.source.object, self.columns)
+        check_properties(self.client, self.system, self.source.object, self.columns)
         for related in self.source.related:
-            _check_properties(self.client, self.system, related.object, related.columns)
+            check_properties(self.client, self.system, related.object, related.columns)
             if related.by:
                 check_labels(self.client, self.system, self.source.object, related)
 
@@ -241,7 +241,8 @@ def _comes_first(
     return False
 
 
-def _check_properties(client: RestClient, system: System, kind: str, columns: Iterable[Column]) -> None:
+def check_properties(client: RestClient, system: System, kind: str, columns: Iterable[Column]) -> None:
+    """Raise ContractBroken for properties that the CRM lacks, naming the likely rename."""
     answer = client.call("GET", f"/crm/v3/properties/{kind}").body
     existing = {item["name"] for item in results_of(answer, system, kind, has_name)}
     missing = [column.source_name for column in columns if column.source_name not in existing]

@@ -43,6 +43,14 @@ AN_HTML_PAGE = "an HTML page"
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that the model asks for, with its arguments as text: nothing of it is checked."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What came back for one call: an answer or the class of failure, with what the vendor said about limits.
 
@@ -67,6 +75,7 @@ class Reply:
     usage_reported: bool = True
     maybe_billed: bool = False
     cause: Cause = ""
+    tool_calls: Sequence[ToolCall] = ()
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -154,6 +163,7 @@ def read_completion(
         tokens_in, tokens_out = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
         cached = _tokens((usage.get("prompt_tokens_details") or {}).get("cached_tokens"))
         text, refused = _join(message.get("content"))
+        calls = _calls(message.get("tool_calls"))
     except (KeyError, IndexError, TypeError, AttributeError):
         problem = "the answer is no chat completion"
         return Reply("http_error", latency, problem, status, retryable=True, maybe_billed=True, headers=headers)
@@ -170,8 +180,19 @@ def read_completion(
         tokens_out=tokens_out,
         tokens_cached=min(cached, tokens_in),
         usage_reported=tokens_in > 0,
+        tool_calls=calls,
         headers=headers,
     )
+
+
+def _calls(said: Any) -> tuple[ToolCall, ...]:
+    """The tools asked for; what is no such call is one without a name, so that it is answered like a wrong one."""
+    found = []
+    for one in said if isinstance(said, list) else ():
+        function = one.get("function") if isinstance(one, dict) else None
+        given = function if isinstance(function, dict) else {}
+        found.append(ToolCall(_word(given.get("name")) or "", _word(given.get("arguments")) or ""))
+    return tuple(found)
 
 
 def _join(content: Any) -> tuple[str | None, str | None]:

@@ -16,13 +16,13 @@ from functools import cached_property
 from typing import Any
 
 from include.models import Column, Interval, Record, RejectedRow
-from include.systems.files.formats.values import clean_text, read_columns
+from include.systems.files.formats.values import clean_text, explain_missing, read_columns
 from include.systems.in_air import in_order, threads
 from include.systems.odata.columns import Shape, check_columns
 from include.systems.odata.declared import ODataRecords
 from include.systems.odata.keys import Key, Keys
 from include.systems.odata.service import BY_LINKS, READS, Answer, Service, Trail, etag
-from include.systems.odata.values import instant
+from include.systems.odata.values import canonical, instant, literal
 from include.systems.port import VERSION, Page
 
 
@@ -87,6 +87,23 @@ class ODataReader:
             for items in in_order(pool, self._read_batch, batches, self.service.client.in_air):
                 if items:
                     yield self._page(items, "read anew, page")
+
+    def read_where(self, name: str, value: str, most: int) -> tuple[Page, bool]:
+        """The records whose property `name` holds a value as they are now, the last changed first, at most so many.
+
+        Also says whether there are others. Raises ContractBroken for a property that is not there.
+        """
+        if name not in self.service.entity.properties:
+            raise self.service.broken(explain_missing(name, self.service.entity.properties))
+        edm = self.service.edm(self.service.entity.properties[name].type)
+        try:
+            wanted = literal(canonical(value, edm), edm)
+        except ValueError:
+            return Page(0, [], []), False  # no value of the property's type: nothing can hold it
+        order = f"{self.source.changed.source_name} desc,{','.join(self.keys.types)}"
+        options = {**self._options(), "$filter": f"{name} eq {wanted}", "$orderby": order, "$top": most + 1}
+        found = [item for items in self.service.pages(options, most=most + 1) for item in items]
+        return self._page(found[:most], f"of {name}, page"), len(found) > most
 
     def _read_batch(self, batch: Sequence[Key]) -> list[Record]:
         options = {**self._options(), "$filter": self.keys.is_one_of(batch)}

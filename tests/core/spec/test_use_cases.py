@@ -39,6 +39,7 @@ class TestReadiness:
         used = {one.system for one in (*case.sources, *case.sinks, *case.joins)}
         used |= {case.model.system} if case.model else set()
         used |= {case.mirror.system} if case.mirror else set()
+        used |= {one.reads.system for one in case.agent.tools} if case.agent else set()
         assert used <= read_systems(ROOT / "include" / "systems.toml").keys()
 
     def test_no_personal_column_is_shown_to_the_model(self, case: UseCase) -> None:

@@ -33,6 +33,7 @@ _ONE_WAY: Mapping[tuple[str, str], tuple[Type, ...]] = {
     ("contacts", "companies"): (Type(279, 280), Type(1, 2, PRIMARY), Type(36, 37, "Billing contact", _OWN)),
     ("deals", "companies"): (Type(341, 342), Type(5, 6, PRIMARY)),
     ("deals", "contacts"): (Type(3, 4),),
+    ("tickets", "companies"): (Type(339, 340), Type(26, 25, PRIMARY)),
     (SITES, "companies"): (Type(71, 72, None, _OWN), Type(73, 74, "Landlord", _OWN), Type(75, 76, "Tenant", _OWN)),
 }
 

@@ -1,6 +1,6 @@
 """The association routes without their HTTP: read in batches, labels, and one that is made.
 
-A record that names a company in `associatedcompanyid` has it as its primary company without further ado.
+A record that names its primary company in a property of its own is associated with it without further ado.
 """
 
 from __future__ import annotations
@@ -12,6 +12,12 @@ from include.demo.sandbox.crm.errors import invalid_request, no_associations, no
 from include.demo.sandbox.crm.properties import iso
 from include.demo.sandbox.crm.store import Store
 
+_NAMES_COMPANY = {
+    "contacts": "associatedcompanyid",
+    "deals": "associatedcompanyid",
+    "tickets": "hs_primary_company_id",
+}
+"""By object, the property that names a record's primary company."""
 MAX_INPUTS = 1_000
 """https://developers.hubspot.com/changelog/bug-fix-batch-read-limit-for-hubspot-associations-api"""
 
@@ -70,8 +76,12 @@ def _found(store: Store, kind: str, number: str, to: str) -> dict[int, set[int]]
     if item is None:
         return {}
     made: dict[int, set[int]] = store.associations.of(kind, item.number, to)
-    company = item.values.get("associatedcompanyid") if to == "companies" else None
-    if company and store.find(to, company):
+    company = item.values.get(_NAMES_COMPANY.get(kind, "")) if to == "companies" else None
+    others = [int(company)] if company and store.find(to, company) else []
+    if kind == "companies" and to in _NAMES_COMPANY:
+        name = _NAMES_COMPANY[to]
+        others = list(store.matching(to, f"{name}={number}", lambda one: one.values.get(name) == str(item.number)))
+    for other in others:
         plain, primary = types_of(kind, to)[:2]
-        made.setdefault(int(company), set()).update((plain.type_id, primary.type_id))
+        made.setdefault(other, set()).update((plain.type_id, primary.type_id))
     return {other: types for other, types in made.items() if store.find(to, str(other))}

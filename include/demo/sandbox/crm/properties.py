@@ -147,6 +147,11 @@ _COMPANIES = (
     *_strings("nl_enrichment_evidence", custom=True),
     Property("nl_enrichment_origin", "enumeration", ("model", "rule", "person"), custom=True),
     *_strings("customer_number", custom=True),
+    Property("notes_last_updated", "datetime"),
+    *_strings("nl_brief", "nl_brief_sources", custom=True),
+    Property("nl_brief_health", "enumeration", ("good", "watch", "at_risk", "unknown"), custom=True),
+    *_numbers("nl_brief_confidence", custom=True),
+    Property("nl_brief_origin", "enumeration", ("model", "rule", "person"), custom=True),
 )
 _DEALS = (
     *_kept_by_crm("hs_lastmodifieddate"),

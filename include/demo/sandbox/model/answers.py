@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from include.demo.sandbox.model import companies
+from include.demo.sandbox.faults import ANSWER_FAULTS
+from include.demo.sandbox.model import accounts, companies
+from include.demo.sandbox.model.accounts import next_call, spoilt_brief
 from include.demo.sandbox.model.invoices import MARKS_OF_AN_INVOICE, read_invoice
 from include.demo.sandbox.model.prompts import CHARACTERS_PER_TOKEN, Prompt
 from include.demo.sandbox.model.replies import FIELDS as REPLY_FIELDS
@@ -26,9 +28,11 @@ def answer(prompt: Prompt, fault: str | None) -> tuple[dict[str, Any], str]:
     """The assistant's message (`content` or `refusal`) and the finish reason; ModelError 400 for a broken schema."""
     if fault == "refusal":
         return {"refusal": "I'm sorry, but I can't help with that request."}, "stop"
-    value = _value(prompt)
+    if prompt.tools and (call := next_call(prompt, fault)) is not None:
+        return {"content": None, "tool_calls": [call]}, "tool_calls"
+    value = spoilt_brief(_value(prompt), fault)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if fault is not None:
+    if fault in ANSWER_FAULTS:
         text = _spoilt(fault, text, value, prompt)
     most = prompt.max_output * CHARACTERS_PER_TOKEN if prompt.max_output else len(text)
     if fault == "truncated":
@@ -54,6 +58,8 @@ def _value(prompt: Prompt) -> Any:
         return {**_instance(prompt), **{name: verdict[name] for name in names & LEAD_FIELDS}}
     if names == REPLY_FIELDS:
         return draft_reply(prompt.record or {})
+    if names >= accounts.MARKS and prompt.tools:
+        return accounts.brief(prompt.given)
     return sort_ticket(prompt.record or {}) if names == TICKET_FIELDS else _instance(prompt)
 
 

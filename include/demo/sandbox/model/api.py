@@ -152,7 +152,8 @@ class ModelApi:
             if prompt.prefix in self._prefixes:
                 cached = prompt.prefix_tokens // CACHED_STEP_TOKENS * CACHED_STEP_TOKENS
             self._prefixes.add(prompt.prefix)
-        completed = tokens_in(message.get("content") or message.get("refusal") or "")
+        said = message.get("content") or message.get("refusal") or json.dumps(message.get("tool_calls") or "")
+        completed = tokens_in(said)
         return shapes.usage(prompt.tokens, completed, cached)
 
     async def _list_models(self, request: web.Request) -> web.StreamResponse:

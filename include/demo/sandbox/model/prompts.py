@@ -12,6 +12,7 @@ from typing import Any
 from include.demo.sandbox.model import shapes
 from include.demo.sandbox.model.schema import strict_problem
 from include.demo.sandbox.model.shapes import ModelError
+from include.demo.sandbox.model.tools import answered_calls, read_tools
 
 CONTEXT_TOKENS: Mapping[str, int] = {"sandbox-small": 16_384, "sandbox-large": 128_000}
 CHARACTERS_PER_TOKEN = 4
@@ -22,7 +23,11 @@ _MOST_TRIES = 64
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One request as the stand-in sees it; `message` is the sha256 of the last user message, in hex."""
+    """One request as the stand-in sees it; `message` is the sha256 of the last user message, in hex.
+
+    With `tools` it is that of everything said after the system's message. `given` are the calls that were answered so
+    far, each with what it gave.
+    """
 
     model: str
     last: str
@@ -34,6 +39,8 @@ class Prompt:
     prefix: str
     prefix_tokens: int
     tokens: int
+    tools: tuple[Mapping[str, Any], ...] = ()
+    given: tuple[tuple[Mapping[str, Any], str], ...] = ()
 
 
 def read_prompt(body: Any) -> Prompt:
@@ -42,6 +49,7 @@ def read_prompt(body: Any) -> Prompt:
         raise ModelError(400, "We could not parse the JSON body of your request.")
     messages = _messages(body)
     texts = [_text(message) for message in messages]
+    offered, given = read_tools(body), answered_calls(messages)
     users = [text for message, text in zip(messages, texts, strict=True) if message.get("role") == "user"]
     last = users[-1] if users else ""
     prefix = "\n".join(texts[:-1])
@@ -49,20 +57,26 @@ def read_prompt(body: Any) -> Prompt:
     prompt = Prompt(
         model=str(body.get("model") or ""),
         last=last,
-        message=hashlib.sha256(last.encode("utf-8", "surrogatepass")).hexdigest(),
+        message=_digest("\0".join(texts[1:]) if offered else last),
         record=next((found for text in reversed(users) if (found := find_record(text)) is not None), None),
         schema=schema,
         wants_json=wants_json,
         max_output=_max_output(body),
         prefix=prefix,
         prefix_tokens=tokens_in(prefix),
-        tokens=3 + sum(4 + tokens_in(text) for text in texts),
+        tokens=3 + sum(4 + tokens_in(text) for text in texts) + tokens_in(json.dumps(offered) if offered else ""),
+        tools=offered,
+        given=given,
     )
     if prompt.model not in CONTEXT_TOKENS:
         raise shapes.unknown_model(prompt.model)
     if prompt.tokens > CONTEXT_TOKENS[prompt.model]:
         raise shapes.too_long(CONTEXT_TOKENS[prompt.model], prompt.tokens)
     return prompt
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def tokens_in(text: str) -> int:
@@ -127,6 +141,8 @@ def _text(message: Mapping[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, str):
         return content
+    if message.get("tool_calls"):
+        return json.dumps(message["tool_calls"])
     parts = content if isinstance(content, list) else []
     return "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from include.demo.sandbox.odata.edm import instant
 from include.demo.sandbox.odata.model import EntitySet, Link, Model, Prop
+from include.demo.sandbox.seed.ticket_days import customers_at
 
 PLANTS = ("DE01", "FR02")
 WEEKS, HORIZON = 26, 4
@@ -115,6 +116,23 @@ MODEL: Model = {
             "ModifiedAt",
             writable=True,
         ),
+        EntitySet(
+            "CustomerInvoices",
+            "CustomerInvoice",
+            ("InvoiceNumber",),
+            {
+                "InvoiceNumber": Prop("Edm.Int64", required=True),
+                "CustomerNumber": _CODE,
+                "IssuedOn": _DAY,
+                "DueOn": _DAY,
+                "Amount": Prop("Edm.Decimal", scale=2),
+                "Currency": Prop("Edm.String", longest=3),
+                "Status": Prop("Edm.String", longest=20),
+                "ModifiedAt": _CHANGED,
+            },
+            {},
+            "ModifiedAt",
+        ),
     )
 }
 
@@ -135,6 +153,7 @@ class Erp:
             "DemandHistory": self.demand(),
             "ForecastProposals": self._proposals(),
             "PurchaseOrders": self._orders(),
+            "CustomerInvoices": self._invoices(),
         }
 
     @cached_property
@@ -209,6 +228,28 @@ class Erp:
                     empty = dict.fromkeys(("Quantity", "Lower", "Upper", "Method", "Note"))
                     key = {"ProductId": product, "Plant": plant, "Ahead": ahead, "Week": week.isoformat()}
                     yield {**key, **empty, "ModifiedAt": instant(self.end - timedelta(days=30))}
+
+    def _invoices(self) -> Iterator[dict[str, Any]]:
+        """A few for each customer, the newest of them not yet paid, some of those late."""
+        number = 9_000_000
+        for customer in customers_at(self.seed, self.end):
+            chance = self._chance("invoices", customer.number)
+            for back in range(chance.randint(2, 8)):
+                number += 1
+                issued = self.end.date() - timedelta(days=30 * back + chance.randint(1, 25))
+                due = issued + timedelta(days=30)
+                paid = back > 1 or chance.random() < 0.5
+                late = not paid and due < self.end.date()
+                yield {
+                    "InvoiceNumber": number,
+                    "CustomerNumber": customer.number,
+                    "IssuedOn": issued.isoformat(),
+                    "DueOn": due.isoformat(),
+                    "Amount": str(Decimal(chance.randint(10_000, 900_000)) / 100),
+                    "Currency": "EUR",
+                    "Status": "paid" if paid else "overdue" if late else "open",
+                    "ModifiedAt": instant(datetime.combine(issued, time(6), UTC)),
+                }
 
     def _orders(self) -> Iterator[dict[str, Any]]:
         for number in range(self.products * 3):

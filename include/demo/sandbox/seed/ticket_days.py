@@ -66,7 +66,8 @@ def seed_tickets(config: SandboxConfig, end: datetime) -> Seeded:
         one["helpdesk"] = other["id"]
     companies = {one.company: one for one in customers}
     asked = dict.fromkeys(ticket["company"] for ticket in in_crm if ticket["company"])
-    entries = [_company_entry(companies[number]) for number in sorted(asked)]
+    latest = {number: max(t["created"] for t in in_crm if t["company"] == number) for number in asked}
+    entries = [_company_entry(companies[number], latest[number]) for number in sorted(asked)]
     entries += [_ticket_entry(ticket, number) for number, ticket in enumerate(in_crm, first + 1)]
     return Seeded(entries, {**_ticket_file(in_file, start), **_customer_file(customers, chance, start)})
 
@@ -120,10 +121,12 @@ def _spoil_file(tickets: list[Ticket], chance: random.Random, first: int) -> Non
     lines["body"] = lines["body"].replace(". ", '.\n"')
 
 
-def _company_entry(customer: Customer) -> dict[str, Any]:
+def _company_entry(customer: Customer, active: datetime) -> dict[str, Any]:
+    """A customer's company; an activity such as a ticket moves its time of last activity, and no other."""
     values = {"name": f"Customer {customer.number}", "customer_number": customer.number}
     since = customer.since.isoformat()
-    return seed_entry("companies", customer.company, since, since, values)
+    moved = {"notes_last_updated": active.isoformat(timespec="milliseconds")}
+    return seed_entry("companies", customer.company, since, since, values | moved)
 
 
 def _ticket_entry(ticket: Ticket, number: int) -> dict[str, Any]:

@@ -361,7 +361,7 @@ def test_a_killed_attempt_loses_nothing_and_its_retry_asks_again_at_most_what_wa
         connections = connection_to(sandbox)
         night = make_night(connections=connections, prompt=PROMPT, settings={"concurrency": CONCURRENCY})
         good = stage(night)
-        _kill_when(lambda: count(ledger, ANSWERS) >= LEADS / 4, night, connections, ledger, tmp_path)
+        kill_when(lambda: count(ledger, ANSWERS) >= LEADS / 4, night, connections, ledger, tmp_path)
         kept = count(ledger, ANSWERS)
         assert LEADS / 4 <= kept < LEADS
         assert rows(ledger, "SELECT run_id FROM manifest WHERE dataset = 'enriched'") == []
@@ -382,7 +382,7 @@ def test_a_killed_attempt_loses_nothing_and_its_retry_asks_again_at_most_what_wa
     assert verify(ledger.service).findings == ()
 
 
-def _kill_when(
+def kill_when(
     enough: Callable[[], bool], night: Night, connections: dict[str, str], ledger: Ledger, home: Path
 ) -> None:
     """Run the stage in a process of its own and end it by SIGKILL once `enough` is true."""
