@@ -152,7 +152,7 @@ def _messages(messages: Any) -> Iterator[str]:
         if isinstance(message, Mapping) and message.get("role") != "system":
             if calls := message.get("tool_calls"):
                 yield "  the model asked to read:"
-                yield from (f"      {_flat(call.get('function'))}" for call in calls)
+                yield from (f"      {flat(call.get('function'))}" for call in calls)
                 continue
             yield f"  shown to the model ({message.get('role', '?')}):"
             yield from (f"      {line}" for line in str(message.get("content", "")).splitlines() if line.strip())

@@ -101,7 +101,7 @@ SELECT i.recorded_at AS at, i.use_case, i.run_id, o.row_key, i.row_key AS for_ro
   FROM ours o JOIN nightledger.inference i USING (inference_id)
   LEFT JOIN nightledger.inference_result r USING (inference_id)
   LEFT JOIN nightledger.run u ON u.run_id = i.run_id
- WHERE i.kind <> 'local'""")
+ WHERE i.kind NOT IN ('local', 'tool')""")
 
 
 def _trace(table: str, key: str, place: str, what: str) -> Any:

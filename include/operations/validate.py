@@ -22,8 +22,8 @@ from include.operations.evaluate_labels import Label, Labels, read_labels
 from include.operations.evaluate_scores import Scores, Told, score
 from include.personal import tokenise_all
 from include.settings import Settings
-from include.spec.engines import output_of
 from include.spec.agent import refuse_agent
+from include.spec.engines import output_of
 from include.spec.prompt import load_prompt
 from include.spec.use_case import UseCase, load
 from include.systems.connections import Connections
