@@ -35,6 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", help="only items that this rule has a person decide on")
     parser.add_argument("--field", metavar="NAME=VALUE", help="only answers with this value")
     parser.add_argument("--below", type=float, metavar="CONFIDENCE", help="only answers less certain than this")
+    parser.add_argument("--sink", metavar="SYSTEM/OBJECT", help="only answers that would be written there")
     parser.add_argument("--night", type=date.fromisoformat, metavar="YYYY-MM-DD", help="only items of this night")
     parser.add_argument("--status", choices=STATUSES, default="waiting", help="for list and export")
     parser.add_argument("--limit", type=int, default=50, metavar="ITEMS", help="for list and decisions by filter")
@@ -111,7 +112,7 @@ def _decide(ledger: Database, given: argparse.Namespace, secret: str, out: TextI
         raise ConfigurationError("needs a --comment, which is kept", about="review reject")
     if given.action == "edit" and (len(given.numbers) != 1 or not given.fields):
         raise ConfigurationError("needs the number of one item and --set NAME=VALUE", about="review edit")
-    if not given.numbers and not (given.reason or given.field or given.below or given.night):
+    if not given.numbers and not (given.reason or given.field or given.below or given.night or given.sink):
         raise ConfigurationError("needs numbers or a filter, or all would be decided", about=f"review {given.action}")
     action = DECIDING[given.action]
     choices = [
@@ -198,7 +199,7 @@ def _wanted(given: argparse.Namespace) -> Wanted:
     field, found, value = (given.field or "").partition("=")
     if given.field and not found:
         raise ConfigurationError("--field needs NAME=VALUE", about=given.field)
-    narrowed = {"reason": given.reason, "below": given.below, "night": given.night}
+    narrowed = {"reason": given.reason, "below": given.below, "night": given.night, "sink": given.sink}
     return Wanted(given.use_case, given.status, **narrowed, field=field or None, value=value if found else None)
 
 

@@ -21,7 +21,8 @@ _SIMILAR, _HISTORY = 5, 20
 class Wanted:
     """Which items of a use case: every field that is given must match.
 
-    `reason` is the rule that asked for a person, `field` one of the answer's with `value`; `below` is a confidence.
+    `reason` is the rule that asked for a person, `field` one of the answer's with `value`; `below` is a confidence;
+    `sink` would write the answer as it was proposed.
     """
 
     use_case: str
@@ -34,6 +35,7 @@ class Wanted:
     run_id: str | None = None
     assigned_to: str | None = None
     key: str | None = None
+    sink: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,7 @@ _NARROW = {
     "run_id": "v.run_id = :run_id",
     "assigned_to": "v.assigned_to = :assigned_to",
     "key": "v.row_key = :key",
+    "sink": ":sink = ANY (v.sinks)",
 }
 
 _LIST = (

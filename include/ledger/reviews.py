@@ -60,7 +60,10 @@ class Decided:
 
 
 class Waiting(NamedTuple):
-    """One answer for a person: the row, the hash of what will be shown, and how soon it should be looked at."""
+    """One answer for a person: the row, the hash of what will be shown, and how soon it should be looked at.
+
+    `sinks` are the names (`system/object`) of those that would write it as proposed.
+    """
 
     row_id: str
     row_key: str
@@ -71,6 +74,7 @@ class Waiting(NamedTuple):
     reason: str
     confidence: float | None
     risk: float
+    sinks: list[str]
 
 
 class Standing(NamedTuple):

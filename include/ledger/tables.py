@@ -353,6 +353,7 @@ review_item = _table(
     comment=Text,
     applied_at=_TIME,
     held_sha256=Text,
+    sinks=ARRAY(Text),
 )
 outbox_intent = _table(
     "outbox_intent",

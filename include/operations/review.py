@@ -83,7 +83,7 @@ def held_now(night: Night, row: Record) -> list[Held]:
 
     found = []
     for sink in night.case.sinks:
-        name, fields = f"{sink.system}/{sink.object}", sink.fields
+        name, fields = sink.place, sink.fields
         try:
             wanted = [number for number, _ in addressed(sink, night.case.sources, row)]
             if not wanted:

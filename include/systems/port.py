@@ -385,6 +385,11 @@ class Sink:
     guard: Guard = "own_fields"
     idempotent: bool = False
 
+    @property
+    def place(self) -> str:
+        """What it writes to, as people name it: `<system>/<object>`."""
+        return f"{self.system}/{self.object}"
+
     def open(self, here: Surroundings) -> Destination:
         """The adapter; raises ConfigurationError for a declaration or connection that cannot work."""
         raise NotImplementedError

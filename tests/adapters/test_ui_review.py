@@ -97,6 +97,8 @@ def test_the_queue_shows_the_riskiest_first_with_what_was_seen_and_proposed(stan
         ("reason=mode%20gated:%20a%20person%20decides", ["unsure", "sure"]),
         ("reason=other", []),
         ("key=sure", ["sure"]),
+        ("sink=crm/contacts", ["unsure", "sure"]),
+        ("sink=crm/tickets", []),
         ("night=2026-11-20", ["unsure", "sure"]),
         ("night=2026-11-21", []),
         ("status=rejected", []),

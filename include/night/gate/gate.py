@@ -18,6 +18,7 @@ from include.models import Manifest, Origin, Outcome, Record
 from include.night.datasets import APPROVED
 from include.night.gate.answers import failing_answers
 from include.night.gate.decide import Verdict, decide
+from include.night.write.fields import addressed
 from include.personal import tokenise_all
 from include.run import Night
 from include.staging import StagedWriter, read_chunks
@@ -141,15 +142,16 @@ def _queue_reviews(connection: Connection, night: Night, decided: Sequence[_Deci
     """Queue what a person must see, and let go what waits for rows that have another answer by now."""
     if spoken := {one.row["row_key"]: one.shown_sha256 for one in decided if one.verdict.verdict != "shadow"}:
         reviews.supersede(connection, night.case.name, night.interval, spoken)
-    waiting = [_waiting(one) for one in decided if one.verdict.verdict == "review"]
+    waiting = [_waiting(night, one) for one in decided if one.verdict.verdict == "review"]
     if waiting:
         within = night.case.review.expires
         late = connection.execute(select(func.clock_timestamp())).scalar_one() + within if within else None
         reviews.queue(connection, night.run_id, night.case.name, night.interval, waiting, late)
 
 
-def _waiting(one: _Decided) -> reviews.Waiting:
+def _waiting(night: Night, one: _Decided) -> reviews.Waiting:
     row, confidence = one.row, one.row["confidence"]
+    answer = {"row_id": row["row_id"], "row_key": row["row_key"], "origin": one.origin, "output": canonical(one.output)}
     unsure = one.verdict.doubted or confidence is None
     return reviews.Waiting(
         row_id=row["row_id"],
@@ -161,6 +163,7 @@ def _waiting(one: _Decided) -> reviews.Waiting:
         reason=one.verdict.rule,
         confidence=confidence,
         risk=1.0 if unsure else 1.0 - min(max(confidence, 0.0), 1.0),
+        sinks=[sink.place for sink in night.case.sinks if any(addressed(sink, night.case.sources, answer))],
     )
 
 

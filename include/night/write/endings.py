@@ -68,7 +68,7 @@ def _close_letters(connection: Connection, night: Night, sink: Sink, rows: Seque
     """A dead letter that an earlier try of this run left for such a row at this sink is no longer open."""
     d = tables.dead_letter.c
     mine = (d.run_id == night.run_id) & (d.stage == "write") & d.row_id.in_(rows) & (d.status == "open")
-    here = or_(d.record["sink"].astext.is_(None), d.record["sink"].astext == f"{sink.system}/{sink.object}")
+    here = or_(d.record["sink"].astext.is_(None), d.record["sink"].astext == sink.place)
     connection.execute(update(tables.dead_letter).where(mine, here).values(status="replayed"))
 
 
@@ -81,6 +81,6 @@ def _letter(night: Night, sink: Sink, one: Ending) -> DeadLetter:
     row, write = one.write.row, one.write
     record = {"fields": write.fields, "decision_id": row["decision_id"]}
     if len(night.case.sinks) > 1:
-        record["sink"] = f"{sink.system}/{sink.object}"
+        record["sink"] = sink.place
     lineage = json.loads(row["lineage"])
     return DeadLetter(row["row_id"], row["row_key"], one.cause, one.detail, row["inference_key"], lineage, record, 1)

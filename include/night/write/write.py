@@ -70,7 +70,7 @@ def write(night: Night, approved: Manifest) -> Record:
     for at, (sink, there) in enumerate(opened):
         done = _Delivery(night, sink, there, first=at == 0, values=values).run(approved)
         counts.update(done)
-        of_sinks.append({"sink": f"{sink.system}/{sink.object}", **done})
+        of_sinks.append({"sink": sink.place, **done})
     calls, retries = (sum(getattr(there, name) for _, there in opened) for name in ("calls", "retries"))
     facts: Record = {**counts, "calls": calls, "retries": retries}
     if len(opened) > 1:

@@ -151,6 +151,12 @@ def test_tickets_of_both_sources_are_sorted_once_and_go_back_to_where_they_came_
     }
     assert all(row["category"] and row["priority"] and row["origin"] == "model" for row in answers)
 
+    waiting = rows(ledger, "SELECT row_id, sinks, proposed ->> 'priority' = 'urgent' FROM nightledger.review_item")
+    for row, sinks, urgent in waiting:
+        of_row = ["crm/tickets"] if row.startswith("crm/") else ["sftp/sorted"]
+        assert sinks == [*of_row, *(["oncall/hooks/tickets"] if urgent else [])]
+    assert {row.split("/")[0] for row, *_ in waiting} == {"crm", "sftp"}
+
     shared = {one["helpdesk_ticket_id"]: number for number, one in world.tickets().items() if one["helpdesk_ticket_id"]}
     assert len(shared) == IN_BOTH
     assert not shared.keys() & {row["ticket_id"] for row in answers}

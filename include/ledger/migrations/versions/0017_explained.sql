@@ -143,3 +143,5 @@ SELECT o.use_case, o.row_key, o.destination, o.object, o.external_id, o.fields, 
 
 -- What a person was shown of the records that an answer would be written to, if they were: a hash of what those held.
 ALTER TABLE review_item ADD COLUMN held_sha256 text;
+-- Where the answer would be written to as it was proposed; not known of items from before.
+ALTER TABLE review_item ADD COLUMN sinks text[];

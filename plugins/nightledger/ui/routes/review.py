@@ -74,6 +74,7 @@ def queue(
     night: date | None = None,
     mine: bool = False,
     key: Short = None,
+    sink: Short = None,
     size: Annotated[int, Query()] = SIZES[0],
     after: Place = None,
     said: Said = None,
@@ -94,6 +95,7 @@ def queue(
         night=night,
         assigned_to=viewer.name if mine else None,
         key=key or None,
+        sink=sink or None,
     )
     found = show_queue(ledger, wanted, after, size)
     filters: Record = {
@@ -104,7 +106,8 @@ def queue(
         "value": value,
         "below": below,
     }
-    filters |= {"night": night, "mine": mine or None, "key": key, "size": None if size == SIZES[0] else size}
+    filters |= {"sink": sink, "night": night, "mine": mine or None, "key": key}
+    filters |= {"size": None if size == SIZES[0] else size}
     return render(
         request,
         "review.html.j2",
@@ -117,6 +120,7 @@ def queue(
         sizes=SIZES,
         size=size,
         fields=_fields_of(chosen),
+        sinks=[sink.place for sink in load(chosen).sinks],
         mine=mine,
         here_again=address("review", **filters),
         older=address("review", **filters, after=found.after) if found.after else None,

@@ -54,12 +54,13 @@ def api_review(
     value: Short = None,
     below: Annotated[float | None, Query(ge=0, le=1)] = None,
     key: Short = None,
+    sink: Short = None,
     after: Place = None,
 ) -> Queue:
     """Items of a use case, riskiest first; `after` of the answer is that of the next page."""
     one_of(status, STATUSES, "status")
     chosen = choose(viewer, use_case, ledger)
-    wanted = Wanted(chosen, status or "waiting", reason, field, value if field else None, below, key=key)
+    wanted = Wanted(chosen, status or "waiting", reason, field, value if field else None, below, key=key, sink=sink)
     return show_queue(ledger, wanted, after, SIZES[-1])
 
 
