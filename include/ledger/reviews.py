@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal, NamedTuple
-from uuid import UUID, uuid4
+from typing import Literal
+from uuid import uuid4
 
 from sqlalchemy import Connection, RowMapping, text
 
-from include.database import Database, copy_rows, merge_rows, to_json, transaction
+from include.database import Database, copy_rows, to_json, transaction
 from include.ledger import tables
 from include.ledger.record import record_event
-from include.models import Interval, Origin, Record
+from include.ledger.review_due import HELD
+from include.models import Origin, Record
 from include.personal import tokenise_all
 
 Action = Literal["approve", "edit", "reject"]
@@ -57,95 +57,6 @@ class Decided:
 
     done: Mapping[str, int]
     refused: Mapping[int, str] = field(default_factory=dict)
-
-
-class Waiting(NamedTuple):
-    """One answer for a person: the row, the hash of what will be shown, and how soon it should be looked at.
-
-    `sinks` are the names (`system/object`) of those that would write it as proposed.
-    """
-
-    row_id: str
-    row_key: str
-    inference_key: str
-    shown: Record
-    shown_sha256: str
-    proposed: Record
-    reason: str
-    confidence: float | None
-    risk: float
-    sinks: list[str]
-
-
-class Standing(NamedTuple):
-    """What people have said of an answer in an earlier attempt at the night."""
-
-    verdict: Literal["write", "reject"]
-    rule: str
-    decided_by: str
-    output: Record | None
-
-
-class Due(NamedTuple):
-    """An item whose verdict the night's records do not have yet, under the run that holds its row in review."""
-
-    number: int
-    status: str
-    decision_id: UUID | None
-    row_id: str
-    row_key: str
-    inference_key: str
-    lineage: Record
-    origin: str
-    output: Record
-    verdict: str | None
-    rule: str | None
-    proposed: Record
-    held_sha256: str | None
-
-
-def queue(
-    connection: Connection,
-    run_id: str,
-    use_case: str,
-    interval: Interval,
-    rows: Sequence[Waiting],
-    expires_at: datetime | None,
-) -> None:
-    """Put answers before people; what waits for this interval word for word is not queued again."""
-    where = (run_id, use_case, interval.start, interval.end)
-    values = ((*where, *one, expires_at) for one in rows)
-    names = ("run_id", "use_case", "interval_start", "interval_end", *Waiting._fields, "expires_at")
-    key = ("use_case", "interval_start", "interval_end", "row_key", "shown_sha256")
-    merge_rows(connection, tables.review_item, names, values, key=key)
-
-
-def supersede(connection: Connection, use_case: str, interval: Interval, answers: Mapping[str, str]) -> None:
-    """Let go what waits for rows that have another answer by now: of an earlier night, or of this one.
-
-    `answers` are the rows' keys with the hash of what would be shown of each.
-    """
-    newest = [{"row_key": key, "shown_sha256": shown} for key, shown in answers.items()]
-    given = {"use_case": use_case, "start": interval.start, "end": interval.end, "rows": to_json(newest)}
-    connection.execute(_SUPERSEDE, given)
-
-
-def standing(
-    connection: Connection, use_case: str, interval: Interval, answers: Collection[tuple[str, str]]
-) -> dict[str, Standing]:
-    """What people have decided on answers of this interval, by the hash of what they were shown.
-
-    `answers` are the rows' keys with those hashes.
-    """
-    asked = [{"row_key": key, "shown_sha256": shown} for key, shown in answers]
-    given = {"use_case": use_case, "start": interval.start, "end": interval.end, "rows": to_json(asked)}
-    found = connection.execute(_STANDING, given).mappings()
-    return {
-        row["shown_sha256"]: Standing(
-            "write" if row["verdict"] == "write" else "reject", row["rule"], row["decided_by"], row["output"]
-        )
-        for row in found
-    }
 
 
 def decide(
@@ -239,42 +150,6 @@ def expire(ledger: Database, use_case: str, default: Literal["reject", "write"])
         ]
         _record(connection, use_case, TIME_OUT, changes, "")
     return len(changes)
-
-
-def due_runs(ledger: Database, use_cases: Collection[str]) -> list[tuple[str, str]]:
-    """Use case and run of decided items that are to be applied, oldest night first; not of runs that are going on."""
-    with transaction(ledger) as connection:
-        return [tuple(row) for row in connection.execute(_DUE_RUNS, {"use_cases": list(use_cases)})]
-
-
-def due_items(connection: Connection, use_case: str, run_id: str, limit: int) -> list[Due]:
-    """The decided items whose row this run holds in review, with what was decided; `verdict` is None if superseded."""
-    found = connection.execute(_DUE, {"use_case": use_case, "run_id": run_id, "most": limit}).mappings()
-    return [Due(**row) for row in found]
-
-
-def decided_here(connection: Connection, run_id: str, items: Sequence[Due]) -> dict[int, UUID | None]:
-    """The decisions by number, of this very run: said again under it where another attempt at the night held the row.
-
-    That happens to a verdict that was given just while this run's gate was deciding.
-    """
-    named = {one.number: one.decision_id for one in items}
-    given = {"run_id": run_id, "ids": [one.decision_id for one in items]}
-    elsewhere = set(connection.scalars(_ELSEWHERE, given))
-    rows = [{"was": one.decision_id, "is": uuid4()} for one in items if one.decision_id in elsewhere]
-    if rows:
-        connection.execute(_SAY_AGAIN, {"run_id": run_id, "batch": uuid4(), "rows": to_json(rows)})
-        again = {row["was"]: row["is"] for row in rows}
-        moved = {one.number: again[one.decision_id] for one in items if one.decision_id in again}
-        pairs = [{"number": number, "id": name} for number, name in moved.items()]
-        connection.execute(_POINT, {"rows": to_json(pairs)})
-        named |= moved
-    return named
-
-
-def mark_applied(connection: Connection, numbers: Sequence[int]) -> None:
-    """Say that the night's records have what was decided on these items."""
-    connection.execute(_APPLIED, {"numbers": list(numbers)})
 
 
 def _lock(connection: Connection, use_case: str, numbers: Sequence[int]) -> dict[int, RowMapping]:
@@ -389,48 +264,13 @@ _DECISION = (
     *("verdict", "rule", "decided_by", "origin", "inference_id", "output", "confidence", "shown_sha256"),
 )
 
-# `OFFSET 0` keeps each look-up by the row's key: without statistics, all that waits is read for every row.
-_SUPERSEDE = text("""
-UPDATE nightledger.review_item v SET status = 'superseded', decided_by = NULL, decided_at = clock_timestamp()
-  FROM (SELECT old.review_item_id
-          FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (row_key text, shown_sha256 text)
-         CROSS JOIN LATERAL (
-                SELECT review_item_id, interval_start, interval_end, shown_sha256, status FROM nightledger.review_item
-                 WHERE use_case = :use_case AND row_key = n.row_key OFFSET 0) old
-         WHERE old.status = 'waiting' AND (old.interval_start < :start
-               OR old.interval_start = :start AND old.interval_end = :end AND old.shown_sha256 <> n.shown_sha256)) gone
- WHERE v.review_item_id = gone.review_item_id""")
-
-_STANDING = text("""
-SELECT DISTINCT ON (v.shown_sha256) v.shown_sha256, d.verdict, d.rule, d.decided_by, v.output
-  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (row_key text, shown_sha256 text)
- CROSS JOIN LATERAL (
-        SELECT * FROM nightledger.review_item
-         WHERE use_case = :use_case AND interval_start = :start AND interval_end = :end AND row_key = n.row_key
-           AND shown_sha256 = n.shown_sha256 AND status IN ('approved', 'edited', 'rejected', 'expired') OFFSET 0) v
-  JOIN nightledger.decision d ON d.decision_id = v.decision_id
- ORDER BY v.shown_sha256, v.decided_at DESC""")
-
 _LOCK = text("""
 SELECT FROM nightledger.review_item WHERE use_case = :use_case AND review_item_id = ANY (:numbers)
  ORDER BY review_item_id FOR UPDATE""")
 
-# The newest attempt at the night that has the row in review with the very same answer: a verdict is about that.
-_HELD = """
-  LEFT JOIN LATERAL (
-        SELECT r.run_id, r.attempt, g.origin, g.inference_id
-          FROM nightledger.run r JOIN nightledger.outcome o ON o.run_id = r.run_id
-         CROSS JOIN LATERAL (
-                SELECT origin, inference_id, shown_sha256 FROM nightledger.decision
-                 WHERE run_id = r.run_id AND row_id = v.row_id AND decided_by = 'gate'
-                 ORDER BY recorded_at DESC LIMIT 1) g
-         WHERE r.use_case = v.use_case AND r.interval_start = v.interval_start AND r.interval_end = v.interval_end
-           AND o.row_id = v.row_id AND o.outcome = 'in_review' AND g.shown_sha256 = v.shown_sha256
-         ORDER BY r.attempt DESC LIMIT 1) held ON true"""
-
 _ITEMS = text(f"""
 SELECT v.*, v.expires_at <= clock_timestamp() AS is_late, held.origin, held.inference_id, held.run_id AS held_by
-  FROM nightledger.review_item v {_HELD}
+  FROM nightledger.review_item v {HELD}
  WHERE v.use_case = :use_case AND v.review_item_id = ANY (:numbers) ORDER BY v.review_item_id""")
 
 _SAY = text("""
@@ -449,44 +289,3 @@ UPDATE nightledger.review_item SET assigned_to = :to
 _LATE = text("""
 SELECT review_item_id FROM nightledger.review_item
  WHERE use_case = :use_case AND status = 'waiting' AND expires_at <= clock_timestamp()""")
-
-# Of the attempt that holds the row and the one of the verdict the newer: a row that was written just before a process
-# was killed is in review no more, but its run is not sealed anew.
-_TARGET = f"""
-  FROM nightledger.review_item v {_HELD}
-  LEFT JOIN nightledger.decision d ON d.decision_id = v.decision_id
-  LEFT JOIN nightledger.run own ON own.run_id = d.run_id
-  JOIN nightledger.run u ON u.finished_at IS NOT NULL
-       AND u.run_id = CASE WHEN own.attempt >= held.attempt THEN own.run_id ELSE coalesce(held.run_id, own.run_id) END
- WHERE v.status <> 'waiting' AND v.applied_at IS NULL"""
-
-_DUE_RUNS = text(f"""
-SELECT use_case, run_id FROM (
-    SELECT DISTINCT v.use_case, u.run_id, v.interval_start {_TARGET} AND v.use_case = ANY (:use_cases)) due
- ORDER BY interval_start, run_id""")
-
-_DUE = text(f"""
-SELECT v.review_item_id AS number, v.status, v.decision_id, v.row_id, v.row_key, v.inference_key,
-       (SELECT lineage FROM nightledger.outcome WHERE run_id = u.run_id AND row_id = v.row_id) AS lineage,
-       coalesce(d.origin, held.origin) AS origin, coalesce(d.output, v.proposed) AS output, d.verdict, d.rule,
-       v.proposed, v.held_sha256
-       {_TARGET} AND v.use_case = :use_case AND u.run_id = :run_id
- ORDER BY v.review_item_id LIMIT :most""")
-
-_ELSEWHERE = text("""
-SELECT decision_id FROM nightledger.decision WHERE decision_id = ANY (:ids) AND run_id <> :run_id""")
-
-_SAY_AGAIN = text("""
-INSERT INTO nightledger.decision (decision_id, batch, run_id, use_case, row_id, row_key, inference_key, verdict, rule,
-       decided_by, origin, inference_id, output, confidence, shown_sha256)
-SELECT n."is", :batch, :run_id, d.use_case, d.row_id, d.row_key, d.inference_key, d.verdict, d.rule, d.decided_by,
-       d.origin, d.inference_id, d.output, d.confidence, d.shown_sha256
-  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (was uuid, "is" uuid)
-  JOIN nightledger.decision d ON d.decision_id = n.was""")
-
-_POINT = text("""
-UPDATE nightledger.review_item v SET decision_id = n.id
-  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (number bigint, id uuid) WHERE v.review_item_id = n.number""")
-
-_APPLIED = text("""
-UPDATE nightledger.review_item SET applied_at = clock_timestamp() WHERE review_item_id = ANY (:numbers)""")

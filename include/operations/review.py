@@ -14,12 +14,13 @@ from sqlalchemy import exists, select
 from include.canonical import canonical, digest
 from include.database import Database, transaction
 from include.errors import NightledgerError
-from include.ledger import door, reviews, tables
+from include.ledger import door, review_due, reviews, tables
 from include.ledger.closing import close_again
 from include.ledger.heads import export_head
 from include.ledger.leases import exclusive
 from include.ledger.record import RowOutcome, record_event, record_outcomes
-from include.ledger.reviews import Choice, Decided, Due
+from include.ledger.review_due import Due
+from include.ledger.reviews import Choice, Decided
 from include.models import Manifest, Outcome, Record
 from include.night.close.demote import demote_overruled
 from include.night.datasets import APPROVED
@@ -124,7 +125,7 @@ def apply(
     for name in use_cases:
         reviews.expire(ledger, name, load(name).review.at_expiry)
     done = []
-    for _, run_id in reviews.due_runs(ledger, use_cases):
+    for _, run_id in review_due.due_runs(ledger, use_cases):
         with exclusive(ledger, f"review/{run_id}", settings.lease_seconds):
             night = door.resume_night(run_id, connections, settings)
             counts = _apply(night, actor)
@@ -146,7 +147,7 @@ def _apply(night: Night, actor: str) -> dict[str, int]:
 
 def _due(night: Night) -> list[Due]:
     with transaction(night.ledger) as connection:
-        return reviews.due_items(connection, night.case.name, night.run_id, ROWS_AT_ONCE)
+        return review_due.due_items(connection, night.case.name, night.run_id, ROWS_AT_ONCE)
 
 
 def _apply_some(night: Night, due: Sequence[Due], actor: str) -> Counter[str]:
@@ -165,7 +166,7 @@ def _apply_some(night: Night, due: Sequence[Due], actor: str) -> Counter[str]:
         rest += [(one, Outcome.UNCHANGED, SUPERSEDED) for one in due if one.verdict not in ("write", "reject")]
         rows = [RowOutcome(one.row_id, one.row_key, ended, "review", why, one.lineage) for one, ended, why in rest]
         record_outcomes(connection, night.run_id, rows)
-        reviews.mark_applied(connection, [one.number for one in due])
+        review_due.mark_applied(connection, [one.number for one in due])
         counts.update(ended.value if ended is Outcome.REJECTED else "superseded" for _, ended, _ in rest)
         record_event(connection, night.run_id, "review.applied", {"items": len(due), **counts}, actor)
         close_again(connection, night.run_id)
@@ -201,7 +202,7 @@ def _is_begun(night: Night, one: Due) -> bool:
 def _stage(night: Night, wanted: Sequence[Due]) -> Manifest:
     """The decided rows as the gate would have staged them."""
     with transaction(night.ledger) as connection:
-        named = reviews.decided_here(connection, night.run_id, wanted)
+        named = review_due.decided_here(connection, night.run_id, wanted)
     with StagedWriter(night.path("reviewed.parquet"), APPROVED) as writer:
         for one in wanted:
             writer.append(

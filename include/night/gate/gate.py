@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from include.canonical import canonical, digest
 from include.database import copy_rows, transaction
-from include.ledger import reviews, tables
+from include.ledger import review_items, tables
 from include.ledger.record import RowOutcome, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Origin, Outcome, Record
 from include.night.datasets import APPROVED
@@ -89,7 +89,7 @@ def _decide(night: Night, row: Record, failing: Mapping[str, Sequence[str]]) -> 
 def _let_stand(connection: Connection, night: Night, decided: Sequence[_Decided]) -> list[_Decided]:
     """The decisions, with those of people in the place of the gate's wish to ask them once more."""
     asked = {(one.row["row_key"], one.shown_sha256) for one in decided if one.verdict.verdict == "review"}
-    known = reviews.standing(connection, night.case.name, night.interval, asked) if asked else {}
+    known = review_items.standing(connection, night.case.name, night.interval, asked) if asked else {}
     return [
         _as_decided(night, one, known[one.shown_sha256])
         if one.verdict.verdict == "review" and one.shown_sha256 in known
@@ -98,7 +98,7 @@ def _let_stand(connection: Connection, night: Night, decided: Sequence[_Decided]
     ]
 
 
-def _as_decided(night: Night, one: _Decided, said: reviews.Standing) -> _Decided:
+def _as_decided(night: Night, one: _Decided, said: review_items.Standing) -> _Decided:
     output = one.output if said.output is None else said.output
     return replace(
         one,
@@ -141,19 +141,19 @@ def _record_decisions(connection: Connection, night: Night, decided: Sequence[_D
 def _queue_reviews(connection: Connection, night: Night, decided: Sequence[_Decided]) -> None:
     """Queue what a person must see, and let go what waits for rows that have another answer by now."""
     if spoken := {one.row["row_key"]: one.shown_sha256 for one in decided if one.verdict.verdict != "shadow"}:
-        reviews.supersede(connection, night.case.name, night.interval, spoken)
+        review_items.supersede(connection, night.case.name, night.interval, spoken)
     waiting = [_waiting(night, one) for one in decided if one.verdict.verdict == "review"]
     if waiting:
         within = night.case.review.expires
         late = connection.execute(select(func.clock_timestamp())).scalar_one() + within if within else None
-        reviews.queue(connection, night.run_id, night.case.name, night.interval, waiting, late)
+        review_items.queue(connection, night.run_id, night.case.name, night.interval, waiting, late)
 
 
-def _waiting(night: Night, one: _Decided) -> reviews.Waiting:
+def _waiting(night: Night, one: _Decided) -> review_items.Waiting:
     row, confidence = one.row, one.row["confidence"]
     answer = {"row_id": row["row_id"], "row_key": row["row_key"], "origin": one.origin, "output": canonical(one.output)}
     unsure = one.verdict.doubted or confidence is None
-    return reviews.Waiting(
+    return review_items.Waiting(
         row_id=row["row_id"],
         row_key=row["row_key"],
         inference_key=row["inference_key"],
