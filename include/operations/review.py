@@ -80,7 +80,7 @@ def held_now(night: Night, row: Record) -> list[Held]:
 
     `row` has `row_id`, `row_key`, `origin` and `output` (JSON), as the gate stages it.
     """
-    from include.night.write.fields import addressed
+    from include.night.addressing import addressed
 
     found = []
     for sink in night.case.sinks:

@@ -29,11 +29,11 @@ from include.ledger.record import RowOutcome, open_run, quarantine, record_outco
 from include.ledger.schema import SERVICE_ROLE, upgrade
 from include.ledger.verify import verify
 from include.models import Interval, Mode, Outcome, Record, RejectedRow, RunKey, RunOptions
+from include.night.addressing import properties
 from include.night.datasets import ENRICHED
 from include.night.enrich.questions import Item, make_item, pin
 from include.night.gate.gate import gate
 from include.night.write import outbox
-from include.night.write.fields import properties
 from include.night.write.outbox import Result as Sent
 from include.night.write.outbox import Write
 from include.run import Night

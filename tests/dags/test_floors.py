@@ -40,7 +40,7 @@ FLOORS = (
 )
 """From the ground up; a room imports from floors below its own, and from itself."""
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
-STEPS = ("datasets", "shards", "extract", "check", "enrich", "plan", "gate", "write", "close")
+STEPS = ("addressing", "datasets", "shards", "extract", "check", "enrich", "plan", "gate", "write", "close")
 """Rooms of `night`, each above those that it may import: `plan` prices what `enrich` would ask."""
 
 

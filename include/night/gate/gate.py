@@ -15,10 +15,10 @@ from include.database import copy_rows, transaction
 from include.ledger import review_items, tables
 from include.ledger.record import RowOutcome, record_event, record_manifest, record_outcomes
 from include.models import Manifest, Origin, Outcome, Record
+from include.night.addressing import addressed
 from include.night.datasets import APPROVED
 from include.night.gate.answers import failing_answers
 from include.night.gate.decide import Verdict, decide
-from include.night.write.fields import addressed
 from include.personal import tokenise_all
 from include.run import Night
 from include.staging import StagedWriter, read_chunks

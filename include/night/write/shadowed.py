@@ -27,7 +27,7 @@ from include.ledger.comparisons import (
 )
 from include.ledger.record import record_event
 from include.models import Mode, Record
-from include.night.write.fields import addressed
+from include.night.addressing import addressed
 from include.privacy.tokens import tokens_in
 from include.run import Night
 from include.spec.closed_lists import has_list

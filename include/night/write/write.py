@@ -17,9 +17,9 @@ from include.database import transaction
 from include.errors import ContractBroken, NightledgerError
 from include.ledger.record import record_event
 from include.models import Manifest, Outcome, Record
+from include.night.addressing import addressed
 from include.night.write import decided, outbox
 from include.night.write.endings import Ending, put_endings
-from include.night.write.fields import addressed
 from include.night.write.outbox import Earlier, Result, State, Step, Write, blind_step, next_step
 from include.night.write.restored import Restored, Values, find_values, is_known
 from include.night.write.shadowed import compare_shadowed

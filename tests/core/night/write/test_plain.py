@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from include.night.write.fields import properties
+from include.night.addressing import properties
 from include.night.write.write import write
 from include.plain import defused, visible, visible_all
 from include.spec.use_case import load

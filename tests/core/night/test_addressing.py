@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from include.errors import ContractBroken
-from include.night.write.fields import addressed, properties
+from include.night.addressing import addressed, properties
 from include.spec.use_case import load
 from include.systems.hubspot.forms import as_texts, same, to_text
 from tests.core.night.gate.answers import answer
