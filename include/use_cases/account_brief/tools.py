@@ -49,6 +49,8 @@ TOOLS = (
         purpose="Lists the account's newest tickets: subject, day and stage, without their text",
         reads=_TICKETS,
         shows=("ticket_id", "subject", "created_at", "stage", "came_by"),
+        data_classes={"subject": "personal"},
+        tokenise=("subject",),
         rows=20,
     ),
     Tool(
@@ -58,6 +60,8 @@ TOOLS = (
         arguments=OfTicket,
         narrows={"ticket_id": "ticket_id"},
         shows=("ticket_id", "subject", "content", "created_at"),
+        data_classes={"subject": "personal", "content": "personal"},
+        tokenise=("subject", "content"),
         rows=1,
         characters=4_000,
     ),

@@ -7,6 +7,7 @@ has shown. A brief counts open tickets and overdue invoices, and cites what it w
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from include.demo.sandbox.model.tools import Given
 
 MARKS = frozenset({"note", "health", "sources"})
 _MOST_CITED = 8
+_IN_BRACKETS = re.compile(r"\[[A-Z]+_[0-9a-f]+\]")
 _LONGEST = 600
 _AT_RISK = 2
 
@@ -47,7 +49,7 @@ def brief(given: Sequence[Given]) -> dict[str, Any]:
     invoices = {one["id"]: one for one in shown if "Invoices/" in str(one.get("id"))}
     overdue = [one for one in invoices.values() if one.get("status") == "overdue"]
     health = "unknown" if not shown else "at_risk" if len(overdue) >= _AT_RISK else "watch" if overdue else "good"
-    subjects = [str(one["subject"]) for one in tickets.values() if one.get("subject")]
+    subjects = [_IN_BRACKETS.sub("somebody", str(one["subject"])) for one in tickets.values() if one.get("subject")]
     parts = [f"{len(tickets)} tickets and {len(invoices)} invoices were read, {len(overdue)} of them overdue."]
     parts += [f"Newest ticket: {subjects[0]}."] if subjects else []
     return {

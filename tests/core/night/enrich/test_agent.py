@@ -505,7 +505,7 @@ def test_personal_values_in_what_a_tool_reads_are_tokens_for_the_model_and_on_re
 
 def test_what_a_tool_may_show_is_held_against_what_the_model_may_see() -> None:
     assert CASE.agent is not None
-    tool = replace(CASE.agent.tools[1], data_classes={"content": "personal"})
+    tool = replace(CASE.agent.tools[1], data_classes={"content": "personal"}, tokenise=())
     systems = read_systems(ROOT / "include" / "systems.toml")
     with pytest.raises(ConfigurationError, match="column content of crm/tickets is personal"):
         hold_to_classes(replace(CASE, agent=replace(CASE.agent, tools=(tool,))), systems)
