@@ -18,4 +18,5 @@ def test_the_longest_files_are_there_under_their_names_and_stacks_begin_first(re
 
 
 def starts_a_stack(path: Path) -> bool:
-    return "pytestmark = [pytest.mark.e2e" in path.read_text(encoding="utf-8")
+    marks = path.read_text(encoding="utf-8").partition("pytestmark = [pytest.mark.e2e")
+    return bool(marks[1]) and "pytest.mark.slow" not in marks[2].partition("]")[0]

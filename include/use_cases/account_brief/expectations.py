@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
@@ -14,6 +15,7 @@ from include.quality.common import (
     rows_as_usual,
 )
 from include.quality.expectation import DERIVED, Expectation
+from include.quality.usual import newest_within
 from include.use_cases.account_brief.spec import SPEC
 
 if TYPE_CHECKING:
@@ -76,6 +78,15 @@ EXPECTATIONS = (
         rows="quarantine",
         at_least=0.95,
         unit="accounts",
+    ),
+    Expectation(
+        "source_fresh",
+        "ExpectColumnMaxToBeBetween",
+        ("active_at",),
+        "warning",
+        "The newest activity was at most 12 hours before the end of the night",
+        bounds=newest_within("active_at", timedelta(hours=12)),
+        unit="time",
     ),
     Expectation(
         "customer_number_form",
