@@ -47,6 +47,7 @@ def two_dags(folder: Path) -> Path:
 def stack() -> Iterator[Stack]:
     folder = state_folder("ways")
     ours = {"NIGHTLEDGER_SYSTEMS": str(impatient_registry(folder)), "NIGHTLEDGER_DAGS": str(two_dags(folder))}
+    ours["NIGHTLEDGER_LEASE_SECONDS"] = "15"  # what the attempt after a kill waits for
     with running_stack(folder, ours) as stack:
         yield stack
 

@@ -1,4 +1,4 @@
-"""A week on a real scheduler: backfill, and again, explain, tamper, and take everything down.
+"""Days on a real scheduler: backfill, and again, explain, tamper, and take everything down.
 
 One stack for the module, started as a user would start it, in a state folder of its own. The tests follow each other.
 """
@@ -15,6 +15,7 @@ from include.demo.stack.night import last_interval
 from tests.e2e.stack import DAG, Stack, running_stack, state_folder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+DAYS = 4
 AGAIN = 2
 
 
@@ -47,9 +48,9 @@ def story(week: Stack) -> str:
     return "\n".join(f"{run} {seq} {at:%H:%M:%S} {kind} {details}" for run, seq, kind, at, details in said)
 
 
-def test_seven_days_are_backfilled_on_the_scheduler(week: Stack) -> None:
+def test_days_are_backfilled_on_the_scheduler(week: Stack) -> None:
     last = last_interval(None)[0].date()
-    backfill(week, last - timedelta(days=6), last, "none")
+    backfill(week, last - timedelta(days=DAYS - 1), last, "none")
     week.api.pause(DAG, False)  # the last night is the backfill's by now, and not the schedule's
     wait_for_backfills(week)
     intervals = week.query(
@@ -57,17 +58,17 @@ def test_seven_days_are_backfilled_on_the_scheduler(week: Stack) -> None:
         "ORDER BY interval_start"
     )
     assert {status for (status,) in week.query("SELECT status FROM nightledger.run")} == {"succeeded"}, story(week)
-    first = datetime(last.year, last.month, last.day, 2, tzinfo=UTC) - timedelta(days=6)
-    assert [row[0] for row in intervals] == [first + timedelta(days=n) for n in range(7)]
+    first = datetime(last.year, last.month, last.day, 2, tzinfo=UTC) - timedelta(days=DAYS - 1)
+    assert [row[0] for row in intervals] == [first + timedelta(days=n) for n in range(DAYS)]
     for _, counts in intervals:
         assert sum(counts.values()) == 240
         assert counts["written"] > 100
 
 
 def test_the_same_days_again_make_no_paid_call_and_no_write(week: Stack) -> None:
-    """The first days of the week. Each is a night of its own: what one costs again, all seven would."""
+    """The first of them. Each is a night of its own: what one costs again, all would."""
     billed, written = len(week.billed()), week.records_written()
-    first = last_interval(None)[0].date() - timedelta(days=6)
+    first = last_interval(None)[0].date() - timedelta(days=DAYS - 1)
     backfill(week, first, first + timedelta(days=AGAIN - 1), "completed")
     wait_for_backfills(week)
     assert (len(week.billed()), week.records_written()) == (billed, written)

@@ -393,6 +393,7 @@ def kill_when(
         "NIGHTLEDGER_HOME": str(home),
         "NIGHTLEDGER_TOKEN_SECRET": "test secret",
         "NIGHTLEDGER_CONCURRENCY": str(CONCURRENCY),
+        "NIGHTLEDGER_LEASE_SECONDS": "3",  # what the next attempt waits for
     }
     when = ["--from", night.interval.start.isoformat(), "--to", night.interval.end.isoformat()]
     command = [sys.executable, "-m", "include.cli", "run", "enrich", night.case.name, *when]
