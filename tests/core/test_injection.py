@@ -254,7 +254,8 @@ def test_every_answer_fits_the_output_model_or_the_row_ends_on_record(nights: tu
     for (answer,) in accepted:
         output.model_validate_json(answer)
     outcomes = dict(obeying.rows("SELECT outcome, count(*) FROM nightledger.inference_result GROUP BY 1"))
-    assert outcomes.keys() == {"ok", "invalid"} | outcomes.keys() & {"empty"}
+    rest = {"empty", "cancelled"}  # a second call for a slow one is given up when the first is heard
+    assert outcomes.keys() == {"ok", "invalid"} | outcomes.keys() & rest
     assert outcomes["invalid"] >= 5
     assert sum(obeying.status["counts"].values()) == len(obeying.rows("SELECT row_id FROM nightledger.outcome"))
 

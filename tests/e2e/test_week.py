@@ -16,7 +16,7 @@ from tests.e2e.stack import DAG, Stack, running_stack, state_folder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 DAYS = 4
-AGAIN = 2
+AGAIN = 1
 
 
 @pytest.fixture(scope="module")
