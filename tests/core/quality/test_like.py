@@ -97,7 +97,7 @@ def test_lists_of_patterns(tmp_path: Path, kind: str, more: Mapping[str, Any], f
     assert failing["e"] == [at for at in present if fails(at not in first, at not in second)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=8), TEXT, st.sampled_from(["", "\\", "a"]))
 def test_a_pattern_means_what_it_means_to_duckdb(values: list[str], pattern: str, escape: str) -> None:
     import re
