@@ -21,6 +21,8 @@ from include.run import Run
 
 Word = Literal["passed", "failed", "too_few", "compared"]
 """What the gate said: `too_few` rows say nothing, and what was only `compared` was not judged."""
+JUDGED = ("passed", "failed")
+"""Verdicts that let a night go or stop it."""
 NOT_ANSWERED = ("invalid", "empty", "refused", "rejected", "too_large", "empty_input")
 """Verdicts of rows to which the model has given no answer."""
 SCHEMA_FAILURES = ("invalid", "empty")
@@ -172,8 +174,12 @@ class Call(NamedTuple):
     latency_ms: int
 
 
-JUDGED = ("passed", "failed")
-"""Verdicts that let a night go or stop it."""
+def calls_of(ledger: Database, keys: Collection[str]) -> list[Call]:
+    """Every call on record for these questions, by whichever run, oldest first."""
+    with transaction(ledger) as connection:
+        return [Call(*row) for row in connection.execute(_CALLS, {"keys": as_text(keys)})]
+
+
 # The stream has one event for each evaluation that was set aside, so it is short.
 _NEWEST = text("""
 SELECT evaluation_id, recorded_at, verdict, rows, correct, reasons, run_id FROM nightledger.evaluation e
@@ -196,9 +202,3 @@ SELECT wanted.key, i.inference_id, i.run_id, i.kind, r.outcome, r.cost, r.latenc
  CROSS JOIN LATERAL (SELECT * FROM nightledger.inference_result WHERE inference_id = i.inference_id OFFSET 0) r
  ORDER BY i.recorded_at"""
 )
-
-
-def calls_of(ledger: Database, keys: Collection[str]) -> list[Call]:
-    """Every call on record for these questions, by whichever run, oldest first."""
-    with transaction(ledger) as connection:
-        return [Call(*row) for row in connection.execute(_CALLS, {"keys": as_text(keys)})]

@@ -20,6 +20,7 @@ from include.ledger.record import record_event
 from include.ledger.removal import GROUPS, Old, drop_empty_months, find_old, remove
 from include.operations.erase import open_as_owner
 from include.settings import Settings
+from include.spec.names import names
 from include.storage import reaching
 from include.systems.connections import Connections
 
@@ -78,10 +79,17 @@ def _check(place: Path, name: str, days: Any) -> None:
 
 
 def find_due(ledger: Database, settings: Settings) -> list[Due]:
-    """What is older than the policy lets it be, without any change."""
+    """What is older than the policy lets it be, without any change.
+
+    Raises ConfigurationError where the policy cannot be read, or names a use case that never was: a misspelt one would
+    let everything of the right one stay.
+    """
     policy = read_policy(settings.retention_file)
     with transaction(ledger) as connection:
         cases = list(connection.scalars(text("SELECT DISTINCT use_case FROM nightledger.run ORDER BY 1")))
+    if unknown := sorted(policy.keys() - {"", *cases, *names()}):
+        problem = f"there is no use case {', '.join(unknown)}; known: {', '.join(names())}"
+        raise ConfigurationError(problem, about=str(settings.retention_file))
     return [due for case in cases for due in _due(ledger, settings, case, {**policy[""], **policy.get(case, {})})]
 
 

@@ -30,6 +30,7 @@ from include.quality.expectation import DERIVED, Expectation
 from include.spec.prompt import read_prompt
 from include.use_cases.support_reply.guidelines import Guideline, links_of, of_category, read_guidelines, said_by
 from include.use_cases.support_reply.output import MOST_BODY, Language
+from include.use_cases.support_reply.rows import tone_of
 from include.use_cases.support_reply.spec import SPEC
 from include.use_cases.support_reply.wording import figures_in, promises_in, tongue_of
 
@@ -137,8 +138,6 @@ def _in_its_language(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
 
 def _in_its_tone(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     """As asked for; the columns of the row have other names than those of the answer."""
-    from include.use_cases.support_reply.rows import tone_of
-
     return _each(rows, lambda row: bool(row["tone"] == tone_of(row["category"])))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,13 @@ def test_a_policy_that_says_nothing_clear_is_refused(tmp_path: Path, said: str) 
     place.write_text(said)
     with pytest.raises(ConfigurationError, match=POLICIES[said]):
         read_policy(place)
+
+
+def test_the_policy_of_no_use_case_is_refused(nights: Sequence[Night], ledger: Ledger, tmp_path: Path) -> None:
+    place = tmp_path / "retention.toml"
+    place.write_text("[use_cases.crm_lead_scorin]\ncalls = 365")
+    with pytest.raises(ConfigurationError, match="no use case crm_lead_scorin; known: .*crm_lead_scoring"):
+        find_due(ledger.service, replace(nights[0].settings, retention_file=place))
 
 
 def test_the_policy_of_a_use_case_is_stronger(tmp_path: Path) -> None:
