@@ -225,7 +225,7 @@ def test_a_policy_that_says_nothing_clear_is_refused(tmp_path: Path, said: str) 
 def test_the_policy_of_no_use_case_is_refused(nights: Sequence[Night], ledger: Ledger, tmp_path: Path) -> None:
     place = tmp_path / "retention.toml"
     place.write_text("[use_cases.crm_lead_scorin]\ncalls = 365")
-    with pytest.raises(ConfigurationError, match="no use case crm_lead_scorin; known: .*crm_lead_scoring"):
+    with pytest.raises(ConfigurationError, match=r"no use case crm_lead_scorin; known: .*crm_lead_scoring"):
         find_due(ledger.service, replace(nights[0].settings, retention_file=place))
 
 
