@@ -32,12 +32,12 @@ from include.database import open_database, transaction
 from include.demo.stack import processes
 from include.demo.stack.api import AirflowApi
 from include.demo.stack.home import open_home, open_secrets
-from include.demo.stack.night import last_interval
 from include.ledger.record import note_progress, open_run, record_event
 from include.models import Interval, Mode, RunKey, RunOptions
 from include.settings import ROOT
 from include.spec.use_case import load
 from tests.core.conftest import PROMPT
+from tests.last_night import last_interval
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 DAG = "crm_lead_scoring"
@@ -155,7 +155,7 @@ def site(chromium: Browser) -> Iterator[Site]:
         "NIGHTLEDGER_USERS": "viewer:viewer,editor:user",
     }
     stack = [sys.executable, "-W", "ignore", "-m", "include.demo.stack"]
-    first = f"{last_interval(None)[0]:%Y-%m-%d}"
+    first = f"{last_interval()[0]:%Y-%m-%d}"
     command = [*stack, "night", "--date", first]
     up = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     try:
@@ -338,7 +338,7 @@ def test_a_row_is_replayed_and_its_history_says_so(site: Site, engineer: Page) -
 
 
 def test_dead_letters_are_replayed_and_the_page_says_how_far_it_is_by_itself(site: Site, engineer: Page) -> None:
-    start, end = (moment - timedelta(days=5) for moment in last_interval(None)[:2])
+    start, end = (moment - timedelta(days=5) for moment in last_interval()[:2])
     fail_model(site, {"refusal": 0.2})
     run_dag(site, "refused", start, end, {"mode": "auto", "model": "sandbox-large"})
     fail_model(site, {})
@@ -419,7 +419,7 @@ def test_the_ledger_is_verified_and_a_changed_row_is_named(site: Site, engineer:
 
 
 def test_what_cannot_be_planned_is_said_beside_its_field_and_the_form_stays(site: Site, engineer: Page) -> None:
-    newest = last_interval(None)[0].date()
+    newest = last_interval()[0].date()
     plan_nights(site, engineer, newest + timedelta(days=1), newest + timedelta(days=1), re_infer="failed")
     expect(engineer.get_by_role("alert")).to_contain_text("Nothing was planned")
     expect(engineer.locator("#wrong-first")).to_contain_text("is not over yet")
@@ -452,7 +452,7 @@ def start_backfill(page: Page, name: str, budget: str | None = None, behaviour: 
 
 
 def test_a_backfill_is_planned_steered_and_leaves_out_the_night_that_ran(site: Site, engineer: Page) -> None:
-    newest = last_interval(None)[0].date()
+    newest = last_interval()[0].date()
     plan_nights(site, engineer, newest - timedelta(days=2), newest)
     expect(engineer.get_by_text("Expected cost")).to_be_visible(timeout=LONG)
     expect(engineer.get_by_text(re.compile(r"as the last \d+ full nights? took"))).to_be_visible()
@@ -490,7 +490,7 @@ def test_asking_again_means_nights_that_ran_and_a_cancelled_backfill_starts_no_f
     site: Site, engineer: Page
 ) -> None:
     wait_until(lambda: not open_backfills(site), engineer)
-    newest = last_interval(None)[0].date()
+    newest = last_interval()[0].date()
     plan_nights(site, engineer, newest - timedelta(days=1), newest, re_infer="all")
     expect(engineer.get_by_text("Expected cost")).to_be_visible(timeout=LONG)
     expect(engineer.locator("input[name=behaviour][value=completed]")).to_be_checked()
@@ -664,7 +664,7 @@ def test_failing_rows_show_what_they_held(site: Site, engineer: Page) -> None:
 
 
 def test_a_trial_replaces_no_night(site: Site, engineer: Page) -> None:
-    key = RunKey(DAG, Interval(*last_interval(None)), "cli")
+    key = RunKey(DAG, Interval(*last_interval()), "cli")
     ledger = site.ledger()
     trial = open_run(ledger, key, load(DAG), RunOptions(mode=Mode.SHADOW, limit=20), prompt=PROMPT, git_sha="")
     site.query(f"UPDATE nightledger.run SET status = 'succeeded' WHERE run_id = '{trial}' RETURNING 1")
@@ -679,7 +679,7 @@ def test_a_trial_replaces_no_night(site: Site, engineer: Page) -> None:
 
 
 def test_a_failed_night_says_why_first_and_is_run_on_from_its_page(site: Site, engineer: Page) -> None:
-    start, end = (moment - timedelta(days=4) for moment in last_interval(None)[:2])
+    start, end = (moment - timedelta(days=4) for moment in last_interval()[:2])
     run_dag(site, "wrong_model", start, end, {"mode": "auto", "model": "no-such-model"}, "failed")
     engineer.goto(f"{site.base}/nightledger/nights?use_case={DAG}")
     expect(engineer.get_by_text("A setting is missing or wrong: model no-such-model").first).to_be_visible()
@@ -706,7 +706,7 @@ def test_a_failed_night_says_why_first_and_is_run_on_from_its_page(site: Site, e
 
 def test_a_running_night_says_how_far_it_is_and_asks_again_by_itself(site: Site, engineer: Page) -> None:
     ledger = site.ledger()
-    start, end = (moment - timedelta(days=6) for moment in last_interval(None)[:2])
+    start, end = (moment - timedelta(days=6) for moment in last_interval()[:2])
     key = RunKey(DAG, Interval(start, end), "cli")
     run_id = open_run(ledger, key, load(DAG), RunOptions(mode=Mode.SHADOW), prompt=PROMPT, git_sha="")
     with transaction(ledger) as connection:

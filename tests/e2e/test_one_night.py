@@ -16,10 +16,10 @@ import psutil
 import pytest
 import requests
 
-from include.demo.stack.night import last_interval
 from include.settings import ROOT
 from tests.core.test_personal_values_planted import body_of, planted, written_forms
 from tests.e2e.stack import CONCURRENCY, DAG, ENDED, Stack, running_stack, state_folder
+from tests.last_night import last_interval
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SECOND = "lead_scoring_again"
@@ -69,7 +69,7 @@ def trigger_by_hand(stack: Stack, run_id: str, conf: dict[str, str]) -> str:
 
 
 def test_a_killed_enrich_task_is_retried_and_pays_at_most_what_was_in_flight_twice(stack: Stack) -> None:
-    start, end = last_interval(None)
+    start, end = last_interval()
     run_id = stack.api.trigger(DAG, "killed", start, end, start, {"mode": "auto"})  # at the tick of the scheduled run
     stack.api.pause(DAG, False)
     answered = "SELECT count(*) FROM nightledger.inference_result"
@@ -99,7 +99,7 @@ def test_a_cleared_run_pays_and_writes_nothing(stack: Stack) -> None:
 
 def test_a_night_through_the_batch_api_waits_without_a_worker_and_pays_half(stack: Stack) -> None:
     billed = len(stack.billed())
-    day = f"{last_interval(None)[0] - timedelta(days=1):%Y-%m-%d}"
+    day = f"{last_interval()[0] - timedelta(days=1):%Y-%m-%d}"
     run_id = trigger_by_hand(stack, "batch", {"re_infer": "all", "asking": "batch", "night": day})
     states = set()
     while stack.state(run_id) not in ENDED:
@@ -117,7 +117,7 @@ def test_a_night_through_the_batch_api_waits_without_a_worker_and_pays_half(stac
 
 
 def test_two_dags_share_a_key_without_overrunning_it_and_pay_each_answer_once(stack: Stack) -> None:
-    start, end = last_interval(None)
+    start, end = last_interval()
     days = [(start - timedelta(days=2 + n), end - timedelta(days=2 + n)) for n in range(2)]
     ticks = {DAG: days[0][0], SECOND: start}  # the last tick of the second: no scheduled run beside it
     billed = len(stack.billed())
@@ -166,7 +166,7 @@ def test_dead_letters_are_sent_again_from_their_dag_and_only_they_are_paid(stack
 
 
 def test_data_quality_is_assessed_by_itself_and_leaves_only_its_report(stack: Stack) -> None:
-    start, end = last_interval(None)
+    start, end = last_interval()
     before = stack.query("SELECT count(*) FROM nightledger.run"), len(stack.billed()), stack.records_written()
     stack.api.pause("data_quality_assessment", False)
     conf = {"use_case": DAG, "start": start.isoformat(), "end": end.isoformat(), "limit": 100}
@@ -182,7 +182,7 @@ def test_data_quality_is_assessed_by_itself_and_leaves_only_its_report(stack: St
 
 def test_a_trigger_that_names_no_interval_means_the_last_night_or_the_one_of_the_form(stack: Stack) -> None:
     """`batch` and `refused` above were triggered so."""
-    last = last_interval(None)[0]
+    last = last_interval()[0]
     trigger_by_hand(stack, "future", {"night": f"{date.today() + timedelta(days=3)}"})
     assert stack.wait("future") == "failed"
     stack.airflow_command("dags", "trigger", DAG, "--run-id", "typed")

@@ -20,10 +20,10 @@ import pytest
 import requests
 
 from include.demo.sandbox.model.rule import judge
-from include.demo.stack.night import last_interval
 from include.settings import ROOT
 from include.spec.use_case import load
 from tests.e2e.stack import DAG, Stack, running_stack, state_folder
+from tests.last_night import last_interval
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 CASE = load(DAG)
@@ -106,7 +106,7 @@ def evaluate(stack: Stack, version: str, labels: Path) -> tuple[int, str]:
 
 def night(stack: Stack, name: str, days_back: int) -> dict[str, Any]:
     """A night of the scheduler that names no mode; returns its run on record."""
-    start, end = last_interval(None)
+    start, end = last_interval()
     shift = timedelta(days=days_back)
     run_id = stack.api.trigger(DAG, name, start - shift, end - shift, start - shift, {})
     stack.api.pause(DAG, False)
@@ -177,7 +177,7 @@ def test_people_decide_in_gated_and_agree_until_auto_is_proposed(stack: Stack) -
     number = stack.cli("review", "list", "--use-case", DAG, "--limit", "1").stdout.split()[0]
     edited = stack.cli("review", "edit", number, "--use-case", DAG, "--set", "next_action=research")
     assert edited.returncode == 0, edited.stdout + edited.stderr
-    day = f"{last_interval(None)[0] - timedelta(days=4):%Y-%m-%d}"
+    day = f"{last_interval()[0] - timedelta(days=4):%Y-%m-%d}"
     approved = stack.cli("review", "approve", "--use-case", DAG, "--night", day, "--limit", "1000")
     assert approved.returncode == 0, approved.stdout + approved.stderr
     stack.api.pause("review", False)

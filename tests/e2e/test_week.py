@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from include.demo.stack.night import last_interval
 from tests.e2e.stack import DAG, Stack, running_stack, state_folder
+from tests.last_night import last_interval
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 DAYS = 4
@@ -49,7 +49,7 @@ def story(week: Stack) -> str:
 
 
 def test_days_are_backfilled_on_the_scheduler(week: Stack) -> None:
-    last = last_interval(None)[0].date()
+    last = last_interval()[0].date()
     backfill(week, last - timedelta(days=DAYS - 1), last, "none")
     week.api.pause(DAG, False)  # the last night is the backfill's by now, and not the schedule's
     wait_for_backfills(week)
@@ -68,7 +68,7 @@ def test_days_are_backfilled_on_the_scheduler(week: Stack) -> None:
 def test_the_same_days_again_make_no_paid_call_and_no_write(week: Stack) -> None:
     """The first of them. Each is a night of its own: what one costs again, all would."""
     billed, written = len(week.billed()), week.records_written()
-    first = last_interval(None)[0].date() - timedelta(days=DAYS - 1)
+    first = last_interval()[0].date() - timedelta(days=DAYS - 1)
     backfill(week, first, first + timedelta(days=AGAIN - 1), "completed")
     wait_for_backfills(week)
     assert (len(week.billed()), week.records_written()) == (billed, written)

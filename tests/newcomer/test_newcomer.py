@@ -23,8 +23,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include.demo.stack.night import last_interval
 from include.settings import ROOT
+from tests.last_night import last_interval
 from tests.readme import shown_commands, shown_rules, shown_use_case
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -138,7 +138,7 @@ def test_every_line_of_the_readme_works_as_it_is_typed(newcomer: Newcomer) -> No
     }
     for name, content in files.items():
         newcomer.types(f"cat > {name} <<'END'\n{content}END")
-    for words in shown_commands(last_interval(None)[0].date()):
+    for words in shown_commands(last_interval()[0].date()):
         if words[0] == "export":
             break  # from here on with a key of their own
         if words != ["make", "test"]:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from include.demo.stack.errors import StackError
 from include.demo.stack.home import Home, open_home, write_private
 from include.demo.stack.processes import Record
 from include.demo.stack.stack import DAG, Say, Stack, sandbox_state
-from include.intervals import last_night, night_of, read_night
+from include.intervals import read_night
 from include.ledger import door
 from include.ledger.record import finished_snapshot
 from include.models import Interval, RunKey
@@ -35,12 +35,6 @@ HELD_BACK = "held back: another night was asked for while the schedule is off"
 SCHEDULER_SECONDS = 3.0
 """Longer than one round of the scheduler, which starts what is due."""
 LOOK_SECONDS = 0.5
-
-
-def last_interval(day: date | None, now: datetime | None = None) -> tuple[datetime, datetime]:
-    """The nightly interval that starts on `day` at 02:00 UTC; by default the last one that is complete."""
-    found = last_night(now or datetime.now(UTC)) if day is None else night_of(day)
-    return found.start, found.end
 
 
 def choose_night(text: str, data: Path | None, now: datetime) -> Interval:

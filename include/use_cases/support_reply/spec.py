@@ -13,8 +13,6 @@ from include.systems.files.drop import FileDrop
 from include.use_cases.support_reply.output import MOST_BODY
 from include.use_cases.support_reply.rows import PREFIX, is_at_desk, name_of, tone_of, wants_reply
 
-GUIDELINES = "guidelines.v1.md"
-"""Attached to the pinned prompt: a change of them is a new file and the next version of the prompt."""
 LINKS = (
     "https://help.example.com/invoices",
     "https://help.example.com/refunds",

@@ -30,13 +30,14 @@ from include.use_cases.support_reply.fallback import answer
 from include.use_cases.support_reply.guidelines import links_of, read_guidelines
 from include.use_cases.support_reply.output import Language, Output, Tone
 from include.use_cases.support_reply.rows import PREFIX, is_at_desk, name_of, tone_of, wants_reply
-from include.use_cases.support_reply.spec import GUIDELINES, LINKS
+from include.use_cases.support_reply.spec import LINKS
 from include.use_cases.support_reply.wording import figures_in, promises_in, tongue_of
 from include.use_cases.support_triage.output import Category
 from tests.core.conftest import Ledger
 from tests.core.quality.suites import NIGHT
 
 CASE = load("support_reply")
+GUIDELINES = "guidelines.v1.md"
 DRAFT: Record = {
     "subject": "Your message",
     "body": "Hello [PERSON_1a2b3c4d],\n\nthank you for your message about the delivery. A colleague looks at it and "

@@ -17,10 +17,11 @@ import pytest
 from include.demo.stack import night
 from include.demo.stack.environment import PREFIX, SANDBOX_CONNECTIONS
 from include.demo.stack.home import Home
-from include.demo.stack.night import choose_night, last_interval, run_night
+from include.demo.stack.night import choose_night, run_night
 from include.demo.stack.stack import Stack
 from include.errors import ConfigurationError, NightledgerError
-from include.intervals import night_of
+from include.intervals import last_night, night_of
+from include.models import Interval
 
 
 def at(text: str) -> datetime:
@@ -37,11 +38,11 @@ def at(text: str) -> datetime:
     ],
 )
 def test_the_default_is_the_last_night_that_is_complete(now: str, start: str) -> None:
-    assert last_interval(None, at(now))[0] == at(start)
+    assert last_night(at(now)).start == at(start)
 
 
 def test_a_date_names_the_night_that_starts_on_it() -> None:
-    assert last_interval(date(2026, 11, 15)) == (at("2026-11-15T02:00"), at("2026-11-16T02:00"))
+    assert night_of(date(2026, 11, 15)) == Interval(at("2026-11-15T02:00"), at("2026-11-16T02:00"))
 
 
 @dataclass

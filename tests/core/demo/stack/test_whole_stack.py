@@ -19,9 +19,9 @@ import pytest
 from include.demo.stack import processes
 from include.demo.stack.api import AirflowApi
 from include.demo.stack.home import open_home, open_secrets
-from include.demo.stack.night import last_interval
 from include.demo.stack.stack import DAG
 from include.settings import ROOT
+from tests.last_night import last_interval
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 COMPONENTS = {"api-server", "scheduler", "dag-processor", "triggerer"}
@@ -114,7 +114,7 @@ def test_a_shell_with_another_setting_ends_no_task_of_the_stack_by_a_command(
 
 
 def test_a_night_of_another_date_runs_alone_and_leaves_the_schedule_off(clone: Clone) -> None:
-    day = f"{last_interval(None)[0] - timedelta(days=2):%Y-%m-%d}"
+    day = f"{last_interval()[0] - timedelta(days=2):%Y-%m-%d}"
     said = clone("night", "--date", day, "--mode", "shadow")
     assert f"runs/night__{day}__1" in said.splitlines()[-1]
     (clone.first_run,) = re.findall(r"run +(\S+), code", said)
