@@ -6,8 +6,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
+from include.ledger import door
 from include.ledger.reviews import Choice
 from include.models import Record
 from include.operations.review import held_now, held_sha256
@@ -58,6 +60,25 @@ def test_an_edit_is_held_to_what_was_shown_too(waiting: Any, crm: Crm) -> None:
     one, other = crm.ids(2)
     night = waiting({one: answer(), other: answer()})
     say(night, [looked(night, key, "edit", answer(score=12)) for key in (one, other)])
+    crm.edit(other, nl_lead_tier="warm")
+    (done,) = apply_all(night)
+    assert (done["written"], done["shown_again"]) == (1, 1)
+    assert crm.read(one)["nl_lead_score"] == "12"
+    assert crm.read(other)["nl_lead_score"] is None
+
+
+def test_an_edit_that_goes_to_fewer_places_is_held_to_those_that_were_shown(
+    waiting: Any, crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = crm.ids(2)
+    night = waiting({one: answer(), other: answer()})
+    hot_too = replace(night.case.sinks[0], object="companies", when=lambda output: output["tier"] == "hot")
+    case = replace(night.case, sinks=(*night.case.sinks, hot_too))
+    monkeypatch.setattr(door, "load", lambda _: case)
+    shown = replace(night, case=case)
+    row = {"row_id": f"crm/contacts/{one}", "row_key": one, "origin": "model", "output": json.dumps(answer())}
+    assert [held.sink for held in held_now(shown, row)] == ["crm/contacts", "crm/companies"]
+    say(night, [looked(shown, key, "edit", answer(score=12, tier="cold")) for key in (one, other)])
     crm.edit(other, nl_lead_tier="warm")
     (done,) = apply_all(night)
     assert (done["written"], done["shown_again"]) == (1, 1)
