@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from include.models import Interval
+from include.quality.columns import rows_pass
 from include.quality.expectation import DERIVED, Expectation
 from include.quality.instructions import speaks_to_model
 from include.quality.usual import newest_within, usual_rows
@@ -96,34 +97,50 @@ def answers_refused(unit: str, least_rows: int) -> Expectation:
     )
 
 
+def confidence_median(meaning: str, least: float, least_rows: int) -> Expectation:
+    """Half of the answers are at least so certain."""
+    return Expectation(
+        "confidence_median",
+        "ExpectColumnMedianToBeBetween",
+        ("confidence",),
+        "warning",
+        meaning,
+        {"column": "confidence", "min_value": least, "max_value": 1},
+        unit="share",
+        least_rows=least_rows,
+    )
+
+
+def value_balance(column: str, most: float, answers: str, least_rows: int) -> Expectation:
+    """No value has more than this share of a night's `answers`, or they are held back: `{column}_balance`."""
+    return Expectation(
+        f"{column}_balance",
+        "ExpectColumnMaxToBeBetween",
+        (column,),
+        "critical",
+        f"No {column} has more than {most * 100:g} % of the night's {answers}",
+        {"column": DERIVED, "max_value": most},
+        derive=partial(_share_of_value, column=column),
+        unit=f"share of {answers}",
+        least_rows=least_rows,
+    )
+
+
 def row_not_to_model(meaning: str, columns: Sequence[str], unit: str) -> Expectation:
     """No text of the row has a form of an instruction to a model; the report shows those that do, and they go on."""
-    return Expectation(
-        "row_not_to_model",
-        "ExpectColumnValuesToBeInSet",
-        tuple(columns),
-        "info",
-        meaning,
-        {"column": DERIVED, "value_set": [True]},
-        derive=partial(_not_to_model, columns=tuple(columns)),
-        unit=unit,
-    )
+    derive = partial(_not_to_model, columns=tuple(columns))
+    return rows_pass("row_not_to_model", meaning, columns, derive, unit, severity="info")
 
 
 def answer_not_told(meaning: str, columns: Sequence[str], unit: str) -> Expectation:
     """No answer is to a row that speaks to the model: whatever was answered there, a person sees it first."""
-    return Expectation(
-        "answer_not_told",
-        "ExpectColumnValuesToBeInSet",
-        tuple(columns),
-        "warning",
-        meaning,
-        {"column": DERIVED, "value_set": [True]},
-        rows="quarantine",
-        at_least=0.98,
-        derive=partial(_not_to_model, columns=tuple(columns)),
-        unit=unit,
-    )
+    derive = partial(_not_to_model, columns=tuple(columns))
+    return rows_pass("answer_not_told", meaning, columns, derive, unit, rows="quarantine", at_least=0.98)
+
+
+def _share_of_value(rows: pd.DataFrame, interval: Interval, column: str) -> pd.Series[Any]:
+    """The share of all values that are the row's."""
+    return rows[column].map(rows[column].value_counts(normalize=True))
 
 
 def _not_to_model(rows: pd.DataFrame, interval: Interval, columns: Sequence[str]) -> pd.Series[Any]:

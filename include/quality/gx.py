@@ -330,12 +330,13 @@ def _exception(info: Any) -> str | None:
 
 def _in_words(error: Exception, expectation: Expectation) -> str:
     """What was raised and where; what a declared function says is left out, since it may quote a row."""
-    declared = [function.__code__ for function in (expectation.derive, expectation.bounds) if function is not None]
+    given = [getattr(one, "func", one) for one in (expectation.derive, expectation.bounds)]
+    declared = [getattr(one, "__code__", None) for one in given]
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         if frame.f_code in declared:
             return f"`{frame.f_code.co_name}` raised {type(error).__name__} in line {line} of its file"
     if isinstance(error, _WrongLengthError):
-        return f"`{getattr(expectation.derive, '__name__', 'derive')}` {error}"
+        return f"`{getattr(given[0], '__name__', 'derive')}` {error}"
     return f"{type(error).__name__}: {_without_values(str(error), expectation)}"[:_TEXT]
 
 

@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from include.models import Interval
+from include.quality.columns import rows_pass
 from include.quality.common import answers_refused, columns_present, columns_typed, source_fresh
-from include.quality.expectation import DERIVED, Expectation
+from include.quality.expectation import Derive, Expectation
 from include.quality.rules import accepted_values, matches, not_null, row_count, unique
 from include.use_cases.ap_invoices import sums
 from include.use_cases.ap_invoices.currencies import CURRENCIES
@@ -28,7 +29,6 @@ ENOUGH = 20
 LONGEST = 100_000
 """Characters of words of a document; longer ones are contracts and catalogues."""
 _PAST, _AHEAD = timedelta(days=730), timedelta(days=31)
-_PROOF = {"column": DERIVED, "value_set": [True]}
 _NAMED = ("seller_vat_id", "seller_name", "number")
 _AMOUNTS = ("net", "tax", "gross", "payable", "allowances", "charges", "prepaid", "rounding", "taxes", "lines", "kind")
 
@@ -115,23 +115,12 @@ def _by_row(
     name: str,
     meaning: str,
     columns: tuple[str, ...],
-    derive: Any,
+    derive: Derive,
     *,
     rows: Literal["quarantine", "keep"] = "quarantine",
     whole: bool = False,
 ) -> Expectation:
-    return Expectation(
-        name,
-        "ExpectColumnValuesToBeInSet",
-        columns,
-        "warning",
-        meaning,
-        _PROOF,
-        rows=rows,
-        whole=whole,
-        derive=derive,
-        unit="documents",
-    )
+    return rows_pass(name, meaning, columns, derive, "documents", rows=rows, whole=whole)
 
 
 def _adds_up(name: str, meaning: str, rule: Callable[[Mapping[str, Any]], bool]) -> Expectation:

@@ -9,15 +9,27 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 from include.models import Interval
+from include.quality.columns import (
+    rows_pass,
+    text_length,
+    text_printable,
+    text_there,
+    time_in_interval,
+    value_among,
+    value_present,
+    value_unique,
+)
 from include.quality.common import (
     answers_refused,
     columns_present,
     columns_typed,
+    confidence_median,
     rows_arrived,
     rows_as_usual,
     source_fresh,
+    value_balance,
 )
-from include.quality.expectation import DERIVED, Expectation
+from include.quality.expectation import Expectation
 from include.use_cases.crm_enrichment.output import LOWEST, MOST_EMPLOYEES, SizeBand
 from include.use_cases.crm_enrichment.spec import SPEC
 
@@ -38,20 +50,6 @@ ENOUGH = 200
 """Answers below which their distribution says nothing."""
 
 
-def _modified_within(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
-    return (rows["modified_at"] >= interval.start) & (rows["modified_at"] < interval.end)
-
-
-def _lower_domain(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
-    return rows["domain"].str.strip().str.lower()
-
-
-def _something_to_go_by(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
-    """Whether name, domain or description holds a letter or digit."""
-    said = rows["name"].fillna("") + rows["domain"].fillna("") + rows["description"].fillna("")
-    return said.str.contains(r"\w", regex=True)
-
-
 def _vendor_fresh(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     """Whether what the vendor says is at most two years old; rows that it does not know do not count."""
     return (rows["firm_updated_at"] >= interval.end - OLD_AFTER) | rows["firm_updated_at"].isna()
@@ -67,101 +65,52 @@ def _band_fits(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     return unknown | within | band.isna()
 
 
-def _share_of_industry(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
-    """The share of the night's answers that have the row's industry."""
-    return rows["industry"].map(rows["industry"].value_counts(normalize=True))
-
-
 EXPECTATIONS = (
     rows_arrived("At most 1,000,000 companies need something; none is a night without work", 0, 1_000_000, "companies"),
-    Expectation(
-        "company_id_present",
-        "ExpectColumnValuesToNotBeNull",
-        ("company_id",),
-        "critical",
-        "Every company has an id",
-        {"column": "company_id"},
-        rows="quarantine",
-        unit="companies",
+    value_present("company_id", "Every company has an id", "companies", severity="critical", rows="quarantine"),
+    value_unique(
+        "company_id", "No company appears twice in a night", "companies", severity="critical", rows="quarantine"
     ),
-    Expectation(
-        "company_id_unique",
-        "ExpectColumnValuesToBeUnique",
-        ("company_id",),
-        "critical",
-        "No company appears twice in a night",
-        {"column": "company_id"},
-        rows="quarantine",
-        unit="companies",
-    ),
-    Expectation(
+    time_in_interval(
         "modified_in_interval",
-        "ExpectColumnValuesToBeInSet",
-        ("modified_at",),
-        "critical",
         "Every company was changed within the night's interval",
-        {"column": DERIVED, "value_set": [True]},
+        "modified_at",
+        "companies",
+        severity="critical",
         rows="quarantine",
-        derive=_modified_within,
-        unit="companies",
     ),
-    Expectation(
+    text_there(
         "something_to_go_by",
-        "ExpectColumnValuesToBeInSet",
-        ("name", "domain", "description"),
-        "warning",
         "Name, domain or description says something; at least 90 % of the night must",
-        {"column": DERIVED, "value_set": [True]},
+        ("name", "domain", "description"),
+        "companies",
         rows="quarantine",
         at_least=0.9,
-        derive=_something_to_go_by,
-        unit="companies",
     ),
-    Expectation(
-        "domain_unique",
-        "ExpectColumnValuesToBeUnique",
-        ("domain",),
-        "warning",
+    value_unique(
+        "domain",
         "No two companies share a domain, in whatever case; nobody knows which one the vendor means, so both wait",
-        {"column": DERIVED},
+        "companies",
+        any_case=True,
         rows="quarantine",
         at_least=0.9,
-        derive=_lower_domain,
-        unit="companies",
     ),
-    Expectation(
-        "name_length",
-        "ExpectColumnValueLengthsToBeBetween",
-        ("name",),
-        "warning",
-        "The name has at most 200 characters",
-        {"column": "name", "max_value": 200},
-        rows="quarantine",
-        at_least=0.98,
-        unit="companies",
-    ),
-    Expectation(
-        "description_length",
-        "ExpectColumnValueLengthsToBeBetween",
-        ("description",),
-        "warning",
+    text_length("name", "The name has at most 200 characters", 200, "companies", rows="quarantine", at_least=0.98),
+    text_length(
+        "description",
         "The description has at most 5,000 characters",
-        {"column": "description", "max_value": 5_000},
+        5_000,
+        "companies",
         rows="quarantine",
         at_least=0.98,
-        unit="companies",
     ),
     *(
-        Expectation(
-            f"{column}_printable",
-            "ExpectColumnValuesToNotMatchRegex",
-            (column,),
-            "warning",
+        text_printable(
+            column,
             f"The {column} holds no control characters but line breaks and tabs",
-            {"column": column, "regex": r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"},
+            "companies",
             rows="quarantine",
             at_least=0.98,
-            unit="companies",
         )
         for column in ("name", "description")
     ),
@@ -179,26 +128,21 @@ EXPECTATIONS = (
         )
         for column in SIZES
     ),
-    Expectation(
+    rows_pass(
         "vendor_fresh",
-        "ExpectColumnValuesToBeInSet",
-        ("firm_updated_at",),
-        "warning",
         "What the vendor says of a company was confirmed within two years; at least 75 % must be",
-        {"column": DERIVED, "value_set": [True]},
+        ("firm_updated_at",),
+        _vendor_fresh,
+        "companies",
         at_least=0.75,
-        derive=_vendor_fresh,
-        unit="companies",
     ),
-    Expectation(
-        "vendor_knows",
-        "ExpectColumnValuesToNotBeNull",
-        ("firm_name",),
-        "info",
+    value_present(
+        "firm_name",
         "The vendor's file has the company; at least half of the night should be in it",
-        {"column": "firm_name"},
+        "companies",
+        id="vendor_knows",
+        severity="info",
         at_least=0.5,
-        unit="companies",
     ),
     columns_present("Every column that is checked or shown to the model was staged", [*SPEC.model_sees, *TYPES]),
     *columns_typed(TYPES),
@@ -214,37 +158,25 @@ EXPECTATIONS = (
 )
 
 ANSWER_EXPECTATIONS = (
-    Expectation(
-        "industry_present",
-        "ExpectColumnValuesToNotBeNull",
-        ("industry",),
-        "warning",
-        "The company has an answer; at least 90 % of those asked must",
-        {"column": "industry"},
-        at_least=0.9,
-        unit="companies",
+    value_present(
+        "industry", "The company has an answer; at least 90 % of those asked must", "companies", at_least=0.9
     ),
     answers_refused("companies", ENOUGH),
-    Expectation(
-        "answers_usable",
-        "ExpectColumnValuesToBeInSet",
-        ("ending",),
-        "warning",
+    value_among(
+        "ending",
         "The company has an answer or is deferred, and is no dead letter; at least 95 % must",
-        {"column": "ending", "value_set": ["answered", "fallback", "deferred"]},
+        ["answered", "fallback", "deferred"],
+        "companies",
+        id="answers_usable",
         at_least=0.95,
-        unit="companies",
     ),
-    Expectation(
+    rows_pass(
         "band_fits_estimate",
-        "ExpectColumnValuesToBeInSet",
-        ("employees_estimate", "size_band"),
-        "warning",
         "The estimate lies in the size band, and there is none where the band is UNKNOWN",
-        {"column": DERIVED, "value_set": [True]},
+        ("employees_estimate", "size_band"),
+        _band_fits,
+        "companies",
         at_least=0.95,
-        derive=_band_fits,
-        unit="companies",
     ),
     Expectation(
         "industry_known",
@@ -257,25 +189,6 @@ ANSWER_EXPECTATIONS = (
         unit="companies",
         least_rows=ENOUGH,
     ),
-    Expectation(
-        "industry_balance",
-        "ExpectColumnMaxToBeBetween",
-        ("industry",),
-        "critical",
-        "No industry has more than 80 % of the night's answers",
-        {"column": DERIVED, "max_value": 0.8},
-        derive=_share_of_industry,
-        unit="share of answers",
-        least_rows=ENOUGH,
-    ),
-    Expectation(
-        "confidence_median",
-        "ExpectColumnMedianToBeBetween",
-        ("confidence",),
-        "warning",
-        "Half of the answers are at least 50 % certain",
-        {"column": "confidence", "min_value": 0.5, "max_value": 1},
-        unit="share",
-        least_rows=ENOUGH,
-    ),
+    value_balance("industry", 0.8, "answers", ENOUGH),
+    confidence_median("Half of the answers are at least 50 % certain", 0.5, ENOUGH),
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
-from include.quality.common import answer_not_told, answers_arrived, answers_refused
-from include.quality.expectation import DERIVED, Expectation
+from include.quality.columns import rows_pass, value_among, value_present
+from include.quality.common import answer_not_told, answers_arrived, answers_refused, confidence_median, value_balance
+from include.quality.expectation import Expectation
 from include.use_cases.crm_lead_scoring.fallback import answer as by_rule
 
 if TYPE_CHECKING:
@@ -27,11 +28,6 @@ def _tier_fits(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     return (rows["tier"] == meant) | score.isna() | rows["tier"].isna()
 
 
-def _share_of_tier(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
-    """The share of the night's answers that have the row's tier."""
-    return rows["tier"].map(rows["tier"].value_counts(normalize=True))
-
-
 def _tier_near_rule(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     """Whether no lead is hot by the model that is cold by the rule, all that the rule goes by being known.
 
@@ -47,26 +43,15 @@ def _tier_near_rule(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
 
 ANSWER_EXPECTATIONS = (
     answers_arrived("At least one lead was to be asked", "leads"),
-    Expectation(
-        "score_present",
-        "ExpectColumnValuesToNotBeNull",
-        ("score",),
-        "warning",
-        "The lead has a score; at least 90 % of those asked must",
-        {"column": "score"},
-        at_least=0.9,
-        unit="leads",
-    ),
+    value_present("score", "The lead has a score; at least 90 % of those asked must", "leads", at_least=0.9),
     answers_refused("leads", ENOUGH),
-    Expectation(
-        "answers_usable",
-        "ExpectColumnValuesToBeInSet",
-        ("ending",),
-        "warning",
+    value_among(
+        "ending",
         "The lead has an answer or is deferred, and is no dead letter; at least 95 % must",
-        {"column": "ending", "value_set": ["answered", "fallback", "deferred"]},
+        ["answered", "fallback", "deferred"],
+        "leads",
+        id="answers_usable",
         at_least=0.95,
-        unit="leads",
     ),
     Expectation(
         "answers_by_model",
@@ -101,49 +86,24 @@ ANSWER_EXPECTATIONS = (
         unit="points",
         least_rows=ENOUGH,
     ),
-    Expectation(
-        "tier_balance",
-        "ExpectColumnMaxToBeBetween",
-        ("tier",),
-        "critical",
-        "No tier has more than 95 % of the night's answers",
-        {"column": DERIVED, "max_value": 0.95},
-        derive=_share_of_tier,
-        unit="share of answers",
-        least_rows=ENOUGH,
-    ),
-    Expectation(
+    value_balance("tier", 0.95, "answers", ENOUGH),
+    rows_pass(
         "tier_fits_score",
-        "ExpectColumnValuesToBeInSet",
-        ("score", "tier"),
-        "warning",
         "The tier is the one that the score stands for: hot from 70, warm from 40",
-        {"column": DERIVED, "value_set": [True]},
+        ("score", "tier"),
+        _tier_fits,
+        "leads",
         at_least=0.95,
-        derive=_tier_fits,
-        unit="leads",
     ),
-    Expectation(
-        "confidence_median",
-        "ExpectColumnMedianToBeBetween",
-        ("confidence",),
-        "warning",
-        "Half of the answers are at least 50 % certain",
-        {"column": "confidence", "min_value": 0.5, "max_value": 1},
-        unit="share",
-        least_rows=ENOUGH,
-    ),
-    Expectation(
+    confidence_median("Half of the answers are at least 50 % certain", 0.5, ENOUGH),
+    rows_pass(
         "tier_near_rule",
-        "ExpectColumnValuesToBeInSet",
-        ("tier", *FACTS),
-        "warning",
         "No lead is hot that the rule calls cold from title, size and activity, all three known; a person sees such",
-        {"column": DERIVED, "value_set": [True]},
+        ("tier", *FACTS),
+        _tier_near_rule,
+        "leads",
         rows="quarantine",
         at_least=0.95,
-        derive=_tier_near_rule,
-        unit="leads",
     ),
     answer_not_told("No answer is to a lead whose texts speak to the model; a person sees such", TEXTS, "leads"),
 )

@@ -9,15 +9,26 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
+from include.quality.columns import (
+    rows_pass,
+    text_form,
+    text_length,
+    text_printable,
+    time_before_end,
+    time_in_interval,
+    value_among,
+    value_present,
+    value_unique,
+)
 from include.quality.common import (
     columns_present,
     columns_typed,
     row_not_to_model,
     rows_arrived,
     rows_as_usual,
+    source_fresh,
 )
-from include.quality.expectation import DERIVED, Expectation
-from include.quality.usual import newest_within
+from include.quality.expectation import Expectation
 from include.use_cases.crm_lead_scoring.answers import ANSWER_EXPECTATIONS, TEXTS
 from include.use_cases.crm_lead_scoring.spec import SPEC
 
@@ -41,18 +52,6 @@ TYPES = {
 STALE_AFTER = timedelta(days=730)
 
 
-def _lower_email(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
-    return rows["email"].str.strip().str.lower()
-
-
-def _not_in_future(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
-    return ~(rows["last_activity_at"] > interval.end)
-
-
-def _modified_within(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
-    return (rows["modified_at"] >= interval.start) & (rows["modified_at"] < interval.end)
-
-
 def _size_fresh(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     """Whether the company's size is known and was confirmed within two years; rows without a company do not count."""
     known = rows["employees"].notna() & (rows["size_known_at"] >= interval.end - STALE_AFTER)
@@ -71,103 +70,53 @@ def _revenue_plausible(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]
 
 EXPECTATIONS = (
     rows_arrived("The night brought between 1 and 5,000,000 leads", 1, 5_000_000, "leads"),
-    Expectation(
-        "lead_id_present",
-        "ExpectColumnValuesToNotBeNull",
-        ("lead_id",),
-        "critical",
-        "Every lead has an id",
-        {"column": "lead_id"},
-        rows="quarantine",
-        unit="leads",
-    ),
-    Expectation(
-        "lead_id_unique",
-        "ExpectColumnValuesToBeUnique",
-        ("lead_id",),
-        "critical",
-        "No lead appears twice in a night",
-        {"column": "lead_id"},
-        rows="quarantine",
-        unit="leads",
-    ),
-    Expectation(
+    value_present("lead_id", "Every lead has an id", "leads", severity="critical", rows="quarantine"),
+    value_unique("lead_id", "No lead appears twice in a night", "leads", severity="critical", rows="quarantine"),
+    time_in_interval(
         "modified_in_interval",
-        "ExpectColumnValuesToBeInSet",
-        ("modified_at",),
-        "critical",
         "Every lead was changed within the night's interval",
-        {"column": DERIVED, "value_set": [True]},
+        "modified_at",
+        "leads",
+        severity="critical",
         rows="quarantine",
-        derive=_modified_within,
-        unit="leads",
     ),
-    Expectation(
-        "email_present",
-        "ExpectColumnValuesToNotBeNull",
-        ("email",),
-        "critical",
+    value_present(
+        "email",
         "The lead has an e-mail address; at least 80 % of the night must",
-        {"column": "email"},
+        "leads",
+        severity="critical",
         rows="quarantine",
         at_least=0.8,
-        unit="leads",
     ),
-    Expectation(
-        "email_format",
-        "ExpectColumnValuesToMatchRegex",
-        ("email",),
-        "warning",
+    text_form(
+        "email",
         "The e-mail address has the form of one",
-        {"column": "email", "regex": r"^[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+$"},
+        r"^[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+$",
+        "leads",
+        id="email_format",
         rows="quarantine",
         at_least=0.95,
-        unit="leads",
     ),
-    Expectation(
-        "email_unique",
-        "ExpectColumnValuesToBeUnique",
-        ("email",),
-        "warning",
+    value_unique(
+        "email",
         "No two leads share an e-mail address, in whatever case; nobody knows which one is right, so both wait",
-        {"column": DERIVED},
+        "leads",
+        any_case=True,
         rows="quarantine",
         at_least=0.95,
-        derive=_lower_email,
-        unit="leads",
     ),
-    Expectation(
-        "job_title_length",
-        "ExpectColumnValueLengthsToBeBetween",
-        ("job_title",),
-        "warning",
-        "The job title has at most 300 characters",
-        {"column": "job_title", "max_value": 300},
-        rows="quarantine",
-        at_least=0.98,
-        unit="leads",
+    text_length(
+        "job_title", "The job title has at most 300 characters", 300, "leads", rows="quarantine", at_least=0.98
     ),
-    Expectation(
-        "job_title_printable",
-        "ExpectColumnValuesToNotMatchRegex",
-        ("job_title",),
-        "warning",
-        "The job title holds no control characters",
-        {"column": "job_title", "regex": r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"},
-        rows="quarantine",
-        at_least=0.98,
-        unit="leads",
-    ),
-    Expectation(
-        "lifecycle_known",
-        "ExpectColumnValuesToBeInSet",
-        ("lifecycle_stage",),
-        "warning",
+    text_printable("job_title", "The job title holds no control characters", "leads", rows="quarantine", at_least=0.98),
+    value_among(
+        "lifecycle_stage",
         "The lifecycle stage is one of the CRM's",
-        {"column": "lifecycle_stage", "value_set": STAGES},
+        STAGES,
+        "leads",
+        id="lifecycle_known",
         rows="quarantine",
         at_least=0.95,
-        unit="leads",
     ),
     Expectation(
         "page_views_range",
@@ -180,17 +129,13 @@ EXPECTATIONS = (
         at_least=0.95,
         unit="leads",
     ),
-    Expectation(
+    time_before_end(
         "activity_not_in_future",
-        "ExpectColumnValuesToBeInSet",
-        ("last_activity_at",),
-        "warning",
         "The last activity is not later than the night",
-        {"column": DERIVED, "value_set": [True]},
+        "last_activity_at",
+        "leads",
         rows="quarantine",
         at_least=0.95,
-        derive=_not_in_future,
-        unit="leads",
     ),
     Expectation(
         "revenue_not_negative",
@@ -213,36 +158,29 @@ EXPECTATIONS = (
         at_least=0.98,
         unit="leads",
     ),
-    Expectation(
-        "company_known",
-        "ExpectColumnValuesToNotBeNull",
-        ("company_name",),
-        "warning",
+    value_present(
+        "company_name",
         "The lead's company is known; at least 70 % of the night must be",
-        {"column": "company_name"},
+        "leads",
+        id="company_known",
         at_least=0.7,
-        unit="leads",
     ),
-    Expectation(
-        "industry_complete",
-        "ExpectColumnValuesToNotBeNull",
-        ("industry",),
-        "critical",
+    value_present(
+        "industry",
         "The industry is known; 40 % without it stop scoring",
-        {"column": "industry"},
+        "leads",
+        id="industry_complete",
+        severity="critical",
         at_least=0.6,
-        unit="leads",
     ),
-    Expectation(
+    rows_pass(
         "company_size_fresh",
-        "ExpectColumnValuesToBeInSet",
-        ("employees", "size_known_at", "company_id"),
-        "critical",
         "The company's size was confirmed within two years; 25 % stale stop enrichment",
-        {"column": DERIVED, "value_set": [True]},
+        ("employees", "size_known_at", "company_id"),
+        _size_fresh,
+        "leads",
+        severity="critical",
         at_least=0.75,
-        derive=_size_fresh,
-        unit="leads",
     ),
     columns_present(
         "Every column that is checked or shown to the model was staged", [*SPEC.model_sees, *SPEC.personal, *TYPES]
@@ -251,36 +189,25 @@ EXPECTATIONS = (
     rows_as_usual(
         "The night brought between half and twice the leads that this weekday's nights bring", 0.5, 2.0, "leads"
     ),
-    Expectation(
-        "source_fresh",
-        "ExpectColumnMaxToBeBetween",
-        ("modified_at",),
-        "warning",
-        "The newest change is at most 12 hours older than the end of the night",
-        bounds=newest_within("modified_at", timedelta(hours=12)),
-        unit="time",
+    source_fresh(
+        "The newest change is at most 12 hours older than the end of the night", "modified_at", timedelta(hours=12)
     ),
-    Expectation(
+    rows_pass(
         "company_exists",
-        "ExpectColumnValuesToBeInSet",
-        ("company_id", "company_name", "company_domain", "company_modified_at"),
-        "warning",
         "The company that the lead names exists in the CRM",
-        {"column": DERIVED, "value_set": [True]},
+        ("company_id", "company_name", "company_domain", "company_modified_at"),
+        _company_exists,
+        "leads",
         at_least=0.95,
-        derive=_company_exists,
-        unit="leads",
     ),
-    Expectation(
+    rows_pass(
         "revenue_per_employee",
-        "ExpectColumnValuesToBeInSet",
-        ("annual_revenue", "employees"),
-        "info",
         "The company's revenue is at most 50 million US dollars per employee",
-        {"column": DERIVED, "value_set": [True]},
+        ("annual_revenue", "employees"),
+        _revenue_plausible,
+        "leads",
+        severity="info",
         at_least=0.98,
-        derive=_revenue_plausible,
-        unit="leads",
     ),
     row_not_to_model("No text of the lead speaks to the model instead of about the lead", TEXTS, "leads"),
 )

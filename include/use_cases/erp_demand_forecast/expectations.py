@@ -12,7 +12,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
-from include.quality.common import answers_arrived, columns_present, columns_typed, rows_arrived, rows_as_usual
+from include.quality.columns import rows_pass, text_form, value_among, value_present
+from include.quality.common import (
+    answers_arrived,
+    columns_present,
+    columns_typed,
+    confidence_median,
+    rows_arrived,
+    rows_as_usual,
+)
 from include.quality.expectation import DERIVED, Derive, Expectation
 
 if TYPE_CHECKING:
@@ -26,7 +34,6 @@ MANY = 20
 """Answers below which their distribution says nothing."""
 Member = Mapping[str, Any]
 Holds = Callable[[list[Member], "pd.Series[Any]"], bool]
-TRUE: Mapping[str, Any] = {"column": DERIVED, "value_set": [True]}
 
 
 def _members(text: Any) -> list[Member]:
@@ -97,26 +104,21 @@ def _share_still(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
 
 def _history(name: str, meaning: str, holds: Holds, *, waits: bool = True, at_least: float = 0.95) -> Expectation:
     """An expectation of the weeks of a history; one that fails it waits in quarantine, or goes on with a warning."""
-    return Expectation(
+    return rows_pass(
         name,
-        "ExpectColumnValuesToBeInSet",
-        ("history", "this_week"),
-        "warning",
         meaning,
-        TRUE,
+        ("history", "this_week"),
+        _of_each("history", holds),
+        "histories",
         rows="quarantine" if waits else "keep",
         at_least=at_least,
-        derive=_of_each("history", holds),
-        unit="histories",
     )
 
 
 def _forecast(name: str, meaning: str, holds: Holds) -> Expectation:
     """An expectation of the weeks to come; one that fails holds the night's answers back."""
-    columns = ("horizon", "largest_seen")
     derive = _of_each("horizon", holds)
-    kind = "ExpectColumnValuesToBeInSet"
-    return Expectation(name, kind, columns, "critical", meaning, TRUE, derive=derive, unit="forecasts")
+    return rows_pass(name, meaning, ("horizon", "largest_seen"), derive, "forecasts", severity="critical")
 
 
 def _series(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
@@ -127,26 +129,15 @@ EXPECTATIONS = (
     rows_arrived("The night brought between 1 and 1,000,000 histories", 1, 1_000_000, "histories"),
     columns_present("Every column that is checked or read was staged", COLUMNS),
     *columns_typed(TYPES),
-    Expectation(
-        "plant_form",
-        "ExpectColumnValuesToMatchRegex",
-        ("plant",),
-        "warning",
+    text_form(
+        "plant",
         "A plant is two letters and two digits",
-        {"column": "plant", "regex": r"^[A-Z]{2}[0-9]{2}$"},
+        r"^[A-Z]{2}[0-9]{2}$",
+        "histories",
         rows="quarantine",
         at_least=0.95,
-        unit="histories",
     ),
-    Expectation(
-        "product_present",
-        "ExpectColumnValuesToNotBeNull",
-        ("product",),
-        "critical",
-        "Every history has its product",
-        {"column": "product"},
-        unit="histories",
-    ),
+    value_present("product", "Every history has its product", "histories", severity="critical"),
     Expectation(
         "history_once",
         "ExpectColumnValuesToBeUnique",
@@ -205,15 +196,13 @@ ANSWER_EXPECTATIONS = (
     _forecast("interval_in_order", "Low, quantity and high are in order, and not negative", _in_order),
     _forecast("quantity_plausible", f"No week is over {PLAUSIBLE} times the largest quantity ever seen", _plausible),
     _forecast("weeks_follow", "The weeks to come follow each other", _consecutive),
-    Expectation(
-        "share_left",
-        "ExpectColumnValuesToBeInSet",
-        ("ending",),
-        "warning",
+    value_among(
+        "ending",
         "At least 80 % of the histories are forecast; the others are left to a rule and a person",
-        {"column": "ending", "value_set": ["answered"]},
+        ["answered"],
+        "histories",
+        id="share_left",
         at_least=0.8,
-        unit="histories",
         least_rows=MANY,
     ),
     Expectation(
@@ -227,14 +216,5 @@ ANSWER_EXPECTATIONS = (
         unit="share of forecasts",
         least_rows=MANY,
     ),
-    Expectation(
-        "confidence_median",
-        "ExpectColumnMedianToBeBetween",
-        ("confidence",),
-        "warning",
-        "Half of the forecasts would have met at least 40 % of past demand",
-        {"column": "confidence", "min_value": 0.4, "max_value": 1},
-        unit="share",
-        least_rows=MANY,
-    ),
+    confidence_median("Half of the forecasts would have met at least 40 % of past demand", 0.4, MANY),
 )

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from include.models import Interval
+from include.quality.columns import rows_pass, text_form, value_present, value_unique
 from include.quality.common import (
     answers_arrived,
     columns_present,
@@ -17,7 +18,7 @@ from include.quality.common import (
     rows_as_usual,
     source_fresh,
 )
-from include.quality.expectation import DERIVED, Expectation
+from include.quality.expectation import Expectation
 from include.use_cases.erp_reorder.spec import SPEC
 
 if TYPE_CHECKING:
@@ -46,35 +47,12 @@ def _within_bounds(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
 
 EXPECTATIONS = (
     rows_arrived("The night of the forecasts brought between 1 and 1,000,000 series", 1, 1_000_000, "series"),
-    Expectation(
-        "series_unique",
-        "ExpectColumnValuesToBeUnique",
-        ("series",),
-        "critical",
-        "No series came twice",
-        {"column": "series"},
-        unit="series",
+    value_unique("series", "No series came twice", "series", severity="critical"),
+    value_present(
+        "horizon", "The series has a forecast", "series", id="forecast_there", rows="quarantine", at_least=0.95
     ),
-    Expectation(
-        "forecast_there",
-        "ExpectColumnValuesToNotBeNull",
-        ("horizon",),
-        "warning",
-        "The series has a forecast",
-        {"column": "horizon"},
-        rows="quarantine",
-        at_least=0.95,
-        unit="series",
-    ),
-    Expectation(
-        "stock_known",
-        "ExpectColumnValuesToNotBeNull",
-        ("on_hand",),
-        "warning",
-        "The stock of the product in the plant is known",
-        {"column": "on_hand"},
-        at_least=0.9,
-        unit="series",
+    value_present(
+        "on_hand", "The stock of the product in the plant is known", "series", id="stock_known", at_least=0.9
     ),
     Expectation(
         "stock_not_negative",
@@ -87,27 +65,16 @@ EXPECTATIONS = (
         at_least=0.95,
         unit="series",
     ),
-    Expectation(
+    rows_pass(
         "counted_lately",
-        "ExpectColumnValuesToBeInSet",
-        ("stock_counted_on", "stock_found"),
-        "info",
         "The stock was counted within 120 days",
-        {"column": DERIVED, "value_set": [True]},
+        ("stock_counted_on", "stock_found"),
+        _counted_lately,
+        "series",
+        severity="info",
         at_least=0.8,
-        derive=_counted_lately,
-        unit="series",
     ),
-    Expectation(
-        "supply_known",
-        "ExpectColumnValuesToNotBeNull",
-        ("supply_lead_days",),
-        "warning",
-        "The lead time is known",
-        {"column": "supply_lead_days"},
-        at_least=0.9,
-        unit="series",
-    ),
+    value_present("supply_lead_days", "The lead time is known", "series", id="supply_known", at_least=0.9),
     Expectation(
         "lead_time_plausible",
         "ExpectColumnValuesToBeBetween",
@@ -121,16 +88,13 @@ EXPECTATIONS = (
     ),
     columns_present("Every column that an order is worked out of was staged", SPEC.model_sees),
     *columns_typed(TYPES),
-    Expectation(
-        "plant_form",
-        "ExpectColumnValuesToMatchRegex",
-        ("plant",),
-        "warning",
+    text_form(
+        "plant",
         "A plant is two letters and two digits",
-        {"column": "plant", "regex": r"^[A-Z]{2}[0-9]{2}$"},
+        r"^[A-Z]{2}[0-9]{2}$",
+        "series",
         rows="quarantine",
         at_least=0.95,
-        unit="series",
     ),
     source_fresh(
         "The newest stock record is at most thirty days old",
@@ -144,16 +108,14 @@ EXPECTATIONS = (
 
 ANSWER_EXPECTATIONS = (
     answers_arrived("At least one order was to be worked out", "series"),
-    Expectation(
+    rows_pass(
         "order_within_bounds",
-        "ExpectColumnValuesToBeInSet",
-        ("order", "needed", "safety"),
-        "critical",
         "No more than one in twenty orders is over ten times what is needed and kept in reserve",
-        {"column": DERIVED, "value_set": [True]},
+        ("order", "needed", "safety"),
+        _within_bounds,
+        "proposals",
+        severity="critical",
         at_least=0.95,
-        derive=_within_bounds,
-        unit="proposals",
         least_rows=ENOUGH,
     ),
     Expectation(

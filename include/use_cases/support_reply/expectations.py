@@ -15,18 +15,28 @@ from include.addresses import strange_links
 from include.models import Interval
 from include.privacy.forms import find_forms
 from include.privacy.tokens import tokens_in
+from include.quality.columns import (
+    rows_pass,
+    text_length,
+    text_printable,
+    text_there,
+    value_among,
+    value_present,
+    value_unique,
+)
 from include.quality.common import (
     answer_not_told,
     answers_arrived,
     answers_refused,
     columns_present,
     columns_typed,
+    confidence_median,
     row_not_to_model,
     rows_arrived,
     rows_as_usual,
     source_fresh,
 )
-from include.quality.expectation import DERIVED, Expectation
+from include.quality.expectation import Derive, Expectation
 from include.spec.prompt import read_prompt
 from include.use_cases.support_reply.guidelines import Guideline, links_of, of_category, read_guidelines, said_by
 from include.use_cases.support_reply.output import MOST_BODY, Language
@@ -61,11 +71,6 @@ def guidelines() -> dict[str, Guideline]:
 @cache
 def _links() -> tuple[str, ...]:
     return links_of(guidelines().values())
-
-
-def _says_something(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
-    said = rows["ticket_subject"].fillna("") + rows["ticket_body"].fillna("")
-    return said.str.contains(r"\w", regex=True)
 
 
 def _each(rows: pd.DataFrame, holds: Callable[[Any], bool]) -> pd.Series[Any]:
@@ -151,87 +156,41 @@ def _decision_named(rows: pd.DataFrame, interval: Interval) -> pd.Series[Any]:
     return _each(rows, holds)
 
 
-def _of_drafts(name: str, meaning: str, derive: Any, *columns: str, at_least: float = 0.9) -> Expectation:
+def _of_drafts(name: str, meaning: str, derive: Derive, *columns: str) -> Expectation:
     """One that every draft must meet, or a person sees it with this name."""
-    return Expectation(
-        name,
-        "ExpectColumnValuesToBeInSet",
-        (*WRITTEN, *columns),
-        "warning",
-        meaning,
-        {"column": DERIVED, "value_set": [True]},
-        rows="quarantine",
-        at_least=at_least,
-        derive=derive,
-        unit="drafts",
-    )
+    return rows_pass(name, meaning, (*WRITTEN, *columns), derive, "drafts", rows="quarantine", at_least=0.9)
 
 
 EXPECTATIONS = (
     rows_arrived("The night brought at most 1,000,000 tickets to reply to", 0, 1_000_000, "tickets"),
-    Expectation(
-        "ticket_id_unique",
-        "ExpectColumnValuesToBeUnique",
-        ("ticket_id",),
-        "critical",
-        "No ticket came twice",
-        {"column": "ticket_id"},
-        unit="tickets",
-    ),
-    Expectation(
+    value_unique("ticket_id", "No ticket came twice", "tickets", severity="critical"),
+    text_there(
         "text_found",
-        "ExpectColumnValuesToBeInSet",
-        TEXTS,
-        "warning",
         "The desk's file has the ticket, and its subject or body holds a letter or digit",
-        {"column": DERIVED, "value_set": [True]},
+        TEXTS,
+        "tickets",
         rows="quarantine",
         at_least=0.95,
-        derive=_says_something,
-        unit="tickets",
     ),
-    Expectation(
-        "category_present",
-        "ExpectColumnValuesToNotBeNull",
-        ("category",),
-        "critical",
-        "Triage gave the ticket a category",
-        {"column": "category"},
-        rows="quarantine",
-        at_least=0.9,
-        unit="tickets",
+    value_present(
+        "category", "Triage gave the ticket a category", "tickets", severity="critical", rows="quarantine", at_least=0.9
     ),
-    Expectation(
-        "ticket_body_length",
-        "ExpectColumnValueLengthsToBeBetween",
-        ("ticket_body",),
-        "warning",
-        "The body has at most 20,000 characters",
-        {"column": "ticket_body", "max_value": 20_000},
-        rows="quarantine",
-        at_least=0.98,
-        unit="tickets",
+    text_length(
+        "ticket_body", "The body has at most 20,000 characters", 20_000, "tickets", rows="quarantine", at_least=0.98
     ),
-    Expectation(
-        "ticket_body_printable",
-        "ExpectColumnValuesToNotMatchRegex",
-        ("ticket_body",),
-        "warning",
+    text_printable(
+        "ticket_body",
         "The body holds no control characters but line breaks and tabs",
-        {"column": "ticket_body", "regex": r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"},
+        "tickets",
         rows="quarantine",
         at_least=0.98,
-        unit="tickets",
     ),
-    Expectation(
-        "ticket_language_known",
-        "ExpectColumnValuesToBeInSet",
-        ("ticket_language",),
-        "warning",
+    value_among(
+        "ticket_language",
         "The ticket is in a language that replies are written in",
-        {"column": "ticket_language", "value_set": LANGUAGES},
+        LANGUAGES,
+        "tickets",
         rows="quarantine",
-        unit="tickets",
     ),
     columns_present("Every column that is checked or shown to the model was staged", [*SPEC.model_sees, *TYPES]),
     *columns_typed(TYPES),
@@ -294,15 +253,6 @@ ANSWER_EXPECTATIONS = (
         at_least=0.95,
         unit="drafts",
     ),
-    Expectation(
-        "confidence_median",
-        "ExpectColumnMedianToBeBetween",
-        ("confidence",),
-        "warning",
-        "Half of the drafts are at least 50 % certain",
-        {"column": "confidence", "min_value": 0.5, "max_value": 1},
-        unit="share",
-        least_rows=ENOUGH,
-    ),
+    confidence_median("Half of the drafts are at least 50 % certain", 0.5, ENOUGH),
     answer_not_told("No draft is to a ticket that speaks to the model; a person sees such", TEXTS, "drafts"),
 )

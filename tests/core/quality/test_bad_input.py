@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,20 @@ def test_a_derive_that_raises_is_named_without_what_it_says_of_the_row(tmp_path:
     assert finding.could_not_run is not None
     assert finding.could_not_run.startswith("`_raises` raised ValueError in line ")
     assert "secret" not in finding.could_not_run
+
+
+def test_a_derive_with_some_arguments_given_is_named_like_others(tmp_path: Path) -> None:
+    def broken(rows: Any, interval: Any, column: str) -> Any:
+        return rows[column] / "secret"
+
+    def short(rows: Any, interval: Any, column: str) -> Any:
+        return rows[column].dropna() > 0
+
+    for function, said in ((broken, "`broken` raised TypeError in line "), (short, "`short` gave values for 2 of 3")):
+        given = expect("e", "ExpectColumnValuesToBeInSet", "x", derive=partial(function, column="x"), **TRUE)
+        finding, _ = one(tmp_path, [1, None, 3], pa.int64(), given)
+        assert (finding.could_not_run or "").startswith(said)
+        assert "secret" not in (finding.could_not_run or "")
 
 
 def test_a_derive_that_leaves_rows_out_cannot_pass(tmp_path: Path) -> None:
