@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _ODD = 0x9E3779B97F4A7C15
 _NONE = 0x5851F42D4C957F2D
-"""The hash of no value, where other columns of the row have one."""
+"""The hash of no value, where other columns of the row have one; texts start from it, too."""
 
 
 def hashes(prepared: Prepared, table: pa.Table, history: History) -> np.ndarray:
@@ -101,7 +101,7 @@ def _of_texts(values: pa.Array) -> np.ndarray:
     if size:
         padded[:size] = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
     words = np.ndarray(size + 1, "<u8", padded.data, strides=(1,))
-    made, active = lengths.astype(np.uint64), np.arange(len(plain))
+    made, active = lengths.astype(np.uint64) ^ np.uint64(_NONE), np.arange(len(plain))  # 0 would stay 0 in `_mixed`
     for at in range(0, int(lengths.max(initial=0)), 8):
         active = active[lengths[active] > at]
         left = np.minimum(lengths[active] - at, 8).astype(np.uint64)

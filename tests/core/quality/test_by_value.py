@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from include.models import Record
@@ -264,6 +264,7 @@ def test_equal_values_share_a_hash_and_no_others(name: str, share: float) -> Non
         max_size=30,
     )
 )
+@example(["", "\x01"])
 def test_texts_are_repeated_where_python_says_so(values: list[str | None]) -> None:
     table = pa.table({"x": pa.array(values, pa.string())})
     found = hashes(prepare(expect("e", "ExpectColumnValuesToBeUnique", "x"), HISTORY), table, HISTORY)
