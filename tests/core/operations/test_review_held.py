@@ -67,18 +67,29 @@ def test_an_edit_is_held_to_what_was_shown_too(waiting: Any, crm: Crm) -> None:
     assert crm.read(other)["nl_lead_score"] is None
 
 
+@pytest.mark.parametrize("by_second", [False, True])
 def test_an_edit_that_goes_to_fewer_places_is_held_to_those_that_were_shown(
-    waiting: Any, crm: Crm, monkeypatch: pytest.MonkeyPatch
+    waiting: Any, crm: Crm, monkeypatch: pytest.MonkeyPatch, by_second: bool
 ) -> None:
+    """A person who edits was shown the places of the proposal, a second one who agrees those of the edit."""
     one, other = crm.ids(2)
     night = waiting({one: answer(), other: answer()})
     hot_too = replace(night.case.sinks[0], object="companies", when=lambda output: output["tier"] == "hot")
     case = replace(night.case, sinks=(*night.case.sinks, hot_too))
     monkeypatch.setattr(door, "load", lambda _: case)
-    shown = replace(night, case=case)
-    row = {"row_id": f"crm/contacts/{one}", "row_key": one, "origin": "model", "output": json.dumps(answer())}
-    assert [held.sink for held in held_now(shown, row)] == ["crm/contacts", "crm/companies"]
-    say(night, [looked(shown, key, "edit", answer(score=12, tier="cold")) for key in (one, other)])
+    shown, edited = replace(night, case=case), answer(score=12, tier="cold")
+
+    def held(key: str, output: Record) -> Any:
+        row = {"row_id": f"crm/contacts/{key}", "row_key": key, "origin": "model", "output": json.dumps(output)}
+        return held_now(shown, row)
+
+    assert [len(held(one, answer())), len(held(one, edited))] == [2, 1]
+    choices = [
+        replace(choice, held_sha256=held_sha256(held(key, edited if by_second else answer())))
+        for key in (one, other)
+        for choice in choose(night, [key], "edit", edited)
+    ]
+    say(night, choices)
     crm.edit(other, nl_lead_tier="warm")
     (done,) = apply_all(night)
     assert (done["written"], done["shown_again"]) == (1, 1)
