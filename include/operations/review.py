@@ -7,9 +7,10 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import exists, select
+from sqlalchemy import select
 
 from include.canonical import canonical, digest
 from include.database import Database, transaction
@@ -22,6 +23,7 @@ from include.ledger.record import RowOutcome, record_event, record_outcomes
 from include.ledger.review_due import Due
 from include.ledger.reviews import Choice, Decided
 from include.models import Manifest, Outcome, Record
+from include.night.addressing import addressed
 from include.night.close.demote import demote_overruled
 from include.night.datasets import APPROVED
 from include.run import Night
@@ -29,6 +31,7 @@ from include.settings import Settings
 from include.spec.use_case import UseCase, load
 from include.staging import StagedWriter
 from include.systems.connections import Connections
+from include.systems.port import Sink
 
 log = logging.getLogger(__name__)
 ROWS_AT_ONCE = 5_000
@@ -80,23 +83,41 @@ def held_now(night: Night, row: Record) -> list[Held]:
 
     `row` has `row_id`, `row_key`, `origin` and `output` (JSON), as the gate stages it.
     """
-    from include.night.addressing import addressed
+    return _held_of(night, [row])[0]
 
-    found = []
+
+def _held_of(night: Night, rows: Sequence[Record]) -> list[list[Held]]:
+    """The same of many rows: a sink is opened once and read batch by batch."""
+    found = [list[Held]() for _ in rows]
     for sink in night.case.sinks:
-        name, fields = sink.place, sink.fields
-        try:
-            wanted = [number for number, _ in addressed(sink, night.case.sources, row)]
-            if not wanted:
-                continue
-            records = sink.open(night).read(wanted)
-            if records is None:
-                found.append(Held(name, fields, {}, "nothing can be read back there"))
-            else:
-                found.append(Held(name, fields, {number: records.get(number) for number in wanted}))
-        except NightledgerError as error:
-            found.append(Held(name, fields, {}, f"cannot be read now: {error.problem}"))
+        wanted = dict[int, list[str]]()
+        for at, row in enumerate(rows):
+            try:
+                wanted[at] = [number for number, _ in addressed(sink, night.case.sources, row)]
+            except NightledgerError as error:
+                found[at].append(Held(sink.place, sink.fields, {}, f"cannot be read now: {error.problem}"))
+        records, problem = _read(night, sink, list(dict.fromkeys(one for ids in wanted.values() for one in ids)))
+        for at, ids in wanted.items():
+            held = {} if problem else {number: records.get(number) for number in ids}
+            found[at] += [Held(sink.place, sink.fields, held, problem)] if ids else []
     return found
+
+
+def _read(night: Night, sink: Sink, ids: Sequence[str]) -> tuple[Mapping[str, Record], str]:
+    """The records by id, or why they cannot be told."""
+    records = dict[str, Record]()
+    if not ids:
+        return records, ""
+    try:
+        there = sink.open(night)
+        for first in range(0, len(ids), there.batch_rows):
+            part = there.read(ids[first : first + there.batch_rows])
+            if part is None:
+                return {}, "nothing can be read back there"
+            records |= part
+    except NightledgerError as error:
+        return {}, f"cannot be read now: {error.problem}"
+    return records, ""
 
 
 def held_sha256(held: Sequence[Held]) -> str | None:
@@ -154,9 +175,9 @@ def _apply_some(night: Night, due: Sequence[Due], actor: str) -> Counter[str]:
     from include.night.write.write import SUPERSEDED, write
 
     counts: Counter[str] = Counter()
-    if stale := _changed_since_shown(night, due):
-        counts["shown_again"] = reviews.show_again(night.ledger, night.case.name, [one.number for one in stale])
-        due = [one for one in due if one not in stale]
+    if stale := {one.number for one in _changed_since_shown(night, due)}:
+        counts["shown_again"] = reviews.show_again(night.ledger, night.case.name, sorted(stale))
+        due = [one for one in due if one.number not in stale]
     wanted = [one for one in due if one.verdict == "write"]
     if wanted:
         sent = write(night, _stage(night, wanted))
@@ -179,24 +200,22 @@ def _changed_since_shown(night: Night, due: Sequence[Due]) -> list[Due]:
     What this run itself has written already, before it was killed, is no change. One that cannot be read now is left to
     the write, which has to read it too.
     """
-    looked = [one for one in due if one.verdict == "write" and one.held_sha256 and not _is_begun(night, one)]
-    return [one for one in looked if not _is_as_shown(night, one)]
+    looked = [one for one in due if one.verdict == "write" and one.held_sha256]
+    begun = _begun(night, [one.row_id for one in looked])
+    stale = [one for one in looked if (one.row_id, one.decision_id) not in begun]
+    for output in ("output", "proposed"):  # an edit may have changed which records are its own
+        rows = [{**one._asdict(), "output": canonical(getattr(one, output))} for one in stale]
+        held = map(held_sha256, _held_of(night, rows))
+        stale = [one for one, now in zip(stale, held, strict=True) if now not in (None, one.held_sha256)]
+    return stale
 
 
-def _is_as_shown(night: Night, one: Due) -> bool:
-    """Whether the records hold what was shown; an edit may have changed which records those are."""
-    for output in (one.output, one.proposed):
-        now = held_sha256(held_now(night, {**one._asdict(), "output": canonical(output)}))
-        if now is None or now == one.held_sha256:
-            return True
-    return False
-
-
-def _is_begun(night: Night, one: Due) -> bool:
+def _begun(night: Night, rows: Sequence[str]) -> set[tuple[str, UUID]]:
+    """Which of these rows, and by which decision, this run has begun to write."""
+    o = tables.outbox_intent.c
     with transaction(night.ledger) as connection:
-        o = tables.outbox_intent.c
-        mine = (o.run_id == night.run_id) & (o.row_id == one.row_id) & (o.decision_id == one.decision_id)
-        return bool(connection.scalar(select(exists().where(mine))))
+        mine = select(o.row_id, o.decision_id).where(o.run_id == night.run_id, o.row_id.in_(rows))
+        return set(map(tuple, connection.execute(mine)))
 
 
 def _stage(night: Night, wanted: Sequence[Due]) -> Manifest:

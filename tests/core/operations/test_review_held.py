@@ -14,6 +14,7 @@ from include.ledger.reviews import Choice
 from include.models import Record
 from include.operations.review import held_now, held_sha256
 from include.run import Night
+from include.systems.hubspot.writing import HubSpotWriter
 from tests.core.night.gate.answers import answer
 from tests.core.night.write.conftest import WRITTEN, Crm, outcomes_of
 from tests.core.operations.test_review import apply_all, choose, holds, items, say, waiting
@@ -29,13 +30,20 @@ def looked(night: Night, key: str, action: Any = "approve", output: Record | Non
     return replace(choice, held_sha256=held_sha256(held_now(night, row)))
 
 
-def test_a_record_that_changed_since_it_was_shown_is_shown_again_and_not_written(waiting: Any, crm: Crm) -> None:
+def test_a_record_that_changed_since_it_was_shown_is_shown_again_and_not_written(
+    waiting: Any, crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     changed, same, unseen = crm.ids(3)
     night = waiting({one: answer() for one in (changed, same, unseen)})
     say(night, [looked(night, changed), looked(night, same), *choose(night, [unseen])])
     for one in (changed, unseen):
         crm.edit(one, nl_lead_score="3")
+    read, asked = HubSpotWriter.read, list[set[str]]()
+    monkeypatch.setattr(HubSpotWriter, "read", lambda self, ids: asked.append(set(ids)) or read(self, ids))
     (done,) = apply_all(night)
+    assert asked == [{changed, same}, {changed}, {same, unseen}], (
+        "one call for all, one by its proposal, one to write"
+    )
     assert (done["written"], done["shown_again"]) == (2, 1)
     assert crm.read(changed)["nl_lead_score"] == "3"
     assert crm.read(same) == crm.read(unseen) == WRITTEN
