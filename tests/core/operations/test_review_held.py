@@ -41,9 +41,7 @@ def test_a_record_that_changed_since_it_was_shown_is_shown_again_and_not_written
     read, asked = HubSpotWriter.read, list[set[str]]()
     monkeypatch.setattr(HubSpotWriter, "read", lambda self, ids: asked.append(set(ids)) or read(self, ids))
     (done,) = apply_all(night)
-    assert asked == [{changed, same}, {changed}, {same, unseen}], (
-        "one call for all, one by its proposal, one to write"
-    )
+    assert asked == [{changed, same}, {changed}, {same, unseen}], "one call for all, one by its proposal, one to write"
     assert (done["written"], done["shown_again"]) == (2, 1)
     assert crm.read(changed)["nl_lead_score"] == "3"
     assert crm.read(same) == crm.read(unseen) == WRITTEN
