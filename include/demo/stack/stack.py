@@ -265,6 +265,7 @@ def _why(home: Home, name: str) -> str:
 
 def _start_airflow(home: Home, environment: Mapping[str, str], port: int, say: Say, renew: bool) -> None:
     airflow = str(Path(sys.executable).with_name("airflow"))
+    loaded = [sys.executable, "-m", "include.demo.stack.airflow_loaded"]
     given = fingerprint(environment)
     found = {name: processes.find(home, name) for name in COMPONENTS}
     stale = [name for name, record in found.items() if record is None or (renew and record.given != given)]
@@ -272,7 +273,8 @@ def _start_airflow(home: Home, environment: Mapping[str, str], port: int, say: S
         say(f"  Airflow: {', '.join(stale)}, 20 s")
     processes.stop(home, stale)  # with what a crashed one left behind
     for name in stale:
-        command = [airflow, *COMPONENTS[name]]
+        program = loaded if name == "scheduler" else [airflow]
+        command = [*program, *COMPONENTS[name]]
         processes.start(home, name, command, environment, port=port, given=given, cwd=ROOT)
 
 
