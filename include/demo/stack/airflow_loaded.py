@@ -16,10 +16,8 @@ def main() -> None:
     """Load the libraries, then do what `airflow` does with these arguments."""
     for name in LIBRARIES:
         import_module(name)
-    from airflow.__main__ import main as airflow
-
     sys.argv[0] = "airflow"
-    airflow()
+    import_module("airflow.__main__").main()
 
 
 if __name__ == "__main__":
