@@ -79,7 +79,8 @@ def explain_record(
     wanted = [field] if field else known
     exact = {name: _without_others(chain(writes, name), readable) for name in wanted}
     exact = {name: links for name, links in exact.items() if links}
-    chains = {name: _plain(links) for name, links in exact.items()}
+    free = {name for name in {one.use_case for one in writes} & set(names()) if load(name).tokenise}
+    chains = {name: _plain(links, free) for name, links in exact.items()}
     chosen = _choose(seen, chains, number)
     facts = evidence(connection, chosen) if chosen else None
     calls = tries(connection, facts) if facts and facts["decision_id"] else []
@@ -135,9 +136,8 @@ def _without_others(links: Sequence[Link], readable: Collection[str]) -> list[Li
     ]
 
 
-def _plain(links: Sequence[Link]) -> list[Link]:
+def _plain(links: Sequence[Link], free: Collection[str]) -> list[Link]:
     """The steps, without people where a use case writes texts of theirs: what a field held before has no tokens."""
-    free = {name for name in {one.write.use_case for one in links} & set(names()) if load(name).tokenise}
     return [
         replace(one, before=without_people(one.before), after=without_people(one.after))
         if one.write.use_case in free

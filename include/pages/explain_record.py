@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,8 @@ from include.systems.connections import Connections
 
 _VALUES = ("messages", "before", "value", "wanted", "left_as", "output", "tries")
 _WORDS = ("write_error", "outcome_reason", "comment", "rule")
+Hidden = Mapping[str, Collection[str]]
+"""By use case, the fields that are hidden as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +172,12 @@ def _page(found: Explained, staged: StagedRow, now: HeldNow | None, clear: bool)
     mine = found.facts["use_case"] if found.facts and clear else ""
     read = now or HeldNow()
     fields = list(dict.fromkeys([*found.chains, *(read.values if found.field else ())]))
+    hidden = {name: hidden_fields(load(name)) for name in _cases(found) if name in names()}
     return RecordPage(
         target=found.target,
         field=found.field or "",
         known=tuple(found.known),
-        stories=tuple(_story(name, found, now, mine) for name in fields),
+        stories=tuple(_story(name, found, now, mine, hidden) for name in fields),
         write=_write(found, staged, clear),
         nights=tuple(_nights(found)),
         others=found.others,
@@ -185,19 +188,19 @@ def _page(found: Explained, staged: StagedRow, now: HeldNow | None, clear: bool)
     )
 
 
-def _story(name: str, found: Explained, now: HeldNow | None, mine: str) -> Story:
+def _story(name: str, found: Explained, now: HeldNow | None, mine: str, hidden: Hidden) -> Story:
     chain = found.chains.get(name, ())
     exact = found.exact.get(name, ())
     links = [whole if one.write.use_case == mine else one for one, whole in zip(chain, exact, strict=True)]
-    steps = tuple(_step(name, one, one.write.use_case == mine) for one in links)
+    steps = tuple(_step(name, one, hidden, one.write.use_case == mine) for one in links)
     last = last_set(links)
-    value = _text(name, now.values[name], _cases(found), False) if now and name in now.values else None
+    value = _text(name, now.values[name], hidden.values(), False) if now and name in now.values else None
     ours = now.ours.get(name, "unknown") if now else ""
     return Story(name, steps, steps[links.index(last)] if last else None, value, ours)
 
 
-def _step(name: str, one: Link, clear: bool) -> Step:
-    whose, changed = [one.write.use_case], one.step == "changed"
+def _step(name: str, one: Link, hidden: Hidden, clear: bool) -> Step:
+    whose, changed = [hidden.get(one.write.use_case, frozenset())], one.step == "changed"
     return Step(
         step=one.step,
         at=one.at,
@@ -216,11 +219,9 @@ def _cases(found: Explained) -> list[str]:
     return list({one.write.use_case for links in found.chains.values() for one in links})
 
 
-def _text(name: str, value: Any, use_cases: Sequence[str], clear: bool) -> str:
+def _text(name: str, value: Any, hidden: Iterable[Collection[str]], clear: bool) -> str:
     """A value for the page; hidden as a whole where one of its use cases declares it personal."""
-    own = [load(one) for one in use_cases if one in names()]
-    hidden = frozenset[str]() if clear else frozenset(f for case in own for f in hidden_fields(case))
-    return shown(name, value, hidden, clear)
+    return shown(name, value, frozenset[str]() if clear else frozenset().union(*hidden), clear)
 
 
 def _write(found: Explained, staged: StagedRow, clear: bool) -> Write | None:
