@@ -210,8 +210,8 @@ def test_what_customers_write_stays_out_of_airflow(stack: Stack) -> None:
             "content": body_of(number),
         }
         stack.crm("PATCH", f"tickets/{ticket['id']}", {"properties": said})
-    now = datetime.now(UTC)
-    stack.api.trigger("support_triage", "planted", now - timedelta(days=1), now, now, {"mode": "shadow"})
+    start, now = last_interval()[0], datetime.now(UTC)  # the file of that night, and the tickets as they are now
+    stack.api.trigger("support_triage", "planted", start, now, now, {"mode": "shadow"})
     stack.api.pause("support_triage", False)
     assert stack.wait("planted", "support_triage") == "success"
     seen = (
