@@ -12,6 +12,7 @@ from sqlalchemy import text
 from include.ledger import door
 from include.ledger.reviews import Choice
 from include.models import Record
+from include.operations import review
 from include.operations.review import held_now, held_sha256
 from include.run import Night
 from include.systems.hubspot.writing import HubSpotWriter
@@ -101,3 +102,24 @@ def test_an_edit_that_goes_to_fewer_places_is_held_to_those_that_were_shown(
     assert (done["written"], done["shown_again"]) == (1, 1)
     assert crm.read(one)["nl_lead_score"] == "12"
     assert crm.read(other)["nl_lead_score"] is None
+
+
+def test_what_was_written_before_a_kill_is_no_change_since_it_was_shown(
+    waiting: Any, crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = crm.ids(1)
+    night = waiting({one: answer()})
+    say(night, [looked(night, one)])
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(review, "close_again", killed)
+        with pytest.raises(KeyboardInterrupt):
+            apply_all(night)
+    assert crm.read(one) == WRITTEN
+    (done,) = apply_all(night)
+    assert (done["failed"], done.get("shown_again", 0)) == (0, 0)
+    assert outcomes_of(night)[one][0] == "written"
+    holds(night)
